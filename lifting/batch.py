@@ -1,0 +1,153 @@
+"""What travels between all rooms: a batch of windows, and a method's answer to it.
+
+Millimetres, pixels, camera frame (x right, y down, z forward). Both are mutable dataclasses:
+Lightning moves them to a device field by field, and test-time optimisation writes its result into
+the prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+
+import torch
+from torch import Tensor
+
+from lifting.geometry.camera import Camera, flip_intrinsics, flip_pixels
+from lifting.skeleton import Skeleton
+from lifting.typing import PerJoint, Pose2D, Pose3D
+
+
+@dataclass(kw_only=True, slots=True)
+class PoseBatch:
+    """A batch of windows. ``*batch`` is ``(batch,)`` or ``(batch, views)``.
+
+    Attributes:
+        keypoints_2d: ``(*batch, frames, joints, 2)``, pixels.
+        confidence: ``(*batch, frames, joints)``, 0 to 1, zero where a joint was not detected.
+        joints_3d: ``(*batch, targets, joints, 3)``, camera frame, absolute, mm; ``targets`` is
+            ``frames``, or 1 when only the middle frame is asked for. None for unlabelled input.
+        visible: ``(*batch, targets, joints)`` bool, False where the label is not valid.
+        camera: Cameras of the samples.
+        subject: ``(batch,)`` int, index into the data's subject names.
+        action: ``(batch,)`` int, index into the data's action names.
+        sequence: ``(batch,)`` int, index of the sequence and camera a sample comes from.
+        frame: ``(batch,)`` int, index of the middle frame within that sequence.
+        extras: Tensors that one method's data option adds (for example mixtures), by name.
+    """
+
+    keypoints_2d: Pose2D
+    camera: Camera
+    confidence: PerJoint | None = None
+    joints_3d: Pose3D | None = None
+    visible: PerJoint | None = None
+    subject: Tensor | None = None
+    action: Tensor | None = None
+    sequence: Tensor | None = None
+    frame: Tensor | None = None
+    extras: dict[str, Tensor] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return int(self.keypoints_2d.shape[0])
+
+
+@dataclass(kw_only=True, slots=True)
+class Prediction:
+    """A method's answer to a batch.
+
+    Attributes:
+        joints_3d: ``(batch, targets, joints, 3)``, camera frame, root-relative, mm.
+        sigma: ``(batch, targets, joints)``, expected or standard error, mm.
+        hypotheses: ``(batch, hypotheses, targets, joints, 3)``, root-relative, mm.
+        trajectory: ``(batch, targets, 3)``, absolute position of the root, mm.
+        extras: Further answers by name, each scored beside the main one: poses of the shape of
+            ``joints_3d`` (for example a context encoder's own).
+    """
+
+    joints_3d: Pose3D
+    sigma: PerJoint | None = None
+    hypotheses: Tensor | None = None
+    trajectory: Tensor | None = None
+    extras: dict[str, Tensor] = field(default_factory=dict)
+
+
+def collate(samples: Sequence[PoseBatch]) -> PoseBatch:
+    """Join batches along their first axis; a field is kept only where all of them have it.
+
+    Args:
+        samples: At least one batch; single samples carry a leading axis of one.
+    """
+    first = samples[0]
+    if len(samples) == 1:
+        return first
+    joined: dict[str, object] = {}
+    for f in fields(PoseBatch):
+        values = [getattr(s, f.name) for s in samples]
+        if f.name == "camera":
+            joined[f.name] = _join_cameras(values)
+        elif f.name == "extras":
+            shared = set.intersection(*(set(v) for v in values))
+            joined[f.name] = {k: torch.cat([v[k] for v in values]) for k in sorted(shared)}
+        else:
+            joined[f.name] = None if any(v is None for v in values) else torch.cat(values)
+    return PoseBatch(**joined)  # type: ignore[arg-type]
+
+
+def _join_cameras(cameras: Sequence[Camera]) -> Camera:
+    joined: dict[str, Tensor | None] = {}
+    for f in fields(Camera):
+        values = [getattr(c, f.name) for c in cameras]
+        joined[f.name] = None if any(v is None for v in values) else torch.cat(values)
+    return Camera(**joined)  # type: ignore[arg-type]
+
+
+def root_relative(pose: Pose3D, root: int) -> Pose3D:
+    """Subtract the root joint, leaving exact zeros there.
+
+    Args:
+        pose: ``(*batch, joints, 3)``.
+        root: Index of the root joint.
+    """
+    return pose - pose[..., root : root + 1, :]
+
+
+def flip_pose(pose: Pose3D, skeleton: Skeleton) -> Pose3D:
+    """Mirror a camera-frame pose: negate x and exchange left and right. An involution."""
+    index = torch.tensor(skeleton.flip_index, device=pose.device)
+    return pose.index_select(-2, index) * pose.new_tensor((-1.0, 1.0, 1.0))
+
+
+def flip_per_joint(values: PerJoint, skeleton: Skeleton) -> PerJoint:
+    """Exchange left and right in per-joint values, ``(*batch, joints)``."""
+    return values.index_select(-1, torch.tensor(skeleton.flip_index, device=values.device))
+
+
+def flip_batch(batch: PoseBatch, skeleton: Skeleton) -> PoseBatch:
+    """Mirror a batch: image, labels, intrinsics, and left with right.
+
+    Extrinsics are dropped, since no rigid camera sees a mirrored world; extras are kept as they
+    are, so a method whose extras depend on the side flips them itself.
+
+    Args:
+        batch: The batch to mirror, which is left as it is.
+        skeleton: Gives the symmetry of the joints.
+    """
+    index = torch.tensor(skeleton.flip_index, device=batch.keypoints_2d.device)
+    size = batch.camera.size
+    per_frame = size[..., None, :]
+    return PoseBatch(
+        keypoints_2d=flip_pixels(batch.keypoints_2d, per_frame).index_select(-2, index),
+        camera=Camera(intrinsics=flip_intrinsics(batch.camera.intrinsics, size), size=size),
+        confidence=_select(batch.confidence, index),
+        joints_3d=None if batch.joints_3d is None else flip_pose(batch.joints_3d, skeleton),
+        visible=_select(batch.visible, index),
+        subject=batch.subject,
+        action=batch.action,
+        sequence=batch.sequence,
+        frame=batch.frame,
+        extras=batch.extras,
+    )
+
+
+def _select(values: Tensor | None, index: Tensor) -> Tensor | None:
+    return None if values is None else values.index_select(-1, index)

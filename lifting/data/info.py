@@ -1,0 +1,28 @@
+"""What a method and its metrics may know of the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lifting.skeleton import Skeleton
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """Names behind the integers of a batch.
+
+    Attributes:
+        skeleton: Joints of labels and keypoints.
+        action_names: By ``PoseBatch.action``.
+        subject_names: By ``PoseBatch.subject``.
+        track_names: By ``PoseBatch.sequence``, of the split it was built for.
+        fps: Frames a second.
+        source: Facts for the result record, as in ``PoseTracks.source``.
+    """
+
+    skeleton: Skeleton
+    action_names: tuple[str, ...]
+    subject_names: tuple[str, ...]
+    track_names: tuple[str, ...]
+    fps: float
+    source: dict[str, str]

@@ -1,0 +1,116 @@
+"""Pose sequences in memory: every frame of every (recording, camera) pair in a few tensors.
+
+A *track* is one recording seen by one camera. Tracks lie one after another along the first axis,
+so a window is gathered by index in one operation, on any device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from lifting.errors import DataError, check_shape
+from lifting.geometry.camera import Camera
+from lifting.skeleton import Skeleton
+from lifting.typing import PerJoint, Pose2D, Pose3D
+
+
+@dataclass(kw_only=True)
+class PoseTracks:
+    """All frames of a set of tracks, concatenated. N frames, S tracks, C cameras.
+
+    Attributes:
+        skeleton: Joints of the 3D labels and of the keypoints.
+        joints_3d: ``(N, joints, 3)`` float32, camera frame, absolute, mm; None without labels.
+        keypoints_2d: ``(N, joints, 2)`` float32, pixels.
+        confidence: ``(N, joints)`` float32, 0 to 1.
+        visible: ``(N, joints)`` bool, label valid; None when all are.
+        offsets: ``(S + 1,)`` int64; track i is rows ``offsets[i]:offsets[i + 1]``.
+        cameras: Cameras with one leading axis, ``(C, ...)``.
+        camera: ``(S,)`` int64, camera of each track.
+        recording: ``(S,)`` int64; tracks of one recording seen by several cameras share it.
+        subject: ``(S,)`` int64 into ``subject_names``.
+        action: ``(S,)`` int64 into ``action_names``.
+        track_names: One a track, for tables and messages.
+        subject_names: Names of the subjects.
+        action_names: Names of the actions.
+        fps: Frames a second.
+        source: Where the data come from, in words fit for a result record, by key
+            (``dataset``, ``split``, ``two_d``, ``approximate_joints`` ...).
+        extras: Further per-frame tensors ``(N, ...)`` by name (for example mixtures).
+    """
+
+    skeleton: Skeleton
+    keypoints_2d: Pose2D
+    confidence: PerJoint
+    offsets: Tensor
+    cameras: Camera
+    camera: Tensor
+    recording: Tensor
+    subject: Tensor
+    action: Tensor
+    track_names: tuple[str, ...]
+    subject_names: tuple[str, ...]
+    action_names: tuple[str, ...]
+    fps: float
+    source: dict[str, str]
+    joints_3d: Pose3D | None = None
+    visible: PerJoint | None = None
+    extras: dict[str, Tensor]
+
+    def __post_init__(self) -> None:
+        joints = len(self.skeleton)
+        check_shape("keypoints_2d", self.keypoints_2d, "frames joints 2", joints=joints)
+        frames = int(self.keypoints_2d.shape[0])
+        check_shape("confidence", self.confidence, "f j", f=frames, j=joints)
+        if self.joints_3d is not None:
+            check_shape("joints_3d", self.joints_3d, "f j 3", f=frames, j=joints)
+        tracks = len(self.track_names)
+        check_shape("offsets", self.offsets, "n", n=tracks + 1)
+        for name in ("camera", "recording", "subject", "action"):
+            check_shape(name, getattr(self, name), "n", n=tracks)
+        if int(self.offsets[-1]) != frames or bool((self.offsets.diff() <= 0).any()):
+            raise DataError(
+                f"expected rising offsets that end at {frames} frames, got {self.offsets.tolist()[:8]}"
+            )
+
+    def __len__(self) -> int:
+        return int(self.keypoints_2d.shape[0])
+
+    def to(self, device: torch.device | str) -> PoseTracks:
+        """The same tracks on another device."""
+        moved: dict[str, object] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, Tensor | Camera):
+                moved[f.name] = value.to(device)
+        moved["extras"] = {k: v.to(device) for k, v in self.extras.items()}
+        return replace(self, **moved)  # type: ignore[arg-type]
+
+    def select(self, tracks: Tensor) -> PoseTracks:
+        """The named tracks only, in the given order.
+
+        Args:
+            tracks: ``(n,)`` int64, indices of tracks.
+        """
+        starts, ends = self.offsets[:-1][tracks], self.offsets[1:][tracks]
+        lengths = ends - starts
+        offsets = torch.cat((lengths.new_zeros(1), lengths.cumsum(0)))
+        rows = torch.arange(int(offsets[-1]), device=lengths.device)
+        rows = rows + (starts - offsets[:-1]).repeat_interleave(lengths)
+        return replace(
+            self,
+            keypoints_2d=self.keypoints_2d[rows],
+            confidence=self.confidence[rows],
+            joints_3d=None if self.joints_3d is None else self.joints_3d[rows],
+            visible=None if self.visible is None else self.visible[rows],
+            extras={k: v[rows] for k, v in self.extras.items()},
+            offsets=offsets,
+            camera=self.camera[tracks],
+            recording=self.recording[tracks],
+            subject=self.subject[tracks],
+            action=self.action[tracks],
+            track_names=tuple(self.track_names[i] for i in tracks.tolist()),
+        )

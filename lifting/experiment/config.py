@@ -1,0 +1,136 @@
+"""Schema of an experiment file. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lifting.data.config import DataConfig
+from lifting.methods.settings import OptimizerConfig
+
+
+@dataclass
+class EmaConfig:
+    """Exponential moving average of the weights.
+
+    Attributes:
+        decay: Per optimiser step; 0 switches it off.
+        evaluate: Validate, test and save the averaged weights (else they are only kept beside).
+    """
+
+    decay: float = 0.0
+    evaluate: bool = True
+
+
+@dataclass
+class TrainerConfig:
+    """How long and on what to train.
+
+    Attributes:
+        max_epochs: Epochs of the last stage (a method's earlier stages name their own).
+        max_steps: Optimiser steps at most in a stage, -1 for no limit.
+        limit_train_batches: Batches an epoch at most, None for all.
+        limit_val_batches: Validation batches at most, None for all.
+        limit_test_batches: Test batches at most, None for all.
+        accelerator: Lightning's accelerator.
+        devices: Number of devices.
+        strategy: Lightning's strategy.
+        precision: Lightning's precision, for example 32-true or bf16-mixed.
+        gradient_clip: Global norm, 0 is off.
+        accumulate: Batches whose gradients are added up for one step.
+        check_val_every: Epochs between two validations.
+        patience: Validations without improvement before stopping, 0 never stops early.
+        monitor: Logged key that chooses the best checkpoint; on the validation split only.
+        threads: CPU threads of torch, 0 leaves its own choice.
+        deterministic: Ask torch for deterministic algorithms.
+        progress: Show progress bars.
+        ema: Averaged weights.
+    """
+
+    max_epochs: int = 10
+    max_steps: int = -1
+    limit_train_batches: int | None = None
+    limit_val_batches: int | None = None
+    limit_test_batches: int | None = None
+    accelerator: str = "auto"
+    devices: int = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
+    gradient_clip: float = 0.0
+    accumulate: int = 1
+    check_val_every: int = 1
+    patience: int = 0
+    monitor: str = "val/mpjpe_mm"
+    threads: int = 0
+    deterministic: bool = False
+    progress: bool = True
+    ema: EmaConfig = field(default_factory=EmaConfig)
+
+
+@dataclass
+class WandbConfig:
+    """Weights & Biases.
+
+    Attributes:
+        mode: ``auto`` is online with a key and a network, else offline; never asks, never hangs.
+        project: Project name.
+        entity: Team or user, None for the key's default.
+        timeout: Seconds to wait for the network before falling back to offline.
+        log_model: Upload the best checkpoint as an artifact.
+        tags: Tags of the run.
+    """
+
+    mode: Literal["auto", "online", "offline", "disabled"] = "auto"
+    project: str = "lifting"
+    entity: str | None = None
+    timeout: float = 8.0
+    log_model: bool = True
+    tags: tuple[str, ...] = ()
+
+
+@dataclass
+class PanelsConfig:
+    """Pictures and tables that go with a run.
+
+    Attributes:
+        worst: Worst test samples shown.
+        every: Validations between two sets of pictures, 0 draws after the test only.
+    """
+
+    worst: int = 8
+    every: int = 0
+
+
+@dataclass
+class ExperimentConfig:
+    """A whole experiment: everything a run depends on.
+
+    Attributes:
+        name: Name of the experiment, by default that of its file.
+        description: One line for ``lifting experiments``.
+        seed: Seeds weights, batches and sampling.
+        method: ``name`` of the method and the keys of its own ``Config``.
+        protocol: Benchmark protocol that scores it.
+        flip_test: Average the prediction with that of the mirrored input.
+        data: Data section.
+        optimizer: Optimiser section.
+        trainer: Trainer section.
+        wandb: Weights & Biases section.
+        panels: Pictures and tables.
+        output: Folder under which runs are written.
+        run: Name of the run's folder; None is the date and time.
+    """
+
+    name: str = "experiment"
+    description: str = ""
+    seed: int = 0
+    method: dict[str, Any] = field(default_factory=dict)
+    protocol: str = "default"
+    flip_test: bool = False
+    data: DataConfig = field(default_factory=DataConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    wandb: WandbConfig = field(default_factory=WandbConfig)
+    panels: PanelsConfig = field(default_factory=PanelsConfig)
+    output: str = "outputs"
+    run: str | None = None

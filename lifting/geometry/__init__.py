@@ -1,0 +1,10 @@
+"""Geometry on tensors: pure functions, any leading axes, any device.
+
+One convention everywhere: millimetres and pixels; world z up; camera frame x right, y down,
+z forward; rotation matrices act on column vectors.
+
+* ``rotation``    quaternions, axis-angle, Euler angles, look-at
+* ``camera``      the camera, projection, screen units, mirroring
+* ``kinematics``  bone vectors, bone lengths, forward kinematics
+* ``alignment``   root, scale and similarity alignment of poses
+"""

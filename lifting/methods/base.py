@@ -1,0 +1,200 @@
+"""The module every method derives from: metrics, optimiser and evaluation loops.
+
+A method writes ``training_step`` and ``predict``; everything else is here. It neither plots nor
+exports nor prepares data.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import asdict
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from lifting.batch import (
+    PoseBatch,
+    Prediction,
+    flip_batch,
+    flip_per_joint,
+    flip_pose,
+    root_relative,
+)
+from lifting.errors import DataError
+from lifting.methods.schedule import learning_rate_factor
+from lifting.methods.settings import ModuleSettings, Stage
+from lifting.metrics.collection import PoseMetrics
+from lifting.metrics.protocol import get_protocol
+from lifting.skeleton import Skeleton, get_skeleton
+
+CHECKPOINT_KEY = "lifting"
+
+
+class LiftingModule(pl.LightningModule):
+    """A lifting method under training and evaluation.
+
+    Args:
+        config: The method's own ``Config``.
+        settings: What the run gives to every method.
+    """
+
+    def __init__(self, config: Any, settings: ModuleSettings) -> None:
+        super().__init__()
+        self.config = config
+        self.settings = settings
+        self.skeleton: Skeleton = get_skeleton(settings.skeleton)
+        self.stage = self.stages()[-1]
+        self.metrics: dict[str, PoseMetrics] = {}
+
+    @abstractmethod
+    def predict(self, batch: PoseBatch) -> Prediction:
+        """Lift a batch, without the mirrored average.
+
+        Args:
+            batch: Pixels and cameras; labels must not be read.
+
+        Returns:
+            Root-relative millimetres.
+        """
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Parts of the training in order; override for a method that trains in several fits."""
+        return (Stage("train"),)
+
+    def begin_stage(self, stage: Stage) -> None:
+        """Make the module ready for a stage: freeze, unfreeze, choose the loss."""
+        self.stage = stage
+
+    def target(self, batch: PoseBatch) -> Tensor:
+        """Root-relative labels, ``(batch, targets, joints, 3)``, mm.
+
+        Raises:
+            DataError: The batch carries no labels.
+        """
+        if batch.joints_3d is None:
+            raise DataError(
+                "expected 3D labels in the batch, got none; use `lifting predict` for unlabelled "
+                "keypoints"
+            )
+        return root_relative(batch.joints_3d, self.skeleton.root)
+
+    def infer(self, batch: PoseBatch) -> Prediction:
+        """Lift a batch, averaged with its mirrored self when the settings ask for it."""
+        prediction = self.predict(batch)
+        if not self.settings.flip_test:
+            return prediction
+        mirrored = self.predict(flip_batch(batch, self.skeleton))
+        return _average(prediction, mirrored, self.skeleton)
+
+    def log_losses(self, losses: dict[str, Tensor], batch: PoseBatch) -> Tensor:
+        """Log every term and their sum as ``<stage>train/<term>``; returns the sum."""
+        total = torch.stack(tuple(losses.values())).sum()
+        for name, value in {**losses, "loss": total}.items():
+            key = f"{self.key_prefix}train/{name}"
+            self.log(key, value.detach(), batch_size=len(batch), on_step=True, on_epoch=False)
+        return total
+
+    @property
+    def key_prefix(self) -> str:
+        """Empty in the last stage, else ``<stage>/``: logged keys of the main model are stable."""
+        return "" if self.stage == self.stages()[-1] else f"{self.stage.name}/"
+
+    def setup(self, stage: str) -> None:
+        """Build the metrics of the splits that will be scored."""
+        for split in ("val", "test"):
+            info = self.trainer.datamodule.info(split)  # type: ignore[attr-defined]
+            self.metrics[split] = PoseMetrics(
+                get_protocol(self.settings.protocol), info.skeleton, info.action_names
+            )
+
+    def validation_step(self, batch: PoseBatch, batch_idx: int) -> Prediction:
+        """Predict; the score is taken in ``on_validation_batch_end``."""
+        return self.infer(batch)
+
+    def test_step(self, batch: PoseBatch, batch_idx: int) -> Prediction:
+        """Predict; the score is taken in ``on_test_batch_end``, after the callbacks'."""
+        return self.infer(batch)
+
+    def predict_step(self, batch: PoseBatch, batch_idx: int) -> Prediction:
+        """Predict."""
+        return self.infer(batch)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last validation."""
+        self.metrics["val"].to(self.device).reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Forget the last test."""
+        self.metrics["test"].to(self.device).reset()
+
+    def on_validation_batch_end(
+        self, outputs: Any, batch: PoseBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Score what the callbacks left in the prediction."""
+        self.metrics["val"].update(outputs, batch)
+
+    def on_test_batch_end(
+        self, outputs: Any, batch: PoseBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Score what the callbacks left in the prediction."""
+        self.metrics["test"].update(outputs, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation scores."""
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test scores."""
+        self._log_metrics("test")
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and schedule of the settings, over the parameters that want a gradient."""
+        options = self.settings.optimizer
+        kind = torch.optim.AdamW if options.name == "adamw" else torch.optim.Adam
+        optimizer = kind(
+            [p for p in self.parameters() if p.requires_grad],
+            lr=options.lr,
+            betas=tuple(options.betas),
+            weight_decay=options.weight_decay,
+            amsgrad=options.amsgrad,
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        epochs = max(1, self.trainer.max_epochs or 1)
+        factor = learning_rate_factor(options, total_steps=steps, steps_per_epoch=steps / epochs)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Say in the checkpoint whose it is, in plain values only."""
+        checkpoint[CHECKPOINT_KEY] = {
+            "method": self.settings.method,
+            "stage": self.stage.name,
+            "settings": asdict(self.settings),
+            "config": asdict(self.config),
+        }
+
+    def _log_metrics(self, split: str) -> None:
+        values = self.metrics[split].compute()
+        self.log_dict({f"{self.key_prefix}{split}/{k}": v for k, v in values.items()})
+
+
+def _average(a: Prediction, b: Prediction, skeleton: Skeleton) -> Prediction:
+    """Mean of a prediction and the mirrored input's, which is mirrored back first."""
+    hypotheses = None
+    if a.hypotheses is not None and b.hypotheses is not None:
+        hypotheses = (a.hypotheses + flip_pose(b.hypotheses, skeleton)) / 2
+    sigma = None
+    if a.sigma is not None and b.sigma is not None:
+        sigma = (a.sigma + flip_per_joint(b.sigma, skeleton)) / 2
+    return Prediction(
+        joints_3d=(a.joints_3d + flip_pose(b.joints_3d, skeleton)) / 2,
+        sigma=sigma,
+        hypotheses=hypotheses,
+        trajectory=a.trajectory,
+        extras={k: (v + flip_pose(b.extras[k], skeleton)) / 2 for k, v in a.extras.items()},
+    )

@@ -1,0 +1,63 @@
+"""Finds methods: sub-folders of ``lifting/methods`` and entry points of other packages.
+
+Listing imports nothing, so a command's help and an error message can name the methods cheaply.
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lifting.errors import ConfigError, suggest
+
+if TYPE_CHECKING:
+    from lifting.methods.base import LiftingModule
+
+ENTRY_POINT_GROUP = "lifting.methods"
+
+
+@cache
+def method_packages() -> dict[str, str]:
+    """Importable package of every method, by method name."""
+    here = Path(__file__).parent
+    found = {
+        folder.name: f"lifting.methods.{folder.name}"
+        for folder in sorted(here.iterdir())
+        if (folder / "config.py").is_file() and (folder / "module.py").is_file()
+    }
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        found.setdefault(point.name, point.value)
+    return found
+
+
+def method_names() -> list[str]:
+    """Names of all methods, sorted."""
+    return sorted(method_packages())
+
+
+def load_config_class(name: str) -> type[Any]:
+    """The method's ``Config`` dataclass; imports no torch.
+
+    Raises:
+        ConfigError: No method has that name.
+    """
+    return importlib.import_module(f"{_package(name)}.config").Config
+
+
+def load_module_class(name: str) -> type[LiftingModule]:
+    """The method's ``Module``.
+
+    Raises:
+        ConfigError: No method has that name.
+    """
+    return importlib.import_module(f"{_package(name)}.module").Module
+
+
+def _package(name: str) -> str:
+    packages = method_packages()
+    if name not in packages:
+        raise ConfigError(f"unknown method '{name}'; {suggest(name, packages)}")
+    return packages[name]

@@ -1,0 +1,74 @@
+"""What every method is given beside its own configuration. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass
+class OptimizerConfig:
+    """Optimiser and learning-rate schedule, used by the base module.
+
+    Attributes:
+        name: Which optimiser.
+        lr: Learning rate at the start.
+        betas: Adam's moment decay rates.
+        weight_decay: Decoupled for adamw, added to the gradient for adam.
+        amsgrad: Adam's variant that keeps the largest second moment (UAO).
+        schedule: ``exponential`` multiplies by ``gamma`` every ``every`` epochs, ``cosine`` falls
+            to ``final`` times the start over the whole training, ``constant`` does nothing.
+        gamma: Factor of the exponential schedule.
+        every: Epochs between two steps of the exponential schedule.
+        final: Learning rate at the end of the cosine schedule, as a fraction of the start.
+        warmup_steps: Optimiser steps over which the rate rises linearly from zero.
+    """
+
+    name: Literal["adam", "adamw"] = "adam"
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    amsgrad: bool = False
+    schedule: Literal["constant", "exponential", "cosine"] = "constant"
+    gamma: float = 0.95
+    every: int = 1
+    final: float = 0.02
+    warmup_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a training: a fit of its own, with its own checkpoints.
+
+    Attributes:
+        name: Names the checkpoints' folder and prefixes the logged keys of all but the last stage.
+        epochs: How long it lasts; None takes the trainer's ``max_epochs``.
+    """
+
+    name: str
+    epochs: int | None = None
+
+
+@dataclass
+class ModuleSettings:
+    """What a module needs to know of the run around it; plain values, saved with the weights.
+
+    Attributes:
+        method: Name of the method's folder.
+        skeleton: Name of the skeleton of labels and keypoints.
+        protocol: Name of the benchmark protocol that scores it.
+        frames: Frames in a window.
+        target: Whether the middle frame or all frames of a window are answered.
+        flip_test: Average the prediction with that of the mirrored input.
+        seed: Seed of whatever a method draws when it predicts.
+        optimizer: Optimiser and schedule.
+    """
+
+    method: str
+    skeleton: str = "h36m17"
+    protocol: str = "default"
+    frames: int = 1
+    target: Literal["middle", "all"] = "middle"
+    flip_test: bool = False
+    seed: int = 0
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
