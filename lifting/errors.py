@@ -42,7 +42,9 @@ class HasShape(Protocol):
     """Anything with a shape: a tensor or an array."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Size of each axis."""
+        ...
 
 
 def suggest(name: str, options: Iterable[str]) -> str:

@@ -18,6 +18,35 @@ from lifting.typing import PerJoint, Pose2D, Pose3D
 
 
 @dataclass(kw_only=True)
+class MotionClips:
+    """3D motion that no camera has seen yet, concatenated. N frames, S clips.
+
+    Attributes:
+        skeleton: Joints of the positions.
+        joints_3d: ``(N, joints, 3)`` float32, world frame (z up, floor near zero), mm.
+        offsets: ``(S + 1,)`` int64; clip i is rows ``offsets[i]:offsets[i + 1]``.
+        subject: ``(S,)`` int64 into ``subject_names``.
+        action: ``(S,)`` int64 into ``action_names``.
+        names: One a clip.
+        subject_names: Names of the subjects.
+        action_names: Names of the actions.
+        fps: Frames a second.
+        source: Facts for the result record, by key.
+    """
+
+    skeleton: Skeleton
+    joints_3d: Pose3D
+    offsets: Tensor
+    subject: Tensor
+    action: Tensor
+    names: tuple[str, ...]
+    subject_names: tuple[str, ...]
+    action_names: tuple[str, ...]
+    fps: float
+    source: dict[str, str]
+
+
+@dataclass(kw_only=True)
 class PoseTracks:
     """All frames of a set of tracks, concatenated. N frames, S tracks, C cameras.
 
@@ -73,7 +102,8 @@ class PoseTracks:
             check_shape(name, getattr(self, name), "n", n=tracks)
         if int(self.offsets[-1]) != frames or bool((self.offsets.diff() <= 0).any()):
             raise DataError(
-                f"expected rising offsets that end at {frames} frames, got {self.offsets.tolist()[:8]}"
+                f"expected rising offsets that end at {frames} frames, "
+                f"got {self.offsets.tolist()[:8]}"
             )
 
     def __len__(self) -> int:
