@@ -1,0 +1,39 @@
+import pytest
+
+from lifting.errors import ConfigError
+from lifting.skeleton import H36M_17, SKELETONS, Skeleton, get_skeleton
+
+
+def test_human36m_figures():
+    assert H36M_17.root == 0
+    assert H36M_17.left == (4, 5, 6, 11, 12, 13)
+    assert H36M_17.right == (1, 2, 3, 14, 15, 16)
+    assert len(H36M_17.bones) == 16
+
+
+@pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
+def test_every_skeleton_is_a_tree_with_a_mirror(skeleton: Skeleton):
+    flip = skeleton.flip_index
+    assert [flip[i] for i in flip] == list(range(len(skeleton)))
+    order = skeleton.depth_order
+    assert sorted(order) == list(range(len(skeleton)))
+    seen = set()
+    for joint in order:
+        assert skeleton.parents[joint] in seen | {-1}
+        seen.add(joint)
+    for left, right in zip(skeleton.left, skeleton.right, strict=True):
+        assert skeleton.joints[left].replace("left", "right") == skeleton.joints[right]
+        parent_l, parent_r = skeleton.parents[left], skeleton.parents[right]
+        assert flip[parent_l] == parent_r
+
+
+def test_unknown_names_are_named_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"no joint 'left_anckle'; did you mean 'left_ankle'"):
+        H36M_17.index("left_anckle")
+    with pytest.raises(ConfigError, match=r"unknown skeleton 'h36m'; did you mean 'h36m17'"):
+        get_skeleton("h36m")
+
+
+def test_two_roots_are_refused():
+    with pytest.raises(ConfigError, match="expected one root in skeleton bad"):
+        Skeleton("bad", ("a", "b"), (-1, -1), ())
