@@ -90,52 +90,140 @@ class Skeleton:
         return len(self.joints)
 
 
-H36M_17 = Skeleton(
-    name="h36m17",
-    joints=(
-        "hip", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle",
-        "spine", "thorax", "neck", "head", "left_shoulder", "left_elbow", "left_wrist",
-        "right_shoulder", "right_elbow", "right_wrist",
-    ),
-    parents=(-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 9, 8, 11, 12, 8, 14, 15),
-    mirror=(
-        ("left_hip", "right_hip"), ("left_knee", "right_knee"), ("left_ankle", "right_ankle"),
-        ("left_shoulder", "right_shoulder"), ("left_elbow", "right_elbow"),
-        ("left_wrist", "right_wrist"),
-    ),
-)  # fmt: skip
+def _skeleton(name: str, tree: str) -> Skeleton:
+    """Build a skeleton from words ``joint<parent`` in array order; the root has no parent.
 
-MPI_INF_3DHP_17 = Skeleton(
-    name="mpi17",
-    joints=(
-        "head_top", "neck", "right_shoulder", "right_elbow", "right_wrist", "left_shoulder",
-        "left_elbow", "left_wrist", "right_hip", "right_knee", "right_ankle", "left_hip",
-        "left_knee", "left_ankle", "pelvis", "spine", "head",
-    ),
-    parents=(16, 15, 1, 2, 3, 1, 5, 6, 14, 8, 9, 14, 11, 12, -1, 14, 1),
-    mirror=(
-        ("left_shoulder", "right_shoulder"), ("left_elbow", "right_elbow"),
-        ("left_wrist", "right_wrist"), ("left_hip", "right_hip"), ("left_knee", "right_knee"),
-        ("left_ankle", "right_ankle"),
-    ),
-)  # fmt: skip
+    Joints whose names differ only in left and right are mirror pairs.
+    """
+    words = [word.partition("<") for word in tree.split()]
+    joints = tuple(word[0] for word in words)
+    parents = tuple(joints.index(word[2]) if word[2] else -1 for word in words)
+    mirror = tuple(
+        (joint, joint.replace("left", "right", 1))
+        for joint in joints
+        if "left" in joint and joint.replace("left", "right", 1) in joints
+    )
+    return Skeleton(name, joints, parents, mirror)
 
-HUMANEVA_15 = Skeleton(
-    name="humaneva15",
-    joints=(
-        "pelvis", "thorax", "left_shoulder", "left_elbow", "left_wrist", "right_shoulder",
-        "right_elbow", "right_wrist", "left_hip", "left_knee", "left_ankle", "right_hip",
-        "right_knee", "right_ankle", "head",
-    ),
-    parents=(-1, 0, 1, 2, 3, 1, 5, 6, 0, 8, 9, 0, 11, 12, 1),
-    mirror=(
-        ("left_shoulder", "right_shoulder"), ("left_elbow", "right_elbow"),
-        ("left_wrist", "right_wrist"), ("left_hip", "right_hip"), ("left_knee", "right_knee"),
-        ("left_ankle", "right_ankle"),
-    ),
-)  # fmt: skip
 
-SKELETONS: Mapping[str, Skeleton] = {s.name: s for s in (H36M_17, MPI_INF_3DHP_17, HUMANEVA_15)}
+H36M_17 = _skeleton(
+    "h36m17",
+    """hip right_hip<hip right_knee<right_hip right_ankle<right_knee left_hip<hip
+    left_knee<left_hip left_ankle<left_knee spine<hip thorax<spine neck<thorax head<neck
+    left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow right_shoulder<thorax
+    right_elbow<right_shoulder right_wrist<right_elbow""",
+)
+
+MPI_INF_3DHP_17 = _skeleton(
+    "mpi17",
+    """head_top<head neck<spine right_shoulder<neck right_elbow<right_shoulder
+    right_wrist<right_elbow left_shoulder<neck left_elbow<left_shoulder left_wrist<left_elbow
+    right_hip<pelvis right_knee<right_hip right_ankle<right_knee left_hip<pelvis
+    left_knee<left_hip left_ankle<left_knee pelvis spine<pelvis head<neck""",
+)
+
+MPI_INF_3DHP_28 = _skeleton(
+    "mpi28",
+    """spine3<spine2 spine4<spine3 spine2<spine spine<pelvis pelvis neck<spine4 head<neck
+    head_top<head left_clavicle<spine4 left_shoulder<left_clavicle left_elbow<left_shoulder
+    left_wrist<left_elbow left_hand<left_wrist right_clavicle<spine4 right_shoulder<right_clavicle
+    right_elbow<right_shoulder right_wrist<right_elbow right_hand<right_wrist left_hip<pelvis
+    left_knee<left_hip left_ankle<left_knee left_foot<left_ankle left_toe<left_foot
+    right_hip<pelvis right_knee<right_hip right_ankle<right_knee right_foot<right_ankle
+    right_toe<right_foot""",
+)
+
+HUMANEVA_15 = _skeleton(
+    "humaneva15",
+    """pelvis thorax<pelvis left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow
+    right_shoulder<thorax right_elbow<right_shoulder right_wrist<right_elbow left_hip<pelvis
+    left_knee<left_hip left_ankle<left_knee right_hip<pelvis right_knee<right_hip
+    right_ankle<right_knee head<thorax""",
+)
+
+COCO_17 = _skeleton(
+    "coco17",
+    """nose left_eye<nose right_eye<nose left_ear<left_eye right_ear<right_eye left_shoulder<nose
+    right_shoulder<nose left_elbow<left_shoulder right_elbow<right_shoulder left_wrist<left_elbow
+    right_wrist<right_elbow left_hip<left_shoulder right_hip<right_shoulder left_knee<left_hip
+    right_knee<right_hip left_ankle<left_knee right_ankle<right_knee""",
+)
+
+COCO_18 = _skeleton(
+    "coco18",
+    """nose<neck neck right_shoulder<neck right_elbow<right_shoulder right_wrist<right_elbow
+    left_shoulder<neck left_elbow<left_shoulder left_wrist<left_elbow right_hip<neck
+    right_knee<right_hip right_ankle<right_knee left_hip<neck left_knee<left_hip
+    left_ankle<left_knee right_eye<nose left_eye<nose right_ear<right_eye left_ear<left_eye""",
+)
+
+BODY_25 = _skeleton(
+    "body25",
+    """nose<neck neck<mid_hip right_shoulder<neck right_elbow<right_shoulder
+    right_wrist<right_elbow left_shoulder<neck left_elbow<left_shoulder left_wrist<left_elbow
+    mid_hip right_hip<mid_hip right_knee<right_hip right_ankle<right_knee left_hip<mid_hip
+    left_knee<left_hip left_ankle<left_knee right_eye<nose left_eye<nose right_ear<right_eye
+    left_ear<left_eye left_big_toe<left_ankle left_small_toe<left_ankle left_heel<left_ankle
+    right_big_toe<right_ankle right_small_toe<right_ankle right_heel<right_ankle""",
+)
+
+HALPE_26 = _skeleton(
+    "halpe26",
+    """nose<neck left_eye<nose right_eye<nose left_ear<left_eye right_ear<right_eye
+    left_shoulder<neck right_shoulder<neck left_elbow<left_shoulder right_elbow<right_shoulder
+    left_wrist<left_elbow right_wrist<right_elbow left_hip<hip right_hip<hip left_knee<left_hip
+    right_knee<right_hip left_ankle<left_knee right_ankle<right_knee head<neck neck<hip hip
+    left_big_toe<left_ankle right_big_toe<right_ankle left_small_toe<left_ankle
+    right_small_toe<right_ankle left_heel<left_ankle right_heel<right_ankle""",
+)
+
+MPII_16 = _skeleton(
+    "mpii16",
+    """right_ankle<right_knee right_knee<right_hip right_hip<pelvis left_hip<pelvis
+    left_knee<left_hip left_ankle<left_knee pelvis thorax<pelvis neck<thorax head<neck
+    right_wrist<right_elbow right_elbow<right_shoulder right_shoulder<thorax left_shoulder<thorax
+    left_elbow<left_shoulder left_wrist<left_elbow""",
+)
+
+MEDIAPIPE_33 = _skeleton(
+    "mediapipe33",
+    """nose left_eye_inner<nose left_eye<left_eye_inner left_eye_outer<left_eye
+    right_eye_inner<nose right_eye<right_eye_inner right_eye_outer<right_eye
+    left_ear<left_eye_outer right_ear<right_eye_outer left_mouth<nose right_mouth<nose
+    left_shoulder<nose right_shoulder<nose left_elbow<left_shoulder right_elbow<right_shoulder
+    left_wrist<left_elbow right_wrist<right_elbow left_pinky<left_wrist right_pinky<right_wrist
+    left_index<left_wrist right_index<right_wrist left_thumb<left_wrist right_thumb<right_wrist
+    left_hip<left_shoulder right_hip<right_shoulder left_knee<left_hip right_knee<right_hip
+    left_ankle<left_knee right_ankle<right_knee left_heel<left_ankle right_heel<right_ankle
+    left_foot_index<left_heel right_foot_index<right_heel""",
+)
+
+SMPL_24 = _skeleton(
+    "smpl24",
+    """pelvis left_hip<pelvis right_hip<pelvis spine1<pelvis left_knee<left_hip
+    right_knee<right_hip spine2<spine1 left_ankle<left_knee right_ankle<right_knee spine3<spine2
+    left_foot<left_ankle right_foot<right_ankle neck<spine3 left_collar<spine3
+    right_collar<spine3 head<neck left_shoulder<left_collar right_shoulder<right_collar
+    left_elbow<left_shoulder right_elbow<right_shoulder left_wrist<left_elbow
+    right_wrist<right_elbow left_hand<left_wrist right_hand<right_wrist""",
+)
+
+SKELETONS: Mapping[str, Skeleton] = {
+    s.name: s
+    for s in (
+        H36M_17,
+        MPI_INF_3DHP_17,
+        MPI_INF_3DHP_28,
+        HUMANEVA_15,
+        COCO_17,
+        COCO_18,
+        BODY_25,
+        HALPE_26,
+        MPII_16,
+        MEDIAPIPE_33,
+        SMPL_24,
+    )
+}
 
 
 def get_skeleton(name: str) -> Skeleton:
