@@ -7,7 +7,8 @@ the standard Brown model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -35,15 +36,24 @@ class Camera:
     rotation: RotationMatrix | None = None
     position: Points3D | None = None
 
-    def __getitem__(self, index: object) -> Camera:
+    def __getitem__(
+        self, index: Tensor | slice | int | tuple[Tensor | slice | int, ...]
+    ) -> Camera:
         """Select cameras along the batch axes, as a tensor index does."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Camera(**{k: None if v is None else v[index] for k, v in values.items()})
+        return self.map(lambda values: values[index])
 
     def to(self, device: torch.device | str) -> Camera:
         """The same cameras on another device."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Camera(**{k: None if v is None else v.to(device) for k, v in values.items()})
+        return self.map(lambda values: values.to(device))
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Camera:
+        """Apply a function to every tensor there is."""
+        return Camera(
+            intrinsics=change(self.intrinsics),
+            size=change(self.size),
+            rotation=None if self.rotation is None else change(self.rotation),
+            position=None if self.position is None else change(self.position),
+        )
 
 
 def world_to_camera(points: Points3D, rotation: RotationMatrix, position: Points3D) -> Points3D:

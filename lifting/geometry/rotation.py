@@ -32,7 +32,7 @@ def quaternion_to_matrix(quaternion: Quaternion) -> RotationMatrix:
         2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
         2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
     )  # fmt: skip
-    return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
+    return torch.stack(rows, dim=-1).reshape(*quaternion.shape[:-1], 3, 3)
 
 
 def axis_angle_to_matrix(axis_angle: Points3D) -> RotationMatrix:
@@ -70,7 +70,8 @@ def cross_matrix(vector: Points3D) -> Tensor:
     """
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
-    return torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1).unflatten(-1, (3, 3))
+    rows = torch.stack((zero, -z, y, z, zero, -x, -y, x, zero), dim=-1)
+    return rows.reshape(*vector.shape[:-1], 3, 3)
 
 
 def euler_to_matrix(angles: Tensor, order: str) -> RotationMatrix:

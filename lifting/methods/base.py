@@ -109,11 +109,15 @@ class LiftingModule(pl.LightningModule):
                 get_protocol(self.settings.protocol), info.skeleton, info.action_names
             )
 
-    def validation_step(self, batch: PoseBatch, batch_idx: int) -> Prediction:
+    def validation_step(  # type: ignore[override]
+        self, batch: PoseBatch, batch_idx: int
+    ) -> Prediction:
         """Predict; the score is taken in ``on_validation_batch_end``."""
         return self.infer(batch)
 
-    def test_step(self, batch: PoseBatch, batch_idx: int) -> Prediction:
+    def test_step(  # type: ignore[override]
+        self, batch: PoseBatch, batch_idx: int
+    ) -> Prediction:
         """Predict; the score is taken in ``on_test_batch_end``, after the callbacks'."""
         return self.infer(batch)
 
@@ -156,7 +160,7 @@ class LiftingModule(pl.LightningModule):
         optimizer = kind(
             [p for p in self.parameters() if p.requires_grad],
             lr=options.lr,
-            betas=tuple(options.betas),
+            betas=(options.betas[0], options.betas[1]),
             weight_decay=options.weight_decay,
             amsgrad=options.amsgrad,
         )
