@@ -1,0 +1,83 @@
+"""``lifting data``: which data sets there are, whether their files are good, and making them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+VERDICT_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb ``data`` to the command line.
+
+    Args:
+        subparsers: Where the verbs are collected.
+    """
+    parser = subparsers.add_parser(
+        "data", help="list, describe, check and prepare data sets", description=__doc__
+    )
+    parser.set_defaults(handler=handle)
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions.add_parser("list", help="the data sets, and whether their files are found")
+    for name, text in (
+        ("describe", "content, place, terms and credit of a data set"),
+        ("check", "look at the files of a data set; exit status 1 when they are unfit"),
+        ("prepare", "make a data set's file from source files"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("name", metavar="NAME", help="data set, see `lifting data list`")
+        if name == "check":
+            action.add_argument("--root", metavar="DIR", help="folder of the files")
+        if name == "prepare":
+            action.add_argument("--source", metavar="DIR", type=Path, required=True,
+                                help="folder of the source files")  # fmt: skip
+            action.add_argument("--output", metavar="PATH", type=Path,
+                                help="file (.npz) or folder to write; never replaced")  # fmt: skip
+
+
+def handle(args: argparse.Namespace) -> int:
+    """Run one action of the verb.
+
+    Args:
+        args: What the command line said.
+
+    Returns:
+        Exit status: 1 when a check failed, else 0.
+    """
+    from lifting.data import prepare
+
+    if args.action == "list":
+        rows = [(r.name, r.summary, r.files, r.state) for r in prepare.list_datasets()]
+        _print("data sets", ("name", "what", "files", "state"), rows)
+        return 0
+    if args.action == "describe":
+        _print(f"data set {args.name}", ("", ""), prepare.describe(args.name))
+        return 0
+    if args.action == "prepare":
+        facts = prepare.prepare(args.name, args.source, args.output)
+        _print(f"prepared {args.name}", ("", ""), facts)
+        return 0
+    checks = prepare.check(args.name, args.root)
+    rows_of_checks = [
+        (row.verdict, row.what, row.expected, row.found, row.advice) for row in checks
+    ]
+    _print(f"check of {args.name}", ("verdict", "what", "expected", "found", "what to do"),
+           rows_of_checks)  # fmt: skip
+    return 1 if any(row.verdict == "fail" for row in checks) else 0
+
+
+def _print(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+    """Print a table; cells are text, never markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    names = tuple(columns)
+    table = Table(title=title, title_justify="left", show_header=any(names))
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=VERDICT_STYLES.get(cell, "")) for cell in row))
+    Console().print(table)

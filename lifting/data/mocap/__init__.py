@@ -1,0 +1,9 @@
+"""Motion-capture text files to 17-joint clips.
+
+* ``lines``     numbered lines of a text file, numbers checked as they are read
+* ``captured``  what every reader returns: named points with their rotations
+* ``asf``, ``amc``, ``bvh``   the readers
+* ``mapping``   named points to the 17 joints, millimetres, z up
+* ``cleaning``  glitch repair, cuts, low-pass filter, resampling, constant bone lengths
+* ``convert``   a folder of recordings to one npz file
+"""

@@ -1,0 +1,106 @@
+"""Numbered lines of a text file, with errors that name the file and the line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from lifting.errors import DataError, MissingDataError
+
+MAX_TEXT_BYTES = 512 * 1024**2
+MAX_FRAMES = 1_000_000
+LARGEST_NUMBER = 1e7
+
+
+class Line(NamedTuple):
+    """One line that is neither blank nor a comment.
+
+    Attributes:
+        number: From 1, as an editor counts.
+        words: Split at white space.
+    """
+
+    number: int
+    words: list[str]
+
+
+def read_lines(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Iterator[Line]:
+    """Lines of a text file without blank ones and without comments that start with ``#``.
+
+    Args:
+        path: The file; Unix or DOS line ends.
+        max_bytes: Limit of the file's size.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: The file is larger than the limit.
+    """
+    if not path.is_file():
+        raise MissingDataError(f"expected a file at {path}, found none; check the path")
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise DataError(
+            f"expected at most {max_bytes} bytes in {path}, got {size}; "
+            "cut the recording into shorter files"
+        )
+    with path.open(encoding="latin-1") as stream:
+        for number, text in enumerate(stream, start=1):
+            words = text.split()
+            if words and not words[0].startswith("#"):
+                yield Line(number, words)
+
+
+def bad_line(path: Path, number: int, expected: str, found: object, advice: str) -> DataError:
+    """The error for a line that does not say what the format asks for.
+
+    Args:
+        path: The file.
+        number: Line, from 1.
+        expected: What the format asks for.
+        found: What stands there.
+        advice: What the user can do.
+    """
+    shown = str(found)
+    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+    return DataError(f"{path}, line {number}: expected {expected}, got '{shown}'; {advice}")
+
+
+def read_numbers(path: Path, number: int, words: Sequence[str], count: int) -> list[float]:
+    """Finite numbers of a line.
+
+    Args:
+        path: The file, for messages.
+        number: The line, for messages.
+        words: The words to read.
+        count: How many there must be.
+
+    Raises:
+        DataError: The count differs, or a word is not a finite number of believable size.
+    """
+    if len(words) != count:
+        raise bad_line(
+            path, number, f"{count} numbers", f"{len(words)}: {' '.join(words[:4])}",
+            "the line is cut short or belongs to another skeleton",
+        )  # fmt: skip
+    try:
+        values = [float(word) for word in words]
+    except ValueError:
+        wrong = next(word for word in words if not _is_number(word))
+        raise bad_line(path, number, "a number", wrong, "repair or remove the file") from None
+    for word, value in zip(words, values, strict=True):
+        if not math.isfinite(value) or abs(value) > LARGEST_NUMBER:
+            raise bad_line(
+                path, number, f"a finite number below {LARGEST_NUMBER:g}", word,
+                "repair or remove the file",
+            )  # fmt: skip
+    return values
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,254 @@
+"""Named points of a recording to the 17 joints, in millimetres with z up.
+
+Human3.6M's joints are matched by where they lie in the body, not by what a file calls them: the
+hip is between the two hip joints, the neck halfway up the neck, the wrist at the base of the
+hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lifting.data.mocap.captured import CapturedMotion, FloatArray
+from lifting.errors import DataError, suggest
+from lifting.skeleton import H36M_17
+
+LEG_MM = (600.0, 1100.0)  # thigh and shank of a person
+UNITS_MM: Mapping[str, float] = {
+    "mm": 1.0, "cm": 10.0, "inch": 25.4, "asf": 25.4 / 0.45, "m": 1000.0,
+}  # fmt: skip
+HEAD_ABOVE_SKULL_BASE_MM = 115.0
+MIN_UPRIGHT = 0.6
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a joint is found: the mean of named points, possibly moved.
+
+    Attributes:
+        names: Points of the file.
+        at_end: Use the point that ends the first name (its child or end site).
+        above_mm: Distance along the first name's own y axis.
+    """
+
+    names: tuple[str, ...]
+    at_end: bool = False
+    above_mm: float = 0.0
+
+
+@dataclass(frozen=True)
+class JointMap:
+    """How one naming convention gives the 17 joints.
+
+    Attributes:
+        name: For messages.
+        form: The kind of file it applies to.
+        points: A source for every joint of ``h36m17`` but the hip.
+    """
+
+    name: str
+    form: Literal["amc", "bvh"]
+    points: Mapping[str, Point]
+
+    def missing(self, motion: CapturedMotion) -> list[str]:
+        """Points the map needs and the recording lacks."""
+        known = set(motion.names)
+        return sorted(
+            {name for point in self.points.values() for name in point.names if name not in known}
+            | {f"end of {point.names[0]}" for point in self.points.values()
+               if point.at_end and point.names[0] not in motion.ends}
+        )  # fmt: skip
+
+
+def _sided(limbs: Mapping[str, str], left: str, right: str) -> dict[str, Point]:
+    """Limb joints of both sides from names that hold ``{side}``."""
+    return {
+        f"{side}_{joint}": Point((pattern.format(side=word),))
+        for joint, pattern in limbs.items()
+        for side, word in (("left", left), ("right", right))
+    }
+
+
+ASF_BONES = JointMap(
+    name="asf bones",
+    form="amc",
+    points=_sided(
+        # The wrist is the end of `wrist`: the forearm is split in two for its twist.
+        {
+            "hip": "{side}hipjoint", "knee": "{side}femur", "ankle": "{side}tibia",
+            "shoulder": "{side}clavicle", "elbow": "{side}humerus", "wrist": "{side}wrist",
+        },
+        "l", "r",
+    )
+    | {
+        "spine": Point(("lowerback",)),
+        "thorax": Point(("thorax",)),
+        "neck": Point(("lowerneck", "upperneck")),
+        "head": Point(("head",)),
+    },
+)  # fmt: skip
+
+FEMUR_BVH = JointMap(
+    name="lfemur style",
+    form="bvh",
+    points=_sided(
+        {
+            "hip": "{side}femur", "knee": "{side}tibia", "ankle": "{side}foot",
+            "shoulder": "{side}humerus", "elbow": "{side}radius", "wrist": "{side}hand",
+        },
+        "l", "r",
+    )
+    | {
+        "spine": Point(("upperback",)),
+        "thorax": Point(("lowerneck",)),
+        "neck": Point(("upperneck", "head")),
+        "head": Point(("head",), at_end=True),
+    },
+)  # fmt: skip
+
+_UP_LEG_LIMBS = {
+    "hip": "{side}UpLeg", "knee": "{side}Leg", "ankle": "{side}Foot",
+    "shoulder": "{side}Arm", "elbow": "{side}ForeArm", "wrist": "{side}Hand",
+}  # fmt: skip
+
+UP_LEG_TWO_NECKS_BVH = JointMap(
+    name="LeftUpLeg style, two neck joints",
+    form="bvh",
+    points=_sided(_UP_LEG_LIMBS, "Left", "Right")
+    | {
+        "spine": Point(("Spine",)),
+        "thorax": Point(("Neck",)),
+        "neck": Point(("Neck1", "Head")),
+        "head": Point(("Head",), at_end=True),
+    },
+)
+
+UP_LEG_BVH = JointMap(
+    name="LeftUpLeg style",
+    form="bvh",
+    points=_sided(_UP_LEG_LIMBS, "Left", "Right")
+    | {
+        "spine": Point(("Spine1",)),
+        "thorax": Point(("Neck",)),
+        "neck": Point(("Head",)),
+        "head": Point(("Head",), at_end=True),
+    },
+)
+
+AVATAR_BVH = JointMap(
+    name="CC_Base style",
+    form="bvh",
+    points=_sided(
+        {
+            "hip": "CC_Base_{side}_Thigh", "knee": "CC_Base_{side}_Calf",
+            "ankle": "CC_Base_{side}_Foot", "shoulder": "CC_Base_{side}_Upperarm",
+            "elbow": "CC_Base_{side}_Forearm", "wrist": "CC_Base_{side}_Hand",
+        },
+        "L", "R",
+    )
+    | {
+        "spine": Point(("CC_Base_Spine02",)),
+        "thorax": Point(("CC_Base_L_Clavicle", "CC_Base_R_Clavicle")),
+        "neck": Point(("CC_Base_Head",)),
+        "head": Point(("CC_Base_Head",), above_mm=HEAD_ABOVE_SKULL_BASE_MM),
+    },
+)  # fmt: skip
+
+JOINT_MAPS = (ASF_BONES, FEMUR_BVH, UP_LEG_TWO_NECKS_BVH, UP_LEG_BVH, AVATAR_BVH)
+
+
+def choose_map(motion: CapturedMotion, maps: Sequence[JointMap] = JOINT_MAPS) -> JointMap:
+    """The first map whose points the recording has.
+
+    Args:
+        motion: The recording.
+        maps: Maps in the order of preference.
+
+    Raises:
+        DataError: None fits; the message tells what the nearest one lacks.
+    """
+    fitting = [joint_map for joint_map in maps if joint_map.form == motion.form]
+    for joint_map in fitting:
+        if not joint_map.missing(motion):
+            return joint_map
+    if not fitting:
+        raise DataError(
+            f"{motion.path}: expected a joint map for {motion.form} files, got none; add one"
+        )
+    nearest = min(fitting, key=lambda joint_map: len(joint_map.missing(motion)))
+    lacking = nearest.missing(motion)
+    raise DataError(
+        f"{motion.path}: expected joint names of a known convention (nearest: {nearest.name}), "
+        f"got none for {', '.join(lacking[:4])} ({suggest(lacking[0], motion.names[:40])}); "
+        "give a JointMap for these names"
+    )
+
+
+def to_h36m17(motion: CapturedMotion, joint_map: JointMap | None = None) -> FloatArray:
+    """The 17 joints of a recording.
+
+    Args:
+        motion: The recording.
+        joint_map: Naming convention; None chooses a built-in one.
+
+    Returns:
+        ``(T, 17, 3)``, mm, z up, where the file placed them.
+
+    Raises:
+        DataError: The names, the unit or the vertical axis cannot be told.
+    """
+    chosen = joint_map or choose_map(motion)
+    unit = motion.unit_mm or _guess_unit(motion, chosen)
+    located = {name: _locate(motion, point, unit) for name, point in chosen.points.items()}
+    located["hip"] = (located["left_hip"] + located["right_hip"]) / 2
+    pose = np.stack([located[name] for name in H36M_17.joints], axis=1)
+    if (motion.up or _guess_up(motion, pose)) == "z":
+        return pose
+    x, y, z = pose[..., 0], pose[..., 1], pose[..., 2]
+    return np.stack((x, -z, y), axis=-1)
+
+
+def _locate(motion: CapturedMotion, point: Point, unit_mm: float) -> FloatArray:
+    """Position of one joint, ``(T, 3)`` mm, in the file's axes."""
+    indices = [motion.names.index(name) for name in point.names]
+    if point.at_end:
+        indices = [motion.ends[point.names[0]]]
+    place: FloatArray = motion.positions[:, indices].mean(axis=1) * unit_mm
+    if point.above_mm:
+        place = place + point.above_mm * motion.rotations[:, indices[0], :, 1]
+    return place
+
+
+def _guess_unit(motion: CapturedMotion, joint_map: JointMap) -> float:
+    """Millimetres a file unit, told by the length of the left leg."""
+    hip, knee, ankle = (
+        _locate(motion, joint_map.points[f"left_{name}"], 1.0) for name in ("hip", "knee", "ankle")
+    )
+    thigh, shank = np.linalg.norm(hip - knee, axis=-1), np.linalg.norm(knee - ankle, axis=-1)
+    leg = float(np.median(thigh + shank))
+    for unit in UNITS_MM.values():
+        if LEG_MM[0] <= leg * unit <= LEG_MM[1]:
+            return unit
+    raise DataError(
+        f"{motion.path}: expected a leg of {LEG_MM[0]:g} to {LEG_MM[1]:g} mm in one of "
+        f"{', '.join(UNITS_MM)}, got {leg:.4g} file units; scale the file to centimetres"
+    )
+
+
+def _guess_up(motion: CapturedMotion, pose: FloatArray) -> Literal["y", "z"]:
+    """Vertical axis, told by where the thorax is above the ankles on average."""
+    ankles = pose[:, [H36M_17.index("left_ankle"), H36M_17.index("right_ankle")]].mean(axis=1)
+    body = (pose[:, H36M_17.index("thorax")] - ankles).mean(axis=0)
+    upright = body / max(float(np.linalg.norm(body)), 1e-9)
+    if upright[1] >= MIN_UPRIGHT and upright[1] > upright[2]:
+        return "y"
+    if upright[2] >= MIN_UPRIGHT:
+        return "z"
+    raise DataError(
+        f"{motion.path}: expected a body that stands along +y or +z on average, got direction "
+        f"{np.round(upright, 2).tolist()}; turn the file so that y or z points up"
+    )
