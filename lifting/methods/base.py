@@ -30,6 +30,8 @@ from lifting.metrics.protocol import get_protocol
 from lifting.skeleton import Skeleton, get_skeleton
 
 CHECKPOINT_KEY = "lifting"
+# Split that each of Lightning's stages scores.
+_SCORED = {"fit": ("val",), "validate": ("val",), "test": ("test",), "predict": ()}
 
 
 class LiftingModule(pl.LightningModule):
@@ -103,7 +105,7 @@ class LiftingModule(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Build the metrics of the splits that will be scored."""
-        for split in ("val", "test"):
+        for split in _SCORED[stage]:
             info = self.trainer.datamodule.info(split)  # type: ignore[attr-defined]
             self.metrics[split] = PoseMetrics(
                 get_protocol(self.settings.protocol), info.skeleton, info.action_names

@@ -1,0 +1,88 @@
+"""Checks of the data section and of tracks, before anything is trained on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from lifting.data.config import DataConfig, Split
+from lifting.data.sequence import PoseTracks
+from lifting.data.window import check_window, track_of_rows
+from lifting.errors import ConfigError, DataError
+
+POSITIVE = ("train_every", "eval_every", "batch_size", "eval_batch_size")
+MAX_JITTER = 0.3
+
+
+def check_config(config: DataConfig) -> None:
+    """Check the numbers of the data section.
+
+    Raises:
+        ConfigError: One is out of range.
+    """
+    check_window(config.frames, config.window_stride)
+    for name in POSITIVE:
+        if getattr(config, name) < 1:
+            raise ConfigError(
+                f"expected data.{name} of at least 1, got {getattr(config, name)}; "
+                "give a positive number"
+            )
+    if config.workers < 0:
+        raise ConfigError(
+            f"expected data.workers of at least 0, got {config.workers}; "
+            "0 gathers in the main process"
+        )
+    if not 0 <= config.bone_jitter <= MAX_JITTER:
+        raise ConfigError(
+            f"expected data.bone_jitter between 0 and {MAX_JITTER}, got {config.bone_jitter}; "
+            "it is the standard deviation of a factor"
+        )
+
+
+def check_tracks(tracks: PoseTracks, split: Split) -> PoseTracks:
+    """Check that a split has frames and that its values are finite.
+
+    Labels that are marked as not valid may be anything; they are returned as zeros, since even a
+    masked value that is not finite spoils gradients.
+
+    Args:
+        tracks: The frames of the split.
+        split: Its name, for the messages.
+
+    Returns:
+        The tracks.
+
+    Raises:
+        DataError: The split is empty or holds a value that is not finite.
+    """
+    if len(tracks) == 0:
+        raise DataError(
+            f"expected frames in the {split} split of {tracks.source.get('dataset', 'the data')}, "
+            "got none; check the split's sizes and files in the data section"
+        )
+    _check_finite("keypoints_2d", tracks.keypoints_2d, tracks, split)
+    _check_finite("confidence", tracks.confidence[..., None], tracks, split)
+    if tracks.joints_3d is None:
+        return tracks
+    if tracks.visible is None:
+        _check_finite("joints_3d", tracks.joints_3d, tracks, split)
+        return tracks
+    labels = torch.where(tracks.visible[..., None], tracks.joints_3d, torch.zeros(()))
+    _check_finite("joints_3d", labels, tracks, split)
+    return replace(tracks, joints_3d=labels)
+
+
+def _check_finite(name: str, values: Tensor, tracks: PoseTracks, split: Split) -> None:
+    finite = torch.isfinite(values)
+    if bool(finite.all()):
+        return
+    row, joint = (~finite).any(dim=-1).nonzero()[0].tolist()
+    track = int(track_of_rows(tracks.offsets)[row])
+    frame = row - int(tracks.offsets[track])
+    raise DataError(
+        f"expected finite {name} in the {split} split, got {values[row, joint].tolist()} at "
+        f"joint {tracks.skeleton.joints[joint]}, frame {frame} of track "
+        f"'{tracks.track_names[track]}'; repair the source or mark the joint as not visible"
+    )

@@ -1,0 +1,206 @@
+"""``PoseDataModule``: from the data section to loaders of ``PoseBatch``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from lifting.batch import PoseBatch
+from lifting.data.cache import tracks_hash
+from lifting.data.check import check_config, check_tracks
+from lifting.data.config import DataConfig, Split
+from lifting.data.gather import GatherOptions, TrackBatches
+from lifting.data.info import DataInfo
+from lifting.data.sampler import BatchLoader, BatchSampler, Share, stream
+from lifting.data.sequence import PoseTracks
+from lifting.data.sources import load_tracks
+from lifting.geometry.camera import Camera
+
+log = logging.getLogger(__name__)
+
+STAGE_SPLITS: dict[str, tuple[Split, ...]] = {
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    "predict": ("test",),
+}
+GPU_SHARE = 0.5
+
+
+class PoseDataModule(pl.LightningDataModule):
+    """Tracks of the three splits and their loaders.
+
+    A split is loaded when it is first asked for, and once. Build the trainer with
+    ``use_distributed_sampler=False``: the samplers share the data out themselves.
+
+    Args:
+        config: The data section.
+        seed: Seed of batches and augmentation.
+        tracks: Tracks to use instead of the data set's, by split (for example a user's
+            keypoints as ``test``).
+
+    Raises:
+        ConfigError: A number of the data section is out of range.
+    """
+
+    def __init__(
+        self, config: DataConfig, seed: int, tracks: Mapping[Split, PoseTracks] | None = None
+    ) -> None:
+        super().__init__()
+        check_config(config)
+        self.config = config
+        self.seed = seed
+        self._given = dict(tracks or {})
+        self._tracks: dict[Split, PoseTracks] = {}
+        self._hashes: dict[Split, str] = {}
+
+    def prepare_data(self) -> None:
+        """Fill the cache in one process before the others read it."""
+        if self.trainer is not None and self.trainer.world_size > 1:
+            for split in STAGE_SPLITS["fit"] + STAGE_SPLITS["test"]:
+                self.tracks(split)
+
+    def setup(self, stage: str) -> None:
+        """Load the splits of a stage: fit, validate, test or predict."""
+        for split in STAGE_SPLITS[stage]:
+            self.tracks(split)
+
+    def tracks(self, split: Split) -> PoseTracks:
+        """All frames of a split, checked, on the CPU.
+
+        Raises:
+            DataError: The split is empty, or holds a value that is not finite.
+        """
+        if split not in self._tracks:
+            given = self._given.get(split)
+            loaded = load_tracks(self.config, split) if given is None else given
+            self._tracks[split] = check_tracks(loaded, split)
+        return self._tracks[split]
+
+    def info(self, split: Split) -> DataInfo:
+        """Names behind the integers of a split's batches."""
+        tracks = self.tracks(split)
+        return DataInfo(
+            skeleton=tracks.skeleton,
+            action_names=tracks.action_names,
+            subject_names=tracks.subject_names,
+            track_names=tracks.track_names,
+            fps=tracks.fps,
+            source=dict(tracks.source),
+        )
+
+    def fingerprint(self) -> str:
+        """Hash of the content of each loaded split, such as ``test:09af… train:77c1…``."""
+        for split, tracks in self._tracks.items():
+            if split not in self._hashes:
+                self._hashes[split] = tracks_hash(tracks)
+        return " ".join(f"{split}:{value}" for split, value in sorted(self._hashes.items()))
+
+    def train_dataloader(self) -> BatchLoader:
+        """Shuffled, augmented batches of the training split."""
+        config = self.config
+        options = replace(
+            self._options(config.train_every), flip=config.flip, bone_jitter=config.bone_jitter
+        )
+        return self._loader("train", options, config.batch_size)
+
+    def val_dataloader(self) -> BatchLoader:
+        """Batches of the validation split, in order."""
+        return self._loader("val", self._options(self.config.eval_every))
+
+    def test_dataloader(self) -> BatchLoader:
+        """Batches of the test split, in order."""
+        return self._loader("test", self._options(self.config.eval_every))
+
+    def predict_dataloader(self) -> BatchLoader:
+        """Batches of the test split, in order; labels only where there are some."""
+        labelled = self.tracks("test").joints_3d is not None
+        options = replace(self._options(self.config.eval_every), labels=labelled)
+        return self._loader("test", options)
+
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        """Move a batch; one that was gathered on the device is passed through as it is."""
+        if not isinstance(batch, PoseBatch):
+            return super().transfer_batch_to_device(batch, device, dataloader_idx)
+        return batch if batch.keypoints_2d.device == device else _to_device(batch, device)
+
+    def _options(self, every: int) -> GatherOptions:
+        config = self.config
+        return GatherOptions(
+            frames=config.frames,
+            stride=config.window_stride,
+            all_targets=config.target == "all",
+            every=every,
+            seed=self.seed,
+        )
+
+    def _loader(
+        self, split: Split, options: GatherOptions, batch_size: int | None = None
+    ) -> BatchLoader:
+        tracks = self._placed(split)
+        batches = TrackBatches(tracks, options)
+        on_cpu = tracks.keypoints_2d.device.type == "cpu"
+        workers = self.config.workers if on_cpu else 0  # a GPU tensor does not survive a fork
+        sampler = BatchSampler(
+            len(batches),
+            batch_size or self.config.eval_batch_size,
+            seed=self.seed,
+            shuffle=batch_size is not None,
+            share=self._share(),
+        )
+        return BatchLoader(
+            batches,
+            batch_size=None,
+            sampler=sampler,
+            num_workers=workers,
+            collate_fn=_same,
+            generator=stream(self.seed),  # else the loader draws from the global numbers
+            persistent_workers=workers > 0,
+        )
+
+    def _share(self) -> Share:
+        if self.trainer is None:
+            return Share()
+        return Share(self.trainer.global_rank, self.trainer.world_size)
+
+    def _placed(self, split: Split) -> PoseTracks:
+        tracks = self.tracks(split)
+        if self.trainer is None or self.config.device == "cpu":
+            return tracks
+        device = self.trainer.strategy.root_device
+        if device.type != "cuda":
+            return tracks
+        size, (free, _) = _bytes(tracks), torch.cuda.mem_get_info(device)
+        if size > GPU_SHARE * free:
+            log.info("%s tracks (%.1f GB) stay on the CPU", split, size / 1e9)
+            return tracks
+        return tracks.to(device)
+
+
+def _same(batch: Any) -> Any:
+    return batch
+
+
+def _bytes(tracks: PoseTracks) -> int:
+    values = [v for f in fields(tracks) if isinstance(v := getattr(tracks, f.name), Tensor)]
+    return sum(v.nbytes for v in (*values, *tracks.extras.values()))
+
+
+def _to_device(batch: PoseBatch, device: torch.device) -> PoseBatch:
+    moved: dict[str, Any] = {}
+    for f in fields(batch):
+        value = getattr(batch, f.name)
+        if isinstance(value, Tensor):
+            moved[f.name] = value.to(device, non_blocking=True)
+        elif isinstance(value, Camera):
+            moved[f.name] = value.to(device)
+    moved["extras"] = {k: v.to(device, non_blocking=True) for k, v in batch.extras.items()}
+    return replace(batch, **moved)

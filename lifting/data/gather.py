@@ -1,0 +1,151 @@
+"""From row numbers to a ``PoseBatch``: one gather for each field of a whole batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lifting.batch import PoseBatch
+from lifting.data.augment import jitter_bones, mirror_samples, random_bone_factors, random_half
+from lifting.data.sampler import BatchKey, stream
+from lifting.data.sequence import PoseTracks
+from lifting.data.window import check_window, sample_rows, track_of_rows, window_rows
+from lifting.errors import ConfigError, DataError
+from lifting.geometry.camera import Camera
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatherOptions:
+    """How tracks become batches.
+
+    Attributes:
+        frames: Odd length of a window.
+        stride: Frames between two neighbours inside a window.
+        all_targets: Label all frames of a window; else the middle one.
+        every: Use every n-th frame as a sample.
+        flip: Mirror half of the samples.
+        bone_jitter: Standard deviation of random bone-length factors, 0 is off.
+        labels: Deliver 3D labels.
+        seed: Seed of whatever is random.
+    """
+
+    frames: int = 1
+    stride: int = 1
+    all_targets: bool = False
+    every: int = 1
+    flip: bool = False
+    bone_jitter: float = 0.0
+    labels: bool = True
+    seed: int = 0
+
+
+class TrackBatches(Dataset[PoseBatch]):
+    """Maps a ``BatchKey`` to its batch; all of its randomness comes from that key and the seed.
+
+    Args:
+        tracks: The frames, on the device where batches are wanted.
+        options: How they become batches.
+
+    Raises:
+        ConfigError: The window is not odd, a number is out of range, or bone lengths are to change
+            beside extras.
+        DataError: Labels are asked for and missing.
+    """
+
+    def __init__(self, tracks: PoseTracks, options: GatherOptions) -> None:
+        check_window(options.frames, options.stride)
+        if options.labels and tracks.joints_3d is None:
+            raise DataError(
+                "expected tracks with 3D labels, got none in "
+                f"{tracks.source.get('dataset', 'the data')}; "
+                "unlabelled keypoints can only be predicted"
+            )
+        if options.bone_jitter and tracks.extras:
+            raise ConfigError(
+                "expected no extras beside new bone lengths, which do not move them, got "
+                f"{', '.join(sorted(tracks.extras))}; set data.bone_jitter to 0"
+            )
+        self.tracks = tracks
+        self.options = options
+        self.samples = sample_rows(tracks.offsets, options.every)
+        self.track = track_of_rows(tracks.offsets)
+        self.bounds = torch.stack((tracks.offsets[:-1], tracks.offsets[1:] - 1), dim=1)
+        self.cameras = tracks.cameras[tracks.camera]
+        if options.flip:
+            self.cameras = Camera(intrinsics=self.cameras.intrinsics, size=self.cameras.size)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: BatchKey) -> PoseBatch:
+        batch = self.gather(key.samples.to(self.samples.device))
+        options, skeleton = self.options, self.tracks.skeleton
+        if not (options.flip or options.bone_jitter):
+            return batch
+        device = batch.keypoints_2d.device
+        generator = stream(options.seed, key.epoch, key.number)
+        if options.bone_jitter:
+            factors = random_bone_factors(len(batch), options.bone_jitter, skeleton, generator)
+            batch = jitter_bones(batch, factors.to(device), skeleton)
+            if not options.all_targets:
+                self._keep_middle(batch)
+        if options.flip:
+            mirror_samples(batch, random_half(len(batch), generator).to(device), skeleton)
+        return batch
+
+    def gather(self, samples: Tensor) -> PoseBatch:
+        """The batch of some samples, before augmentation.
+
+        Args:
+            samples: ``(batch,)`` int64, indices of samples.
+
+        Returns:
+            A batch; its labels cover whole windows where those are the targets, or where new bone
+            lengths need them.
+        """
+        options, tracks = self.options, self.tracks
+        middle = self.samples.index_select(0, samples)
+        track = self.track.index_select(0, middle)
+        bounds = self.bounds.index_select(0, track)
+        rows = window_rows(middle, bounds[:, 0], bounds[:, 1], options.frames, options.stride)
+        labelled = rows if options.all_targets or options.bone_jitter else middle[:, None]
+        return PoseBatch(
+            keypoints_2d=_select(tracks.keypoints_2d, rows),
+            confidence=_select(tracks.confidence, rows),
+            joints_3d=_select_if(tracks.joints_3d if options.labels else None, labelled),
+            visible=_select_if(tracks.visible if options.labels else None, labelled),
+            camera=self._camera(track),
+            subject=tracks.subject.index_select(0, track),
+            action=tracks.action.index_select(0, track),
+            sequence=track,
+            frame=middle - bounds[:, 0],
+            extras={name: _select(value, rows) for name, value in tracks.extras.items()},
+        )
+
+    def _camera(self, track: Tensor) -> Camera:
+        c = self.cameras
+        return Camera(
+            intrinsics=c.intrinsics.index_select(0, track),
+            size=c.size.index_select(0, track),
+            rotation=None if c.rotation is None else c.rotation.index_select(0, track),
+            position=None if c.position is None else c.position.index_select(0, track),
+        )
+
+    def _keep_middle(self, batch: PoseBatch) -> None:
+        half = self.options.frames // 2
+        if batch.joints_3d is not None:
+            batch.joints_3d = batch.joints_3d[:, half : half + 1]
+        if batch.visible is not None:
+            batch.visible = batch.visible[:, half : half + 1]
+
+
+def _select(values: Tensor, rows: Tensor) -> Tensor:
+    picked = values.index_select(0, rows.reshape(-1))
+    return picked.view(*rows.shape, *values.shape[1:])  # (batch, frames, ...)
+
+
+def _select_if(values: Tensor | None, rows: Tensor) -> Tensor | None:
+    return None if values is None else _select(values, rows)

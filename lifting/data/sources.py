@@ -1,0 +1,79 @@
+"""Name of a data set -> its tracks.
+
+A reader of 3D motion offers ``motion(config, split)`` and ``cache_key(config, split)``; a virtual
+rig films the motion and detector noise is added, once, into the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import get_args
+
+from lifting.data import cmu, synthetic
+from lifting.data.cache import cache_folder, cached_tracks
+from lifting.data.config import DATASETS, DataConfig, Split
+from lifting.data.film import film
+from lifting.data.sequence import MotionClips, PoseTracks
+from lifting.errors import ConfigError, suggest
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+FILM_VERSION = 1  # to be raised when rigs or detector noise change, so that old files are not read
+
+
+@dataclass(frozen=True)
+class MotionReader:
+    """Where a data set's 3D motion comes from.
+
+    Attributes:
+        motion: Reads or makes the clips of a split.
+        cache_key: Everything in the configuration and the files that the clips depend on.
+    """
+
+    motion: Callable[[DataConfig, Split], MotionClips]
+    cache_key: Callable[[DataConfig, Split], dict[str, object]]
+
+
+READERS: dict[str, MotionReader] = {
+    "synthetic": MotionReader(synthetic.motion, synthetic.cache_key),
+    "cmu": MotionReader(cmu.motion, cmu.cache_key),
+}
+
+
+def load_tracks(config: DataConfig, split: Split) -> PoseTracks:
+    """All frames of a split: filmed, or read from the cache.
+
+    Args:
+        config: The data section.
+        split: Which part.
+
+    Raises:
+        ConfigError: No data set has that name.
+        MissingDataError: Its files are absent.
+    """
+    if config.name not in READERS:
+        raise ConfigError(f"unknown data set '{config.name}'; {suggest(config.name, DATASETS)}")
+    reader = READERS[config.name]
+    seed = film_seed(config.noise_seed, split)
+    extras = tuple(config.synthetic.extras)
+
+    def make() -> PoseTracks:
+        motion = reader.motion(config, split)
+        return film(motion, rig=config.cameras, noise=config.noise, seed=seed, extras=extras)
+
+    key: dict[str, object] = {
+        "dataset": config.name,
+        "split": split,
+        "motion": reader.cache_key(config, split),
+        "film": FILM_VERSION,
+        "rig": config.cameras,
+        "noise": config.noise,
+        "noise_seed": seed,
+        "extras": list(extras),
+    }
+    return cached_tracks(key, make, cache_folder(config.cache))
+
+
+def film_seed(noise_seed: int, split: Split) -> int:
+    """Seed of rigs and noise in a split; no two splits or seeds share one."""
+    return noise_seed * len(SPLITS) + SPLITS.index(split)

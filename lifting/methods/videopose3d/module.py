@@ -1,0 +1,93 @@
+"""VideoPose3D under training and prediction."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lifting.batch import PoseBatch, Prediction, root_relative
+from lifting.errors import ConfigError
+from lifting.geometry.camera import normalize_screen
+from lifting.methods.base import LiftingModule
+from lifting.methods.settings import ModuleSettings
+from lifting.methods.videopose3d.config import Config
+from lifting.methods.videopose3d.network import TemporalNetwork, repeat_edges
+from lifting.nn.pose_loss import pose_loss
+from lifting.typing import ImageSize, Pose2D, Pose3D
+
+MM_PER_METRE = 1000.0
+
+
+def to_network_units(keypoints: Pose2D, size: ImageSize) -> Pose2D:
+    """Pixels to screen units, where the image's width is 2 and its centre 0.
+
+    Args:
+        keypoints: ``(batch, frames, joints, 2)``, pixels.
+        size: ``(batch, 2)``, pixels.
+    """
+    return normalize_screen(keypoints, size[:, None])
+
+
+def from_network_units(joints_3d: Pose3D) -> Pose3D:
+    """Metres to mm."""
+    return joints_3d * MM_PER_METRE
+
+
+class Module(LiftingModule):
+    """Trains and applies the temporal network.
+
+    Args:
+        config: Switches of the method.
+        settings: What the run gives to every method.
+
+    Raises:
+        ConfigError: The window's length is not the network's receptive field.
+    """
+
+    config: Config
+
+    def __init__(self, config: Config, settings: ModuleSettings) -> None:
+        super().__init__(config, settings)
+        field = config.receptive_field
+        if settings.target == "middle" and settings.frames != field:
+            raise ConfigError(
+                f"expected windows of {field} frames, the product of method.filter_widths="
+                f"{tuple(config.filter_widths)}, got data.frames={settings.frames}; "
+                f"set data.frames to {field}"
+            )
+        self.network = TemporalNetwork(len(self.skeleton), config)
+
+    def on_train_epoch_start(self) -> None:
+        """Lower the momentum of batch normalisation, exponentially over the epochs."""
+        epochs = max(1, self.trainer.max_epochs or 1)
+        self.network.set_norm_momentum(norm_momentum(self.config, self.current_epoch / epochs))
+
+    def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
+        """Loss of a batch, in metres."""
+        target = self.target(batch) / MM_PER_METRE
+        loss = pose_loss(self._lift(batch), target, batch.visible, self.config.loss)
+        return self.log_losses({"pose": loss}, batch)
+
+    def predict(self, batch: PoseBatch) -> Prediction:
+        """Lift the middle frame of each window, or each frame where all are the targets."""
+        return Prediction(joints_3d=from_network_units(self._lift(batch)))
+
+    def _lift(self, batch: PoseBatch) -> Pose3D:
+        keypoints = to_network_units(batch.keypoints_2d, batch.camera.size)
+        if self.settings.target == "middle":
+            answer = self.network.middle(keypoints)
+        else:
+            answer = self.network(repeat_edges(keypoints, self.config.receptive_field // 2))
+        return root_relative(answer, self.skeleton.root)
+
+
+def norm_momentum(config: Config, done: float) -> float:
+    """Momentum of batch normalisation after a part of the training.
+
+    Args:
+        config: First and last value.
+        done: Part of the epochs that are over, 0 to 1.
+
+    Source: Pavllo et al. 2019, section 5 (exponential schedule from 0.1 to 0.001).
+    """
+    ratio = config.norm_momentum_final / config.norm_momentum
+    return float(config.norm_momentum * ratio**done)

@@ -1,0 +1,186 @@
+"""VideoPose3D: size, receptive field, the two forms, and that it can learn a batch."""
+
+import math
+
+import pytest
+import torch
+
+from lifting.batch import PoseBatch
+from lifting.errors import ConfigError, ShapeError
+from lifting.geometry.camera import Camera, project
+from lifting.methods.settings import ModuleSettings
+from lifting.methods.videopose3d.config import Config
+from lifting.methods.videopose3d.module import Module, norm_momentum
+from lifting.methods.videopose3d.network import TemporalNetwork, repeat_edges
+from lifting.skeleton import H36M_17
+
+
+def make_batch(frames=9, size=12, every_label=False):
+    generator = torch.Generator().manual_seed(0)
+    joints = torch.randn(size, frames, 17, 3, generator=generator) * 300
+    joints[..., 2] += 4500
+    intrinsics = torch.tensor([1145.0, 1143, 512, 515, -0.2, 0.24, -0.002, 0.001, -0.001])
+    camera = Camera(
+        intrinsics=intrinsics.repeat(size, 1), size=torch.tensor([1000.0, 1002.0]).repeat(size, 1)
+    )
+    half = frames // 2
+    return PoseBatch(
+        keypoints_2d=project(joints, camera.intrinsics[:, None]),
+        joints_3d=joints if every_label else joints[:, half : half + 1],
+        camera=camera,
+    )
+
+
+def make_network(widths=(3, 3, 3), channels=16):
+    torch.manual_seed(0)
+    network = TemporalNetwork(17, Config(filter_widths=widths, channels=channels))
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm1d):
+            layer.running_mean.normal_(std=0.1)
+            layer.running_var.uniform_(0.5, 2.0)
+    return network.eval()
+
+
+def make_module(widths=(3, 3), channels=32, dropout=0.25, **settings):
+    torch.manual_seed(0)
+    settings = {"frames": math.prod(widths), **settings}
+    config = Config(filter_widths=widths, channels=channels, dropout=dropout)
+    return Module(config, ModuleSettings("videopose3d", **settings))
+
+
+@pytest.mark.parametrize(
+    ("widths", "millions"), [((3, 3, 3), 8.56), ((3, 3, 3, 3), 12.75), ((3,) * 5, 16.95)]
+)
+def test_size_is_the_published_one(widths, millions):
+    network = TemporalNetwork(17, Config(filter_widths=widths))
+    count = sum(p.numel() for p in network.parameters())
+    width, norm = 1024, 2 * 1024
+    blocks = sum(w * width * width + width * width + 2 * norm for w in widths[1:])
+    assert count == widths[0] * 34 * width + norm + blocks + width * 51 + 51
+    assert round(count / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize("widths", [(1,), (3,), (3, 3, 3), (5, 3), (3, 5, 3)])
+def test_strided_form_equals_dilated_form(widths):
+    network = make_network(widths)
+    x = torch.randn(4, math.prod(widths), 17, 2)
+    torch.testing.assert_close(network.middle(x), network(x), rtol=0, atol=1e-5)
+
+
+def test_strided_form_equals_each_step_of_a_sequence():
+    network = make_network((3, 3))
+    x = torch.randn(2, 14, 17, 2)
+    whole = network(x)
+    assert whole.shape == (2, 6, 17, 3)
+    steps = torch.cat([network.middle(x[:, i : i + 9]) for i in range(6)], dim=1)
+    torch.testing.assert_close(steps, whole, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("widths", [(3, 3), (5, 3), (3, 3, 3)])
+def test_receptive_field_is_the_product_of_the_widths(widths):
+    network = make_network(widths, channels=32).double()
+    field = math.prod(widths)
+    x = torch.randn(1, field + 4, 17, 2, dtype=torch.float64, requires_grad=True)
+    network(x)[0, 2].sum().backward()
+    used = x.grad[0].abs().sum(dim=(1, 2)) > 0
+    assert used.tolist() == [False] * 2 + [True] * field + [False] * 2
+
+
+def test_both_forms_have_the_same_gradient_in_evaluation():
+    network = make_network((3, 3)).double()
+    x = torch.randn(3, 9, 17, 2, dtype=torch.float64)
+    gradients = []
+    for form in (network.middle, network.forward):
+        network.zero_grad()
+        form(x).square().sum().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in network.parameters()]))
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("target", "targets"), [("middle", 1), ("all", 9)])
+def test_prediction_is_root_relative_millimetres(target, targets):
+    module = make_module(target=target).eval()
+    answer = module.predict(make_batch()).joints_3d
+    assert answer.shape == (12, targets, 17, 3)
+    assert (answer[..., H36M_17.root, :] == 0).all()
+    assert 1 < answer.abs().max() < 100_000
+
+
+def test_all_frames_agree_with_the_middle_one():
+    batch = make_batch()
+    middle, whole = (make_module(target=t).eval().predict(batch) for t in ("middle", "all"))
+    torch.testing.assert_close(whole.joints_3d[:, 4:5], middle.joints_3d, rtol=0, atol=1e-2)
+
+
+def test_edges_are_repeated():
+    x = torch.arange(3.0).view(1, 3, 1, 1).expand(1, 3, 17, 2)
+    assert repeat_edges(x, 2)[0, :, 0, 0].tolist() == [0, 0, 0, 1, 2, 2, 2]
+    assert repeat_edges(x, 0).shape == x.shape
+
+
+def test_one_batch_can_be_learnt(monkeypatch):
+    module = make_module(channels=64, dropout=0.0)
+    monkeypatch.setattr(module, "log", lambda *args, **kwargs: None)
+    batch = make_batch()
+    optimizer = torch.optim.Adam(module.parameters(), lr=5e-3)
+    decay = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.98)
+    first = module.training_step(batch, 0).item()
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss = module.training_step(batch, 0)
+        loss.backward()
+        optimizer.step()
+        decay.step()
+    assert loss.item() < 0.05 * first
+    assert loss.item() < 0.02
+
+
+def test_all_targets_train(monkeypatch):
+    module = make_module(target="all", dropout=0.0)
+    monkeypatch.setattr(module, "log", lambda *args, **kwargs: None)
+    batch = make_batch(every_label=True)
+    loss = module.training_step(batch, 0)
+    error = (module.predict(batch).joints_3d - module.target(batch)).norm(dim=-1)
+    assert loss.item() == pytest.approx(error.mean().item() / 1000, rel=1e-4)
+
+
+def test_norm_momentum_falls_exponentially():
+    config = Config()
+    values = [norm_momentum(config, done) for done in (0.0, 0.5, 1.0)]
+    assert values == pytest.approx([0.1, 0.01, 0.001])
+
+
+def test_norm_momentum_follows_the_epoch():
+    module = make_module()
+    module._trainer = type("Trainer", (), {"max_epochs": 4, "current_epoch": 2})()
+    module.on_train_epoch_start()
+    momenta = {
+        la.momentum for la in module.network.modules() if isinstance(la, torch.nn.BatchNorm1d)
+    }
+    assert len(momenta) == 1
+    assert momenta.pop() == pytest.approx(0.01)
+
+
+def test_windows_of_another_length_are_refused():
+    with pytest.raises(ConfigError, match=r"windows of 9 frames.*data.frames=27; set data.frames"):
+        make_module(frames=27)
+    with pytest.raises(ShapeError, match=r"windows of 9 frames.*\(2, 11, 17, 2\)"):
+        make_network((3, 3)).middle(torch.zeros(2, 11, 17, 2))
+    with pytest.raises(ShapeError, match=r"at least 9 frames.*\(2, 8, 17, 2\)"):
+        make_network((3, 3))(torch.zeros(2, 8, 17, 2))
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"filter_widths": ()}, "filter_widths"),
+        ({"filter_widths": (3, 2)}, "filter_widths"),
+        ({"channels": 0}, "channels"),
+        ({"dropout": 1.5}, "dropout"),
+        ({"norm_momentum": 0.0}, "norm_momentum"),
+        ({"norm_momentum_final": 0.2}, "norm_momentum_final"),
+    ],
+)
+def test_switches_out_of_range_are_refused(options, name):
+    with pytest.raises(ConfigError, match=rf"expected method\.{name} to be .*, got"):
+        Config(**options)

@@ -1,0 +1,434 @@
+"""From tracks to batches: every sample once, the same stream always, errors by message."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from lifting.batch import PoseBatch
+from lifting.data import sources
+from lifting.data.config import DataConfig
+from lifting.data.datamodule import PoseDataModule
+from lifting.data.sampler import BatchSampler, Share
+from lifting.data.sequence import MotionClips, PoseTracks
+from lifting.errors import ConfigError, DataError
+from lifting.geometry.camera import Camera, project
+from lifting.skeleton import H36M_17
+
+LENGTHS = (7, 1, 12, 10)
+
+
+def make_tracks(lengths=LENGTHS, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    frames, tracks = sum(lengths), len(lengths)
+    joints = torch.randn(frames, 17, 3, generator=generator) * 300
+    joints[..., 2] += 4500
+    intrinsics = torch.tensor([[1145.0, 1143, 512, 515, -0.2, 0.24, -0.002, 0.001, -0.001]])
+    cameras = Camera(
+        intrinsics=intrinsics.repeat(2, 1) + torch.tensor([[0.0], [1.0]]) * (intrinsics > 1),
+        size=torch.tensor([[1000.0, 1002.0], [1000.0, 1000.0]]),
+        rotation=torch.eye(3).repeat(2, 1, 1),
+        position=torch.zeros(2, 3),
+    )
+    camera = torch.arange(tracks) % 2
+    rows = camera.repeat_interleave(torch.tensor(lengths, dtype=torch.long))
+    return PoseTracks(
+        skeleton=H36M_17,
+        joints_3d=joints,
+        keypoints_2d=project(joints, cameras.intrinsics[rows]),
+        confidence=torch.rand(frames, 17, generator=generator),
+        offsets=torch.tensor([0, *lengths]).cumsum(0),
+        cameras=cameras,
+        camera=camera,
+        recording=torch.arange(tracks) // 2,
+        subject=torch.arange(tracks) // 2,
+        action=torch.arange(tracks) % 3,
+        track_names=tuple(f"track{i}" for i in range(tracks)),
+        subject_names=("anna", "ben", "cleo"),
+        action_names=("Sitting", "Walking", "Waiting"),
+        fps=50.0,
+        source={"dataset": "fake"},
+        extras={},
+    )
+
+
+def module(tracks=None, seed=3, **options):
+    tracks = make_tracks() if tracks is None else tracks
+    given = {"train": tracks, "val": tracks, "test": tracks}
+    options = {"batch_size": 8, "eval_batch_size": 8, **options}
+    return PoseDataModule(DataConfig(**options), seed, given)
+
+
+def identities(loader):
+    return [
+        tuple(pair)
+        for b in loader
+        for pair in zip(b.sequence.tolist(), b.frame.tolist(), strict=1)
+    ]
+
+
+ALL = [(s, f) for s, n in enumerate(LENGTHS) for f in range(n)]
+
+
+def test_every_training_sample_comes_once_an_epoch():
+    loader = module().train_dataloader()
+    seen = identities(loader)
+    assert Counter(seen) == Counter(ALL)
+    assert seen != ALL
+    assert [len(b) for b in loader] == [8, 8, 7, 7]
+
+
+def test_evaluation_keeps_the_order_of_the_tracks():
+    for loader in (module().val_dataloader(), module().test_dataloader()):
+        assert identities(loader) == ALL
+
+
+def test_epochs_differ_and_repeat():
+    loader = module().train_dataloader()
+    epochs = []
+    for epoch in (0, 1, 0):
+        loader.sampler.set_epoch(epoch)
+        epochs.append(torch.cat([b.keypoints_2d for b in loader]))
+    assert torch.equal(epochs[0], epochs[2])
+    assert not torch.equal(epochs[0], epochs[1])
+
+
+def test_seeds_differ():
+    a, b = (identities(module(seed=s).train_dataloader()) for s in (0, 1))
+    assert a != b
+
+
+def test_a_batch_holds_what_the_tracks_say():
+    tracks = make_tracks()
+    batch = next(iter(module(tracks, eval_batch_size=64).val_dataloader()))
+    track = batch.sequence
+    rows = tracks.offsets[track] + batch.frame
+    assert torch.equal(batch.keypoints_2d[:, 0], tracks.keypoints_2d[rows])
+    assert torch.equal(batch.joints_3d[:, 0], tracks.joints_3d[rows])
+    assert torch.equal(batch.confidence[:, 0], tracks.confidence[rows])
+    assert torch.equal(batch.camera.intrinsics, tracks.cameras.intrinsics[tracks.camera[track]])
+    assert torch.equal(batch.camera.rotation, tracks.cameras.rotation[tracks.camera[track]])
+    assert torch.equal(batch.action, tracks.action[track])
+    assert torch.equal(batch.subject, tracks.subject[track])
+
+
+@pytest.mark.parametrize(("target", "targets"), [("middle", 1), ("all", 5)])
+def test_windows_hold_the_frames_around_the_middle(target, targets):
+    tracks = make_tracks()
+    data = module(tracks, frames=5, window_stride=2, target=target, eval_batch_size=64)
+    batch = next(iter(data.val_dataloader()))
+    assert batch.keypoints_2d.shape == (30, 5, 17, 2)
+    assert batch.confidence.shape == (30, 5, 17)
+    assert batch.joints_3d.shape == (30, targets, 17, 3)
+    sample = ALL.index((2, 1))
+    expected = tracks.keypoints_2d[8 + torch.tensor([0, 0, 1, 3, 5])]
+    assert torch.equal(batch.keypoints_2d[sample], expected)
+    assert torch.equal(batch.joints_3d[sample, targets // 2], tracks.joints_3d[9])
+
+
+def test_sampling_counts_middle_frames_within_a_track():
+    data = module(train_every=5, eval_every=3)
+    assert identities(data.val_dataloader()) == [p for p in ALL if p[1] % 3 == 0]
+    expected = [p for p in ALL if p[1] % 5 == 0]
+    assert Counter(identities(data.train_dataloader())) == Counter(expected)
+
+
+@pytest.mark.parametrize("target", ["middle", "all"])
+@pytest.mark.parametrize("jitter", [0.0, 0.1])
+def test_augmented_labels_still_project_to_the_keypoints(target, jitter):
+    data = module(frames=3, target=target, bone_jitter=jitter, flip=True)
+    for batch in data.train_dataloader():
+        seen = project(batch.joints_3d, batch.camera.intrinsics[:, None])
+        keypoints = batch.keypoints_2d if target == "all" else batch.keypoints_2d[:, 1:2]
+        torch.testing.assert_close(seen, keypoints, rtol=0, atol=0.02)
+        assert batch.camera.rotation is None
+
+
+def test_flip_mirrors_some_samples_in_training_only():
+    tracks = make_tracks()
+    batch = next(iter(module(tracks, batch_size=64).train_dataloader()))
+    plain = tracks.joints_3d[tracks.offsets[batch.sequence] + batch.frame]
+    same = (batch.joints_3d[:, 0] == plain).flatten(1).all(1)
+    assert 5 < same.sum() < 25
+    straight = next(iter(module(tracks, batch_size=64, flip=False).train_dataloader()))
+    assert straight.camera.rotation is not None
+
+
+def flatten(batch):
+    return torch.cat(
+        [
+            v.flatten().double()
+            for v in (batch.keypoints_2d, batch.joints_3d, batch.confidence, batch.frame)
+        ]
+        + [batch.camera.intrinsics.flatten().double()]
+    )
+
+
+def test_the_stream_is_the_same_for_any_number_of_workers():
+    streams = []
+    for workers in (0, 1, 2):
+        loader = module(workers=workers, frames=3, bone_jitter=0.05).train_dataloader()
+        stream = []
+        for epoch in (0, 1):
+            loader.sampler.set_epoch(epoch)
+            stream += [flatten(b) for b in loader]
+        streams.append(torch.cat(stream))
+    assert torch.equal(streams[0], streams[1])
+    assert torch.equal(streams[0], streams[2])
+
+
+def test_loaders_leave_the_global_random_numbers_alone():
+    loader = module().train_dataloader()
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    list(loader)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class Recorder(pl.LightningModule):
+    """Keeps the batches it is trained on; may stop in the middle of an epoch."""
+
+    def __init__(self, stop_at=None):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen = []
+        self.stop_at = stop_at
+
+    def training_step(self, batch: PoseBatch, batch_idx):
+        self.seen.append((self.current_epoch, flatten(batch)))
+        if self.stop_at == len(self.seen):
+            self.trainer.should_stop = True
+        return self.weight.sum()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(folder, epochs, *, workers=0, ckpt=None, callbacks=(), stop_at=None, **options):
+    recorder = Recorder(stop_at)
+    trainer = pl.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=bool(callbacks),
+        callbacks=list(callbacks),
+        default_root_dir=folder,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        **options,
+    )
+    trainer.fit(recorder, datamodule=module(workers=workers), ckpt_path=ckpt)
+    return recorder, trainer
+
+
+def assert_same_run(expected, got):
+    assert [e for e, _ in expected] == [e for e, _ in got]
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(expected, got, strict=True))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("limit", [None, 3])
+def test_resuming_at_an_epoch_gives_the_same_batches(tmp_path, workers, limit):
+    whole, _ = fit(tmp_path, 3, limit_train_batches=limit)
+    first, trainer = fit(tmp_path, 1, workers=workers, limit_train_batches=limit)
+    trainer.save_checkpoint(tmp_path / "one.ckpt")
+    rest, _ = fit(
+        tmp_path, 3, workers=workers, ckpt=tmp_path / "one.ckpt", limit_train_batches=limit
+    )
+    assert_same_run(whole.seen, first.seen + rest.seen)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("step", [4, 6])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_resuming_within_an_epoch_gives_the_next_batch(tmp_path, workers, step):
+    saver = pl.callbacks.ModelCheckpoint(
+        dirpath=tmp_path, filename="{step}", every_n_train_steps=step, save_top_k=-1
+    )
+    whole, _ = fit(tmp_path, 3, callbacks=[saver])
+    rest, _ = fit(tmp_path, 3, workers=workers, ckpt=tmp_path / f"step={step}.ckpt")
+    assert_same_run(whole.seen[step:], rest.seen)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("samples", [30, 31, 32])
+def test_processes_share_a_split_without_overlap(world, samples):
+    for shuffle in (True, False):
+        parts = [
+            list(BatchSampler(samples, 4, seed=0, shuffle=shuffle, share=Share(rank, world)))
+            for rank in range(world)
+        ]
+        assert len({len(part) for part in parts}) == 1
+        assert all(len(key.samples) <= 4 for part in parts for key in part)
+        seen = torch.cat([key.samples for part in parts for key in part]).tolist()
+        assert len(seen) == len(set(seen)) == (samples - samples % world if shuffle else samples)
+        numbers = [key.number for part in parts for key in part]
+        assert len(numbers) == len(set(numbers))
+
+
+def test_fewer_samples_than_processes_are_refused():
+    with pytest.raises(DataError, match="one sample for each of 4 processes, got 3"):
+        BatchSampler(3, 2, seed=0, shuffle=False, share=Share(0, 4))
+
+
+def test_no_training_batch_is_a_lone_sample():
+    sampler = BatchSampler(17, 8, seed=0, shuffle=True, share=Share())
+    assert [len(key.samples) for key in sampler] == [6, 6, 5]
+
+
+def test_splits_are_loaded_once_and_only_when_needed(monkeypatch):
+    calls = []
+
+    def load(config, split):
+        calls.append(split)
+        return make_tracks()
+
+    monkeypatch.setattr("lifting.data.datamodule.load_tracks", load)
+    data = PoseDataModule(DataConfig(), 0)
+    data.setup("fit")
+    data.setup("fit")
+    data.train_dataloader()
+    assert calls == ["train", "val"]
+    assert data.info("test").track_names == tuple(f"track{i}" for i in range(4))
+    data.setup("predict")
+    assert calls == ["train", "val", "test"]
+
+
+def test_info_names_the_integers_of_a_batch():
+    info = module().info("val")
+    assert info.skeleton is H36M_17
+    assert info.subject_names == ("anna", "ben", "cleo")
+    assert info.action_names == ("Sitting", "Walking", "Waiting")
+    assert info.fps == 50.0
+    assert info.source == {"dataset": "fake"}
+
+
+def test_fingerprint_follows_the_content_of_loaded_splits():
+    data = module()
+    assert data.fingerprint() == ""
+    data.setup("fit")
+    first = data.fingerprint()
+    assert [part.split(":")[0] for part in first.split()] == ["train", "val"]
+    again = module()
+    again.setup("fit")
+    assert again.fingerprint() == first
+    other = module(make_tracks(seed=1))
+    other.setup("fit")
+    assert other.fingerprint() != first
+
+
+def test_prediction_takes_unlabelled_tracks_and_testing_does_not():
+    data = module(replace(make_tracks(), joints_3d=None))
+    assert next(iter(data.predict_dataloader())).joints_3d is None
+    with pytest.raises(DataError, match=r"tracks with 3D labels, got none.*only be predicted"):
+        data.test_dataloader()
+
+
+def test_extras_come_in_windows_and_say_who_was_mirrored():
+    tracks = make_tracks()
+    extras = {"row": torch.arange(30)[:, None].expand(30, 2).clone()}
+    data = module(replace(tracks, extras=extras), frames=3)
+    batch = next(iter(data.train_dataloader()))
+    assert batch.extras["row"].shape == (8, 3, 2)
+    rows = tracks.offsets[batch.sequence] + batch.frame
+    assert torch.equal(batch.extras["row"][:, 1, 0], rows)
+    straight = (batch.joints_3d[:, 0] == tracks.joints_3d[rows]).flatten(1).all(1)
+    assert torch.equal(batch.extras["mirrored"], ~straight)
+
+
+def test_extras_cannot_follow_new_bones():
+    tracks = replace(make_tracks(), extras={"sigma": torch.ones(30, 17)})
+    with pytest.raises(ConfigError, match=r"no extras beside new bone lengths.*got sigma"):
+        module(tracks, bone_jitter=0.1).train_dataloader()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"frames": 4}, "odd, positive number of frames.*frames=4"),
+        ({"window_stride": 0}, "positive stride.*window_stride=0"),
+        ({"batch_size": 0}, "data.batch_size of at least 1, got 0"),
+        ({"eval_batch_size": -1}, "data.eval_batch_size of at least 1, got -1"),
+        ({"train_every": 0}, "data.train_every of at least 1"),
+        ({"eval_every": 0}, "data.eval_every of at least 1"),
+        ({"workers": -1}, "data.workers of at least 0, got -1"),
+        ({"bone_jitter": 0.9}, "data.bone_jitter between 0 and 0.3, got 0.9"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        PoseDataModule(DataConfig(**options), 0)
+
+
+@pytest.mark.parametrize("name", ["keypoints_2d", "joints_3d", "confidence"])
+def test_values_that_are_not_finite_are_named(name):
+    tracks = make_tracks()
+    getattr(tracks, name)[10, 6] = float("nan")
+    expected = f"finite {name} in the val split.*joint left_ankle, frame 2 of track 'track2'"
+    with pytest.raises(DataError, match=expected):
+        module(tracks).val_dataloader()
+
+
+def test_invalid_labels_may_be_anything_and_become_zeros():
+    tracks = make_tracks()
+    tracks.joints_3d[10, 6] = float("nan")
+    visible = torch.ones(30, 17, dtype=torch.bool)
+    visible[10, 6] = False
+    tracks = replace(tracks, visible=visible)
+    batch = next(iter(module(tracks, eval_batch_size=64).val_dataloader()))
+    assert torch.equal(batch.joints_3d[10, 0, 6], torch.zeros(3))
+    assert batch.visible.sum() == 30 * 17 - 1
+    assert torch.isnan(tracks.joints_3d).any()
+
+
+def test_an_empty_split_is_refused():
+    with pytest.raises(DataError, match="frames in the val split of fake, got none"):
+        module(make_tracks(lengths=())).val_dataloader()
+
+
+def test_an_unknown_data_set_is_named_with_a_suggestion():
+    with pytest.raises(
+        ConfigError, match=r"unknown data set 'synthetik'; did you mean 'synthetic'"
+    ):
+        PoseDataModule(DataConfig(name="synthetik"), 0).setup("fit")
+
+
+def test_sources_film_once_and_keep_the_result(monkeypatch, tmp_path):
+    filmed = []
+
+    def motion(config, split):
+        return MotionClips(
+            skeleton=H36M_17,
+            joints_3d=torch.zeros(4, 17, 3),
+            offsets=torch.tensor([0, 4]),
+            subject=torch.zeros(1, dtype=torch.long),
+            action=torch.zeros(1, dtype=torch.long),
+            names=("clip",),
+            subject_names=("anna",),
+            action_names=("Sitting",),
+            fps=50.0,
+            source={"dataset": "fake", "split": split},
+        )
+
+    def film(clips, *, rig, noise, seed, extras=()):
+        filmed.append((clips.source["split"], rig, noise, seed, extras))
+        return make_tracks(seed=seed)
+
+    reader = sources.MotionReader(motion, lambda config, split: {"split": split})
+    monkeypatch.setitem(sources.READERS, "synthetic", reader)
+    monkeypatch.setattr(sources, "film", film)
+    config = DataConfig(cache=str(tmp_path), noise="light", cameras="wild")
+    first = sources.load_tracks(config, "train")
+    again = sources.load_tracks(config, "train")
+    assert filmed == [("train", "wild", "light", 0, ())]
+    assert torch.equal(first.keypoints_2d, again.keypoints_2d)
+    for change in ({"noise": "cpn"}, {"cameras": "h36m"}, {"noise_seed": 1}):
+        sources.load_tracks(replace(config, **change), "train")
+    assert len(filmed) == 4
+    seeds = {sources.film_seed(n, s) for n in range(3) for s in sources.SPLITS}
+    assert len(seeds) == 9
