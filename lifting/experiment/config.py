@@ -118,7 +118,7 @@ class ExperimentConfig:
         wandb: Weights & Biases section.
         panels: Pictures and tables.
         output: Folder under which runs are written.
-        run: Name of the run's folder; None is the date and time.
+        run: Ends the name of the run's folder, after date and time; None is the data set's name.
     """
 
     name: str = "experiment"

@@ -1,0 +1,110 @@
+"""From a configuration to the parts of a run: module, data, trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
+
+from lifting.data.datamodule import PoseDataModule
+from lifting.errors import ConfigError
+from lifting.experiment.callbacks import seed_everywhere
+from lifting.experiment.checkpoint import AtomicCheckpointIO
+from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.load import method_config
+from lifting.methods.base import LiftingModule
+from lifting.methods.discovery import load_module_class
+from lifting.methods.settings import ModuleSettings
+from lifting.metrics.protocol import get_protocol
+
+LOG_EVERY_STEPS = 50
+
+
+def build_settings(config: ExperimentConfig) -> ModuleSettings:
+    """What the module is told of the run around it."""
+    return ModuleSettings(
+        method=str(config.method["name"]),
+        protocol=config.protocol,
+        frames=config.data.frames,
+        target=config.data.target,
+        flip_test=config.flip_test,
+        seed=config.seed,
+        optimizer=config.optimizer,
+    )
+
+
+def build_module(config: ExperimentConfig) -> LiftingModule:
+    """The method with fresh weights, which depend on the seed alone.
+
+    Raises:
+        ConfigError: Unknown method or protocol, or values that the method refuses.
+    """
+    get_protocol(config.protocol)
+    module_class = load_module_class(str(config.method["name"]))
+    seed_everywhere(config.seed, "weights")
+    return module_class(method_config(config.method), build_settings(config))
+
+
+def build_data(config: ExperimentConfig) -> PoseDataModule:
+    """The data module."""
+    return PoseDataModule(config.data, config.seed)
+
+
+def build_trainer(
+    config: ExperimentConfig,
+    run_dir: Path,
+    *,
+    callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
+    epochs: int | None = None,
+) -> pl.Trainer:
+    """A trainer for one stage, or for evaluation.
+
+    Args:
+        config: The experiment.
+        run_dir: Folder of the run.
+        callbacks: Its callbacks.
+        loggers: Its loggers.
+        epochs: Length of the stage; None takes the trainer section's.
+
+    Raises:
+        ConfigError: The machine cannot do what the trainer section asks for.
+    """
+    options = config.trainer
+    every = min(LOG_EVERY_STEPS, options.limit_train_batches or LOG_EVERY_STEPS)
+    try:
+        return pl.Trainer(
+            accelerator=options.accelerator,
+            devices=options.devices,
+            strategy=options.strategy,
+            precision=options.precision,  # type: ignore[arg-type]
+            max_epochs=epochs or options.max_epochs,
+            max_steps=options.max_steps,
+            limit_train_batches=options.limit_train_batches,
+            limit_val_batches=options.limit_val_batches,
+            limit_test_batches=options.limit_test_batches,
+            gradient_clip_val=options.gradient_clip or None,
+            accumulate_grad_batches=options.accumulate,
+            check_val_every_n_epoch=options.check_val_every,
+            deterministic=options.deterministic,
+            enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
+            enable_model_summary=False,
+            enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
+            num_sanity_val_steps=0,
+            log_every_n_steps=every,
+            inference_mode=False,  # test-time optimisation differentiates
+            use_distributed_sampler=False,  # the data module shares out its samples itself
+            default_root_dir=run_dir,
+            callbacks=list(callbacks),
+            logger=list(loggers) or False,
+            plugins=[AtomicCheckpointIO()],
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise ConfigError(
+            f"expected trainer settings that this machine can follow, got: {error}; change "
+            "trainer.accelerator, devices, strategy or precision"
+        ) from error

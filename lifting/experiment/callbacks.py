@@ -1,0 +1,194 @@
+"""Callbacks of the training: seeds, averaged weights, checkpoints, early stop."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    ModelCheckpoint,
+    WeightAveraging,
+)
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from lifting.errors import OutputError
+from lifting.experiment.checkpoint import SUFFIX
+from lifting.experiment.config import EmaConfig, TrainerConfig
+
+BEST, LAST, RESCUE = "best", "last", "on_exception"
+AVERAGE_KEY = "averaged_weights"
+_HIGHER_IS_BETTER = ("pck", "auc", "cps", "spearman")
+
+
+def monitor_mode(key: str) -> str:
+    """``max`` for scores that are better when higher, else ``min``."""
+    return "max" if any(word in key for word in _HIGHER_IS_BETTER) else "min"
+
+
+def seed_everywhere(*parts: object) -> int:
+    """Seed Python, numpy and torch from some values; returns the seed.
+
+    Args:
+        parts: Whatever the randomness shall depend on, such as the seed, stage and epoch.
+    """
+    text = "/".join(map(str, parts))
+    seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
+    return pl.seed_everything(seed, workers=False, verbose=False)
+
+
+class StepSeed(Callback):
+    """Makes what a training step draws depend on the seed, stage, epoch and batch alone.
+
+    A run that was killed and resumed then draws what an uninterrupted one draws, whatever the
+    loaders, the validation or a picture drew in between.
+
+    Args:
+        seed: Seed of the experiment.
+        stage: Name of the stage.
+    """
+
+    def __init__(self, seed: int, stage: str) -> None:
+        self.parts = (seed, stage)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Seed what an epoch draws before its first batch."""
+        seed_everywhere(*self.parts, trainer.global_rank, trainer.current_epoch)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed the step."""
+        seed_everywhere(*self.parts, trainer.global_rank, trainer.current_epoch, batch_idx)
+
+
+class AveragedWeights(WeightAveraging):
+    """Exponential moving average of the weights, evaluated or only kept beside.
+
+    When evaluated, validation sees the average and checkpoints hold it as their weights; when
+    not, the network under training is evaluated and saved, and the average goes along under a
+    key of its own.
+
+    Args:
+        options: Decay, and whether to evaluate.
+    """
+
+    def __init__(self, options: EmaConfig) -> None:
+        # Interpolating, unlike summing two products, leaves constant buffers as they are.
+        super().__init__(multi_avg_fn=get_ema_multi_avg_fn(options.decay))  # type: ignore[no-untyped-call]
+        self.evaluate = options.evaluate
+
+    def on_validation_epoch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> None:
+        """Put the average in place, if it is to be evaluated."""
+        if self.evaluate:
+            super().on_validation_epoch_start(trainer, pl_module)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the average out again."""
+        if self.evaluate:
+            super().on_validation_epoch_end(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leave the average in the module, if it is to be evaluated."""
+        if self.evaluate:
+            super().on_train_end(trainer, pl_module)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Save the average as the weights, or beside them."""
+        if self.evaluate:
+            super().on_save_checkpoint(trainer, pl_module, checkpoint)
+        elif self._average_model is not None:
+            checkpoint[AVERAGE_KEY] = self._average_model.state_dict()
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Restore the average of an interrupted training."""
+        if self.evaluate:
+            super().on_load_checkpoint(trainer, pl_module, checkpoint)
+        elif self._average_model is not None and AVERAGE_KEY in checkpoint:
+            self._average_model.load_state_dict(checkpoint[AVERAGE_KEY])
+
+
+class LastCheckpoint(Checkpoint):
+    """Saves the state at the end of every epoch, to resume from.
+
+    A callback of its own, because ``save_last`` of the best one's writes only in epochs that
+    improve on the best, and because loggers shall hear of the best only.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save, after validation, early stop and the best checkpoint had their turn."""
+        trainer.save_checkpoint(self.path)
+
+
+class RescueCheckpoint(Checkpoint):
+    """Saves the state at an error, to look into; resuming starts from the last whole epoch.
+
+    Lightning's own callback of this kind would make every fresh fit continue from its file, in
+    the middle of an epoch.
+
+    Args:
+        path: The file; it is removed when the stage ends well.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Save, once a step was taken; not when it is saving that failed."""
+        if trainer.global_step > 0 and not isinstance(exception, OutputError):
+            trainer.save_checkpoint(self.path)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Remove what an earlier attempt left."""
+        self.path.unlink(missing_ok=True)
+
+
+def stage_callbacks(
+    options: TrainerConfig, *, seed: int, stage: str, monitor: str, folder: Path
+) -> list[Callback]:
+    """Callbacks of one stage of a training.
+
+    Args:
+        options: Trainer section.
+        seed: Seed of the experiment.
+        stage: Name of the stage.
+        monitor: Logged key that chooses the best checkpoint.
+        folder: Where its checkpoints go.
+
+    Returns:
+        Them, in the order in which Lightning shall call them.
+    """
+    mode = monitor_mode(monitor)
+    callbacks: list[Callback] = [StepSeed(seed, stage)]
+    if options.ema.decay > 0:
+        callbacks.append(AveragedWeights(options.ema))
+    if options.patience > 0:
+        callbacks.append(
+            EarlyStopping(monitor, mode=mode, patience=options.patience, strict=False)
+        )
+    best = ModelCheckpoint(
+        folder, BEST, monitor=monitor, mode=mode, save_top_k=1, enable_version_counter=False
+    )
+    rescue = RescueCheckpoint(folder / f"{RESCUE}{SUFFIX}")
+    last = LastCheckpoint(folder / f"{LAST}{SUFFIX}")
+    return [*callbacks, best, last, rescue]

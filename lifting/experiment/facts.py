@@ -1,0 +1,232 @@
+"""Facts about a run that no configuration holds: code, data, weights, machine, packages."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+import lifting
+from lifting.data.config import Split
+from lifting.data.datamodule import PoseDataModule
+from lifting.errors import ConfigError
+from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.record import ResultRecord
+from lifting.methods.base import LiftingModule
+from lifting.metrics.protocol import Protocol, get_protocol
+
+PACKAGES = (
+    "torch", "pytorch-lightning", "torchmetrics", "numpy", "scipy", "omegaconf", "wandb",
+)  # fmt: skip
+GIT_SECONDS = 10.0
+ORACLE = "oracle"
+SPLITS = frozenset(get_args(Split))
+
+
+def run_facts(module: nn.Module, data: PoseDataModule) -> dict[str, Any]:
+    """Everything that goes with a run beside its configuration, as plain values.
+
+    Args:
+        module: Its weights are counted.
+        data: The splits it has loaded so far are fingerprinted.
+    """
+    return {
+        "git": git_state(),
+        "data": data.fingerprint(),
+        "parameters": parameter_count(module),
+        "machine": machine_facts(),
+        "packages": package_versions(),
+    }
+
+
+def build_record(
+    config: ExperimentConfig,
+    module: LiftingModule,
+    data: PoseDataModule,
+    metrics: Mapping[str, float | Tensor],
+    baselines: Mapping[str, Mapping[str, float]],
+    budget: Mapping[str, Any],
+    *,
+    split: Split = "test",
+) -> ResultRecord:
+    """Put a score together with everything it depends on.
+
+    Args:
+        config: The experiment.
+        module: The scored module. It may say more of itself through a method
+            ``describe() -> dict``: the keys ``hypotheses``, ``steps``, ``aggregation`` and
+            ``oracle_flags`` have their own fields, all others become extras.
+        data: The data it was scored on.
+        metrics: Logged values of the evaluation, by key with or without the split's prefix.
+        baselines: Scores by key, by name of the baseline.
+        budget: ``epochs``, ``steps``, ``seconds``, ``cpu_seconds``, ``devices`` of the training.
+        split: The split that was scored.
+    """
+    info = data.info(split)
+    protocol = get_protocol(config.protocol).on(info.skeleton)
+    scores = _of_split(metrics, split)
+    told: dict[str, Any] = dict(getattr(module, "describe", dict)())
+    return ResultRecord(
+        experiment=config.name,
+        method=str(config.method["name"]),
+        dataset=info.source.get("dataset", config.data.name),
+        split=split,
+        two_d=info.source.get("two_d", f"noise {config.data.noise}"),
+        frames=config.data.frames,
+        flip=config.flip_test,
+        joints=list(info.skeleton.joints),
+        root_rule=f"centred on {protocol.root}",
+        protocol={"name": config.protocol, **_protocol_ids(protocol, scores)},
+        unit=protocol.unit,
+        samples={
+            "every": config.data.eval_every,
+            "target": config.data.target,
+            "batches": config.trainer.limit_test_batches,
+            "fingerprint": _fingerprint(data.fingerprint(), split),
+        },
+        seed=config.seed,
+        weights=weights_hash(module.state_dict()),
+        metrics={k: v for k, v in scores.items() if not _is_oracle(k)},
+        oracle={k: v for k, v in scores.items() if _is_oracle(k)},
+        hypotheses=int(told.pop("hypotheses", 1)),
+        steps=told.pop("steps", None),
+        aggregation=told.pop("aggregation", None),
+        oracle_flags=dict(told.pop("oracle_flags", {})),
+        budget=dict(budget),
+        packages=package_versions(),
+        git=git_state(),
+        data={**info.source, "fingerprint": data.fingerprint()},
+        baselines={k: _of_split(v, split) for k, v in baselines.items()},
+        extras={**told, "parameters": parameter_count(module), "machine": machine_facts()},
+    )
+
+
+def git_state(folder: Path | None = None) -> dict[str, Any]:
+    """Commit of the code, and whether tracked files differ from it.
+
+    Args:
+        folder: Top of the repository; None is the one the package lies in.
+
+    Returns:
+        ``commit`` and ``dirty``; both None outside a repository or without git.
+    """
+    top = folder or Path(lifting.__file__).resolve().parents[1]
+    unknown: dict[str, Any] = {"commit": None, "dirty": None}
+    found = _git(top, "rev-parse", "--show-toplevel")
+    # An installed package may lie in some other project's repository, which says nothing of it.
+    if found is None or Path(found).resolve() != top.resolve():
+        return unknown
+    commit = _git(top, "rev-parse", "--verify", "HEAD")
+    changes = _git(top, "status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+
+
+def weights_hash(state: Mapping[str, Any]) -> str:
+    """SHA-256 over the tensors of a state dict, by name, so that equal weights have equal hashes.
+
+    Args:
+        state: A state dict; values that are no tensors are left out.
+    """
+    digest = hashlib.sha256()
+    _add_tensors(digest, {k: v for k, v in state.items() if isinstance(v, Tensor)})
+    return digest.hexdigest()
+
+
+def parameter_count(module: nn.Module) -> dict[str, int]:
+    """Number of parameters, ``total`` and ``trainable``."""
+    sizes = [(p.numel(), p.requires_grad) for p in module.parameters()]
+    return {
+        "total": sum(n for n, _ in sizes),
+        "trainable": sum(n for n, wanted in sizes if wanted),
+    }
+
+
+def machine_facts() -> dict[str, Any]:
+    """Processor, graphics processor, cores, memory and system."""
+    cuda = torch.cuda.is_available()
+    return {
+        "cpu": _processor_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if cuda else None,
+        "gpus": torch.cuda.device_count() if cuda else 0,
+        "cuda": torch.version.cuda if cuda else None,
+        "system": f"{platform.system()} {platform.release()}",
+    }
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python, of this package and of what decides about numbers."""
+    found = {"python": platform.python_version(), "lifting": lifting.__version__}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _of_split(values: Mapping[str, float | Tensor], split: str) -> dict[str, float]:
+    """Scores of a split without its prefix; those of other splits and stages are left out."""
+    own = {k.removeprefix(f"{split}/"): float(v) for k, v in values.items()}
+    return {k: v for k, v in own.items() if not SPLITS.intersection(k.split("/"))}
+
+
+def _is_oracle(key: str) -> bool:
+    return ORACLE in key.split("/")
+
+
+def _protocol_ids(protocol: Protocol, keys: Iterable[str]) -> dict[str, str]:
+    """Identifier of every score of the main answer; per-action and extra ones share them."""
+    ids: dict[str, str] = {}
+    for key in keys:
+        if "/" in key and not _is_oracle(key):
+            continue
+        with contextlib.suppress(ConfigError):  # a method's own score has no identifier
+            ids[key] = protocol.id_for(key)
+    return ids
+
+
+def _fingerprint(fingerprints: str, split: str) -> str:
+    named = dict(part.split(":", 1) for part in fingerprints.split())
+    return named.get(split, "")
+
+
+def _add_tensors(digest: Any, tensors: Mapping[str, Tensor]) -> None:
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
+        # Bytes, because numpy knows no bfloat16.
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=GIT_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()
+
+
+def _processor_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

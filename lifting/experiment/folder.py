@@ -1,0 +1,161 @@
+"""Folders of runs: ``outputs/<experiment>/<date>-<name>/``, and whether they can be written.
+
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from lifting.errors import ConfigError, OutputError, suggest
+from lifting.experiment.config import ExperimentConfig
+
+CONFIG_FILE, RECORD_FILE, CHECKPOINTS, FINISHED = (
+    "config.yaml",
+    "result.json",
+    "checkpoints",
+    "finished",
+)
+EVALUATION = "-evaluate"  # ends the names of folders in which nothing was trained
+LEAST_FREE_BYTES = 64 * 2**20
+# A launcher starts a process for each device; all of them write to the first one's folder.
+SHARED_RUN_VARIABLE = "LIFTING_RUN_DIR"
+
+
+def output_folder(config: ExperimentConfig) -> Path:
+    """The folder of an experiment's runs, made when missing, after a test that it can be written.
+
+    Args:
+        config: The experiment; ``output`` and ``name`` are read.
+
+    Raises:
+        OutputError: The place cannot be written or has no room.
+    """
+    folder = Path(config.output).expanduser() / config.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    check_writable(folder)
+    return folder
+
+
+def create_run_folder(config: ExperimentConfig, suffix: str = "") -> Path:
+    """Make the folder of a new run, in a place that was tested to be writable.
+
+    Args:
+        config: The experiment; ``output``, ``name``, ``run`` and the data's name are read.
+        suffix: Appended to the folder's name.
+
+    Raises:
+        OutputError: The place cannot be written or has no room.
+    """
+    shared = os.environ.get(SHARED_RUN_VARIABLE)
+    if shared and "LOCAL_RANK" in os.environ:
+        return Path(shared)
+    parent = output_folder(config)
+    date = datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = f"{date}-{config.run or config.data.name}{suffix}"
+    try:
+        folder = _fresh(parent, name)
+    except OSError as error:
+        raise _unwritable(parent, error) from error
+    os.environ[SHARED_RUN_VARIABLE] = str(folder)
+    return folder
+
+
+def check_writable(folder: Path, needed_bytes: int = LEAST_FREE_BYTES) -> None:
+    """Check that files can be written to a folder and that it has room.
+
+    Args:
+        folder: An existing folder.
+        needed_bytes: What the run will write at least.
+
+    Raises:
+        OutputError: It cannot be written, or has less room.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"\0" * 4096)
+            file.flush()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    if free < needed_bytes:
+        raise OutputError(
+            f"expected {needed_bytes / 2**20:.0f} MB of room in {folder}, got "
+            f"{free / 2**20:.0f} MB; free some space or choose another folder with output=FOLDER"
+        )
+
+
+def newest_run(output: str, experiment: str, containing: str) -> Path:
+    """The newest training run of an experiment that has a certain file.
+
+    Args:
+        output: Folder of all runs.
+        experiment: Name of the experiment.
+        containing: The file, relative to the run's folder.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    parent = Path(output).expanduser() / experiment
+    runs = [
+        folder
+        for folder in sorted(parent.glob("*"))
+        if (folder / containing).is_file() and not folder.name.endswith(EVALUATION)
+    ]
+    if not runs:
+        raise ConfigError(
+            f"expected a run with {containing} in {parent}, got none; train one with "
+            f"`lifting train {experiment}` or name the file"
+        )
+    return runs[-1]
+
+
+def run_of_checkpoint(checkpoint: Path) -> Path | None:
+    """The run folder that a checkpoint lies in, if it lies in one."""
+    for folder in checkpoint.resolve().parents[:3]:
+        if (folder / CONFIG_FILE).is_file():
+            return folder
+    return None
+
+
+def existing_run(folder: Path) -> Path:
+    """A run's folder that is to be continued.
+
+    Raises:
+        ConfigError: It is not the folder of a run.
+        OutputError: It cannot be written or has no room.
+    """
+    if not (folder / CONFIG_FILE).is_file():
+        near = [f.name for f in folder.parent.glob("*") if (f / CONFIG_FILE).is_file()]
+        raise ConfigError(
+            f"expected the folder of a run, got {folder}, which has no {CONFIG_FILE}; "
+            f"{suggest(folder.name, near)}"
+        )
+    check_writable(folder)
+    return folder
+
+
+def _fresh(parent: Path, name: str) -> Path:
+    """A new folder; a number is appended when two runs start in the same second."""
+    for number in range(1, 1000):
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        return folder
+    raise OutputError(f"expected a free name for a run in {parent}, got 1000 of {name}")
+
+
+def _unwritable(folder: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"expected to write to {folder}, got '{error.strerror or error}'; choose another folder "
+        "with output=FOLDER"
+    )

@@ -1,0 +1,235 @@
+"""Finds an experiment file, resolves what it extends, applies overrides and validates the result.
+
+Imports no torch, so a configuration error shows in well under a second.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from lifting.errors import ConfigError, suggest
+from lifting.experiment.checks import check_values
+from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.files import write_text
+from lifting.experiment.schema import first_line, plain_defaults, to_container, to_schema
+from lifting.methods.discovery import load_config_class, method_names
+
+EXPERIMENTS_VARIABLE = "LIFTING_EXPERIMENTS"
+BASE = "base"
+
+
+def experiments_folder() -> Path:
+    """Folder of the experiment files.
+
+    The environment variable LIFTING_EXPERIMENTS, else ``experiments`` in the current folder, else
+    the one of the repository that the package lies in.
+
+    Raises:
+        ConfigError: None of them exists.
+    """
+    named = os.environ.get(EXPERIMENTS_VARIABLE)
+    repository = Path(__file__).resolve().parents[2]
+    places = [Path(named)] if named else [Path("experiments"), repository / "experiments"]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise ConfigError(
+        f"expected a folder of experiment files, got none at {', '.join(map(str, places))}; run "
+        f"in the repository or set {EXPERIMENTS_VARIABLE}"
+    )
+
+
+def list_experiments() -> dict[str, str]:
+    """One-line description of every experiment, by name."""
+    files = sorted(experiments_folder().glob("*.yaml"))
+    return {f.stem: str(_read(f).get("description", "")) for f in files if f.stem != BASE}
+
+
+def load_experiment(
+    name_or_path: str, overrides: Sequence[str] = (), *, method: Mapping[str, Any] | None = None
+) -> ExperimentConfig:
+    """Read, compose, override and validate an experiment.
+
+    Args:
+        name_or_path: Name of a file in the experiments folder, or the path of a YAML file.
+        overrides: ``key=value`` with dots between sections, the last one wins;
+            ``extends=data/cmu`` lays further files over the experiment first.
+        method: Values of the method section that stand between the file and the overrides, for
+            example those that a checkpoint was trained with.
+
+    Returns:
+        The validated experiment; its method section holds every key of the method's ``Config``.
+
+    Raises:
+        ConfigError: Unknown experiment, key or method, a wrong type or value, or broken YAML.
+    """
+    path = find_experiment(name_or_path)
+    overlays, assignments = _split_overrides(overrides)
+    values = _compose(path, ())
+    values.setdefault("name", path.stem)
+    for overlay in overlays:
+        values = _merge(values, _shared(_compose(_relative(overlay, path), ())))
+    if method is not None:
+        values = _merge(values, {"method": dict(method)})
+    for assignment in assignments:
+        values = _merge(values, assignment)
+    return _validated(values)
+
+
+def find_experiment(name_or_path: str) -> Path:
+    """The file of an experiment.
+
+    Raises:
+        ConfigError: It does not exist; the message lists the names and the nearest.
+    """
+    given = Path(name_or_path)
+    if given.suffix in (".yaml", ".yml"):
+        if given.is_file():
+            return given
+        raise ConfigError(f"expected an experiment file, got {given}, which does not exist")
+    path = experiments_folder() / f"{name_or_path}.yaml"
+    if not name_or_path or not path.is_file():
+        names = list_experiments()
+        raise ConfigError(f"unknown experiment '{name_or_path}'; {suggest(name_or_path, names)}")
+    return path
+
+
+def method_config(section: Mapping[str, Any]) -> Any:
+    """The method's own ``Config`` of a method section.
+
+    Args:
+        section: ``name`` and the keys of the ``Config``.
+
+    Raises:
+        ConfigError: Unknown method or key, or a value of the wrong type.
+    """
+    values = {k: v for k, v in section.items() if k != "name"}
+    return to_schema(load_config_class(str(section["name"])), values, "method")
+
+
+def to_plain(config: ExperimentConfig) -> dict[str, Any]:
+    """The experiment as nested mappings, lists and plain values."""
+    return to_container(OmegaConf.create(asdict(config)))
+
+
+def to_yaml(config: ExperimentConfig) -> str:
+    """The experiment as the text of a YAML file."""
+    return OmegaConf.to_yaml(OmegaConf.create(to_plain(config)))
+
+
+def save_resolved(config: ExperimentConfig, path: Path) -> None:
+    """Write the experiment as a YAML file that loads again to the same experiment.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    write_text(path, to_yaml(config))
+
+
+def _validated(values: dict[str, Any]) -> ExperimentConfig:
+    section = values.get("method")
+    name = section.get("name") if isinstance(section, Mapping) else None
+    if not isinstance(name, str):
+        raise ConfigError(
+            f"expected 'method.name', got method: {section!r}; {suggest('', method_names())}"
+        )
+    defaults = plain_defaults(ExperimentConfig)
+    defaults["method"] = plain_defaults(load_config_class(name))
+    plain = to_container(OmegaConf.create(_merge(defaults, values)))
+    checked = asdict(method_config(plain["method"]))
+    plain["method"] = {}
+    config = to_schema(ExperimentConfig, plain)
+    config.method = {"name": name, **to_container(OmegaConf.create(checked))}
+    check_values(config)
+    return config
+
+
+def _compose(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
+    """A file's values over those of the files it extends, in their order."""
+    path = path.resolve()
+    if path in chain:
+        circle = " -> ".join(p.stem for p in (*chain, path))
+        raise ConfigError(f"expected 'extends' without a circle, got {circle}; cut one of them")
+    values = _read(path)
+    parents = values.pop("extends", [])
+    if isinstance(parents, str):
+        parents = [parents]
+    if not isinstance(parents, list) or not all(isinstance(p, str) for p in parents):
+        raise ConfigError(f"expected 'extends' in {path} to list names, got {parents!r}")
+    merged: dict[str, Any] = {}
+    for parent in parents:
+        merged = _merge(merged, _shared(_compose(_relative(parent, path), (*chain, path))))
+    return _merge(merged, values)
+
+
+def _shared(values: dict[str, Any]) -> dict[str, Any]:
+    """What an extended file passes on: all but its own name and description."""
+    return {k: v for k, v in values.items() if k not in ("name", "description")}
+
+
+def _relative(name: str, origin: Path) -> Path:
+    """The file that ``extends`` names: in the experiments folder, else beside the origin."""
+    folders = [experiments_folder(), origin.parent]
+    for folder in folders:
+        path = folder / f"{name}.yaml"
+        if path.is_file():
+            return path
+    known = {
+        p.relative_to(folders[0]).with_suffix("").as_posix() for p in folders[0].rglob("*.yaml")
+    }
+    raise ConfigError(f"unknown file '{name}' in 'extends' of {origin}; {suggest(name, known)}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        loaded = OmegaConf.load(path)
+        values = OmegaConf.to_container(loaded)
+    except (YAMLError, OmegaConfBaseException) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(error, "problem", None) or first_line(error)
+        raise ConfigError(f"expected YAML in {path}{place}, got: {problem}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"expected a readable text file, got {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"expected keys and values in {path}, got a {type(values).__name__}")
+    return values  # type: ignore[return-value]
+
+
+def _split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[dict[str, Any]]]:
+    """Names of overlays, and one nested mapping for each assignment."""
+    overlays: list[str] = []
+    assignments: list[dict[str, Any]] = []
+    for item in overrides:
+        key, equals, value = item.partition("=")
+        if not equals or not all(key.strip().split(".")):
+            raise ConfigError(f"expected an override as key=value, got '{item}'")
+        if key.strip() == "extends":
+            overlays.extend(filter(None, value.strip("[] ").replace(" ", "").split(",")))
+            continue
+        try:
+            parsed = OmegaConf.to_container(OmegaConf.from_dotlist([item]))
+        except (YAMLError, OmegaConfBaseException) as error:
+            raise ConfigError(
+                f"expected a YAML value in the override, got '{item}': {first_line(error)}"
+            ) from error
+        assignments.append(parsed)  # type: ignore[arg-type]
+    return overlays, assignments
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings merged; lists and values of the upper one replace."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+    return merged

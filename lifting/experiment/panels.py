@@ -1,0 +1,237 @@
+"""What a person sees of a run: worst samples, errors per joint and action, validation curves.
+
+Files go to ``pictures/`` in the run's folder, and to W&B when the run logs there.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from matplotlib.figure import Figure
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import WandbLogger
+
+from lifting.batch import PoseBatch, Prediction
+from lifting.data.info import DataInfo
+from lifting.experiment.config import PanelsConfig
+from lifting.experiment.dashboard import (
+    PICTURES_PER_ACTION,
+    PICTURES_PER_JOINT,
+    PICTURES_WORST,
+    TABLE_WORST,
+)
+from lifting.experiment.files import replacing
+from lifting.experiment.loggers import METRICS_FILE
+from lifting.experiment.worst import Samples, WorstSamples
+from lifting.visualization.bars import bar_chart, joint_chart
+from lifting.visualization.curves import Curve, curve_chart
+from lifting.visualization.skeleton_plot import SamplePicture, sample_figure
+from lifting.visualization.style import save_figure
+
+FOLDER = "pictures"
+METRIC = "mpjpe_mm"
+COLUMNS = ("rank", "mpjpe_mm", "track", "frame", "action", "worst_joint", "worst_joint_mm")
+
+
+class PanelsCallback(Callback):
+    """Draws what scalars do not show. Put it after test-time optimisation in the list.
+
+    Args:
+        config: How many samples, and how often during validation.
+        run_dir: Folder of the run.
+    """
+
+    def __init__(self, config: PanelsConfig, run_dir: Path) -> None:
+        self.config = config
+        self.run_dir = run_dir
+        self.validations = 0
+        self._worst: WorstSamples | None = None
+
+    def on_validation_epoch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> None:
+        """Collect, if this validation is to be drawn."""
+        self._worst = None
+        if not trainer.sanity_checking and self.config.every > 0:
+            self.validations += 1
+            if self.validations % self.config.every == 0:
+                self._worst = self._collector(trainer, pl_module)
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int, dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Look for worse samples."""
+        self._look(outputs, batch)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the worst samples of this validation."""
+        self._draw_worst(trainer, pl_module, "val")
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the validation curves from the metrics file."""
+        if not trainer.is_global_zero:
+            return
+        for logger in trainer.loggers:
+            logger.save()
+        curves = read_curves(self.run_dir / METRICS_FILE, "val/", METRIC)
+        if any(np.isfinite(curve.values).any() for curve in curves.values()):
+            self._save(curve_chart(curves, title="validation"), "validation_curves")
+
+    def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start collecting."""
+        self._worst = self._collector(trainer, pl_module)
+
+    def on_test_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        batch_idx: int, dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Look for worse samples."""
+        self._look(outputs, batch)
+
+    def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the worst samples and the bars."""
+        self._draw_worst(trainer, pl_module, "test")
+        if trainer.is_global_zero:
+            self._draw_bars(trainer, pl_module)
+
+    def _collector(self, trainer: pl.Trainer, module: Any) -> WorstSamples:
+        options = getattr(trainer.datamodule, "config", None)  # type: ignore[attr-defined]
+        stride = getattr(options, "window_stride", 1)
+        return WorstSamples(self.config.worst, module.skeleton.root, stride)
+
+    def _look(self, outputs: Any, batch: Any) -> None:
+        if (
+            self._worst is not None
+            and isinstance(outputs, Prediction)
+            and isinstance(batch, PoseBatch)
+        ):
+            self._worst.update(outputs, batch)
+
+    def _draw_worst(self, trainer: pl.Trainer, module: Any, split: str) -> None:
+        worst, self._worst = self._worst, None
+        if worst is None or worst.samples is None or not len(worst.samples):
+            return
+        if not trainer.is_global_zero:
+            return
+        samples = worst.samples.cpu()
+        info = trainer.datamodule.info(split)  # type: ignore[attr-defined]
+        rows = worst_rows(samples, info)
+        stem = split if split == "test" else f"{split}_step{trainer.global_step}"
+        paths = []
+        for index, row in enumerate(rows):
+            title = f"{row[1]:.1f} mm: {row[2]}, frame {row[3]}"
+            figure = sample_figure(_picture(samples, index, title), module.skeleton)
+            paths.append(self._save(figure, f"{stem}_worst_{index + 1}"))
+        prefix = "" if split == "test" else f"{split}/"
+        for logger in _wandb_loggers(trainer):
+            captions = [f"{row[0]}: {row[1]:.1f} mm, {row[2]}, frame {row[3]}" for row in rows]
+            logger.log_image(
+                prefix + PICTURES_WORST, [str(path) for path in paths], caption=captions
+            )
+            logger.log_table(prefix + TABLE_WORST, columns=list(COLUMNS), data=rows)
+
+    def _draw_bars(self, trainer: pl.Trainer, module: Any) -> None:
+        metrics = module.metrics["test"]
+        joints = _finite(metrics.per_joint())
+        actions = _finite(per_action(metrics.per_action()))
+        charts: dict[str, Figure] = {}
+        if joints:
+            charts[PICTURES_PER_JOINT] = joint_chart(
+                joints, module.skeleton, title="MPJPE per joint, test"
+            )
+        if actions:
+            charts[PICTURES_PER_ACTION] = bar_chart(actions, title="MPJPE per action, test")
+        for key, figure in charts.items():
+            path = self._save(figure, f"test_{key.rpartition('/')[2]}")
+            for logger in _wandb_loggers(trainer):
+                logger.log_image(key, [str(path)])
+
+    def _save(self, figure: Figure, name: str) -> Path:
+        path = self.run_dir / FOLDER / f"{name}.png"
+        with replacing(path) as temporary:
+            save_figure(figure, temporary)
+        return path
+
+
+def worst_rows(samples: Samples, info: DataInfo) -> list[list[Any]]:
+    """Table of samples, one row each, in the order of ``COLUMNS``.
+
+    Args:
+        samples: On the CPU, the worst first.
+        info: Names behind the integers.
+    """
+    joint_error = samples.joint_error.nan_to_num(-math.inf)
+    worst = joint_error.argmax(-1).tolist()
+    values = joint_error.amax(-1).tolist()
+    return [
+        [
+            index + 1,
+            round(float(samples.error[index]), 2),
+            _name(info.track_names, int(samples.sequence[index])),
+            int(samples.frame[index]),
+            _name(info.action_names, int(samples.action[index])),
+            info.skeleton.joints[worst[index]],
+            round(values[index], 2),
+        ]
+        for index in range(len(samples))
+    ]
+
+
+def per_action(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """MPJPE by action, out of the scores by metric and action."""
+    return {action: values[METRIC] for action, values in scores.items() if METRIC in values}
+
+
+def read_curves(path: Path, prefix: str, suffix: str) -> dict[str, Curve]:
+    """Logged scalars of a metrics file against steps; the last row of a step counts.
+
+    Args:
+        path: The CSV file; without it there are no curves.
+        prefix: Beginning of the wanted keys.
+        suffix: Their ending; keys of single actions do not have it.
+    """
+    if not path.is_file():
+        return {}
+    points: dict[str, dict[int, float]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            for key, value in row.items():
+                if key.startswith(prefix) and key.endswith(suffix) and value:
+                    points.setdefault(key, {})[int(row["step"])] = float(value)
+    return {
+        key: Curve(np.array(sorted(at), dtype=float), np.array([at[s] for s in sorted(at)]))
+        for key, at in sorted(points.items())
+    }
+
+
+def _picture(samples: Samples, index: int, title: str) -> SamplePicture:
+    width, height = samples.size[index].tolist()
+    return SamplePicture(
+        keypoints_2d=samples.keypoints_2d[index],
+        confidence=samples.confidence[index],
+        truth=samples.truth[index],
+        predicted=samples.predicted[index],
+        rotation=samples.rotation[index],
+        image_size=(width, height),
+        title=title,
+    )
+
+
+def _wandb_loggers(trainer: pl.Trainer) -> list[WandbLogger]:
+    return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, float]:
+    plain = {name: float(value) for name, value in values.items()}
+    return {name: value for name, value in plain.items() if math.isfinite(value)}
+
+
+def _name(names: tuple[str, ...], index: int) -> str:
+    return names[index] if 0 <= index < len(names) else "-"

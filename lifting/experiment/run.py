@@ -1,0 +1,291 @@
+"""Train, evaluate and predict: the whole of a run, from its folder to its record."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
+
+from lifting.data.config import Split
+from lifting.data.datamodule import PoseDataModule
+from lifting.errors import ConfigError
+from lifting.experiment.baselines import baseline_scores
+from lifting.experiment.build import build_data, build_module, build_trainer
+from lifting.experiment.callbacks import BEST, LAST, seed_everywhere, stage_callbacks
+from lifting.experiment.checkpoint import SUFFIX, load_weights, read_checkpoint
+from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.facts import build_record, run_facts
+from lifting.experiment.files import write_text
+from lifting.experiment.folder import (
+    CHECKPOINTS,
+    CONFIG_FILE,
+    EVALUATION,
+    FINISHED,
+    LEAST_FREE_BYTES,
+    RECORD_FILE,
+    check_writable,
+    create_run_folder,
+    existing_run,
+    output_folder,
+)
+from lifting.experiment.load import save_resolved, to_plain
+from lifting.experiment.loggers import build_loggers, close_loggers, log_facts
+from lifting.experiment.panels import PanelsCallback
+from lifting.experiment.prediction import PredictionStore, keypoint_data
+from lifting.experiment.progress import progress_callback
+from lifting.experiment.record import write_record
+from lifting.experiment.summary import SPLIT, print_summary
+from lifting.methods.base import LiftingModule
+from lifting.methods.settings import Stage
+
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+# Weights, two moments of Adam, an average, for the best, the last and one being written.
+COPIES_ON_DISK = 4 * 3
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run leaves.
+
+    Attributes:
+        run_dir: Its folder.
+        checkpoint: The weights that were scored.
+        scores: Logged values of the test, by key.
+        baselines: Scores by metric, by name of the baseline.
+    """
+
+    run_dir: Path
+    checkpoint: Path
+    scores: dict[str, float]
+    baselines: dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The parts of a run."""
+
+    config: ExperimentConfig
+    folder: Path
+    module: LiftingModule
+    data: PoseDataModule
+    loggers: list[Logger]
+
+
+def train(config: ExperimentConfig, *, resume: Path | None = None) -> RunResult:
+    """Train all stages of a method, then score the best checkpoint on the test split.
+
+    Args:
+        config: The experiment.
+        resume: Folder of an interrupted run to continue; finished stages are not repeated.
+
+    Raises:
+        ConfigError: The configuration cannot be followed.
+        DataError: Data are missing or damaged.
+        OutputError: The run's folder cannot be written; known before training starts.
+    """
+    with _started(config, resume=resume) as run:
+        check_writable(run.folder, _space_needed(run.module))
+        stages = [_train_stage(run, stage) for stage in run.module.stages()]
+        budget: dict[str, Any] = {"devices": config.trainer.devices}
+        for key in ("epochs", "steps", "seconds", "cpu_seconds"):
+            budget[key] = sum(spent[key] for _, spent in stages)
+        return _score(run, stages[-1][0], budget)
+
+
+def evaluate(config: ExperimentConfig, checkpoint: Path) -> RunResult:
+    """Score a checkpoint on the test split.
+
+    Args:
+        config: The experiment.
+        checkpoint: Weights of the experiment's method.
+
+    Raises:
+        CheckpointError: The checkpoint does not fit.
+        OutputError: The record cannot be written.
+    """
+    read_checkpoint(checkpoint, str(config.method["name"]))
+    with _started(config, suffix=EVALUATION) as run:
+        return _score(run, checkpoint, {})
+
+
+def predict(
+    config: ExperimentConfig,
+    checkpoint: Path,
+    output: Path,
+    *,
+    keypoints: Path | None = None,
+    hypotheses: bool = False,
+) -> Path:
+    """Lift the test split, or a user's own keypoints, into an npz file.
+
+    Args:
+        config: The experiment.
+        checkpoint: Weights of the experiment's method.
+        output: The file to write.
+        keypoints: An npz file of 2D keypoints to lift instead, without labels.
+        hypotheses: Also write every hypothesis.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        CheckpointError: The checkpoint does not fit.
+        DataError: The keypoints are not of the described form.
+        OutputError: The file cannot be written.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(output.parent)
+    _prepare_process(config)
+    module = build_module(config)
+    load_weights(module, read_checkpoint(checkpoint, module.settings.method), checkpoint)
+    data = (
+        build_data(config)
+        if keypoints is None
+        else keypoint_data(config, keypoints, module.skeleton)
+    )
+    store = PredictionStore(hypotheses=hypotheses)
+    trainer = build_trainer(config, output.parent, callbacks=[store])
+    _call(lambda: trainer.predict(module, datamodule=data, return_predictions=False))
+    store.write(output, data)
+    return output
+
+
+@contextmanager
+def _started(
+    config: ExperimentConfig, *, suffix: str = "", resume: Path | None = None
+) -> Iterator[_Run]:
+    """Make the parts of a run and open its logs, which are closed at the end, come what may.
+
+    Whatever can be missing or unwritable is found out before the run's folder and logs exist.
+    """
+    if resume is None:
+        output_folder(config)
+    else:
+        existing_run(resume)
+    _prepare_process(config)
+    module, data = build_module(config), build_data(config)
+    for split in SPLITS:
+        data.tracks(split)
+    folder = resume or create_run_folder(config, suffix)
+    save_resolved(config, folder / CONFIG_FILE)
+    loggers = build_loggers(config, folder, to_plain(config))
+    done = False
+    try:
+        yield _Run(config, folder, module, data, loggers)
+        done = True
+    finally:
+        close_loggers(loggers, failed=not done)
+
+
+def _train_stage(run: _Run, stage: Stage) -> tuple[Path, dict[str, float]]:
+    """Fit one stage, or continue or skip it; its best weights are in the module afterwards.
+
+    Returns:
+        The checkpoint that was selected, and what the stage cost.
+    """
+    final = stage == run.module.stages()[-1]
+    folder = run.folder / CHECKPOINTS / ("" if final else stage.name)
+    run.module.begin_stage(stage)
+    if not (folder / FINISHED).is_file():
+        spent = _fit(run, stage, folder, final=final)
+        write_text(folder / FINISHED, json.dumps(spent) + "\n")
+    best = folder / f"{BEST}{SUFFIX}"
+    # A step limit may end a stage before its first validation: then nothing was selected.
+    chosen = best if best.is_file() else folder / f"{LAST}{SUFFIX}"
+    load_weights(run.module, read_checkpoint(chosen, run.module.settings.method), chosen)
+    return chosen, json.loads((folder / FINISHED).read_text(encoding="utf-8"))
+
+
+def _fit(run: _Run, stage: Stage, folder: Path, *, final: bool) -> dict[str, float]:
+    """Train a stage, from its last checkpoint if there is one; returns what it cost."""
+    config, module = run.config, run.module
+    seed_everywhere(config.seed, stage.name)
+    monitor = module.key_prefix + config.trainer.monitor
+    callbacks = stage_callbacks(
+        config.trainer, seed=config.seed, stage=stage.name, monitor=monitor, folder=folder
+    )
+    if config.trainer.progress:
+        callbacks.append(progress_callback(monitor, stage.name))
+    if final:
+        callbacks.append(PanelsCallback(config.panels, run.folder))
+    trainer = build_trainer(
+        config, run.folder, callbacks=callbacks, loggers=run.loggers, epochs=stage.epochs
+    )
+    last = folder / f"{LAST}{SUFFIX}"
+    path = None
+    if last.is_file():
+        read_checkpoint(last, module.settings.method)
+        path = str(last)
+    start, cpu_start = time.monotonic(), time.process_time()
+    _call(lambda: trainer.fit(module, datamodule=run.data, ckpt_path=path, weights_only=True))
+    return {
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "seconds": round(time.monotonic() - start, 1),
+        "cpu_seconds": round(time.process_time() - cpu_start, 1),
+    }
+
+
+def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
+    """Test a checkpoint, compare with the baselines, and write and print the outcome."""
+    config, module, data = run.config, run.module, run.data
+    load_weights(module, read_checkpoint(checkpoint, module.settings.method), checkpoint)
+    callbacks: list[Callback] = [PanelsCallback(config.panels, run.folder)]
+    if config.trainer.progress:
+        callbacks.append(progress_callback(config.trainer.monitor, SPLIT))
+    trainer = build_trainer(config, run.folder, callbacks=callbacks, loggers=run.loggers)
+    seed_everywhere(config.seed, SPLIT)
+    _call(lambda: trainer.test(module, datamodule=data, verbose=False))
+    scores = {key: float(value) for key, value in trainer.callback_metrics.items()}
+    baselines = baseline_scores(data, module.settings, config.trainer.limit_test_batches)
+    log_facts(run.loggers, run_facts(module, data))
+    record = build_record(config, module, data, scores, baselines, budget)
+    write_record(run.folder / RECORD_FILE, record)
+    print_summary(
+        f"{config.name}: {config.data.name}, {SPLIT} split",
+        scores,
+        baselines,
+        {"run": run.folder, "checkpoint": checkpoint, "record": run.folder / RECORD_FILE},
+    )
+    return RunResult(run.folder, checkpoint, scores, baselines)
+
+
+def _call(call: Callable[[], object]) -> None:
+    """Call the trainer; what it reports as a wrong setting is a configuration error."""
+    try:
+        call()
+    except MisconfigurationException as error:
+        raise ConfigError(
+            f"expected trainer settings that fit the method and the data, got: {error}"
+        ) from error
+
+
+def _prepare_process(config: ExperimentConfig) -> None:
+    """Threads of torch, and silence for hints that do not concern the user."""
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for hint in (
+        ".*does not have many workers.*",  # tensors are gathered in the main process on purpose
+        ".*is smaller than the logging interval.*",  # short epochs are logged at their end
+        ".*in eval mode at the start of training.*",  # parts of other stages are frozen
+        ".*LeafSpec.*",  # Lightning's own tree utilities under a newer torch
+        ".*Checkpoint directory .* exists and is not empty.*",  # resuming is meant to
+    ):
+        warnings.filterwarnings("ignore", hint)
+
+
+def _space_needed(module: LiftingModule) -> int:
+    size = sum(p.numel() * p.element_size() for p in module.parameters())
+    return LEAST_FREE_BYTES + COPIES_ON_DISK * size

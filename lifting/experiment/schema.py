@@ -1,0 +1,123 @@
+"""From plain YAML values to the dataclasses of a configuration, with errors a person can act on.
+
+OmegaConf does the conversion; this module finds the key that is wrong and words it. Imports no
+torch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lifting.errors import ConfigError, suggest
+
+T = TypeVar("T")
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def to_schema(schema: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
+    """Build a configuration dataclass from plain values; missing keys take their default.
+
+    Args:
+        schema: The dataclass.
+        values: Nested mappings of plain values, interpolations resolved.
+        prefix: Full key of the section, for messages.
+
+    Raises:
+        ConfigError: An unknown key, or a value of the wrong type.
+    """
+    _check_section(schema, values, prefix)
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(schema), dict(values))
+        built: T = OmegaConf.to_object(merged)  # type: ignore[assignment]
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"invalid section '{prefix}': {first_line(error)}") from error
+    return built
+
+
+def plain_defaults(schema: type[Any]) -> dict[str, Any]:
+    """Default values of a configuration dataclass as nested plain mappings.
+
+    Raises:
+        ConfigError: The dataclass itself is not one OmegaConf can hold.
+    """
+    try:
+        return to_container(OmegaConf.structured(schema))
+    except OmegaConfBaseException as error:
+        raise ConfigError(
+            f"expected {schema.__name__} to hold plain fields, got: {first_line(error)}"
+        ) from error
+
+
+def to_container(config: Any) -> dict[str, Any]:
+    """Plain nested mappings of an OmegaConf object, interpolations resolved.
+
+    Raises:
+        ConfigError: An interpolation has no value, or a mandatory value is missing.
+    """
+    try:
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise ConfigError(
+            f"expected a value for '{error.full_key}', got: {first_line(error)}; give it with "
+            f"{error.full_key}=VALUE"
+        ) from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without the details that follow."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _check_section(schema: type[Any], values: Any, prefix: str) -> None:
+    """Name the first key that is unknown or holds a value of the wrong type."""
+    if not isinstance(values, Mapping):
+        hint = "; to change the data set say extends=data/NAME" if prefix == "data" else ""
+        raise ConfigError(
+            f"expected '{prefix}' to be a section of keys, got {values!r}; write "
+            f"{prefix}.KEY=VALUE{hint}"
+        )
+    hints = get_type_hints(schema)
+    names = [f.name for f in dataclasses.fields(schema)]
+    for key, value in values.items():
+        full = f"{prefix}.{key}" if prefix else str(key)
+        if key not in names:
+            raise ConfigError(f"unknown key '{full}'; {suggest(str(key), names)}")
+        if dataclasses.is_dataclass(hints[key]):
+            _check_section(hints[key], value, full)
+        else:
+            _check_value(schema, str(key), value, full, hints[key])
+
+
+def _check_value(schema: type[Any], key: str, value: Any, full: str, hint: Any) -> None:
+    try:
+        OmegaConf.merge(OmegaConf.structured(schema), {key: value})
+    except OmegaConfBaseException as error:
+        kind = type(value).__name__
+        raise ConfigError(
+            f"expected '{full}' to be {type_words(hint)}, got {value!r} ({kind}); correct it in "
+            f"the file or with {full}=VALUE"
+        ) from error
+
+
+def type_words(hint: Any) -> str:
+    """What a type annotation asks for, in words."""
+    origin, args = get_origin(hint), get_args(hint)
+    if hint in _WORDS:
+        return _WORDS[hint]
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, args))
+    if origin in (Union, types.UnionType):
+        some = [type_words(a) for a in args if a is not type(None)]
+        return " or ".join(some) + (" or null" if type(None) in args else "")
+    if origin is tuple and args and args[-1] is not Ellipsis:
+        return f"a list of {len(args)} values, each {type_words(args[0])}"
+    if origin in (tuple, list):
+        return f"a list, each {type_words(args[0])}" if args else "a list"
+    return "a section of keys"

@@ -1,0 +1,193 @@
+"""Result records: whole or absent, readable, and with everything a number depends on."""
+
+import json
+import math
+import subprocess
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from lifting.data.config import DataConfig
+from lifting.data.datamodule import PoseDataModule
+from lifting.errors import DataError, OutputError
+from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.facts import (
+    build_record,
+    git_state,
+    machine_facts,
+    package_versions,
+    parameter_count,
+    run_facts,
+    weights_hash,
+)
+from lifting.experiment.record import ResultRecord, read_record, write_record
+
+
+def make_record(**changes):
+    record = ResultRecord(
+        experiment="diffpose", method="diffpose", dataset="synthetic", split="test",
+        two_d="projected, noise cpn", frames=1, flip=False, joints=["hip", "head"],
+        root_rule="centred on hip", protocol={"name": "default", "mpjpe_mm": "default/v1|mm"},
+        unit="mm", samples={"every": 1}, seed=0, weights="abc", metrics={"mpjpe_mm": 61.5},
+        hypotheses=5, steps=2, aggregation="mean", oracle={"oracle/p_best": 50.0},
+        baselines={"mean_pose": {"mpjpe_mm": 180.0}}, budget={"epochs": 3},
+    )  # fmt: skip
+    return replace(record, **changes)
+
+
+def damaged(tmp_path, **changes):
+    path = tmp_path / "result.json"
+    write_record(path, make_record())
+    plain = json.loads(path.read_text())
+    plain.update(changes)
+    path.write_text(json.dumps({k: v for k, v in plain.items() if v != "REMOVE"}))
+    return path
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path):
+    write_record(tmp_path / "result.json", make_record())
+    assert read_record(tmp_path / "result.json") == make_record()
+    assert [p.name for p in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_score_that_is_not_finite_stays_one(tmp_path):
+    record = make_record(metrics={"mpjpe_mm": math.nan, "auc": math.inf})
+    write_record(tmp_path / "result.json", record)
+    assert "NaN" not in (tmp_path / "result.json").read_text()
+    read = read_record(tmp_path / "result.json").metrics
+    assert all(math.isnan(v) for v in read.values())
+    assert list(read) == ["mpjpe_mm", "auc"]
+
+
+def test_unwritable_place_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="expected to write"):
+        write_record(tmp_path / "file" / "result.json", make_record())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schema": 99}, "expected a result record of schema 1, got schema 99"),
+        ({"schema": "REMOVE"}, "got schema None"),
+        ({"metrixs": {}}, "unknown field 'metrixs' .*did you mean 'metrics'"),
+        ({"seed": "REMOVE", "unit": "REMOVE"}, "expected the fields unit, seed"),
+        ({"metrics": {"mpjpe_mm": "61"}}, "expected a number for 'metrics.mpjpe_mm', got '61'"),
+        ({"metrics": [1]}, "expected 'metrics' to be a mapping, got list"),
+        ({"baselines": {"mean_pose": 3}}, "expected 'baselines.mean_pose' to be a mapping"),
+        ({"frames": "27"}, "expected 'frames' of another kind, got '27'"),
+    ],
+)
+def test_damage_is_named(tmp_path, changes, message):
+    with pytest.raises(DataError, match=message):
+        read_record(damaged(tmp_path, **changes))
+
+
+def test_absent_and_unreadable_files_are_named(tmp_path):
+    with pytest.raises(DataError, match="got no file; `lifting test` writes one"):
+        read_record(tmp_path / "result.json")
+    (tmp_path / "result.json").write_text("{half")
+    with pytest.raises(DataError, match="which cannot be read"):
+        read_record(tmp_path / "result.json")
+    (tmp_path / "result.json").write_text("[]")
+    with pytest.raises(DataError, match="expected 'record' to be a mapping, got list"):
+        read_record(tmp_path / "result.json")
+
+
+def test_weights_hash_depends_on_values_names_and_types_but_not_on_order():
+    a, b = torch.arange(4.0), torch.ones(2, dtype=torch.bfloat16)
+    reference = weights_hash({"a": a, "b": b})
+    assert len(reference) == 64
+    assert weights_hash({"b": b.clone(), "a": a.clone()}) == reference
+    assert weights_hash({"a": a.reshape(2, 2), "b": b}) != reference
+    assert weights_hash({"a": a.double(), "b": b}) != reference
+    assert weights_hash({"c": a, "b": b}) != reference
+    assert weights_hash({"a": a + torch.tensor((0, 0, 0, 1e-6)), "b": b}) != reference
+    assert weights_hash({"a": torch.arange(8.0)[::2] / 2, "b": b, "note": "text"}) == reference
+    assert weights_hash({"scalar": torch.tensor(3)}) != weights_hash({"scalar": torch.tensor(4)})
+
+
+def test_git_state_tells_commit_and_changes(tmp_path):
+    assert git_state(tmp_path) == {"commit": None, "dirty": None}
+
+    def git(*words):
+        identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+        subprocess.run(["git", "-C", str(tmp_path), *identity, *words], check=True)
+
+    git("init", "-q")
+    assert git_state(tmp_path) == {"commit": None, "dirty": False}
+    (tmp_path / "file").write_text("1")
+    git("add", "file")
+    git("commit", "-q", "-m", "one")
+    state = git_state(tmp_path)
+    assert len(state["commit"]) == 40
+    assert state["dirty"] is False
+    (tmp_path / "file").write_text("2")
+    assert git_state(tmp_path)["dirty"] is True
+    (tmp_path / "inside").mkdir()
+    assert git_state(tmp_path / "inside")["commit"] is None  # somebody else's repository
+
+
+def test_absent_git_is_tolerated(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert git_state() == {"commit": None, "dirty": None}
+
+
+def test_facts_of_machine_packages_and_parameters():
+    assert machine_facts()["cores"] >= 1
+    assert {"python", "lifting", "torch"} <= set(package_versions())
+    layers = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
+    layers[1].requires_grad_(False)
+    assert parameter_count(layers) == {"total": 21, "trainable": 16}
+
+
+@pytest.fixture
+def scored(tiny_method, tiny_tracks):
+    from tiny_method.config import Config
+    from tiny_method.module import Module
+
+    from lifting.methods.settings import ModuleSettings
+
+    config = ExperimentConfig(name="tiny", method={"name": "tiny_method"})
+    module = Module(Config(), ModuleSettings(method="tiny_method"))
+    data = PoseDataModule(DataConfig(), 0, tracks={"test": tiny_tracks})
+    data.setup("test")
+    return config, module, data
+
+
+def test_build_record_sorts_scores_and_takes_what_a_method_says(scored):
+    config, module, data = scored
+    module.describe = lambda: {"hypotheses": 5, "steps": 2, "aggregation": "mean", "context": "c"}
+    logged = {
+        "test/mpjpe_mm": torch.tensor(61.5), "test/mpjpe_mm/walk": 60.0, "val/mpjpe_mm": 1.0,
+        "test/oracle/p_best": 50.0, "test/context/mpjpe_mm": 70.0, "warm/test/mpjpe_mm": 99.0,
+        "train/loss": 1.0,
+    }  # fmt: skip
+    record = build_record(
+        config, module, data, logged, {"mean_pose": {"mpjpe_mm": 180.0}}, {"epochs": 3}
+    )
+    assert record.metrics == {"mpjpe_mm": 61.5, "mpjpe_mm/walk": 60.0, "context/mpjpe_mm": 70.0}
+    assert record.oracle == {"oracle/p_best": 50.0}
+    assert (record.hypotheses, record.steps, record.aggregation) == (5, 2, "mean")
+    assert record.extras["context"] == "c"
+    assert (record.dataset, record.two_d) == ("tiny", "projected")
+    assert record.root_rule == "centred on hip"
+    assert record.protocol["name"] == "default"
+    assert record.protocol["mpjpe_mm"].startswith("default/v1|mm|")
+    assert record.samples["fingerprint"]
+    assert record.weights == weights_hash(module.state_dict())
+
+
+def test_a_silent_method_is_a_deterministic_one(scored, tmp_path):
+    record = build_record(*scored, {"test/mpjpe_mm": 1.0}, {}, {})
+    assert (record.hypotheses, record.steps, record.aggregation) == (1, None, None)
+    write_record(tmp_path / "result.json", record)
+    assert read_record(tmp_path / "result.json") == record
+
+
+def test_run_facts_are_plain(scored):
+    facts = run_facts(scored[1], scored[2])
+    assert json.loads(json.dumps(facts)) == facts
+    assert facts["data"].startswith("test:")
