@@ -9,16 +9,12 @@ ask for any amount of memory by a single damaged byte.
 from __future__ import annotations
 
 import io
-import math
 import pickle
-import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import IO, ClassVar
 
-import numpy as np
-
+from lifting.data.inert import Dtype, Inert, PendingArray, known_names
 from lifting.errors import DataError
 
 _MAX_DEPTH = 32
@@ -28,181 +24,20 @@ _DAMAGE = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError,
     RecursionError, TypeError, ValueError, struct.error,
 )  # fmt: skip
-_PLAIN_DTYPE = re.compile(r"[|<>=]?[bfiuSU]\d+|[|]?b1|O8?")
-_MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
-_NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
-
-
-@dataclass
-class _Dtype:
-    """A number type on its way out of a pickle."""
-
-    code: str
-
-    def __setstate__(self, state: object) -> None:
-        order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
-        if order not in ("<", ">", "=", "|") or not isinstance(state, tuple) or any(state[2:5]):
-            raise pickle.UnpicklingError(f"unexpected state of a number type: {state!r:.80}")
-        if order in "<>" and self.code[0] not in "<>|O":
-            self.code = order + self.code
-
-    @property
-    def is_object(self) -> bool:
-        return self.code.startswith("O")
-
-    def plain(self) -> np.dtype[np.generic]:
-        """The numpy type; refuses objects."""
-        if self.is_object:
-            raise pickle.UnpicklingError("an array of objects where numbers were expected")
-        return np.dtype(self.code)
-
-
-@dataclass
-class _Array:
-    """An array on its way out of a pickle: filled by its state, checked before it is made."""
-
-    value: np.ndarray | None = None
-    objects: list[object] | None = None
-    shape: tuple[int, ...] = ()
-
-    def __setstate__(self, state: object) -> None:
-        if not isinstance(state, tuple) or len(state) != 5:
-            raise pickle.UnpicklingError("unexpected state of an array")
-        _, shape, dtype, fortran, raw = state
-        count = _count(shape)
-        if not isinstance(dtype, _Dtype):
-            raise pickle.UnpicklingError(f"expected a number type in an array, got {dtype!r:.80}")
-        if dtype.is_object:
-            if not isinstance(raw, list) or len(raw) != count:
-                raise pickle.UnpicklingError("the objects of an array do not fill its shape")
-            self.objects, self.shape = raw, shape
-            return
-        data = raw.encode("latin1") if isinstance(raw, str) else raw
-        kind = dtype.plain()
-        if not isinstance(data, bytes | bytearray) or len(data) != count * kind.itemsize:
-            raise pickle.UnpicklingError(f"the bytes of an array do not fill its shape {shape}")
-        flat = np.frombuffer(data, kind, count)
-        self.value = flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
-
-
-@dataclass
-class Inert:
-    """Stands in for an object of a known library and keeps its state only.
-
-    Attributes:
-        name: Qualified name of the class it stands for.
-        state: What the pickle gave it; arrays are plain by the time a caller sees it.
-    """
-
-    name: str
-    state: object = field(default=None)
-
-    def __setstate__(self, state: object) -> None:
-        self.state = state
-
-
-def _count(shape: object) -> int:
-    if not isinstance(shape, tuple) or len(shape) > 8:
-        raise pickle.UnpicklingError(f"unexpected shape of an array: {shape!r:.80}")
-    sizes = [n for n in shape if isinstance(n, int) and n >= 0]
-    if len(sizes) != len(shape):
-        raise pickle.UnpicklingError(f"unexpected shape of an array: {shape!r:.80}")
-    return math.prod(sizes)
-
-
-def _dtype(code: object, *_: object) -> _Dtype:
-    text = code.decode("latin1") if isinstance(code, bytes) else code
-    if not isinstance(text, str) or not _PLAIN_DTYPE.fullmatch(text):
-        raise pickle.UnpicklingError(f"unexpected number type {code!r:.40}")
-    return _Dtype(text)
-
-
-def _array_type(*_: object) -> None:
-    raise pickle.UnpicklingError("an array is made directly rather than rebuilt")
-
-
-def _reconstruct(kind: object, shape: object, code: object) -> _Array:
-    if kind is not _array_type or shape != (0,) or code not in (b"b", "b"):
-        raise pickle.UnpicklingError("unexpected arguments of an array's reconstruction")
-    return _Array()
-
-
-def _scalar(dtype: object, data: object = b"") -> object:
-    raw = data.encode("latin1") if isinstance(data, str) else data
-    if not isinstance(dtype, _Dtype) or not isinstance(raw, bytes):
-        raise pickle.UnpicklingError("unexpected arguments of a number")
-    kind = dtype.plain()
-    if len(raw) != kind.itemsize:
-        raise pickle.UnpicklingError(f"expected {kind.itemsize} bytes of a number, got {len(raw)}")
-    return np.frombuffer(raw, kind, 1)[0].item()
-
-
-def _from_buffer(data: object, dtype: object, shape: object, order: object) -> _Array:
-    array = _Array()
-    array.__setstate__((1, shape, dtype, order == "F", data))
-    return array
-
-
-def _encode(text: object, encoding: object = "latin1") -> bytes:
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError("expected text encoded as latin1")
-    return text.encode("latin1")
-
-
-def _only(kind: type, *accepted: type) -> Callable[..., object]:
-    """A constructor that takes nothing, or one value of the accepted types."""
-
-    def make(*args: object) -> object:
-        if not args:
-            return kind()
-        if len(args) > 1 or not isinstance(args[0], accepted):
-            raise pickle.UnpicklingError(f"unexpected arguments of {kind.__name__}")
-        return kind(args[0])
-
-    return make
-
-
-_CONTAINERS = (list, tuple, set, dict)
-_BUILTINS: Mapping[str, Callable[..., object]] = {
-    "list": _only(list, *_CONTAINERS),
-    "dict": _only(dict, *_CONTAINERS),
-    "tuple": _only(tuple, *_CONTAINERS),
-    "set": _only(set, *_CONTAINERS),
-    "int": _only(int, int, float),
-    "float": _only(float, int, float),
-    "str": _only(str, str),
-    "bytes": _only(bytes, bytes),
-    "bytearray": _only(bytearray, bytes, bytearray),
-}
-
-
-def _known_names() -> dict[tuple[str, str], Callable[..., object]]:
-    names: dict[tuple[str, str], Callable[..., object]] = {
-        ("numpy", "ndarray"): _array_type,
-        ("numpy", "dtype"): _dtype,
-        ("_codecs", "encode"): _encode,
-        ("collections", "OrderedDict"): _only(dict, *_CONTAINERS),
-    }
-    for module in _MULTIARRAY:
-        names[module, "_reconstruct"] = _reconstruct
-        names[module, "scalar"] = _scalar
-    for module in _NUMERIC:
-        names[module, "_frombuffer"] = _from_buffer
-    for module in ("builtins", "__builtin__"):
-        names.update({(module, name): make for name, make in _BUILTINS.items()})
-    return names
 
 
 class _RestrictedUnpickler(pickle._Unpickler):
     """An unpickler that knows only the given names."""
 
     stack: list[object]
+    read: Callable[[int], bytes]
+    append: Callable[[object], None]
     dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
 
     def __init__(
-        self, data: bytes, names: Mapping[tuple[str, str], Callable[..., object]]
+        self, stream: IO[bytes], names: Mapping[tuple[str, str], Callable[..., object]]
     ) -> None:
-        super().__init__(io.BytesIO(data), encoding="latin1")
+        super().__init__(stream, encoding="latin1")
         self._names = names
 
     def find_class(self, module: str, name: str) -> Callable[..., object]:
@@ -216,18 +51,31 @@ class _RestrictedUnpickler(pickle._Unpickler):
 
     def load_build(self) -> None:
         """Give a state to a stand-in, and to nothing else: not to our own functions."""
-        if len(self.stack) < 2 or not isinstance(self.stack[-2], _Array | _Dtype | Inert):
+        if len(self.stack) < 2 or not isinstance(self.stack[-2], PendingArray | Dtype | Inert):
             raise pickle.UnpicklingError("it sets the state of something that has none")
         super().load_build()  # type: ignore[misc]
 
     dispatch[pickle.BUILD[0]] = load_build  # type: ignore[assignment]
 
+    def load_bytearray(self) -> None:
+        """Read first, allocate then: the length that a file claims may be any."""
+        (claimed,) = struct.unpack("<Q", self.read(8))
+        data = self.read(claimed)
+        if len(data) != claimed:
+            raise pickle.UnpicklingError("its bytes end early")
+        self.append(bytearray(data))
 
-def read_pickle(data: bytes, where: str, inert: Iterable[tuple[str, str]] = ()) -> object:
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray  # type: ignore[assignment]
+
+
+def read_pickle(
+    data: bytes | IO[bytes], where: str, inert: Iterable[tuple[str, str]] = ()
+) -> object:
     """Read a pickle made of containers, texts, numbers and arrays.
 
     Args:
-        data: The pickle, of any protocol; text of Python 2 is read as latin1.
+        data: The pickle, of any protocol, or a stream that stands at one; text of Python 2 is
+            read as latin1. What a stream raises goes through.
         where: Names the file in messages.
         inert: Further classes, (module, name), to be replaced by :class:`Inert` objects, for
             formats whose arrays are wrapped.
@@ -238,11 +86,12 @@ def read_pickle(data: bytes, where: str, inert: Iterable[tuple[str, str]] = ()) 
     Raises:
         DataError: The pickle is damaged, or asks for anything but inert data.
     """
-    names = _known_names()
+    names = known_names()
     for module, name in inert:
         names[module, name] = _inert_maker(f"{module}.{name}")
     try:
-        return _settle(_RestrictedUnpickler(data, names).load(), 0, {})
+        stream = io.BytesIO(data) if isinstance(data, bytes) else data
+        return _settle(_RestrictedUnpickler(stream, names).load(), 0, {})
     except pickle.UnpicklingError as error:
         reason = str(error)
     except _DAMAGE as error:
@@ -282,7 +131,7 @@ def _settle(value: object, depth: int, done: dict[int, object]) -> object:
 
 
 def _settle_new(value: object, depth: int, done: dict[int, object]) -> object:
-    if isinstance(value, _Array):
+    if isinstance(value, PendingArray):
         if value.objects is not None:
             return [_settle(v, depth, done) for v in value.objects]
         if value.value is None:

@@ -1,3 +1,4 @@
+import io
 import os
 import pickle
 import random
@@ -7,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lifting.data.pickled import Inert, read_pickle
+from lifting.data.inert import Inert
+from lifting.data.pickled import read_pickle
 from lifting.errors import DataError
 
 
@@ -90,6 +92,22 @@ def test_a_memo_index_cannot_ask_for_memory():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000
+
+
+def test_a_claimed_length_cannot_ask_for_memory():
+    raw = b"\x80\x05\x96" + (6 << 30).to_bytes(8, "little") + b"."  # a bytearray of 6 GB
+    tracemalloc.start()
+    with pytest.raises(DataError, match="end early"):
+        read_pickle(raw, "file")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+def test_a_stream_is_read_up_to_the_end_of_its_pickle():
+    stream = io.BytesIO(pickle.dumps(nested()["S1"]) + b"more")
+    assert set(read_pickle(stream, "file")) == {"Walking", "Eating 1"}
+    assert stream.read() == b"more"
 
 
 def test_shared_references_do_not_multiply():
