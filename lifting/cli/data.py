@@ -35,6 +35,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
                                 help="folder of the source files")  # fmt: skip
             action.add_argument("--output", metavar="PATH", type=Path,
                                 help="file (.npz) or folder to write; never replaced")  # fmt: skip
+    picture = actions.add_parser("picture", help="draw a contact sheet of a data set's poses")
+    picture.add_argument("name", metavar="NAME", help="data set, see `lifting data list`")
+    picture.add_argument("--output", metavar="FILE", type=Path, required=True, help="a .png file")
+    picture.add_argument("--split", choices=("train", "val", "test"), default="train")
+    picture.add_argument("--poses", metavar="N", type=int, default=80, help="poses drawn")
+    picture.add_argument("--root", metavar="DIR", help="folder of the files")
 
 
 def handle(args: argparse.Namespace) -> int:
@@ -55,6 +61,8 @@ def handle(args: argparse.Namespace) -> int:
     if args.action == "describe":
         _print(f"data set {args.name}", ("", ""), prepare.describe(args.name))
         return 0
+    if args.action == "picture":
+        return _picture(args)
     if args.action == "prepare":
         facts = prepare.prepare(args.name, args.source, args.output)
         _print(f"prepared {args.name}", ("", ""), facts)
@@ -66,6 +74,32 @@ def handle(args: argparse.Namespace) -> int:
     _print(f"check of {args.name}", ("verdict", "what", "expected", "found", "what to do"),
            rows_of_checks)  # fmt: skip
     return 1 if any(row.verdict == "fail" for row in checks) else 0
+
+
+def _picture(args: argparse.Namespace) -> int:
+    """Draw poses spread evenly over the frames of a split, each turned to face the viewer."""
+    import torch
+
+    from lifting.data.config import DataConfig
+    from lifting.data.sources import load_tracks
+    from lifting.experiment.files import replacing
+    from lifting.visualization.contact_sheet import contact_sheet
+    from lifting.visualization.style import save_figure
+
+    tracks = load_tracks(DataConfig(name=args.name, root=args.root), args.split)
+    rows = torch.linspace(0, len(tracks) - 1, args.poses).long()
+    owner = torch.searchsorted(tracks.offsets, rows, right=True) - 1
+    figure = contact_sheet(
+        tracks.labels()[rows],
+        tracks.skeleton,
+        frame="camera",
+        labels=[tracks.action_names[i] for i in tracks.action[owner].tolist()],
+        title=f"{args.name}, {args.split}: {args.poses} of {len(tracks)} frames",
+    )
+    with replacing(args.output) as temporary:
+        save_figure(figure, temporary)
+    _print("picture", ("", ""), [("written", str(args.output))])
+    return 0
 
 
 def _print(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:

@@ -109,6 +109,19 @@ class PoseTracks:
     def __len__(self) -> int:
         return int(self.keypoints_2d.shape[0])
 
+    def labels(self) -> Pose3D:
+        """The 3D labels, ``(N, joints, 3)``, mm.
+
+        Raises:
+            DataError: The tracks carry none.
+        """
+        if self.joints_3d is None:
+            raise DataError(
+                f"expected 3D labels in {self.source.get('dataset', 'the data')}, got keypoints "
+                "only; use a labelled data set"
+            )
+        return self.joints_3d
+
     def to(self, device: torch.device | str) -> PoseTracks:
         """The same tracks on another device."""
         moved: dict[str, object] = {}
