@@ -7,4 +7,5 @@ z forward; rotation matrices act on column vectors.
 * ``camera``      the camera, projection, screen units, mirroring
 * ``kinematics``  bone vectors, bone lengths, forward kinematics
 * ``alignment``   root, scale and similarity alignment of poses
+* ``horn``        the rotation nearest to a moment matrix, for many at once
 """

@@ -35,8 +35,14 @@ def dominant_quaternion(moment: Tensor) -> Quaternion:
     """
     if moment.device.type != "cpu":
         return _jacobi(_shifted_horn(moment)).mT
-    parts = [_dominant(_shifted_horn(m)) for m in torch.split(moment, _CHUNK)]
-    return torch.cat(parts, dim=1).mT.contiguous() if parts else moment.new_zeros(0, 4)
+    if not len(moment):
+        return moment.new_zeros(0, 4)
+    parts = [_by_polynomial(m) for m in torch.split(moment, _CHUNK)]
+    vector = torch.cat([part[0] for part in parts], dim=1).mT.contiguous()
+    doubtful = (~torch.cat([part[1] for part in parts])).nonzero()[:, 0]
+    if len(doubtful):
+        vector[doubtful] = _jacobi(_shifted_horn(moment[doubtful])).mT
+    return vector
 
 
 def _shifted_horn(moment: Tensor) -> Tensor:
@@ -53,29 +59,21 @@ def _shifted_horn(moment: Tensor) -> Tensor:
     return torch.stack(entries).reshape(4, 4, -1)
 
 
-def _dominant(matrix: Tensor) -> Tensor:
-    """Dominant eigenvectors, ``(4, batch)``, by the polynomial where it is precise enough."""
-    vector, sound = _by_polynomial(matrix)
-    doubtful = (~sound).nonzero()[:, 0]
-    if len(doubtful):
-        vector[:, doubtful] = _jacobi(matrix[..., doubtful])
-    return vector
-
-
-def _by_polynomial(matrix: Tensor) -> tuple[Tensor, Tensor]:
+def _by_polynomial(moment: Tensor) -> tuple[Tensor, Tensor]:
     """Eigenvectors from the largest root of the characteristic polynomial.
+
+    Args:
+        moment: ``(batch, 3, 3)``.
 
     Returns:
         The vectors, ``(4, batch)``, and whether each can be relied on, ``(batch,)``.
     """
-    identity = torch.eye(4, dtype=matrix.dtype, device=matrix.device)[..., None]
-    plain = matrix - identity
+    identity = torch.eye(4, dtype=moment.dtype, device=moment.device)[..., None]
+    plain = _shifted_horn(moment) - identity
     low, high = _minors(plain)
     constant = _determinant(low, high)
-    square = (plain * plain).sum((0, 1))
-    quadratic = -square / 2
-    cube = torch.einsum("ijn,jkn,kin->n", plain, plain, plain)
-    linear = -cube / 3
+    quadratic = -2 * moment.square().sum((1, 2))
+    linear = -8 * _determinant_3(moment)
     # Both bounds hold for the largest root, so Newton's method comes down on it from above.
     root = (-1.5 * quadratic).sqrt().clamp(max=1)
     step = root
@@ -90,9 +88,9 @@ def _by_polynomial(matrix: Tensor) -> tuple[Tensor, Tensor]:
     best = adjugate.diagonal(dim1=0, dim2=1).abs().argmax(-1)
     vector = adjugate.gather(0, best[None, None].expand(1, 4, -1))[0]
     length = vector.norm(dim=0)
-    settled = step.abs() < torch.finfo(matrix.dtype).eps ** 0.5  # the next one is its square
+    settled = step.abs() < torch.finfo(moment.dtype).eps ** 0.5  # the next one is its square
     sound = settled & (slope > _LEAST_SLOPE) & (length > 0)
-    return vector / length.clamp(min=torch.finfo(matrix.dtype).tiny), sound
+    return vector / length.clamp(min=torch.finfo(moment.dtype).tiny), sound
 
 
 def _minors(m: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -106,6 +104,11 @@ def _minors(m: Tensor) -> tuple[list[Tensor], list[Tensor]]:
 def _determinant(low: list[Tensor], high: list[Tensor]) -> Tensor:
     s, c = low, high
     return s[0] * c[5] - s[1] * c[4] + s[2] * c[3] + s[3] * c[2] - s[4] * c[1] + s[5] * c[0]
+
+
+def _determinant_3(m: Tensor) -> Tensor:
+    a, b, c, d, e, f, g, h, i = m.reshape(-1, 9).mT.contiguous().unbind(0)
+    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
 
 
 def _adjugate(m: Tensor) -> Tensor:

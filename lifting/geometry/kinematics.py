@@ -5,11 +5,27 @@ A bone is named by its child joint; the root's bone is its own position.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
 import torch
 
-from lifting.errors import check_shape
+from lifting.errors import ConfigError, check_shape
 from lifting.skeleton import Skeleton
-from lifting.typing import PerJoint, Pose3D
+from lifting.typing import PerJoint, Pose3D, RotationMatrix
+
+
+class PosedChain(NamedTuple):
+    """A tree of joints after its rotations were applied.
+
+    Attributes:
+        joints: Positions, ``(*batch, joints, 3)``.
+        rotations: Rotation of each joint relative to the rest pose, ``(*batch, joints, 3, 3)``.
+    """
+
+    joints: Pose3D
+    rotations: RotationMatrix
 
 
 def bone_vectors(pose: Pose3D, skeleton: Skeleton) -> Pose3D:
@@ -90,3 +106,57 @@ def ancestor_matrix(skeleton: Skeleton, like: torch.Tensor) -> torch.Tensor:
             matrix[joint] = matrix[parent]
         matrix[joint, joint] = 1
     return matrix.to(dtype=like.dtype, device=like.device)
+
+
+def pose_chain(
+    rotations: RotationMatrix, rest_joints: Pose3D, parents: Sequence[int]
+) -> PosedChain:
+    """Forward kinematics: each joint's rotation turns everything that hangs on it.
+
+    Joints of equal depth are moved together, so the number of steps is the depth of the tree.
+
+    Args:
+        rotations: Rotation of each joint in its parent's frame, ``(*batch, joints, 3, 3)``.
+        rest_joints: Positions in the rest pose, ``(*batch, joints, 3)``, any unit; leading axes
+            broadcast with those of ``rotations``.
+        parents: Index of each joint's parent, -1 for the one root.
+
+    Returns:
+        Positions (the root stays where it rests) and rotations in the frame of the rest pose.
+
+    Raises:
+        ConfigError: The parents are no tree with one root.
+        ShapeError: The numbers of joints differ.
+    """
+    joints = len(parents)
+    check_shape("rotations", rotations, "*batch joints 3 3", joints=joints)
+    check_shape("rest_joints", rest_joints, "*batch joints 3", joints=joints)
+    levels = _levels(parents)
+    turned = [rotations[..., levels[0], :, :]]
+    placed = [rest_joints[..., levels[0], :].expand(*turned[0].shape[:-1])]
+    for above, level in pairwise(levels):
+        owners = [parents[j] for j in level]
+        rows = [above.index(owner) for owner in owners]
+        around = turned[-1][..., rows, :, :]
+        bones = rest_joints[..., level, :] - rest_joints[..., owners, :]
+        placed.append(placed[-1][..., rows, :] + (around @ bones[..., None])[..., 0])
+        turned.append(around @ rotations[..., level, :, :])
+    visited = [joint for level in levels for joint in level]
+    order = [visited.index(joint) for joint in range(joints)]
+    return PosedChain(
+        torch.cat(placed, dim=-2)[..., order, :], torch.cat(turned, dim=-3)[..., order, :, :]
+    )
+
+
+def _levels(parents: Sequence[int]) -> list[list[int]]:
+    """Joints by depth, the root first."""
+    levels = [[joint for joint, parent in enumerate(parents) if parent == -1]]
+    while levels[-1]:
+        levels.append([joint for joint, parent in enumerate(parents) if parent in levels[-1]])
+    levels.pop()
+    if not levels or len(levels[0]) != 1 or sum(map(len, levels)) != len(parents):
+        raise ConfigError(
+            f"expected parents that form one tree, got {list(parents)}; give -1 to the one root "
+            "and to every other joint the index of the joint it hangs on"
+        )
+    return levels

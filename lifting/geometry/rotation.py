@@ -59,6 +59,27 @@ def axis_angle_to_matrix(axis_angle: Points3D) -> RotationMatrix:
     return eye + sine * cross + cosine * (cross @ cross)
 
 
+def axis_angle_to_quaternion(axis_angle: Points3D) -> Quaternion:
+    """Unit quaternion of a rotation vector, differentiable at zero.
+
+    Args:
+        axis_angle: ``(*batch, 3)``, axis times angle, radians.
+
+    Returns:
+        ``(*batch, 4)``, (w, x, y, z).
+
+    Raises:
+        ShapeError: The last axis is not 3.
+    """
+    check_shape("axis_angle", axis_angle, "*batch 3")
+    square = (axis_angle * axis_angle).sum(-1, keepdim=True)
+    small = square < 1e-8
+    angle = torch.where(small, torch.ones_like(square), square).sqrt()
+    scale = torch.where(small, 0.5 - square / 48, (angle / 2).sin() / angle)
+    cosine = torch.where(small, 1 - square / 8, (angle / 2).cos())
+    return torch.cat((cosine, axis_angle * scale), dim=-1)
+
+
 def cross_matrix(vector: Points3D) -> Tensor:
     """Matrix of the cross product with a vector: ``cross_matrix(a) @ b == a x b``.
 

@@ -1,0 +1,219 @@
+"""Joint errors: the one quantity that every position metric pools.
+
+Masked values are replaced before any arithmetic, because NaN times zero is NaN. A prediction that
+is not finite is dealt with by a policy: ``propagate`` makes the result NaN, ``skip`` leaves the
+joint out, ``penalise`` gives it a fixed error. A label that is not finite must be masked out.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from lifting.errors import ConfigError, DataError, check_shape, suggest
+from lifting.typing import PerJoint, Pose3D
+
+NanPolicy = Literal["propagate", "skip", "penalise"]
+Pooling = Literal["joint", "frame"]
+CAP_MM = 1000.0
+
+
+class PosePair(NamedTuple):
+    """A prediction and its label, made safe for arithmetic.
+
+    Attributes:
+        predicted: ``(*batch, joints, 3)``, zero where it was masked or not finite.
+        target: ``(*batch, joints, 3)``, zero where it was masked or not finite.
+        usable: ``(*batch, joints)`` bool, joints that alignments may use.
+        nonfinite: ``(*batch, joints)`` bool, labelled joints whose prediction is not finite.
+        bad_target: ``(*batch, joints)`` bool, labels that count as valid but are not finite.
+    """
+
+    predicted: Pose3D
+    target: Pose3D
+    usable: PerJoint
+    nonfinite: PerJoint
+    bad_target: PerJoint
+
+
+class JointErrors(NamedTuple):
+    """Error of every joint.
+
+    Attributes:
+        error: ``(*batch, joints)``, mm; exactly zero where not counted.
+        valid: ``(*batch, joints)`` bool, joints that count.
+        nonfinite: ``(*batch, joints)`` bool, labelled joints whose prediction was not finite.
+        excluded: ``(*batch,)`` bool, poses left out because they could not be aligned.
+    """
+
+    error: PerJoint
+    valid: PerJoint
+    nonfinite: PerJoint
+    excluded: Tensor
+
+
+def to_working_precision(values: Tensor) -> Tensor:
+    """Values in float64, or in float32 on a device that has no float64."""
+    return values.float() if values.device.type == "mps" else values.double()
+
+
+def check_policy(policy: str) -> None:
+    """Check the name of a policy for values that are not finite.
+
+    Raises:
+        ConfigError: No policy has that name.
+    """
+    if policy not in get_args(NanPolicy):
+        raise ConfigError(f"unknown nan_policy '{policy}'; {suggest(policy, get_args(NanPolicy))}")
+
+
+def check_target(pair: PosePair) -> None:
+    """Check that every label that counts is finite; waits for the device.
+
+    Raises:
+        DataError: A label that counts is not finite.
+    """
+    bad = int(pair.bad_target.sum())
+    if bad:
+        raise DataError(
+            f"expected finite labels where the mask is True, got {bad} joints that are not; "
+            "set the mask to False where a label is missing"
+        )
+
+
+def check_pair(predicted: Pose3D, target: Pose3D, mask: PerJoint | None) -> None:
+    """Check that a prediction, its label and its mask have matching shapes.
+
+    Raises:
+        ShapeError: The shapes differ.
+    """
+    check_shape("predicted", predicted, "*batch joints 3")
+    check_shape("target", target, " ".join(str(n) for n in predicted.shape))
+    if mask is not None:
+        check_shape("mask", mask, " ".join(str(n) for n in predicted.shape[:-1]))
+
+
+@torch.no_grad()
+def pose_pair(predicted: Pose3D, target: Pose3D, mask: PerJoint | None = None) -> PosePair:
+    """Make a prediction and its label safe for arithmetic, in float64, without gradients.
+
+    Args:
+        predicted: ``(*batch, joints, 3)``, mm.
+        target: ``(*batch, joints, 3)``, mm.
+        mask: ``(*batch, joints)`` bool, labels that count; None for all.
+
+    Raises:
+        ShapeError: The shapes differ.
+    """
+    check_pair(predicted, target, mask)
+    predicted = to_working_precision(predicted.detach())
+    target = to_working_precision(target.detach())
+    # A sum is finite only if its terms are: cheaper than testing three numbers a joint.
+    fine_target = target.sum(-1).isfinite()
+    fine = predicted.sum(-1).isfinite()
+    labelled = torch.ones_like(fine) if mask is None else mask.bool()
+    usable = labelled & fine & fine_target
+    nonfinite = labelled & fine_target & ~fine
+    bad_target = labelled & ~fine_target
+    if all_true(usable):
+        return PosePair(predicted, target, usable, nonfinite, bad_target)
+    keep = usable[..., None]
+    return PosePair(
+        torch.where(keep, predicted, 0.0),
+        torch.where((labelled & fine_target)[..., None], target, 0.0),
+        usable,
+        nonfinite,
+        bad_target,
+    )
+
+
+def all_true(flags: Tensor) -> bool:
+    """Whether flags are known to be all true, which only a processor can tell without waiting."""
+    return flags.device.type == "cpu" and bool(flags.all())
+
+
+@torch.no_grad()
+def distances(
+    pair: PosePair,
+    aligned: Pose3D | None = None,
+    *,
+    excluded: Tensor | None = None,
+    nan_policy: NanPolicy = "propagate",
+    cap_mm: float = CAP_MM,
+) -> JointErrors:
+    """Euclidean errors of a pair under a policy for predictions that are not finite.
+
+    Args:
+        pair: The prediction and its label.
+        aligned: The prediction after an alignment; None scores it as it is. An alignment spreads a
+            bad joint over its whole pose, so under ``propagate`` all errors of that pose are NaN.
+        excluded: ``(*batch,)`` bool, poses that do not count.
+        nan_policy: What to do with a prediction that is not finite.
+        cap_mm: Error of such a joint under ``penalise``.
+    """
+    moved = pair.predicted if aligned is None else aligned
+    error = torch.linalg.vector_norm(moved - pair.target, dim=-1)
+    if excluded is None:
+        excluded = torch.zeros_like(pair.usable[..., 0])
+    if all_true(pair.usable & ~excluded[..., None]):
+        return JointErrors(error, pair.usable, pair.nonfinite, excluded)
+    error = torch.where(pair.usable, error, 0.0)
+    valid = pair.usable
+    if nan_policy == "penalise":
+        error = torch.where(pair.nonfinite, cap_mm, error)
+        valid = valid | pair.nonfinite
+    elif nan_policy == "propagate":
+        valid = valid | pair.nonfinite
+        spoilt = pair.nonfinite
+        if aligned is not None:
+            spoilt = valid & pair.nonfinite.any(-1, keepdim=True)
+        error = torch.where(spoilt, torch.nan, error)
+    valid = valid & ~excluded[..., None]
+    error = torch.where(excluded[..., None], 0.0, error)
+    return JointErrors(error, valid, pair.nonfinite, excluded)
+
+
+def select_joints(errors: JointErrors, joints: Tensor) -> JointErrors:
+    """Errors of some joints only.
+
+    Args:
+        errors: Errors of all joints.
+        joints: Indices, ``(chosen,)``.
+    """
+    return JointErrors(
+        errors.error.index_select(-1, joints),
+        errors.valid.index_select(-1, joints),
+        errors.nonfinite.index_select(-1, joints),
+        errors.excluded,
+    )
+
+
+def pooled_sums(errors: JointErrors, pooling: Pooling = "joint") -> tuple[Tensor, Tensor]:
+    """Sum and count whose ratio is the pooled error; both add up over batches.
+
+    Args:
+        errors: Errors of the joints.
+        pooling: ``joint`` weighs every valid joint alike, ``frame`` every pose that has one.
+    """
+    if pooling == "joint":
+        return errors.error.sum(), errors.valid.sum()
+    per_pose = errors.valid.sum(-1)
+    return (errors.error.sum(-1) / per_pose.clamp(min=1)).sum(), (per_pose > 0).sum()
+
+
+def pool(errors: JointErrors, pooling: Pooling = "joint") -> Tensor:
+    """Pooled error, mm; NaN where nothing counts. See :func:`pooled_sums`."""
+    total, count = pooled_sums(errors, pooling)
+    return ratio(total, count)
+
+
+def per_pose(errors: JointErrors) -> Tensor:
+    """Mean error of every pose over its valid joints, ``(*batch,)``, NaN where none is valid."""
+    return ratio(errors.error.sum(-1), errors.valid.sum(-1))
+
+
+def ratio(total: Tensor, count: Tensor) -> Tensor:
+    """Total over count, NaN where the count is zero."""
+    return torch.where(count > 0, total / count.clamp(min=1), torch.nan)

@@ -1,0 +1,285 @@
+"""What a benchmark prescribes: the joints and root it scores, its thresholds and its averages.
+
+Logged keys stay short (``mpjpe_mm``); which protocol a number obeys stands in its identifier,
+``name/v1|unit|joints|root|align|pool|mask``, that the run's record keeps beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal
+
+from lifting.errors import ConfigError, suggest
+from lifting.skeleton import H36M_17, HUMANEVA_15, MPI_INF_3DHP_17, Skeleton
+
+VERSION = "v1"
+AUC_THRESHOLDS_MM = tuple(float(t) for t in range(0, 151, 5))
+H36M_ACTIONS = (
+    "Directions", "Discussion", "Eating", "Greeting", "Phoning", "Photo", "Posing", "Purchases",
+    "Sitting", "SittingDown", "Smoking", "Waiting", "WalkDog", "Walking", "WalkTogether",
+)  # fmt: skip
+ACTION_ALIASES = MappingProxyType({"TakingPhoto": "Photo", "WalkingDog": "WalkDog"})
+
+Group = Literal["position", "threshold"]
+
+
+@dataclass(frozen=True)
+class JointChoice:
+    """Which joints of one skeleton a protocol scores.
+
+    Attributes:
+        root: The joint both poses are centred on.
+        scored: Joint names by group of metrics; a group that is absent takes all joints.
+    """
+
+    root: str
+    scored: Mapping[Group, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """The rules under which a number was obtained.
+
+    Attributes:
+        id: Name in the registry, for example ``h36m/p1``.
+        skeleton: Name of the skeleton the rules are written for.
+        root: The joint both poses are centred on before anything else.
+        joints: Joint names by group of metrics (``position``, ``threshold``); all where absent.
+        pooling: ``joint`` divides by all valid joints, ``frame`` averages frame means.
+        average_actions: Whether the published number is the unweighted mean over actions.
+        pck_thresholds_mm: Thresholds of PCK; the first is the headline's.
+        auc_thresholds_mm: Thresholds that AUC averages over.
+        headline: The logged key that the benchmark's tables print.
+        unit: Unit of every length.
+        source: Where the rules come from.
+        others: The same rules on other skeletons, by skeleton name; ``*`` admits any skeleton
+            with all its joints.
+    """
+
+    id: str
+    skeleton: str
+    root: str
+    joints: Mapping[Group, tuple[str, ...]] = field(default_factory=dict)
+    pooling: Literal["joint", "frame"] = "joint"
+    average_actions: bool = False
+    pck_thresholds_mm: tuple[float, ...] = (150.0,)
+    auc_thresholds_mm: tuple[float, ...] = AUC_THRESHOLDS_MM
+    headline: str = "mpjpe_mm"
+    unit: Literal["mm"] = "mm"
+    source: str = ""
+    others: Mapping[str, JointChoice] = field(default_factory=dict)
+
+    def on(self, skeleton: Skeleton) -> Protocol:
+        """The same rules written for another skeleton.
+
+        Args:
+            skeleton: The skeleton of the poses that will be scored.
+
+        Returns:
+            A protocol whose root and joints are names of that skeleton.
+
+        Raises:
+            ConfigError: The protocol does not say what to score on that skeleton.
+        """
+        if skeleton.name == self.skeleton:
+            return self
+        choice = self.others.get(skeleton.name)
+        if choice is None and "*" in self.others:
+            choice = JointChoice(skeleton.joints[skeleton.root])
+        if choice is None:
+            known = sorted({self.skeleton, *self.others})
+            raise ConfigError(
+                f"expected poses of protocol '{self.id}' on one of {', '.join(known)}, got "
+                f"skeleton '{skeleton.name}'; choose another protocol or convert the data"
+            )
+        return replace(
+            self, skeleton=skeleton.name, root=choice.root, joints=choice.scored, others={}
+        )
+
+    def joint_indices(self, group: Group, skeleton: Skeleton) -> tuple[int, ...]:
+        """Indices of the scored joints of a group, in the order of the skeleton.
+
+        Args:
+            group: ``position`` or ``threshold``.
+            skeleton: Must be the protocol's own skeleton (see :meth:`on`).
+        """
+        names = self.joints.get(group, skeleton.joints)
+        return tuple(sorted(skeleton.index(name) for name in names))
+
+    def id_for(self, metric: str) -> str:
+        """Identifier of a logged number: ``name/v1|unit|joints|root|align|pool|mask``.
+
+        Args:
+            metric: A logged key without its split, such as ``pa_mpjpe_mm`` or
+                ``mpjpe_mm/Walking``.
+
+        Raises:
+            ConfigError: No metric has that key.
+        """
+        key = metric if metric.startswith("oracle/") else metric.split("/")[0]
+        key = re.sub(r"@H\d+_mm$", "", key)
+        key = re.sub(r"pck_[\d.]+mm$", "pck_150mm", re.sub(r"^pss_\d+$", "pss_50", key))
+        extra = re.search(r"_((?:pa_)?mpjpe_mm)$", key)
+        rule = _RULES.get(key) or _RULES.get(extra[1] if extra else key)
+        if rule is None:
+            raise ConfigError(f"unknown metric '{metric}'; {suggest(key, _RULES)}")
+        group, align = rule
+        names = self.joints.get(group)
+        joints = f"{self.skeleton}:{'all' if names is None else '+'.join(names)}"
+        pool = f"{self.pooling}>action" if "_action_" in key else self.pooling
+        return "|".join(
+            (f"{self.id}/{VERSION}", self.unit, joints, self.root, align, pool, "visible")
+        )
+
+
+_RULES: Mapping[str, tuple[Group, str]] = MappingProxyType(
+    {
+        "mpjpe_mm": ("position", "none"),
+        "mpjpe_action_mm": ("position", "none"),
+        "pa_mpjpe_mm": ("position", "similarity"),
+        "pa_mpjpe_action_mm": ("position", "similarity"),
+        "n_mpjpe_mm": ("position", "scale"),
+        "p_agg_mpjpe_mm": ("position", "none"),
+        "mpjve_mm": ("position", "none"),
+        "acceleration_mm": ("position", "none"),
+        "pck_150mm": ("threshold", "none"),
+        "auc": ("threshold", "none"),
+        "pa_pck_150mm": ("threshold", "similarity"),
+        "pa_auc": ("threshold", "similarity"),
+        "cps": ("position", "similarity"),
+        "pss_50": ("position", "none"),
+        "bone_mae_mm": ("position", "none"),
+        "symmetry_mm": ("position", "none"),
+        "oracle/p_best": ("position", "none"),
+        "oracle/j_best": ("position", "none"),
+        "diversity_mm": ("position", "none"),
+        "nll": ("position", "none"),
+        "ece_axis": ("position", "none"),
+        "ause_mm": ("position", "none"),
+        "sigma_spearman": ("position", "none"),
+    }
+)
+
+
+def canonical_action(name: str) -> str:
+    """Action of a recording: the name without its take number, aliases resolved.
+
+    ``Directions 1`` and ``Directions_2`` are ``Directions``; names are compared whole, since
+    ``Sitting`` begins ``SittingDown``.
+    """
+    action = re.split(r"[ _](?=\d)", name.strip(), maxsplit=1)[0]
+    return ACTION_ALIASES.get(action, action)
+
+
+def group_actions(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Actions of a list of recordings, in order of first appearance.
+
+    Args:
+        names: Names by ``PoseBatch.action``.
+
+    Returns:
+        The distinct actions, and for each given name the index of its action.
+    """
+    actions = [canonical_action(name) for name in names]
+    distinct = tuple(dict.fromkeys(actions))
+    return distinct, tuple(distinct.index(action) for action in actions)
+
+
+DHP_GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "Head": ("head_top",),
+        "Neck": ("neck",),
+        "Shou": ("right_shoulder", "left_shoulder"),
+        "Elbow": ("right_elbow", "left_elbow"),
+        "Wrist": ("right_wrist", "left_wrist"),
+        "Hip": ("right_hip", "left_hip"),
+        "Knee": ("right_knee", "left_knee"),
+        "Ankle": ("right_ankle", "left_ankle"),
+    }
+)
+_DHP_14 = tuple(joint for group in DHP_GROUPS.values() for joint in group)
+# In Human3.6M order the set's head top is stored as head and its neck as thorax.
+_DHP_14_H36M = tuple({"head_top": "head", "neck": "thorax"}.get(j, j) for j in _DHP_14)
+_HUMANEVA_H36M = tuple(j for j in H36M_17.joints if j not in ("spine", "neck"))
+_LSP_14 = tuple(j for j in H36M_17.joints if j not in ("hip", "spine", "neck"))
+
+_REGISTRY: Mapping[str, Protocol] = MappingProxyType(
+    {
+        p.id: p
+        for p in (
+            Protocol(
+                id="default",
+                skeleton=H36M_17.name,
+                root="hip",
+                source="root-relative, every joint of the skeleton",
+                others={"*": JointChoice("")},
+            ),
+            Protocol(
+                id="h36m/p1",
+                skeleton=H36M_17.name,
+                root="hip",
+                average_actions=True,
+                headline="mpjpe_action_mm",
+                source="Human3.6M protocol 1 as VideoPose3D scores it: 17 joints with the root",
+            ),
+            Protocol(
+                id="h36m/p2",
+                skeleton=H36M_17.name,
+                root="hip",
+                average_actions=True,
+                headline="pa_mpjpe_action_mm",
+                source="Human3.6M protocol 2 as VideoPose3D scores it: similarity alignment",
+            ),
+            Protocol(
+                id="3dhp",
+                skeleton=MPI_INF_3DHP_17.name,
+                root="pelvis",
+                joints={"threshold": _DHP_14},
+                headline="pck_150mm",
+                source="MPI-INF-3DHP evaluation script: PCK and AUC over 14 joints, MPJPE over 17",
+                others={H36M_17.name: JointChoice("hip", {"threshold": _DHP_14_H36M})},
+            ),
+            Protocol(
+                id="humaneva",
+                skeleton=HUMANEVA_15.name,
+                root="pelvis",
+                average_actions=True,
+                headline="pa_mpjpe_action_mm",
+                source="HumanEva-I validation takes, similarity alignment, 15 joints",
+                others={
+                    H36M_17.name: JointChoice(
+                        "hip", {"position": _HUMANEVA_H36M, "threshold": _HUMANEVA_H36M}
+                    )
+                },
+            ),
+            Protocol(
+                id="3dpw",
+                skeleton=H36M_17.name,
+                root="hip",
+                joints={"position": _LSP_14, "threshold": _LSP_14},
+                headline="pa_mpjpe_mm",
+                source="3DPW: the 14 LSP joints, MPJPE and PA-MPJPE over frames",
+            ),
+        )
+    }
+)
+
+
+def protocol_names() -> tuple[str, ...]:
+    """Names of the known protocols."""
+    return tuple(_REGISTRY)
+
+
+def get_protocol(name: str) -> Protocol:
+    """Look a protocol up by name.
+
+    Raises:
+        ConfigError: No protocol has that name.
+    """
+    try:
+        return _REGISTRY[name]
+    except KeyError:
+        raise ConfigError(f"unknown protocol '{name}'; {suggest(name, _REGISTRY)}") from None

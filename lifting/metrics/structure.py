@@ -1,0 +1,170 @@
+"""Streaming quality of the skeleton: bones, symmetry, and the pose structure score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lifting.errors import check_shape
+from lifting.metrics.clusters import PoseClusters
+from lifting.metrics.functional.errors import check_target, pose_pair, ratio, to_working_precision
+from lifting.metrics.functional.structure import (
+    bone_differences,
+    lengths_by_bone,
+    structure_matches,
+    symmetry_differences,
+)
+from lifting.metrics.streaming import RatioMetric, StreamingMetric
+from lifting.skeleton import Skeleton
+from lifting.typing import PerJoint, Pose3D
+
+
+class PSS(RatioMetric):
+    """Pose structure score: percent of poses nearest to the same cluster as their label.
+
+    A pose with an invalid joint is left out and counted in ``n_skipped``; a prediction that is not
+    finite, or of no extent, misses and is counted in ``n_degenerate``.
+
+    Args:
+        clusters: Fitted clusters.
+        joint_names: Joints of the poses that will be scored.
+        root: The joint they are centred on.
+        rotate: Turn predictions onto labels first; report that as ``pss-aligned``.
+        kwargs: Passed to torchmetrics.
+
+    Raises:
+        ConfigError: The clusters were fitted on other joints.
+    """
+
+    higher_is_better = True
+    n_skipped: Tensor
+    n_degenerate: Tensor
+
+    def __init__(
+        self,
+        clusters: PoseClusters,
+        joint_names: Sequence[str],
+        root: str,
+        *,
+        rotate: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        clusters.check_joints(joint_names, root)
+        self.rotate = rotate
+        self.fingerprint = clusters.fingerprint
+        self.joints = len(clusters.joint_names)
+        self.register_buffer("centers", clusters.centers.clone(), persistent=False)
+        self.add_count("n_skipped")
+        self.add_count("n_degenerate")
+
+    def update(self, predicted: Pose3D, target: Pose3D, mask: PerJoint | None = None) -> None:
+        """Add poses.
+
+        Args:
+            predicted: ``(*batch, joints, 3)``, root-relative, camera frame, any unit.
+            target: ``(*batch, joints, 3)``, root-relative, camera frame, any unit.
+            mask: ``(*batch, joints)`` bool; None for all.
+        """
+        check_shape("predicted", predicted, "*batch joints 3", joints=self.joints)
+        pair = pose_pair(predicted, target, mask)
+        check_target(pair)
+        pose, label = pair.predicted.flatten(0, -3), pair.target.flatten(0, -3)
+        whole = (pair.usable | pair.nonfinite).all(-1).flatten()
+        extent = label.flatten(1).norm(dim=-1)
+        floor = 1e-8 * (extent[whole].median() if bool(whole.any()) else extent.sum())
+        sound = pair.usable.all(-1).flatten() & (pose.flatten(1).norm(dim=-1) > floor)
+        centers = self.get_buffer("centers")
+        hit = structure_matches(pose, label, centers, rotate=self.rotate) & whole & sound
+        self.add_ratio((100 * hit.sum(), whole.sum()))
+        self.accumulate(n_skipped=(~whole).sum(), n_degenerate=(whole & ~sound).sum())
+
+
+class BoneMAE(RatioMetric):
+    """Mean absolute error of bone lengths, mm, or relative to the label's.
+
+    Args:
+        skeleton: Gives the bones.
+        relative: Divide every difference by the label's length.
+        kwargs: Passed to torchmetrics.
+    """
+
+    def __init__(self, skeleton: Skeleton, *, relative: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.skeleton = skeleton
+        self.relative = relative
+
+    def update(self, predicted: Pose3D, target: Pose3D, mask: PerJoint | None = None) -> None:
+        """Add poses ``(*batch, joints, 3)``, mm; a bone counts if both its ends do."""
+        pair = pose_pair(predicted, target, mask)
+        check_target(pair)
+        difference, lengths, valid = bone_differences(pair, self.skeleton)
+        if self.relative:
+            valid = valid & (lengths > 0)
+            difference = difference / torch.where(lengths > 0, lengths, 1.0)
+            difference = torch.where(valid, difference, 0.0)
+        self.add_ratio((difference.sum(), valid.sum()))
+
+
+class Symmetry(RatioMetric):
+    """Mean absolute difference between left and right bone lengths, mm.
+
+    Args:
+        skeleton: Gives the bones and the mirror.
+        kwargs: Passed to torchmetrics.
+    """
+
+    def __init__(self, skeleton: Skeleton, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.skeleton = skeleton
+
+    def update(self, pose: Pose3D, mask: PerJoint | None = None) -> None:
+        """Add poses ``(*batch, joints, 3)``, mm."""
+        difference, valid = symmetry_differences(pose, self.skeleton, mask)
+        self.add_ratio((difference.sum(), valid.sum()))
+
+
+class BoneTemporalStd(StreamingMetric):
+    """Standard deviation of bone lengths within sequences, averaged over bones and sequences, mm.
+
+    Args:
+        skeleton: Gives the bones.
+        sequences: Number of sequences.
+        kwargs: Passed to torchmetrics.
+    """
+
+    total: Tensor
+    square: Tensor
+    count: Tensor
+
+    def __init__(self, skeleton: Skeleton, sequences: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.skeleton = skeleton
+        self.add_sum("total", sequences, len(skeleton.bones))
+        self.add_sum("square", sequences, len(skeleton.bones))
+        self.add_count("count", sequences)
+
+    def update(self, pose: Pose3D, sequence: Tensor) -> None:
+        """Add frames.
+
+        Args:
+            pose: ``(frames, joints, 3)``, mm.
+            sequence: ``(frames,)`` int, which sequence a frame belongs to.
+        """
+        check_shape("pose", pose, "frames joints 3", frames=len(sequence))
+        lengths = lengths_by_bone(to_working_precision(pose), self.skeleton)
+        add = torch.zeros_like
+        self.accumulate(
+            total=add(self.total).index_add_(0, sequence, lengths),
+            square=add(self.square).index_add_(0, sequence, lengths.square()),
+            count=add(self.count).index_add_(0, sequence, torch.ones_like(sequence)),
+        )
+
+    def compute(self) -> Tensor:
+        """Mean over the sequences that occurred; NaN where none did."""
+        mean = self.mean_of(self.total, self.count[:, None])
+        variance = ratio(self.square, self.count[:, None]) - mean.square()
+        return variance.clamp(min=0).sqrt()[self.count > 0].mean()
