@@ -41,6 +41,15 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     picture.add_argument("--split", choices=("train", "val", "test"), default="train")
     picture.add_argument("--poses", metavar="N", type=int, default=80, help="poses drawn")
     picture.add_argument("--root", metavar="DIR", help="folder of the files")
+    fit = actions.add_parser(
+        "fit-pss", help="fit the clusters of the pose structure score to training labels"
+    )
+    fit.add_argument("name", metavar="NAME", help="data set, see `lifting data list`")
+    fit.add_argument("--output", metavar="FILE", type=Path, required=True, help="a .npz file")
+    fit.add_argument("--clusters", metavar="K", type=int, default=50, help="customary: 50, 100")
+    fit.add_argument("--every", metavar="N", type=int, default=64, help="use every n-th frame")
+    fit.add_argument("--seed", type=int, default=0)
+    fit.add_argument("--root", metavar="DIR", help="folder of the files")
 
 
 def handle(args: argparse.Namespace) -> int:
@@ -63,6 +72,8 @@ def handle(args: argparse.Namespace) -> int:
         return 0
     if args.action == "picture":
         return _picture(args)
+    if args.action == "fit-pss":
+        return _fit_pss(args)
     if args.action == "prepare":
         facts = prepare.prepare(args.name, args.source, args.output)
         _print(f"prepared {args.name}", ("", ""), facts)
@@ -99,6 +110,35 @@ def _picture(args: argparse.Namespace) -> int:
     with replacing(args.output) as temporary:
         save_figure(figure, temporary)
     _print("picture", ("", ""), [("written", str(args.output))])
+    return 0
+
+
+def _fit_pss(args: argparse.Namespace) -> int:
+    """Fit pose clusters on the training split and write them."""
+    from lifting.batch import root_relative
+    from lifting.data.config import DataConfig
+    from lifting.data.sources import load_tracks
+    from lifting.metrics.clusters import fit_pss
+
+    tracks = load_tracks(DataConfig(name=args.name, root=args.root), "train")
+    skeleton = tracks.skeleton
+    clusters = fit_pss(
+        root_relative(tracks.labels()[:: args.every], skeleton.root),
+        args.clusters,
+        joint_names=skeleton.joints,
+        root=skeleton.joints[skeleton.root],
+        seed=args.seed,
+        dataset=args.name,
+        subset=f"every {args.every}th frame of each camera",
+    )
+    clusters.save(args.output)
+    facts = [
+        ("written", str(args.output)),
+        ("clusters", str(len(clusters))),
+        ("training poses", str(clusters.n_train)),
+        ("fingerprint", clusters.fingerprint),
+    ]
+    _print("pose clusters", ("", ""), facts)
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -25,6 +26,7 @@ from lifting.batch import (
 from lifting.errors import DataError
 from lifting.methods.schedule import learning_rate_factor
 from lifting.methods.settings import ModuleSettings, Stage
+from lifting.metrics.clusters import PoseClusters
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.protocol import get_protocol
 from lifting.skeleton import Skeleton, get_skeleton
@@ -108,7 +110,10 @@ class LiftingModule(pl.LightningModule):
         for split in _SCORED[stage]:
             info = self.trainer.datamodule.info(split)  # type: ignore[attr-defined]
             self.metrics[split] = PoseMetrics(
-                get_protocol(self.settings.protocol), info.skeleton, info.action_names
+                get_protocol(self.settings.protocol),
+                info.skeleton,
+                info.action_names,
+                [PoseClusters.load(Path(file)) for file in self.settings.pss],
             )
 
     def validation_step(  # type: ignore[override]

@@ -60,6 +60,7 @@ class ModuleSettings:
         frames: Frames in a window.
         target: Whether the middle frame or all frames of a window are answered.
         flip_test: Average the prediction with that of the mirrored input.
+        pss: Files with the clusters of the pose structure score.
         seed: Seed of whatever a method draws when it predicts.
         optimizer: Optimiser and schedule.
     """
@@ -70,5 +71,6 @@ class ModuleSettings:
     frames: int = 1
     target: Literal["middle", "all"] = "middle"
     flip_test: bool = False
+    pss: tuple[str, ...] = ()
     seed: int = 0
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -126,7 +126,7 @@ class PoseClusters:
         if not path.is_file():
             raise MissingDataError(
                 f"expected pose clusters at {path}, got no such file; fit them with "
-                "`lifting data clusters`"
+                "`lifting data fit-pss NAME --output FILE`"
             )
         try:
             with np.load(path, allow_pickle=False) as archive:

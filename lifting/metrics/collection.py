@@ -56,7 +56,8 @@ class PoseMetrics:
         protocol: Rules of the benchmark.
         skeleton: Joints of predictions and labels.
         action_names: Names by ``PoseBatch.action``; takes of one action are pooled.
-        clusters: Clusters of the pose structure score; None leaves that score out.
+        clusters: Clusters of the pose structure score, logged as ``pss_<number of clusters>``;
+            none leaves that score out.
 
     Raises:
         ConfigError: The protocol does not cover the skeleton, or the clusters were fitted on
@@ -68,13 +69,13 @@ class PoseMetrics:
         protocol: Protocol,
         skeleton: Skeleton,
         action_names: Sequence[str],
-        clusters: PoseClusters | None = None,
+        clusters: Sequence[PoseClusters] = (),
     ) -> None:
         self.protocol = protocol.on(skeleton)
         self.skeleton = skeleton
-        self.clusters = clusters
-        if clusters is not None:
-            clusters.check_joints(skeleton.joints, skeleton.joints[skeleton.root])
+        self.clusters = tuple(clusters)
+        for one in self.clusters:
+            one.check_joints(skeleton.joints, skeleton.joints[skeleton.root])
         actions, lookup = group_actions(action_names)
         self.layout = Layout.of(self.protocol, skeleton, actions)
         self._lookup = torch.tensor([*lookup, len(actions)])
@@ -143,8 +144,7 @@ class PoseMetrics:
         """Move to a device."""
         self._sums.to(device)
         self._lookup = self._lookup.to(device)
-        if self.clusters is not None:
-            self.clusters = self.clusters.to(device)
+        self.clusters = tuple(one.to(device) for one in self.clusters)
         return self
 
     def per_joint(self) -> dict[str, float]:
@@ -222,11 +222,11 @@ class PoseMetrics:
         spoilt = torch.where(pair.nonfinite[..., None], torch.nan, pair.predicted)
         difference, valid = symmetry_differences(spoilt, self.skeleton, counted)
         self._add_ratio("symmetry", difference.sum(), valid.sum())
-        if self.clusters is not None:
+        for clusters in self.clusters:
             whole = counted.all(-1)
-            hit = structure_matches(pair.predicted, pair.target, self.clusters.centers)
+            hit = structure_matches(pair.predicted, pair.target, clusters.centers)
             hit = hit & whole & ~pair.nonfinite.any(-1)
-            self._add_ratio(f"pss_{len(self.clusters)}", hit.sum(), whole.sum())
+            self._add_ratio(f"pss_{len(clusters)}", hit.sum(), whole.sum())
 
     def _add_extra(self, name: str, pose: Tensor, target: Tensor, mask: Tensor | None) -> None:
         pair = pose_pair(pose, target, mask)

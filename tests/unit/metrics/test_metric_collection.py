@@ -185,12 +185,12 @@ def test_clusters_add_the_structure_score():
     batch.visible = None
     poses = target.flatten(0, 1)
     clusters = fit_pss(poses, 5, joint_names=H36M_17.joints, root="hip", n_init=1)
-    values = scored((prediction, batch), clusters=clusters).compute()
+    values = scored((prediction, batch), clusters=[clusters]).compute()
     predicted = prediction.joints_3d.flatten(0, 1)
     hits = structure.structure_matches(predicted, poses, clusters.centers)
     assert float(values["pss_5"]) == pytest.approx(100 * float(hits.double().mean()))
     with pytest.raises(ConfigError, match="joints of the clusters"):
-        PoseMetrics(get_protocol("default"), MPI_INF_3DHP_17, (), clusters)
+        PoseMetrics(get_protocol("default"), MPI_INF_3DHP_17, (), [clusters])
 
 
 def test_joint_subsets_of_protocols():
