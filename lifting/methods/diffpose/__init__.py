@@ -1,0 +1,15 @@
+"""DiffPose: denoising diffusion around a skeleton-graph network, frame by frame.
+
+Gong, Foo, Fan, Ke, Rahmani, Liu: "DiffPose: Toward More Reliable 3D Pose Estimation", CVPR 2023,
+arXiv 2211.16940.
+
+* ``config``      the switches (no torch)
+* ``graph``       adjacency, Laplacian, Chebyshev basis
+* ``layers``      graph convolution, normalisation, attention, learned-adjacency feed-forward
+* ``network``     context encoder and denoiser
+* ``diffusion``   noise schedules, forward noising, DDIM
+* ``mixture``     2D Gaussian mixtures: one component a joint
+* ``units``       pixels and mm to the network's units and back
+* ``module``      two-stage training, sampling
+* ``checkpoint``  the authors' weights
+"""

@@ -1,0 +1,140 @@
+"""Layers of both networks: graph convolution, normalisation, attention, feed-forward."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lifting.methods.diffpose.graph import ORDER
+from lifting.methods.diffpose.kernels import attend, convolve, normalize
+
+MIN_COLUMN_SUM = 1e-3
+
+
+class ChebConv(nn.Module):
+    """Chebyshev graph convolution ``sum_k (T_k x) W_k + b``.
+
+    Args:
+        inputs: Channels in.
+        outputs: Channels out.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(ORDER + 1, inputs, outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        # Xavier's rule on the released four-axis weight (3, 1, in, out), whose fans come out as
+        # in * out and 3 * in * out: far smaller weights than for a matrix of this size.
+        nn.init.normal_(self.weight, std=math.sqrt(2 / ((ORDER + 2) * inputs * outputs)))
+
+    def forward(
+        self, x: Tensor, basis: Tensor, *, activate: bool = False, rate: float = 0.0
+    ) -> Tensor:
+        """Convolve ``(batch, joints, in)`` to ``(batch, joints, out)``.
+
+        Args:
+            x: Features.
+            basis: The fused basis, ``(3 joints, joints)``.
+            activate: Apply the ReLU and, in training, dropout.
+            rate: Dropout after the ReLU.
+        """
+        rate = rate if self.training else 0.0
+        return convolve(x, basis, self.weight, self.bias, activate=activate, rate=rate)
+
+
+class Norm(nn.Module):
+    """Layer normalisation with the unbiased deviation and eps added to the deviation.
+
+    Args:
+        channels: Size of the last axis.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(channels))
+        self.offset = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last axis."""
+        return normalize(x, self.gain, self.offset)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention over the joints.
+
+    Args:
+        channels: Width, a multiple of ``heads``.
+        heads: Number of heads.
+        rate: Dropout on the attention weights.
+    """
+
+    def __init__(self, channels: int, heads: int, rate: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.rate = rate
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend ``(batch, joints, channels)``.
+
+        Args:
+            x: Features.
+            mask: ``(1 or batch, 1, joints)`` bool, False hides a joint as a key; None hides none.
+        """
+        rate = self.rate if self.training else 0.0
+        merged: Tensor = self.out(attend(self.qkv(x), self.heads, mask, rate))
+        return merged
+
+
+class GraphNet(nn.Module):
+    """Feed-forward sub-layer over a learned adjacency: two graph convolutions, one ReLU.
+
+    The released form takes the inverse root of column sums that training may turn negative, and
+    then is NaN for ever; here they are bounded below, which changes no sum above the bound.
+
+    Args:
+        channels: Width; the middle is twice as wide.
+        joints: Number of joints.
+    """
+
+    def __init__(self, channels: int, joints: int) -> None:
+        super().__init__()
+        self.adjacency = nn.Parameter(torch.eye(joints))
+        self.expand = nn.Linear(channels, 2 * channels)
+        self.contract = nn.Linear(2 * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform ``(batch, joints, channels)``."""
+        sums = self.adjacency.sum(dim=0).clamp(min=MIN_COLUMN_SUM)
+        scale = (sums + 1e-5).rsqrt()
+        graph = scale[:, None] * self.adjacency * scale
+        graph = graph.expand(len(x), *graph.shape)
+        hidden = self.expand(torch.bmm(graph, x)).relu_()
+        # The weights narrow before the graph mixes: half the work of the order in the paper.
+        narrow = functional.linear(hidden, self.contract.weight)
+        return torch.bmm(graph, narrow) + self.contract.bias
+
+
+def step_embedding(t: Tensor, size: int) -> Tensor:
+    """Sinusoidal embedding of the diffusion step: all sines, then all cosines.
+
+    Args:
+        t: ``(batch,)`` float, step index, not rescaled.
+        size: Channels, at least 4; an odd size ends with a zero.
+
+    Returns:
+        ``(batch, size)``.
+
+    Source: released code (frequencies ``10000^(-i / (size // 2 - 1))``).
+    """
+    half = size // 2
+    rates = torch.exp(
+        torch.arange(half, dtype=torch.float32, device=t.device) * (-math.log(10000) / (half - 1))
+    )
+    angles = t.float()[:, None] * rates
+    embedding = torch.cat((angles.sin(), angles.cos()), dim=1)
+    return functional.pad(embedding, (0, size % 2))

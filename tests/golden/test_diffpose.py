@@ -1,0 +1,335 @@
+"""DiffPose against reference numbers, in our form and in the benchmark's reference form."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lifting.batch import root_relative
+from lifting.benchmark.reference.diffpose import ReferenceNetwork
+from lifting.geometry.camera import normalize_screen
+from lifting.methods.diffpose.checkpoint import export_state, import_state
+from lifting.methods.diffpose.config import Config
+from lifting.methods.diffpose.diffusion import (
+    add_noise,
+    beta_schedule,
+    cumulative_signal,
+    ddim,
+    mirror_steps,
+    signal_at,
+)
+from lifting.methods.diffpose.graph import adjacency, chebyshev_basis, fused_basis, laplacian
+from lifting.methods.diffpose.layers import step_embedding
+from lifting.methods.diffpose.mixture import pick_components
+from lifting.methods.diffpose.network import ContextEncoder, Denoiser, NetworkSize
+from lifting.methods.diffpose.refiner import Refiner
+from lifting.metrics.functional.position import mpjpe, pa_mpjpe
+from lifting.skeleton import H36M_17
+
+FROZEN = Path(__file__).parent / "data" / "diffpose.npz"
+TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
+FORMS = ("ours", "reference")
+
+
+def read(name):
+    folder = os.environ.get("LIFTING_GOLDEN")
+    if folder is None:
+        pytest.skip("set LIFTING_GOLDEN to the folder that holds diffpose/")
+    with np.load(Path(folder) / "diffpose" / f"{name}.npz", allow_pickle=False) as arrays:
+        return {key: torch.from_numpy(np.asarray(arrays[key])) for key in arrays.files}
+
+
+def official_state(arrays):
+    return {k.removeprefix("sd/"): v for k, v in arrays.items() if k.startswith("sd/")}
+
+
+def depth(arrays):
+    return sum(k.startswith("sd/atten_layers.") and k.endswith("A_hat") for k in arrays)
+
+
+def build(form, arrays, *, timed):
+    """Network of one form in evaluation mode, with the weights of a file."""
+    weight = arrays["sd/gconv_input.weight"]
+    inputs, outputs = weight.shape[2], arrays["sd/gconv_output.weight"].shape[3]
+    config = Config(layers=depth(arrays), hidden=weight.shape[3])
+    size = NetworkSize.of(config)
+    if form == "reference":
+        network = ReferenceNetwork(inputs, outputs, H36M_17, config, timed=timed)
+    elif timed:
+        network = Denoiser(inputs, outputs, H36M_17, size)
+    else:
+        network = ContextEncoder(H36M_17, size)
+    imported = import_state(official_state(arrays), config.layers, timed=timed)
+    network.load_state_dict(imported.state)
+    return network.eval()
+
+
+def capture(network, call):
+    """Outputs of the first and last layers and of parts of the first, by the file's names."""
+    found = {}
+
+    def keep(name, module):
+        module.register_forward_hook(lambda _, inputs, out: found.__setitem__(name, out.detach()))
+
+    first, last = network.layers[0], network.layers[-1]
+    keep("h_in", network.input)
+    keep("norm0", first.attention_norm)
+    keep("mhsa0", first.attention)
+    keep("graphnet0", first.graph)
+    keep("h_gcn0", first)
+    keep(f"h_gcn{len(network.layers) - 1}", last)
+    first.first.register_forward_hook(
+        lambda _, inputs, out: found.__setitem__("h_att0", inputs[0].detach())
+    )
+    if getattr(network, "embed", None) is not None:
+        keep("temb", network.embed)
+    with torch.no_grad():
+        result = call(network)
+    return result, found
+
+
+def check_activations(arrays, found):
+    names = [k for k in arrays if k.startswith("act/")]
+    assert names
+    for name in names:
+        torch.testing.assert_close(found[name.removeprefix("act/")], arrays[name], **TOLERANCE)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("shape", ["linear", "quad", "const", "sigmoid", "jsd"])
+def test_betas(shape):
+    g = read("schedule")
+    start, end = g["beta_start"].item(), g["beta_end"].item()
+    betas = beta_schedule(shape, start, end, int(g["num_timesteps"])).float()
+    torch.testing.assert_close(betas, g[f"betas_{shape}"], rtol=1e-5, atol=1e-9)
+
+
+@pytest.mark.golden
+def test_cumulative_signal():
+    g = read("schedule")
+    signal = cumulative_signal(g["betas_linear"])
+    torch.testing.assert_close(signal[1:], g["alpha_bar"], rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        signal_at(signal, g["alpha_bar_query_t"])[:, 0, 0], g["alpha_bar_query"], rtol=1e-6, atol=0
+    )
+    torch.testing.assert_close(1 - g["betas_linear"], g["alphas"], rtol=1e-6, atol=0)
+
+
+@pytest.mark.golden
+def test_graph():
+    g = read("graph")
+    assert {frozenset(e) for e in g["edges"].tolist()} == {frozenset(b) for b in H36M_17.bones}
+    matrix = adjacency(H36M_17)
+    basis = chebyshev_basis(laplacian(matrix))
+    torch.testing.assert_close(matrix.float(), g["adjacency"], rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(laplacian(matrix).float(), g["laplacian"], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(basis.float(), g["cheb_basis"], rtol=1e-5, atol=1e-6)
+    terms, joints, _ = g["cheb_basis"].shape
+    fused = fused_basis(H36M_17).view(joints, terms, joints).transpose(0, 1)
+    torch.testing.assert_close(fused, g["cheb_basis"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.golden
+def test_timestep_embedding():
+    g = read("timestep_embedding")
+    torch.testing.assert_close(step_embedding(g["t"], int(g["dim"])), g["emb"], **TOLERANCE)
+    odd = step_embedding(g["t"], g["emb_odd_dim"].shape[1])
+    torch.testing.assert_close(odd, g["emb_odd_dim"], **TOLERANCE)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("form", FORMS)
+def test_context_encoder(form):
+    g = read("context_frame")
+    network = build(form, g, timed=False)
+    mask = g["mask"].bool()
+    xyz, found = capture(network, lambda n: n(g["uv"], mask=mask))
+    torch.testing.assert_close(xyz, g["xyz"], **TOLERANCE)
+    check_activations(g, found)
+    with torch.no_grad():
+        torch.testing.assert_close(network(g["uv"]), g["xyz"], **TOLERANCE)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("form", FORMS)
+def test_denoiser(form):
+    g = read("denoiser_frame")
+    network = build(form, g, timed=True)
+    noise, found = capture(network, lambda n: n(g["x_t"], g["t"], g["mask"].bool()))
+    torch.testing.assert_close(noise, g["eps_pred"], **TOLERANCE)
+    check_activations(g, found)
+    with torch.no_grad():
+        partial = network(g["x_t"], g["t"], g["mask_partial"].bool())
+    torch.testing.assert_close(partial, g["eps_pred_partial_mask"], **TOLERANCE)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("form", FORMS)
+def test_forward_noising_loss_step_and_average(form):
+    weights, g = read("denoiser_frame"), read("forward_and_loss")
+    network, layers = build(form, weights, timed=True), depth(weights)
+    betas = read("schedule")["betas_linear"]
+    t = mirror_steps(g["t_half"], len(g["t"]), len(betas))
+    torch.testing.assert_close(t, g["t"], rtol=0, atol=0)
+    share = signal_at(cumulative_signal(betas), t)
+    torch.testing.assert_close(share.flatten(), g["alpha_bar_t"], rtol=1e-6, atol=0)
+    noise = g["noise_unit"] * g["noise_scale"]
+    torch.testing.assert_close(noise, g["noise_scaled"], **TOLERANCE)
+    state = add_noise(g["x0_uvxyz"], noise, share)
+    torch.testing.assert_close(state, g["x_t"], **TOLERANCE)
+    answer = network(state, t)
+    torch.testing.assert_close(answer.detach(), g["eps_pred_eval"], **TOLERANCE)
+    loss = (noise - answer).square().sum(dim=(1, 2)).mean()
+    torch.testing.assert_close(loss.detach(), g["loss"], **TOLERANCE)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    torch.testing.assert_close(norm, g["grad_norm_before_clip"], **TOLERANCE)
+    gradients = by_official_name(network, layers, lambda p: p.grad)
+    checked = check_tensors(g, "grad_after_clip/", gradients, atol=1e-6)
+    optimizer = torch.optim.Adam(network.parameters(), lr=g["lr"].item())
+    before = by_official_name(network, layers, lambda p: p.detach().clone())
+    optimizer.step()
+    after = by_official_name(network, layers, lambda p: p.detach())
+    checked += check_tensors(g, "param_after_step/", after, atol=1e-5, firm=gradients)
+    averaged = {k: 0.999 * v + 0.001 * after[k] for k, v in before.items()}
+    checked += check_tensors(g, "ema_after_step/", averaged, atol=1e-6)
+    assert checked == sum(k.startswith(("grad", "param_", "ema_")) for k in g) - 1
+
+
+def by_official_name(network, layers, value):
+    tensors = {name: value(p) for name, p in network.named_parameters()}
+    return export_state(tensors, layers, timed=True)
+
+
+def check_tensors(arrays, prefix, tensors, *, atol, firm=None):
+    """Compare the entries of one kind; Adam's first step only where the gradient is firm."""
+    names = [k for k in arrays if k.startswith(prefix)]
+    for name in names:
+        official = name.removeprefix(prefix)
+        got, wanted = tensors[official], arrays[name]
+        if firm is not None:
+            keep = firm[official].abs() > 1e-5
+            assert keep.any()
+            got, wanted = got[keep], wanted[keep]
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=atol)
+    return len(names)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("form", FORMS)
+def test_ddim(form):
+    g = read("ddim")
+    network = build(form, read("denoiser_frame"), timed=True)
+    signal = cumulative_signal(g["betas"])
+    cases = sorted({k.split("/")[0] for k in g if k.endswith("/seq")})
+    assert cases
+    for case in cases:
+        with torch.no_grad():
+            path = ddim(
+                network,
+                g["x_T"],
+                g[f"{case}/seq"].tolist(),
+                signal,
+                eta=g[f"{case}/eta"].item(),
+                noise=list(g[f"{case}/noise"]),
+            )
+        torch.testing.assert_close(torch.stack(path.states), g[f"{case}/xs"], **TOLERANCE)
+        torch.testing.assert_close(torch.stack(path.clean), g[f"{case}/x0_preds"], **TOLERANCE)
+
+
+@pytest.mark.golden
+def test_pipeline():
+    g, context, denoiser = read("pipeline_frame"), read("context_frame"), read("denoiser_frame")
+    start, steps = read("schedule"), tuple(g["seq"].tolist())
+    config = Config(
+        layers=depth(context),
+        representation="uvxyz",
+        conditioning="none",
+        centre="origin",
+        prediction="eps",
+        init="context_point",
+        diffusion_steps=int(start["num_timesteps"]),
+        beta_start=start["beta_start"].item(),
+        beta_end=start["beta_end"].item(),
+        hypotheses=int(g["hypotheses"]),
+    )
+    refiner = Refiner(config, H36M_17).eval()
+    refiner.steps = steps
+    for network, arrays, timed in (
+        (refiner.context, context, False),
+        (refiner.denoiser, denoiser, True),
+    ):
+        imported = import_state(official_state(arrays), config.layers, timed=timed)
+        network.load_state_dict(imported.state)
+    with torch.no_grad():
+        samples = refiner.sample(g["uv"], seed=0)
+    torch.testing.assert_close(samples.context, g["context_xyz_rootrel"], **TOLERANCE)
+    answer = samples.hypotheses.mean(dim=0)
+    torch.testing.assert_close(answer, g["xyz_rootrel"], **TOLERANCE)
+    centred = root_relative(g["uvxyz_mean"][..., 2:], H36M_17.root)
+    torch.testing.assert_close(answer, centred, **TOLERANCE)
+    target = root_relative(g["gt_xyz"], H36M_17.root)
+    for measure, name in ((mpjpe, "mpjpe_mm"), (pa_mpjpe, "p_mpjpe_mm")):
+        value = measure(1000 * answer, 1000 * target)
+        torch.testing.assert_close(value.float().mean(), g[name], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.golden
+def test_mixture_selection():
+    g = read("gmm_sampling")
+    component = pick_components(g["gmm"], g["chosen_component"])
+    torch.testing.assert_close(component.mean, g["uv"], rtol=0, atol=0)
+    pose = root_relative(g["pose3d_camera"], H36M_17.root)
+    torch.testing.assert_close(torch.cat((component.mean, pose), -1), g["uvxyz"], **TOLERANCE)
+    scale = torch.cat((component.spread, torch.ones_like(pose)), dim=-1)
+    torch.testing.assert_close(scale, g["noise_scale"], rtol=0, atol=0)
+
+
+@pytest.mark.golden
+def test_screen_units():
+    g = read("screen_norm")
+    size = torch.tensor([g["w"].item(), g["h"].item()], dtype=torch.float32)
+    size = size.expand(len(g["pixels"]), 2)
+    torch.testing.assert_close(normalize_screen(g["pixels"], size), g["normalised"], **TOLERANCE)
+
+
+def seeded_refiner(config):
+    """A network whose weights come from a generator alone, whatever the initialisation is."""
+    refiner = Refiner(config, H36M_17).eval()
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for _, parameter in sorted(refiner.named_parameters()):
+            fan = parameter.shape[-2] if parameter.ndim > 1 else 1
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * (0.5 / fan**0.5))
+        for name, parameter in refiner.named_parameters():
+            if name.endswith((".gain", ".adjacency")):
+                parameter.abs_().add_(0.5)
+    return refiner
+
+
+FROZEN_CASES = {
+    "default": Config(layers=2, hidden=16),
+    "released": Config(
+        layers=2, hidden=16, representation="uvxyz", conditioning="none", centre="origin",
+        uv_scale=0.5, xyz_scale=1.0, beta_end=1e-3, prediction="eps", init="context_point",
+        sampling_steps=2, start_level=24, hypotheses=1,
+    ),
+    "noisy": Config(layers=2, hidden=16, eta=0.5, hypotheses=3, skip="quad", beta_shape="quad"),
+}  # fmt: skip
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("case", FROZEN_CASES)
+def test_own_frozen_output(case):
+    """Made by this project's code; guards every later change of it."""
+    with np.load(FROZEN, allow_pickle=False) as arrays:
+        uv = torch.from_numpy(arrays["uv"])
+        wanted = torch.from_numpy(arrays[f"{case}/hypotheses"])
+        context = torch.from_numpy(arrays[f"{case}/context"])
+    with torch.no_grad():
+        samples = seeded_refiner(FROZEN_CASES[case]).sample(uv, seed=3)
+    torch.testing.assert_close(samples.context, context, **TOLERANCE)
+    torch.testing.assert_close(samples.hypotheses, wanted, **TOLERANCE)
