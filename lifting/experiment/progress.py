@@ -60,7 +60,9 @@ class TrainingBar(RichProgressBar):
         """What stands behind the bar."""
         shown: dict[str, Any] = {}
         if self.monitor in trainer.callback_metrics:
-            shown[self.monitor] = f"{float(trainer.callback_metrics[self.monitor]):.1f}"
+            shown[self.monitor.split("/")[-1]] = (
+                f"{float(trainer.callback_metrics[self.monitor]):.1f}"
+            )
         if trainer.training or trainer.validating:
             shown["left"] = self.clock.remaining(trainer)
         return shown

@@ -45,7 +45,7 @@ from lifting.experiment.panels import PanelsCallback
 from lifting.experiment.prediction import PredictionStore, keypoint_data
 from lifting.experiment.progress import progress_callback
 from lifting.experiment.record import write_record
-from lifting.experiment.summary import SPLIT, print_summary
+from lifting.experiment.summary import SPLIT, print_facts, print_summary
 from lifting.methods.base import LiftingModule
 from lifting.methods.settings import Stage
 
@@ -179,6 +179,8 @@ def _started(
         data.tracks(split)
     folder = resume or create_run_folder(config, suffix)
     save_resolved(config, folder / CONFIG_FILE)
+    size = sum(p.numel() for p in module.parameters())
+    print_facts({"run": folder, "parameters": f"{size:,}"})
     loggers = build_loggers(config, folder, to_plain(config))
     done = False
     try:
@@ -251,7 +253,8 @@ def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
     baselines = baseline_scores(data, module.settings, config.trainer.limit_test_batches)
     log_facts(run.loggers, run_facts(module, data))
     record = build_record(config, module, data, scores, baselines, budget)
-    write_record(run.folder / RECORD_FILE, record)
+    if trainer.is_global_zero:
+        write_record(run.folder / RECORD_FILE, record)
     print_summary(
         f"{config.name}: {config.data.name}, {SPLIT} split",
         scores,
@@ -280,6 +283,7 @@ def _prepare_process(config: ExperimentConfig) -> None:
         ".*does not have many workers.*",  # tensors are gathered in the main process on purpose
         ".*is smaller than the logging interval.*",  # short epochs are logged at their end
         ".*in eval mode at the start of training.*",  # parts of other stages are frozen
+        ".*when logging on epoch level in distributed.*",  # metrics are summed over processes
         ".*LeafSpec.*",  # Lightning's own tree utilities under a newer torch
         ".*Checkpoint directory .* exists and is not empty.*",  # resuming is meant to
     ):

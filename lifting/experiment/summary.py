@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from lightning_fabric.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 
@@ -63,11 +64,12 @@ def score_table(title: str, scores: Scores, baselines: Mapping[str, Scores]) -> 
     return table
 
 
+@rank_zero_only
 def print_summary(
     title: str,
     scores: Scores,
     baselines: Mapping[str, Scores],
-    written: Mapping[str, Path | str | None],
+    written: Mapping[str, Path],
 ) -> None:
     """Print the table and where everything was written.
 
@@ -75,13 +77,18 @@ def print_summary(
         title: Headline.
         scores: Logged values of the test.
         baselines: Scores by metric, by name of the baseline.
-        written: Places by what is there; None is left out.
+        written: Places by what is there.
     """
+    Console(soft_wrap=True).print(score_table(title, scores, baselines))
+    print_facts(written)
+
+
+@rank_zero_only
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Print one line for each fact."""
     console = Console(soft_wrap=True)
-    console.print(score_table(title, scores, baselines))
-    for what, place in written.items():
-        if place is not None:
-            console.print(f"{what + ':':<12} {place}", highlight=False, markup=False)
+    for name, value in facts.items():
+        console.print(f"{name + ':':<12} {value}", highlight=False, markup=False)
 
 
 def _cell(value: float | None) -> str:

@@ -1,0 +1,96 @@
+# `make help` lists the targets. The environment is made when it is missing; to use one that is
+# active already, say PYTHON=python.
+
+EXP       ?=
+DATA      ?=
+CKPT      ?=
+OVERRIDES ?=
+
+VENV        ?= .venv
+BASE_PYTHON ?= python3
+TORCH_SPEC  ?= torch==2.13.0
+TORCH_ARGS  ?=
+
+ifdef PYTHON
+READY :=
+else
+PYTHON := $(VENV)/bin/python
+READY  := $(VENV)/.stamp
+endif
+
+PIP = $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
+LIFTING = $(PYTHON) -m lifting.cli.main
+ARGUMENTS = $(if $(DATA),--data $(DATA)) $(OVERRIDES)
+EXPERIMENTS := $(sort $(filter-out base,$(patsubst experiments/%.yaml,%,$(wildcard experiments/*.yaml))))
+DATASETS := $(sort $(patsubst experiments/data/%.yaml,%,$(wildcard experiments/data/*.yaml)))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train evaluate predict test smoke bench lint format typecheck clean names
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  EXP=NAME        experiment: $(EXPERIMENTS)"
+	@echo "  DATA=NAME       another data set for it: $(DATASETS)"
+	@echo "  CKPT=FILE       weights for evaluate and predict; default: the newest run of EXP"
+	@echo "  OVERRIDES='..'  key=value ..., for example 'trainer.max_epochs=3 resume=true'"
+	@echo "  PYTHON=python   use the active environment instead of $(VENV)"
+	@echo "  TORCH_ARGS='..' arguments for pip when it installs torch, for example an index of CPU"
+	@echo "                  wheels on a machine without a GPU"
+
+setup: $(VENV)/.stamp ## make the environment in .venv
+
+train: names $(READY) ## train EXP and score it on its test split
+	$(LIFTING) train $(EXP) $(ARGUMENTS)
+
+evaluate: names $(READY) ## score CKPT, or the newest run of EXP
+	$(LIFTING) test $(EXP) $(if $(CKPT),--checkpoint $(CKPT)) $(ARGUMENTS)
+
+predict: names $(READY) ## write the 3D poses of the test split to an npz file
+	$(LIFTING) predict $(EXP) $(if $(CKPT),--checkpoint $(CKPT)) $(ARGUMENTS)
+
+test: $(READY) ## run the tests (not those marked slow or gpu, not the smoke tests)
+	$(PYTHON) -m pytest -q --ignore tests/smoke
+
+smoke: $(READY) ## train, test and predict every experiment for two steps
+	WANDB_MODE=offline $(PYTHON) -m pytest -q tests/smoke
+
+bench: $(READY) ## measure what operations cost; tables go to benchmarks/
+	$(LIFTING) bench --write benchmarks
+
+lint: $(READY) ## check style
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+format: $(READY) ## correct style
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+typecheck: $(READY) ## check types
+	$(PYTHON) -m mypy
+
+clean: ## remove caches and build output; runs, data and .venv stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find lifting tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# Names are checked before an environment is made for nothing.
+names:
+	@$(BASE_PYTHON) .ci/check_names.py "EXP=$(EXP)" "$(EXPERIMENTS)" "DATA=$(DATA)" "$(DATASETS)"
+
+# The stamp saves the half minute that pip needs to find nothing to do. torch comes first, pinned:
+# the project's own range would bring the newest one with its GPU libraries. Where there is no GPU,
+# the constraints make pip stop rather than download them.
+$(VENV)/.stamp: pyproject.toml .ci/no_gpu_packages.txt
+	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	  "expected Python 3.11 or newer, got %d.%d; say BASE_PYTHON=python3.12" % sys.version_info[:2])'
+	@echo "making $(VENV), which takes a few minutes the first time"
+	test -x $(VENV)/bin/python || $(BASE_PYTHON) -m venv $(VENV)
+	@if command -v nvidia-smi >/dev/null 2>&1; then limit=; \
+	else limit="--constraint .ci/no_gpu_packages.txt"; fi; \
+	set -x; $(PIP) install $$limit $(TORCH_ARGS) "$(TORCH_SPEC)" || { \
+	  set +x; echo >&2; \
+	  echo "torch was not installed. Without an NVIDIA GPU, its GPU libraries are refused: name an" >&2; \
+	  echo "index of CPU wheels, make $(MAKECMDGOALS) TORCH_ARGS='--index-url URL' (README, Set-up)." >&2; \
+	  exit 1; }
+	$(PIP) install -e ".[dev]"
+	@touch $@

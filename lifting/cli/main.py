@@ -1,0 +1,77 @@
+"""``lifting``: the parser only. Imports no torch, so that help and mistakes answer at once."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from lifting import __version__
+from lifting.errors import LiftingError
+
+COMMANDS = ("train", "test", "predict", "experiments", "data", "results", "dashboard", "bench")
+FAILED = 2
+INTERRUPTED = 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with all subcommands."""
+    parser = argparse.ArgumentParser(
+        prog="lifting",
+        description="Monocular 3D human pose lifting: train, evaluate and compare methods.",
+        epilog="A run writes outputs/<experiment>/<date>-<name>/ with config.yaml, result.json, "
+        "logs and checkpoints/.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=18),
+    )
+    parser.add_argument("--version", action="version", version=f"lifting {__version__}")
+    parser.add_argument(
+        "--debug", action="store_true", help="show the traceback of an error (before the command)"
+    )
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        importlib.import_module(f"lifting.cli.{name}").register(subparsers)
+    return parser
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse arguments; overrides may stand before, between and after options."""
+    parser = build_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    unknown = [a for a in rest if a.startswith("-") or not hasattr(arguments, "overrides")]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if rest:
+        arguments.overrides = [*arguments.overrides, *rest]
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: Arguments after the program's name; None takes the process's own.
+
+    Returns:
+        Exit status: 0 done, 2 a mistake that the message on the standard error explains.
+    """
+    arguments = parse(argv)
+    try:
+        return int(arguments.handler(arguments))
+    except LiftingError as error:
+        if arguments.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe went away; nothing is wrong, and the flush at exit must not fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""Arguments that several commands share, and what they mean. Imports no torch."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lifting.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lifting.experiment.config import ExperimentConfig
+
+OVERRIDES_HELP = (
+    "key=value with dots between sections, for example optimizer.lr=1e-4; extends=data/cmu lays "
+    "another file over the experiment"
+)
+
+
+def add_experiment(parser: argparse.ArgumentParser) -> None:
+    """The experiment and its overrides."""
+    parser.add_argument("experiment", help="name in experiments/, or the path of a YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDES_HELP)
+    parser.add_argument("--data", metavar="NAME", help="shorthand for extends=data/NAME")
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """The weights to use."""
+    parser.add_argument(
+        "--checkpoint",
+        "--ckpt",
+        type=Path,
+        metavar="FILE",
+        help="weights to use; without it those of the experiment's newest run",
+    )
+
+
+def all_overrides(arguments: argparse.Namespace) -> list[str]:
+    """The overrides of a command line, the data set's file first."""
+    data = [f"extends=data/{arguments.data}"] if arguments.data else []
+    return [*data, *arguments.overrides]
+
+
+def load_for_checkpoint(arguments: argparse.Namespace) -> tuple[ExperimentConfig, Path]:
+    """The experiment as it was trained, and the weights to use.
+
+    The configuration is the one saved beside the weights, with the command line's overrides; for
+    weights outside a run's folder it is the experiment's file, with the method as the weights
+    were trained. Without a named checkpoint the newest run of the experiment is taken, and said.
+
+    Args:
+        arguments: Of a command with an experiment and a checkpoint.
+
+    Raises:
+        ConfigError: The experiment is unknown or has no run.
+        CheckpointError: The checkpoint cannot be used.
+    """
+    from lifting.experiment.folder import CONFIG_FILE, newest_run, run_of_checkpoint
+    from lifting.experiment.load import load_experiment
+
+    overrides = all_overrides(arguments)
+    config = load_experiment(arguments.experiment, overrides)
+    checkpoint: Path | None = arguments.checkpoint
+    if checkpoint is None:
+        best = "checkpoints/best.ckpt"
+        run = newest_run(config.output, config.name, best)
+        checkpoint = run / best
+        print(f"no checkpoint named: taking the newest run, {checkpoint}")
+    folder = run_of_checkpoint(checkpoint)
+    if folder is not None:
+        trained = load_experiment(str(folder / CONFIG_FILE))
+        _check_method(config, trained, checkpoint)
+        return load_experiment(str(folder / CONFIG_FILE), overrides), checkpoint
+    from lifting.experiment.checkpoint import method_config_of, read_checkpoint
+
+    method = method_config_of(read_checkpoint(checkpoint, str(config.method["name"])))
+    return load_experiment(arguments.experiment, overrides, method=method), checkpoint
+
+
+def _check_method(asked: ExperimentConfig, trained: ExperimentConfig, checkpoint: Path) -> None:
+    if asked.method["name"] != trained.method["name"]:
+        raise ConfigError(
+            f"expected a checkpoint of method '{asked.method['name']}' for experiment "
+            f"'{asked.name}', got {checkpoint} of method '{trained.method['name']}'; name an "
+            "experiment of that method or another checkpoint"
+        )

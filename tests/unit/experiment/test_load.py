@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lifting.errors import ConfigError, OutputError
+from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.files import replacing, write_text
+from lifting.experiment.load import (
+    experiments_folder,
+    find_experiment,
+    list_experiments,
+    load_experiment,
+    method_config,
+    save_resolved,
+    to_plain,
+)
+
+
+@pytest.fixture
+def folder(tiny_experiment):
+    return experiments_folder()
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    path = folder / f"{name}.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_defaults_and_method_keys_are_filled_in(tiny_experiment):
+    config = load_experiment(tiny_experiment)
+    assert isinstance(config, ExperimentConfig)
+    assert config.name == "tiny"
+    assert config.optimizer.betas == (0.9, 0.999)
+    assert config.method == {
+        "name": "tiny_method",
+        "head": {"width": 16, "dropout": 0.2},
+        "warm_epochs": 2,
+        "loss": "squared",
+        "scales": (1.0, 1.0),
+        "note": None,
+    }
+    built = method_config(config.method)
+    assert (built.head.width, built.scales) == (16, (1.0, 1.0))
+
+
+def test_extends_in_order_then_own_keys_then_overrides(folder):
+    write(folder, "base", "seed: 1\noptimizer: {lr: 0.5}\ntrainer: {max_epochs: 7}\n")
+    write(folder, "data/far", "data: {eval_every: 9, frames: 3}\nseed: 2\n")
+    write(folder, "mine", "extends: [tiny, base, data/far]\ndata: {frames: 5}\n")
+    config = load_experiment("mine", ["trainer.max_epochs=8", "trainer.max_epochs=9"])
+    assert config.name == "mine"
+    assert config.description == ""
+    assert (config.seed, config.data.frames, config.data.eval_every) == (2, 5, 9)
+    assert (config.optimizer.lr, config.trainer.max_epochs) == (0.5, 9)
+
+
+def test_overlay_goes_below_overrides_and_above_the_file(folder):
+    write(folder, "data/far", "name: no\ndata: {frames: 3, eval_every: 4}\n")
+    config = load_experiment("tiny", ["data.frames=7", "extends=data/far"])
+    assert (config.name, config.data.frames, config.data.eval_every) == ("tiny", 7, 4)
+
+
+def test_values_of_a_checkpoint_go_between_file_and_overrides(tiny_experiment):
+    method = {"name": "tiny_method", "warm_epochs": 5, "head": {"width": 99, "dropout": 0.1}}
+    config = load_experiment(tiny_experiment, ["method.head.width=3"], method=method)
+    assert config.method["warm_epochs"] == 5
+    assert config.method["head"] == {"width": 3, "dropout": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("optimizer.lr=1e-4", 1e-4),
+        ("optimizer.betas=[0.5, 0.6]", (0.5, 0.6)),
+        ("trainer.limit_val_batches=null", None),
+        ("data.synthetic.extras=[mixtures]", ("mixtures",)),
+        ("run=2024", "2024"),
+        ("seed=${data.noise_seed}", 0),
+    ],
+)
+def test_override_values(tiny_experiment, override, expected):
+    value = load_experiment(tiny_experiment, [override])
+    for part in override.split("=")[0].split("."):
+        value = getattr(value, part)
+    assert value == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.framse=3", r"unknown key 'data.framse'; did you mean 'frames'\?"),
+        ("optimiser.lr=1", r"unknown key 'optimiser'; did you mean 'optimizer'\?"),
+        ("method.warm_epoch=1", r"unknown key 'method.warm_epoch'; did you mean 'warm_epochs'\?"),
+        ("method.head.widht=1", r"unknown key 'method.head.widht'; did you mean 'width'\?"),
+        ("data.frames=abc", r"expected 'data.frames' to be a whole number, got 'abc' \(str\)"),
+        ("data.frames=1.5", r"'data.frames' to be a whole number, got 1.5 \(float\)"),
+        ("data.flip=7.5", r"expected 'data.flip' to be true or false, got 7.5"),
+        ("optimizer.betas=[0.9]", r"'optimizer.betas' to be a list of 2 values, each a number"),
+        ("data.cameras=h37m", r"'data.cameras' to be one of h36m, random, wild, got 'h37m'"),
+        ("trainer.max_epochs=null", r"'trainer.max_epochs' to be a whole number, got None"),
+        ("trainer.limit_val_batches=x", r"to be a whole number or null, got 'x'"),
+        ("method.loss=cubic", r"'method.loss' to be one of squared, absolute, got 'cubic'"),
+        ("data=cmu", r"expected 'data' to be a section of keys, got 'cmu'.*extends=data/NAME"),
+        ("data.frames=8", r"'data.frames' to be an odd number from 1, .*got 8"),
+        ("optimizer.lr=-1", r"'optimizer.lr' to be more than 0, got -1"),
+        ("data.batch_size=0", r"'data.batch_size' to be a whole number from 1, got 0"),
+        ("trainer.monitor=test/mpjpe_mm", r"key of the validation split.*got 'test/mpjpe_mm'"),
+        ("data.name=cmv", r"unknown data.name 'cmv'; did you mean 'cmu'\?"),
+        ("name=a/b", r"'name' to be a name fit for a folder"),
+        ("method.name=tiny_metod", r"unknown method 'tiny_metod'; did you mean 'tiny_method'\?"),
+        ("method.name=null", r"expected 'method.name'"),
+        ("seed=${nothing}", r"expected a value for 'seed'.*'nothing' not found"),
+        ("seed=???", r"expected a value for 'seed'"),
+        ("seed=[1", r"expected a YAML value in the override, got 'seed=\[1'"),
+        ("seed", r"expected an override as key=value, got 'seed'"),
+        ("=3", r"expected an override as key=value, got '=3'"),
+        ("extends=data/cmv", r"unknown file 'data/cmv' in 'extends'"),
+    ],
+)
+def test_mistakes_are_named(tiny_experiment, override, message):
+    with pytest.raises(ConfigError, match=message):
+        load_experiment(tiny_experiment, [override])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: [1\nc: 2\n", r"expected YAML in .*broken.yaml, line 3, got: did not find"),
+        ("seed: 1\nseed: 2\n", r"line 2, got: found duplicate key seed"),
+        ("- 1\n", r"expected keys and values in .*broken.yaml, got a list"),
+        ("extends: {a: 1}\n", r"expected 'extends' in .*broken.yaml to list names"),
+        ("extends: broken\n", r"without a circle, got broken -> broken"),
+        ("extends: [tiny, tinny]\n", r"unknown file 'tinny' .*did you mean 'tiny'\?"),
+        ("seed: 1\n", r"expected 'method.name', got method: None"),
+    ],
+)
+def test_broken_files(folder, text, message):
+    write(folder, "broken", text)
+    with pytest.raises(ConfigError, match=message):
+        load_experiment("broken")
+
+
+def test_unknown_experiment_names_the_nearest(folder):
+    write(folder, "base", "")
+    with pytest.raises(
+        ConfigError, match=r"unknown experiment 'tny'; did you mean 'tiny'\? known: tiny"
+    ):
+        find_experiment("tny")
+    with pytest.raises(ConfigError, match="does not exist"):
+        find_experiment(str(folder / "tny.yaml"))
+
+
+def test_list_leaves_out_the_base(folder):
+    write(folder, "base", "")
+    assert list_experiments() == {"tiny": "a test of the layers around a method"}
+
+
+def test_no_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("LIFTING_EXPERIMENTS", str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match="set LIFTING_EXPERIMENTS"):
+        experiments_folder()
+
+
+def test_resolved_file_loads_to_the_same_experiment(tiny_experiment, tmp_path):
+    config = load_experiment(tiny_experiment, ["data.frames=3", "method.note=x"])
+    path = tmp_path / "run" / "config.yaml"
+    save_resolved(config, path)
+    again = load_experiment(str(path))
+    assert to_plain(again) == to_plain(config)
+    assert again.name == "tiny"
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def fail() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match="No space left on device"):
+        fail()
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+    with pytest.raises(OutputError, match=r"expected to write .*a.txt"):
+        write_text(path / "below" / "b.txt", "x")
+
+
+def test_loading_imports_no_torch(tiny_experiment):
+    code = (
+        "import sys; import lifting.experiment.load, lifting.experiment.folder;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

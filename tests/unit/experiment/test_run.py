@@ -1,0 +1,329 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from lifting.errors import CheckpointError, ConfigError, DataError, MissingDataError, OutputError
+from lifting.experiment import folder as folders
+from lifting.experiment.callbacks import monitor_mode
+from lifting.experiment.folder import check_writable, create_run_folder, newest_run
+from lifting.experiment.load import load_experiment
+from lifting.experiment.run import evaluate, predict, train
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def assert_same_weights(a: Path, b: Path) -> None:
+    first, second = weights(a), weights(b)
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+def test_a_run_from_folder_to_record(tiny_experiment, capsys):
+    config = load_experiment(tiny_experiment, ["run=first"])
+    result = train(config)
+    assert re.fullmatch(r"\d{8}-\d{6}-first", result.run_dir.name)
+    assert result.run_dir.parent.name == "tiny"
+    for name in ("config.yaml", "result.json", "metrics.csv", "checkpoints/best.ckpt",
+                 "checkpoints/last.ckpt", "checkpoints/warm/best.ckpt"):  # fmt: skip
+        assert (result.run_dir / name).is_file(), name
+    assert result.checkpoint == result.run_dir / "checkpoints" / "best.ckpt"
+    record = json.loads((result.run_dir / "result.json").read_text())
+    assert record["metrics"]["mpjpe_mm"] == pytest.approx(result.scores["test/mpjpe_mm"])
+    assert record["baselines"]["mean_pose"]["mpjpe_mm"] > 0
+    assert record["budget"]["epochs"] == 5
+    assert record["budget"]["steps"] == 5 * 6
+    printed = capsys.readouterr().out
+    assert "mean pose" in printed
+    assert "mpjpe_mm" in printed
+    assert str(result.run_dir) in printed.replace("\n", "")
+
+
+def test_evaluating_repeats_the_test_of_the_training(tiny_experiment):
+    config = load_experiment(tiny_experiment)
+    result = train(config)
+    again = evaluate(config, result.checkpoint)
+    assert again.run_dir.name.endswith("-evaluate")
+    assert again.scores == result.scores
+    assert again.baselines == result.baselines
+    assert newest_run(config.output, "tiny", "checkpoints/best.ckpt") == result.run_dir
+
+
+def test_the_same_seed_gives_the_same_weights(tiny_experiment):
+    a, b, other = (
+        train(load_experiment(tiny_experiment, [f"seed={seed}", "trainer.max_epochs=1"]))
+        for seed in (1, 1, 2)
+    )
+    assert_same_weights(a.checkpoint, b.checkpoint)
+    with pytest.raises(AssertionError):
+        assert_same_weights(a.checkpoint, other.checkpoint)
+
+
+class Killed(BaseException):
+    pass
+
+
+class KillDuring(pl.Callback):
+    """Stops the process' training at a step of a stage, as abruptly as a process can itself."""
+
+    def __init__(self, stage: str, step: int) -> None:
+        self.stage, self.step = stage, step
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if pl_module.stage.name == self.stage and trainer.global_step == self.step:
+            raise Killed
+
+
+@pytest.mark.parametrize(
+    ("stage", "step", "average"),
+    [
+        ("warm", 2, "0"),
+        ("warm", 9, "0.9"),
+        ("train", 2, "0.9"),
+        ("train", 15, "0"),
+        ("train", 15, "0.9"),
+        ("train", 15, "0.9 trainer.ema.evaluate=false"),
+    ],
+)
+def test_resuming_ends_with_the_same_bits(tiny_experiment, monkeypatch, stage, step, average):
+    overrides = f"trainer.ema.decay={average}".split()
+    config = load_experiment(tiny_experiment, overrides)
+    whole = train(config)
+
+    from lifting.experiment import run as module
+
+    original = module.build_trainer
+
+    def with_kill(*args, callbacks=(), **options):
+        return original(*args, callbacks=[*callbacks, KillDuring(stage, step)], **options)
+
+    monkeypatch.setattr(module, "build_trainer", with_kill)
+    cut = load_experiment(tiny_experiment, [*overrides, "run=cut"])
+    with pytest.raises(Killed):
+        train(cut)
+    monkeypatch.setattr(module, "build_trainer", original)
+    run = newest_run(config.output, "tiny", "config.yaml")
+    assert run.name.endswith("-cut")
+    resumed = train(cut, resume=run)
+    for name in ("best.ckpt", "last.ckpt", "warm/best.ckpt", "warm/last.ckpt"):
+        assert_same_weights(
+            whole.run_dir / "checkpoints" / name, resumed.run_dir / "checkpoints" / name
+        )
+    assert resumed.scores == whole.scores
+    last = [torch.load(r.run_dir / "checkpoints/last.ckpt", weights_only=True)
+            for r in (whole, resumed)]  # fmt: skip
+    for key in ("current_model_state", "averaged_weights"):
+        for name, value in last[0].get(key, {}).items():
+            assert torch.equal(value, last[1][key][name]), name
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, str(FIXTURES / "train_tiny.py"), *arguments]
+
+
+@pytest.mark.slow
+def test_sigkill_in_an_epoch_and_resume(tiny_experiment, tmp_path):
+    """A real process, killed in the middle of the second stage."""
+    options = ["tiny", "trainer.max_epochs=6", "trainer.ema.decay=0.9"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    marker = tmp_path / "reached"
+    slow = {**environment, "TINY_PAUSE_AT": "train:15", "TINY_MARKER": str(marker)}
+    process = subprocess.Popen(command(*options, "run=cut"), env=slow)
+    while not marker.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    subprocess.run(command(*options, "run=whole"), env=environment, check=True)
+    runs = sorted((tmp_path / "outputs" / "tiny").iterdir())
+    cut, whole = (next(r for r in runs if r.name.endswith(n)) for n in ("cut", "whole"))
+    assert not (cut / "result.json").exists()
+    assert not list(cut.rglob(".*.ckpt"))
+    subprocess.run(command("tiny", "--resume", str(cut)), env=environment, check=True)
+    for name in ("best.ckpt", "last.ckpt"):
+        assert_same_weights(cut / "checkpoints" / name, whole / "checkpoints" / name)
+    scores = [json.loads((r / "result.json").read_text())["metrics"] for r in (cut, whole)]
+    assert scores[0] == scores[1]
+
+
+def test_averaged_weights_are_evaluated_or_kept_beside(tiny_experiment):
+    plain = train(load_experiment(tiny_experiment, ["trainer.max_epochs=1"]))
+    beside = train(
+        load_experiment(
+            tiny_experiment,
+            ["trainer.max_epochs=1", "trainer.ema.decay=0.9", "trainer.ema.evaluate=false"],
+        )
+    )
+    inside = train(
+        load_experiment(tiny_experiment, ["trainer.max_epochs=1", "trainer.ema.decay=0.9"])
+    )
+    assert_same_weights(plain.checkpoint, beside.checkpoint)
+    saved = torch.load(beside.checkpoint, weights_only=True)["averaged_weights"]
+    assert not torch.equal(saved["module.correction.weight"],
+                           weights(beside.checkpoint)["correction.weight"])  # fmt: skip
+    assert inside.scores != plain.scores
+
+
+def test_early_stop(tiny_experiment):
+    result = train(
+        load_experiment(
+            tiny_experiment,
+            [
+                "optimizer.lr=1e-12",
+                "trainer.patience=1",
+                "trainer.max_epochs=9",
+                "method.warm_epochs=1",
+            ],
+        )
+    )
+    record = json.loads((result.run_dir / "result.json").read_text())
+    assert record["budget"]["epochs"] < 9
+
+
+def test_predictions(tiny_experiment, tmp_path):
+    config = load_experiment(tiny_experiment, ["trainer.max_epochs=1"])
+    result = train(config)
+    path = predict(config, result.checkpoint, tmp_path / "out" / "p.npz")
+    with np.load(path, allow_pickle=False) as file:
+        answers = {name: file[name] for name in file.files}
+    samples = len(answers["joints_3d"])
+    assert answers["joints_3d"].shape == (samples, 1, 17, 3)
+    assert np.isfinite(answers["joints_3d"]).all()
+    assert (answers["joints_3d"][:, :, 0] == 0).all()
+    assert answers["frame"].shape == answers["track"].shape == (samples,)
+    assert answers["track"].max() < len(answers["track_names"])
+    assert answers["joint_names"][0] == "hip"
+
+
+@pytest.fixture
+def trained(tiny_experiment):
+    config = load_experiment(tiny_experiment, ["trainer.max_epochs=1"])
+    return config, train(config).checkpoint
+
+
+def test_own_keypoints(trained, tmp_path):
+    config, checkpoint = trained
+    rng = np.random.default_rng(0)
+    points = rng.uniform(100, 900, (7, 17, 2)).astype(np.float32)
+    own = tmp_path / "own.npz"
+    np.savez(own, keypoints_2d=points, image_size=np.array([1000, 800]))
+    path = predict(config, checkpoint, tmp_path / "p.npz", keypoints=own)
+    with np.load(path) as file:
+        assert file["joints_3d"].shape == (7, 1, 17, 3)
+        assert file["frame"].tolist() == list(range(7))
+        assert file["track_names"].tolist() == ["own"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"keypoints_2d": np.zeros((7, 16, 2), np.float32)}, r"\(7, 17, 2\), got \(7, 16, 2\)"),
+        ({"image_size": None}, "expected an array 'image_size'"),
+        ({"image_size": np.array([np.nan, 1])}, "finite numbers in 'image_size'"),
+        ({"confidence": np.zeros((6, 17), np.float32)}, "'confidence' .* got \\(6, 17\\)"),
+        ({"intrinsics": np.zeros(4)}, "'intrinsics' .* got \\(4,\\)"),
+        ({"keypoints_2d": np.full((7, 17, 2), np.nan, np.float32)}, "finite.*hip"),
+    ],
+)
+def test_bad_keypoints(trained, tmp_path, change, message):
+    config, checkpoint = trained
+    good = {"keypoints_2d": np.ones((7, 17, 2), np.float32), "image_size": np.array([9.0, 9.0])}
+    arrays = {k: v for k, v in {**good, **change}.items() if v is not None}
+    np.savez(tmp_path / "bad.npz", **arrays)
+    with pytest.raises(DataError, match=message):
+        predict(config, checkpoint, tmp_path / "p.npz", keypoints=tmp_path / "bad.npz")
+    assert not (tmp_path / "p.npz").exists()
+
+
+def test_wrong_checkpoints(tiny_experiment, trained, tmp_path):
+    _, checkpoint = trained
+    wide = load_experiment(tiny_experiment, ["method.head.width=8"])
+    with pytest.raises(CheckpointError, match="weights that fit the configured network"):
+        evaluate(wide, checkpoint)
+    with pytest.raises(CheckpointError, match="does not exist"):
+        evaluate(wide, tmp_path / "none.ckpt")
+
+
+def test_an_unwritable_output_is_known_before_training(tiny_experiment, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    config = load_experiment(tiny_experiment, [f"output={tmp_path / 'file'}"])
+    with pytest.raises(OutputError, match=r"expected to write to .*choose another folder"):
+        train(config)
+    monkeypatch.setattr(
+        folders.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9 - 5, 5)
+    )
+    with pytest.raises(OutputError, match="expected 64 MB of room"):
+        train(load_experiment(tiny_experiment))
+
+
+def test_missing_data_leave_no_folder(tiny_experiment, tmp_path):
+    overrides = ["data.name=cmu", f"data.root={tmp_path / 'none'}"]
+    with pytest.raises(MissingDataError, match=r"cmu_h36m17.*lifting data prepare cmu"):
+        train(load_experiment(tiny_experiment, overrides))
+    assert not list((tmp_path / "outputs" / "tiny").iterdir())
+
+
+def test_a_disk_that_fills_up_leaves_whole_checkpoints(tiny_experiment, monkeypatch):
+    save = torch.save
+    calls = []
+
+    def full_later(content, file):
+        calls.append(file)
+        if len(calls) > 3:
+            Path(file).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        save(content, file)
+
+    monkeypatch.setattr(torch, "save", full_later)
+    config = load_experiment(tiny_experiment)
+    with pytest.raises(OutputError, match="No space left on device"):
+        train(config)
+    monkeypatch.undo()
+    run = sorted((Path(config.output) / "tiny").iterdir())[-1]
+    found = sorted(p.name for p in (run / "checkpoints" / "warm").iterdir())
+    assert found == ["best.ckpt", "last.ckpt"]
+    for name in found:
+        weights(run / "checkpoints" / "warm" / name)
+
+
+def test_two_runs_in_one_second_do_not_share_a_folder(tiny_experiment):
+    config = load_experiment(tiny_experiment)
+    assert len({create_run_folder(config) for _ in range(3)}) == 3
+
+
+def test_room(tmp_path):
+    check_writable(tmp_path, 1)
+    with pytest.raises(OutputError, match="MB of room"):
+        check_writable(tmp_path, 10**18)
+    with pytest.raises(OutputError, match="expected to write to"):
+        check_writable(tmp_path / "none")
+
+
+def test_wrong_settings_are_configuration_errors(tiny_experiment):
+    with pytest.raises(ConfigError, match="val/mpjpe_inch"):
+        train(load_experiment(tiny_experiment, ["trainer.monitor=val/mpjpe_inch"]))
+    with pytest.raises(ConfigError, match="unknown protocol 'defualt'; did you mean 'default'"):
+        train(load_experiment(tiny_experiment, ["protocol=defualt"]))
+
+
+def test_monitor_mode():
+    assert [monitor_mode(k) for k in ("val/mpjpe_mm", "warm/val/pck_150mm", "val/auc")] == [
+        "min", "max", "max",
+    ]  # fmt: skip
