@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import (
     Callback,
     Checkpoint,
@@ -14,7 +15,7 @@ from pytorch_lightning.callbacks import (
     ModelCheckpoint,
     WeightAveraging,
 )
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch import Tensor
 
 from lifting.errors import OutputError
 from lifting.experiment.checkpoint import SUFFIX
@@ -66,6 +67,15 @@ class StepSeed(Callback):
         seed_everywhere(*self.parts, trainer.global_rank, trainer.current_epoch, batch_idx)
 
 
+def average_decay(options: EmaConfig, step: int) -> float:
+    """Decay of the averaged weights at a step, counted from 0.
+
+    While the average warms up it looks back over about a ninth of the steps so far, so that a
+    short training is not spoilt by the weights it started from.
+    """
+    return min(options.decay, (1 + step) / (10 + step)) if options.warmup else options.decay
+
+
 class AveragedWeights(WeightAveraging):
     """Exponential moving average of the weights, evaluated or only kept beside.
 
@@ -78,9 +88,19 @@ class AveragedWeights(WeightAveraging):
     """
 
     def __init__(self, options: EmaConfig) -> None:
-        # Interpolating, unlike summing two products, leaves constant buffers as they are.
-        super().__init__(multi_avg_fn=get_ema_multi_avg_fn(options.decay))  # type: ignore[no-untyped-call]
+        super().__init__(multi_avg_fn=self._interpolate)
+        self.options = options
         self.evaluate = options.evaluate
+
+    def _interpolate(self, averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+        """One step of the average."""
+        if not averaged[0].is_floating_point():  # counters have no mean; lists have one type
+            torch._foreach_copy_(averaged, current)
+            return
+        # Counted here, because reading the device's own count would wait for the device.
+        decay = average_decay(self.options, self._latest_update_step)
+        # Unlike a sum of two products, this leaves constant buffers as they are.
+        torch._foreach_lerp_(averaged, current, 1 - decay)
 
     def on_validation_epoch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule

@@ -15,10 +15,12 @@ class EmaConfig:
 
     Attributes:
         decay: Per optimiser step; 0 switches it off.
+        warmup: Let the decay rise to its value over the first steps.
         evaluate: Validate, test and save the averaged weights (else they are only kept beside).
     """
 
     decay: float = 0.0
+    warmup: bool = True
     evaluate: bool = True
 
 

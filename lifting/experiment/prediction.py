@@ -13,11 +13,11 @@ from torch import Tensor
 
 from lifting.batch import PoseBatch, Prediction
 from lifting.data.datamodule import PoseDataModule
-from lifting.data.files import read_plain_npz, write_npz_atomically
+from lifting.data.files import write_npz_atomically
+from lifting.data.keypoints.read import read_keypoints
 from lifting.data.sequence import PoseTracks
 from lifting.errors import DataError
 from lifting.experiment.config import ExperimentConfig
-from lifting.geometry.camera import Camera
 from lifting.skeleton import Skeleton
 
 
@@ -82,72 +82,24 @@ class PredictionStore(Callback):
         )
 
 
-def keypoint_tracks(path: Path, skeleton: Skeleton) -> PoseTracks:
-    """Read a user's own keypoints as one unlabelled track.
+def keypoint_data(
+    config: ExperimentConfig, keypoints: Path | PoseTracks, skeleton: Skeleton
+) -> PoseDataModule:
+    """Data module over a user's own keypoints; every frame is answered.
 
     Args:
-        path: An npz file with ``keypoints_2d (frames, joints, 2)`` in pixels, ``image_size (2,)``
-            width and height, and optionally ``confidence (frames, joints)`` and ``intrinsics
-            (9,)``; without the latter a pinhole with a focal length of the image's larger side.
-        skeleton: Joints that the keypoints must have, in its order.
+        config: The experiment; its data section then answers every frame.
+        keypoints: Unlabelled tracks, or a file that needs no options to be read.
+        skeleton: Joints of the method.
 
     Raises:
-        MissingDataError: No such file.
-        DataError: An array is absent, of another form, or not finite.
+        DataError: The keypoints cannot be read, or have not the method's joints.
     """
-    arrays = read_plain_npz(path, {"keypoints_2d": ("float", 3), "image_size": ("number", 1)})
-    with np.load(path, allow_pickle=False) as file:
-        optional = [name for name in ("confidence", "intrinsics") if name in file.files]
-    kinds = {"confidence": ("float", 2), "intrinsics": ("number", 1)}
-    arrays |= read_plain_npz(path, {name: kinds[name] for name in optional})  # type: ignore[misc]
-    values = {name: torch.from_numpy(array).float() for name, array in arrays.items()}
-    points, size = values["keypoints_2d"], values["image_size"]
-    frames = len(points)
-    expected = {
-        "keypoints_2d": (frames, len(skeleton), 2),
-        "image_size": (2,),
-        "confidence": (frames, len(skeleton)),
-        "intrinsics": (9,),
-    }
-    for name, value in values.items():
-        _check_array(path, name, value, expected[name], skeleton)
-    largest = size.max()
-    pinhole = torch.cat((largest.expand(2), size / 2, torch.zeros(5)))
-    return PoseTracks(
-        skeleton=skeleton,
-        keypoints_2d=points,
-        confidence=values.get("confidence", torch.ones(points.shape[:2])),
-        offsets=torch.tensor([0, frames]),
-        cameras=Camera(intrinsics=values.get("intrinsics", pinhole)[None], size=size[None]),
-        camera=torch.zeros(1, dtype=torch.int64),
-        recording=torch.zeros(1, dtype=torch.int64),
-        subject=torch.zeros(1, dtype=torch.int64),
-        action=torch.zeros(1, dtype=torch.int64),
-        track_names=(path.stem,),
-        subject_names=("unknown",),
-        action_names=("unknown",),
-        fps=50.0,
-        source={"dataset": "own keypoints", "split": "test", "two_d": path.name},
-        extras={},
-    )
-
-
-def keypoint_data(config: ExperimentConfig, path: Path, skeleton: Skeleton) -> PoseDataModule:
-    """Data module over a user's own keypoints; every frame is answered."""
-    tracks = keypoint_tracks(path, skeleton)
+    tracks = read_keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
+    if tracks.skeleton != skeleton:
+        raise DataError(
+            f"expected keypoints with the joints of {skeleton.name}, as the method has them, got "
+            f"{tracks.skeleton.name}; choose a method trained on those"
+        )
     config.data.eval_every = 1
     return PoseDataModule(config.data, config.seed, {"val": tracks, "test": tracks})
-
-
-def _check_array(
-    path: Path, name: str, value: Tensor, shape: tuple[int, ...], skeleton: Skeleton
-) -> None:
-    if tuple(value.shape) != shape or value.numel() == 0:
-        raise DataError(
-            f"expected '{name}' of {path} to have shape {shape}, got {tuple(value.shape)}; give "
-            f"the joints of {skeleton.name}: {', '.join(skeleton.joints)}"
-        )
-    if value.ndim == 1 and not bool(value.isfinite().all()):
-        raise DataError(
-            f"expected finite numbers in '{name}' of {path}, got {value.tolist()}; correct them"
-        )

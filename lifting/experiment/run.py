@@ -19,6 +19,7 @@ from pytorch_lightning.loggers import Logger
 
 from lifting.data.config import Split
 from lifting.data.datamodule import PoseDataModule
+from lifting.data.sequence import PoseTracks
 from lifting.errors import ConfigError
 from lifting.experiment.baselines import baseline_scores
 from lifting.experiment.build import build_data, build_module, build_trainer
@@ -124,7 +125,7 @@ def predict(
     checkpoint: Path,
     output: Path,
     *,
-    keypoints: Path | None = None,
+    keypoints: Path | PoseTracks | None = None,
     hypotheses: bool = False,
 ) -> Path:
     """Lift the test split, or a user's own keypoints, into an npz file.
@@ -133,7 +134,8 @@ def predict(
         config: The experiment.
         checkpoint: Weights of the experiment's method.
         output: The file to write.
-        keypoints: An npz file of 2D keypoints to lift instead, without labels.
+        keypoints: Tracks of 2D keypoints to lift instead, without labels, or a keypoint file
+            that needs no options to be read.
         hypotheses: Also write every hypothesis.
 
     Returns:
