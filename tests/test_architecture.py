@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "lifting"
 # Rooms in the order of the layers. A room imports lower layers and itself; within layer 1 the
 # later may import the earlier, as in the last; rooms of layer 2 do not import one another.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("typing", "errors"),
+    ("typing", "errors", "atomic"),
     ("skeleton", "remap", "geometry", "batch", "body"),
     ("data", "metrics", "nn", "visualization", "tto"),
     ("methods",),
@@ -23,9 +23,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 ORDERED_LAYERS = {0, 1, 5}
 # What experiments are validated with, and what names methods, must stay free of torch.
 NO_TORCH = (
-    "errors.py", "__init__.py", "data/config.py", "methods/settings.py", "methods/discovery.py",
+    "errors.py", "atomic.py", "__init__.py", "data/config.py", "methods/settings.py", "methods/discovery.py",
     "experiment/config.py", "experiment/load.py", "experiment/schema.py", "experiment/checks.py",
-    "experiment/files.py", "experiment/folder.py", "experiment/__init__.py", "cli/main.py",
+    "experiment/folder.py", "experiment/__init__.py", "cli/main.py",
     "cli/options.py", "data/__init__.py", "methods/__init__.py", "cli/__init__.py",
 )  # fmt: skip
 HEAVY = {"torch", "pytorch_lightning", "torchmetrics", "wandb", "matplotlib", "scipy", "numpy"}

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lifting.benchmark.timing import BenchRow
 from lifting.experiment.facts import machine_facts
-from lifting.experiment.files import write_text
+from lifting.atomic import write_text
 
 
 def machine() -> dict[str, str]:

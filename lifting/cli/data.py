@@ -91,9 +91,9 @@ def _picture(args: argparse.Namespace) -> int:
     """Draw poses spread evenly over the frames of a split, each turned to face the viewer."""
     import torch
 
+    from lifting.atomic import replacing
     from lifting.data.config import DataConfig
     from lifting.data.sources import load_tracks
-    from lifting.experiment.files import replacing
     from lifting.visualization.contact_sheet import contact_sheet
     from lifting.visualization.style import save_figure
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lifting.cli.options import add_checkpoint, add_experiment, load_for_checkpoint
+from lifting.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lifting.data.sequence import PoseTracks
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -18,13 +23,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_experiment(parser)
     add_checkpoint(parser)
-    parser.add_argument(
-        "--keypoints",
-        type=Path,
-        metavar="NPZ",
-        help="lift these: keypoints_2d (T, J, 2) pixels, image_size (2,), and optionally "
-        "confidence (T, J) and intrinsics (9,)",
-    )
+    _add_keypoints(parser)
     parser.add_argument(
         "--output",
         type=Path,
@@ -37,9 +36,72 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(handler=handle)
 
 
+def _add_keypoints(parser: argparse.ArgumentParser) -> None:
+    own = parser.add_argument_group("a video of your own")
+    own.add_argument(
+        "--keypoints",
+        type=Path,
+        metavar="FILE_OR_FOLDER",
+        help="lift these: COCO results or annotations, MMPose, AlphaPose or MediaPipe JSON, a "
+        "folder of OpenPose files, or an npz with keypoints_2d (T, 17, 2) pixels",
+    )
+    own.add_argument(
+        "--image-size",
+        type=int,
+        nargs=2,
+        metavar=("WIDTH", "HEIGHT"),
+        help="pixels of the video, where the file does not say",
+    )
+    own.add_argument(
+        "--skeleton", help="order of the joints (default: the known one of as many joints)"
+    )
+    own.add_argument("--person", help="number of a track (default: largest)")
+    own.add_argument(
+        "--intrinsics",
+        type=float,
+        nargs=4,
+        metavar=("FX", "FY", "CX", "CY"),
+        help="camera in pixels (default: a focal length of 1.2 times the larger side)",
+    )
+    own.add_argument("--fps", type=float, help="frames a second of the video (default: 30)")
+    own.add_argument(
+        "--coordinates",
+        choices=("pixels", "unit", "signed"),
+        help="what the positions are, where not what the format prescribes: unit is 0 to 1 "
+        "across the image, signed -1 to 1",
+    )
+
+
+def _own_keypoints(arguments: argparse.Namespace) -> PoseTracks | None:
+    """The user's keypoints, if any are to be lifted, with a line on what was read."""
+    names = ("image_size", "skeleton", "person", "intrinsics", "fps", "coordinates")
+    options = {name: getattr(arguments, name) for name in names}
+    options = {name: value for name, value in options.items() if value is not None}
+    if arguments.keypoints is None:
+        if options:
+            raise ConfigError(
+                f"expected --keypoints beside --{next(iter(options)).replace('_', '-')}, got "
+                "none; name the file, or leave the option out to lift the test split"
+            )
+        return None
+    from lifting.data.keypoints.read import read_keypoints
+
+    if "image_size" in options:
+        options["image_size"] = tuple(options["image_size"])
+    tracks = read_keypoints(arguments.keypoints, **options)
+    facts = tracks.source
+    print(
+        f"keypoints: {facts['two_d']}, person {facts['person']}, {facts['frames']} frames "
+        f"({facts['frames_filled']} filled in) in {facts['pieces']} pieces, intrinsics "
+        f"{facts['intrinsics']}"
+    )
+    return tracks
+
+
 def handle(arguments: argparse.Namespace) -> int:
     """Find the weights, lift, and say where the answer is."""
     config, checkpoint = load_for_checkpoint(arguments)
+    keypoints = _own_keypoints(arguments)
     from lifting.experiment.folder import run_of_checkpoint
     from lifting.experiment.run import predict
 
@@ -49,7 +111,7 @@ def handle(arguments: argparse.Namespace) -> int:
         config,
         checkpoint,
         output,
-        keypoints=arguments.keypoints,
+        keypoints=keypoints,
         hypotheses=arguments.hypotheses,
     )
     print(f"predictions: {written}")

@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lifting.atomic import replacing
 from lifting.data.sequence import PoseTracks
 from lifting.errors import DataError
 from lifting.geometry.camera import Camera
@@ -102,19 +102,13 @@ def write_tracks(path: Path, tracks: PoseTracks, key: Mapping[str, object]) -> N
         key: Kept in the file, for people who look.
 
     Raises:
-        OSError: The folder cannot be written.
+        OutputError: The folder cannot be written.
     """
     arrays = _arrays(tracks)
     meta = {"format": FORMAT, "key": dict(key), **_describe(tracks)}
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tracks-", suffix=".tmp")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            text = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
-            np.savez(file, **{META: text, **arrays})  # type: ignore[arg-type]
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    text = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **{META: text, **arrays})  # type: ignore[arg-type]
 
 
 def read_tracks(path: Path) -> PoseTracks:

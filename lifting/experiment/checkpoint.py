@@ -11,8 +11,8 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import nn
 
+from lifting.atomic import replacing
 from lifting.errors import CheckpointError, OutputError
-from lifting.experiment.files import replacing
 from lifting.methods.base import CHECKPOINT_KEY
 
 SUFFIX = ".ckpt"

@@ -13,9 +13,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from lifting.atomic import write_text
 from lifting.errors import ConfigError, OutputError
 from lifting.experiment.connection import answers, base_url, has_key
-from lifting.experiment.files import write_text
 
 PICTURES_WORST = "pictures/worst"
 PICTURES_PER_JOINT = "pictures/per_joint"

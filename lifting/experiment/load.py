@@ -15,10 +15,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from lifting.atomic import write_text
 from lifting.errors import ConfigError, suggest
 from lifting.experiment.checks import check_values
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.files import write_text
 from lifting.experiment.schema import first_line, plain_defaults, to_container, to_schema
 from lifting.methods.discovery import load_config_class, method_names
 

@@ -19,10 +19,10 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
+from lifting.atomic import replacing, write_text
 from lifting.errors import OutputError
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.connection import Choice, choose_mode
-from lifting.experiment.files import replacing, write_text
 
 if TYPE_CHECKING:
     from wandb import Run

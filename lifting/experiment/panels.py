@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import WandbLogger
 
+from lifting.atomic import replacing
 from lifting.batch import PoseBatch, Prediction
 from lifting.data.info import DataInfo
 from lifting.experiment.config import PanelsConfig
@@ -26,7 +27,6 @@ from lifting.experiment.dashboard import (
     PICTURES_WORST,
     TABLE_WORST,
 )
-from lifting.experiment.files import replacing
 from lifting.experiment.loggers import METRICS_FILE
 from lifting.experiment.worst import Samples, WorstSamples
 from lifting.visualization.bars import bar_chart, joint_chart

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lifting.atomic import write_text
 from lifting.errors import DataError, suggest
-from lifting.experiment.files import write_text
 
 SCHEMA_VERSION = 1
 Scores = dict[str, float]

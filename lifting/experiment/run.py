@@ -17,6 +17,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
+from lifting.atomic import write_text
 from lifting.data.config import Split
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.sequence import PoseTracks
@@ -27,7 +28,6 @@ from lifting.experiment.callbacks import BEST, LAST, seed_everywhere, stage_call
 from lifting.experiment.checkpoint import SUFFIX, load_weights, read_checkpoint
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.facts import build_record, run_facts
-from lifting.experiment.files import write_text
 from lifting.experiment.folder import (
     CHECKPOINTS,
     CONFIG_FILE,

@@ -7,7 +7,6 @@ comparable with one another, nor with the paper's, whose clusters were never rel
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -17,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.errors import ConfigError, DataError, MissingDataError, OutputError, check_shape
+from lifting.atomic import replacing
+from lifting.errors import ConfigError, DataError, MissingDataError, check_shape
 from lifting.metrics.functional.structure import unit_pose
 from lifting.metrics.kmeans import kmeans
 from lifting.typing import Pose3D
@@ -103,17 +103,8 @@ class PoseClusters:
             "K": len(self),
             "fingerprint": self.fingerprint,
         }
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-                draft = Path(folder) / "clusters.npz"
-                np.savez(draft, allow_pickle=False, **values)
-                draft.replace(path)
-        except OSError as error:
-            raise OutputError(
-                f"expected to write pose clusters to {path}, got {error}; choose a folder that "
-                "can be written"
-            ) from error
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **values)
 
     @staticmethod
     def load(path: Path) -> PoseClusters:

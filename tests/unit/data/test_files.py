@@ -239,7 +239,7 @@ def test_failed_write_keeps_the_old_file(archive):
 
 
 def test_writing_below_a_file_is_an_output_error(archive):
-    with pytest.raises(OutputError, match="choose another output"):
+    with pytest.raises(OutputError, match="expected to write"):
         write_npz_atomically(archive / "x.npz", values=np.zeros(1))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from lifting.errors import ConfigError, OutputError
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.files import replacing, write_text
+from lifting.atomic import replacing, write_text
 from lifting.experiment.load import (
     experiments_folder,
     find_experiment,
