@@ -63,6 +63,12 @@ RECIPES: Mapping[tuple[str, str], Mapping[str, tuple[Recipe, ...]]] = {
         "head": ({"head_top": 1.0},),
     },
     ("mpi28", "mpi17"): {},
+    ("smpl22", "h36m17"): {
+        "hip": ({"pelvis": 1.0},),
+        "spine": ({"spine2": 1.0},),
+        "thorax": ({"neck": 1.0},),
+        "neck": (_middle("neck", "head"),),
+    },
     ("humaneva15", "h36m17"): {
         **_trunk({"pelvis": 1.0}, {"thorax": 1.0}),
         "neck": (_middle("thorax", "head"),),

@@ -208,6 +208,9 @@ SMPL_24 = _skeleton(
     right_wrist<right_elbow left_hand<left_wrist right_hand<right_wrist""",
 )
 
+# The body's joints, which SMPL, SMPL-H and SMPL-X share.
+SMPL_22 = Skeleton("smpl22", SMPL_24.joints[:22], SMPL_24.parents[:22], SMPL_24.mirror[:-1])
+
 SKELETONS: Mapping[str, Skeleton] = {
     s.name: s
     for s in (
@@ -222,6 +225,7 @@ SKELETONS: Mapping[str, Skeleton] = {
         MPII_16,
         MEDIAPIPE_33,
         SMPL_24,
+        SMPL_22,
     )
 }
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from rich.table import Table
 
+from lifting.atomic import write_text
 from lifting.benchmark.timing import BenchRow
 from lifting.experiment.facts import machine_facts
-from lifting.atomic import write_text
 
 
 def machine() -> dict[str, str]:

@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from lifting import __version__
 from lifting.errors import LiftingError
 
-COMMANDS = ("train", "test", "predict", "experiments", "data", "results", "dashboard", "bench")
+COMMANDS = (
+    "train", "test", "predict", "experiments", "data", "results", "leaderboard", "dashboard",
+    "bench",
+)  # fmt: skip
 FAILED = 2
 INTERRUPTED = 130
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from lifting.data.sequence import PoseTracks
 from lifting.errors import DataError
 from lifting.geometry.camera import normalize_screen
 from lifting.methods.settings import ModuleSettings
+from lifting.metrics.clusters import PoseClusters
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.protocol import get_protocol
 from lifting.typing import ImageSize, Pose2D, Pose3D
@@ -48,8 +50,10 @@ def baseline_scores(
         NEAREST: _NearestNeighbour(train, all_frames=settings.target == "all"),
     }
     info = data.info("test")
+    clusters = [PoseClusters.load(Path(file)) for file in settings.pss]
+    protocol = get_protocol(settings.protocol)
     metrics = {
-        name: PoseMetrics(get_protocol(settings.protocol), info.skeleton, info.action_names)
+        name: PoseMetrics(protocol, info.skeleton, info.action_names, clusters)
         for name in predictors
     }
     for batch in islice(data.test_dataloader(), limit):

@@ -15,7 +15,7 @@ from lifting.errors import ConfigError
 from lifting.experiment.callbacks import seed_everywhere
 from lifting.experiment.checkpoint import AtomicCheckpointIO
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.load import method_config
+from lifting.experiment.load import experiments_folder, method_config
 from lifting.methods.base import LiftingModule
 from lifting.methods.discovery import load_module_class
 from lifting.methods.settings import ModuleSettings
@@ -32,6 +32,7 @@ def build_settings(config: ExperimentConfig) -> ModuleSettings:
         frames=config.data.frames,
         target=config.data.target,
         flip_test=config.flip_test,
+        pss=tuple(str(experiments_folder() / file) for file in config.pss),
         seed=config.seed,
         optimizer=config.optimizer,
     )
@@ -69,7 +70,7 @@ def build_trainer(
         run_dir: Folder of the run.
         callbacks: Its callbacks.
         loggers: Its loggers.
-        epochs: Length of the stage; None takes the trainer section's.
+        epochs: Length of the stage before scaling; None takes the trainer section's.
 
     Raises:
         ConfigError: The machine cannot do what the trainer section asks for.
@@ -82,7 +83,7 @@ def build_trainer(
             devices=options.devices,
             strategy=options.strategy,
             precision=options.precision,  # type: ignore[arg-type]
-            max_epochs=epochs or options.max_epochs,
+            max_epochs=max(1, round((epochs or options.max_epochs) * options.epoch_scale)),
             max_steps=options.max_steps,
             limit_train_batches=options.limit_train_batches,
             limit_val_batches=options.limit_val_batches,

@@ -55,6 +55,7 @@ CHECKS: dict[str, Check] = {
     "optimizer.final": _FRACTION,
     "optimizer.warmup_steps": _NOT_NEGATIVE,
     "trainer.max_epochs": _COUNT,
+    "trainer.epoch_scale": _POSITIVE,
     "trainer.max_steps": (lambda v: v == -1 or v >= 1, "-1 for no limit, or from 1"),
     "trainer.limit_train_batches": _LIMIT,
     "trainer.limit_val_batches": _LIMIT,

@@ -30,6 +30,8 @@ class TrainerConfig:
 
     Attributes:
         max_epochs: Epochs of the last stage (a method's earlier stages name their own).
+        epoch_scale: Multiplies the epochs of every stage (at least one is left): a small value
+            gives a quick run, and `lifting leaderboard` sets it to give all methods one budget.
         max_steps: Optimiser steps at most in a stage, -1 for no limit.
         limit_train_batches: Batches an epoch at most, None for all.
         limit_val_batches: Validation batches at most, None for all.
@@ -50,6 +52,7 @@ class TrainerConfig:
     """
 
     max_epochs: int = 10
+    epoch_scale: float = 1.0
     max_steps: int = -1
     limit_train_batches: int | None = None
     limit_val_batches: int | None = None
@@ -114,6 +117,8 @@ class ExperimentConfig:
         method: ``name`` of the method and the keys of its own ``Config``.
         protocol: Benchmark protocol that scores it.
         flip_test: Average the prediction with that of the mirrored input.
+        pss: Files with clusters of the pose structure score, one for each number of clusters;
+            relative ones lie beside the experiment files.
         data: Data section.
         optimizer: Optimiser section.
         trainer: Trainer section.
@@ -129,6 +134,7 @@ class ExperimentConfig:
     method: dict[str, Any] = field(default_factory=dict)
     protocol: str = "default"
     flip_test: bool = False
+    pss: tuple[str, ...] = ()
     data: DataConfig = field(default_factory=DataConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

@@ -46,6 +46,7 @@ from lifting.experiment.panels import PanelsCallback
 from lifting.experiment.prediction import PredictionStore, keypoint_data
 from lifting.experiment.progress import progress_callback
 from lifting.experiment.record import write_record
+from lifting.experiment.sequences import SequenceScores
 from lifting.experiment.summary import SPLIT, print_facts, print_summary
 from lifting.methods.base import LiftingModule
 from lifting.methods.settings import Stage
@@ -134,8 +135,7 @@ def predict(
         config: The experiment.
         checkpoint: Weights of the experiment's method.
         output: The file to write.
-        keypoints: Tracks of 2D keypoints to lift instead, without labels, or a keypoint file
-            that needs no options to be read.
+        keypoints: Own 2D keypoints to lift instead, or their file if it needs no options.
         hypotheses: Also write every hypothesis.
 
     Returns:
@@ -245,7 +245,10 @@ def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
     """Test a checkpoint, compare with the baselines, and write and print the outcome."""
     config, module, data = run.config, run.module, run.data
     load_weights(module, read_checkpoint(checkpoint, module.settings.method), checkpoint)
-    callbacks: list[Callback] = [PanelsCallback(config.panels, run.folder)]
+    callbacks: list[Callback] = [
+        PanelsCallback(config.panels, run.folder),
+        SequenceScores(run.folder),
+    ]
     if config.trainer.progress:
         callbacks.append(progress_callback(config.trainer.monitor, SPLIT))
     trainer = build_trainer(config, run.folder, callbacks=callbacks, loggers=run.loggers)
@@ -293,5 +296,4 @@ def _prepare_process(config: ExperimentConfig) -> None:
 
 
 def _space_needed(module: LiftingModule) -> int:
-    size = sum(p.numel() * p.element_size() for p in module.parameters())
-    return LEAST_FREE_BYTES + COPIES_ON_DISK * size
+    return LEAST_FREE_BYTES + COPIES_ON_DISK * sum(p.nbytes for p in module.parameters())

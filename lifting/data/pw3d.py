@@ -1,0 +1,212 @@
+"""3DPW as tracks: one person in one sequence, seen by a moving camera, outdoors.
+
+Published numbers regress Human3.6M's joints from the posed SMPL mesh, which needs a model file and
+a regressor of the user's. Without them the joints are approximated from the 24 of the SMPL tree
+that the files hold (see ``body.joints17``), and results say so.
+
+Source: von Marcard et al., "Recovering Accurate 3D Human Pose in The Wild", 2018.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lifting.body.joints17 import APPROXIMATE, approximate_h36m
+from lifting.body.smpl import BodyModel
+from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks
+from lifting.data.config import DataConfig, Pw3dConfig, Split
+from lifting.data.files import search_folders, sha256_of
+from lifting.data.options import check_every
+from lifting.data.pw3d_file import Pw3dPerson, Pw3dSequence, read_sequence
+from lifting.data.sequence import PoseTracks
+from lifting.data.smpl_file import find_body_model, read_body_model
+from lifting.data.smpl_regressor import read_joint_regressor, regressed_joints
+from lifting.errors import DataError, MissingDataError
+from lifting.geometry.camera import Camera, project, world_to_camera
+from lifting.remap import remap_joints
+from lifting.skeleton import COCO_18, H36M_17
+
+log = logging.getLogger(__name__)
+
+NAME = "3dpw"
+VERSION = 1  # to be raised when the same files give other tracks
+FOLDERS: Mapping[Split, str] = {"train": "train", "val": "validation", "test": "test"}
+PUBLISHED = {"train": 24, "val": 12, "test": 24}
+FPS = 30.0
+TERMS = "3DPW, virtualhumans.mpi-inf.mpg.de/3DPW: non-commercial research only"
+
+
+@dataclass(frozen=True)
+class _Body:
+    model: BodyModel
+    regressor: Tensor
+
+
+def tracks(config: DataConfig, split: Split) -> PoseTracks:
+    """All persons of a split's sequences.
+
+    Args:
+        config: The data section; ``pw3d`` says which 2D.
+        split: The part; 3DPW's own folders train, validation and test.
+
+    Returns:
+        Tracks with 17 joints. The camera moves, so it has intrinsics only; frames
+        without a valid camera are kept for windows and marked as not visible.
+
+    Raises:
+        MissingDataError: The folder or its files are not found.
+        DataError: A file is damaged, unsafe, or of another form.
+    """
+    options = config.pw3d
+    check_every("pw3d.every", options.every)
+    log.info("terms of use: %s", TERMS)
+    paths = _paths(config, split)
+    sequences = [read_sequence(path) for path in paths]
+    bodies = _bodies(sequences, options)
+    actions = sorted({_action(s.name) for s in sequences})
+    subjects = [f"{s.name}/{i}" for s in sequences for i in range(len(s.people))]
+    plans = [
+        TrackPlan(
+            name=f"{s.name}/{i}",
+            subject=subjects.index(f"{s.name}/{i}"),
+            action=actions.index(_action(s.name)),
+            recording=subjects.index(f"{s.name}/{i}"),
+            camera=number,
+            frames=-(-len(person.joints) // options.every),
+            read=partial(_content, s, person, bodies.get(person.gender), options),
+        )
+        for number, s in enumerate(sequences)
+        for i, person in enumerate(s.people)
+    ]
+    valid = sum(int(p.valid[:: options.every].sum()) for s in sequences for p in s.people)
+    return assemble_tracks(
+        plans,
+        skeleton=H36M_17,
+        cameras=_cameras(sequences),
+        subject_names=tuple(subjects),
+        action_names=tuple(actions),
+        fps=FPS / options.every,
+        source={
+            "dataset": NAME,
+            "split": split,
+            "split_rule": f"folder {FOLDERS[split]}",
+            "sequences": f"{len(paths)} (published {PUBLISHED[split]})",
+            "valid_frames": str(valid),
+            **_joint_facts(options),
+            "two_d": options.two_d,
+            "frames": f"every {options.every}" if options.every > 1 else "all",
+            "terms": TERMS,
+        },
+    )
+
+
+def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
+    """What decides the content of :func:`tracks`: the files' content, and the options.
+
+    Raises:
+        MissingDataError: The folder or its files are not found.
+    """
+    options, paths = config.pw3d, _paths(config, split)
+    if options.joint_regressor is not None:
+        paths.append(Path(options.joint_regressor).expanduser())
+        paths += [find_body_model(options.body_model, ("smpl",), g) for g in ("female", "male")]
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path.name} {sha256_of(path)}\n".encode())
+    return {
+        "version": VERSION,
+        "files": digest.hexdigest(),
+        "two_d": options.two_d,
+        "every": options.every,
+        "regressed": options.joint_regressor is not None,
+    }
+
+
+def _paths(config: DataConfig, split: Split) -> list[Path]:
+    folders = search_folders(NAME, config.root)
+    for home in (f / sub / FOLDERS[split] for f in folders for sub in ("sequenceFiles", "")):
+        paths = sorted(home.glob("*.pkl"))
+        if paths:
+            return paths
+    looked = " or ".join(map(str, folders)) or "any folder (set LIFTING_DATA or data.root)"
+    raise MissingDataError(
+        f"expected sequenceFiles/{FOLDERS[split]}/*.pkl of 3DPW, found none in {looked}; download "
+        "sequenceFiles.zip from virtualhumans.mpi-inf.mpg.de/3DPW after accepting its terms and "
+        "unpack it there"
+    )
+
+
+def _action(sequence: str) -> str:
+    return sequence.rstrip("0123456789").rstrip("_") or sequence
+
+
+def _cameras(sequences: list[Pw3dSequence]) -> Camera:
+    """Intrinsics of each sequence; its image is upright or lying, as the centre tells."""
+    matrices = torch.stack([s.intrinsics for s in sequences])
+    intrinsics = torch.zeros(len(sequences), 9)
+    intrinsics[:, 0], intrinsics[:, 1] = matrices[:, 0, 0], matrices[:, 1, 1]
+    intrinsics[:, 2:4] = matrices[:, :2, 2]
+    upright = intrinsics[:, 2:3] < intrinsics[:, 3:4]
+    size = torch.where(upright, torch.tensor([1080.0, 1920.0]), torch.tensor([1920.0, 1080.0]))
+    return Camera(intrinsics=intrinsics, size=size)
+
+
+def _bodies(sequences: Sequence[Pw3dSequence], options: Pw3dConfig) -> dict[str, _Body]:
+    """Model and regressor of each gender that occurs; none without a regressor."""
+    if options.joint_regressor is None:
+        return {}
+    bodies = {}
+    for gender in sorted({person.gender for s in sequences for person in s.people}):
+        path = find_body_model(options.body_model, ("smpl",), gender)
+        model = read_body_model(path)
+        if model.family != "smpl":
+            raise DataError(
+                f"expected an SMPL model (24 joints) in {path}, got family {model.family}; 3DPW's "
+                "poses are SMPL's"
+            )
+        place = Path(options.joint_regressor).expanduser()
+        bodies[gender] = _Body(model, read_joint_regressor(place, model))
+    return bodies
+
+
+def _joint_facts(options: Pw3dConfig) -> dict[str, str]:
+    if options.joint_regressor is None:
+        return {"approximate_joints": APPROXIMATE}
+    digest = sha256_of(Path(options.joint_regressor).expanduser())
+    return {"joints": f"regressed from the SMPL mesh, regressor sha256 {digest}"}
+
+
+def _content(
+    sequence: Pw3dSequence, person: Pw3dPerson, body: _Body | None, options: Pw3dConfig
+) -> TrackContent:
+    rows = slice(None, None, options.every)
+    if body is None:
+        world = approximate_h36m(person.joints[rows])
+    else:
+        poses, places = person.poses[rows], person.translation[rows]
+        model, regressor = body.model, body.regressor
+        world = regressed_joints(model, regressor, poses, person.betas, places).double()
+    joints = world_to_camera(world, sequence.rotation[rows], sequence.position[rows]).float()
+    visible = person.valid[rows, None].expand(joints.shape[:2])
+    if options.two_d == "gt":
+        intrinsics = _cameras([sequence]).intrinsics
+        keypoints = project(joints, intrinsics).nan_to_num(posinf=0, neginf=0)
+        return TrackContent(keypoints_2d=keypoints, joints_3d=joints, visible=visible)
+    detections = person.detections[rows].float()
+    keypoints, confidence = remap_joints(
+        detections[..., :2], COCO_18, H36M_17, confidence=detections[..., 2]
+    )
+    return TrackContent(
+        keypoints_2d=keypoints,
+        joints_3d=joints,
+        confidence=confidence.clamp(0, 1),
+        visible=visible,
+    )

@@ -1,0 +1,254 @@
+"""Model files of the SMPL family, which a user downloads after accepting their terms.
+
+Two forms are read: npz archives of plain arrays, and the official pickles of Python 2, whose
+arrays are wrapped in objects of two libraries. The wrappers are replaced by inert ones; nothing
+of a file is run. Lengths become millimetres.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lifting.body.smpl import FAMILY_BY_JOINTS, BodyModel
+from lifting.data.archive import LFS_MARK
+from lifting.data.files import Array, Kind, read_plain_npz
+from lifting.data.inert import Inert
+from lifting.data.pickled import read_pickle
+from lifting.errors import DataError, MissingDataError
+
+VARIABLE = "LIFTING_SMPL"
+HOMES: Mapping[str, str] = {
+    "smpl": "smpl.is.tue.mpg.de",
+    "smplh": "mano.is.tue.mpg.de",
+    "smplx": "smpl-x.is.tue.mpg.de",
+}
+MM = 1000.0
+MAX_BYTES = 1024**3
+SHAPES = 16
+_LARGEST = 1e6
+
+_KEYS: dict[str, tuple[Kind, int]] = {
+    "v_template": ("float", 2),
+    "shapedirs": ("float", 3),
+    "posedirs": ("float", 3),
+    "J_regressor": ("float", 2),
+    "weights": ("float", 2),
+    "kintree_table": ("integer", 2),
+    "f": ("integer", 2),
+}
+# The last two wrap any object in the oldest pickle protocols.
+_WRAPPERS = (
+    ("chumpy.ch", "Ch"),
+    *(
+        (f"scipy.sparse.{dot}{kind}", f"{kind}_matrix")
+        for dot in ("", "_")
+        for kind in ("csc", "csr")
+    ),
+    ("copy_reg", "_reconstructor"),
+    ("__builtin__", "object"),
+)
+# Shape coefficients before those of facial expression, by their number together.
+_SMPLX_SHAPES = {20: 10, 400: 300}
+_SHORT = {"male": "m", "female": "f", "neutral": "neutral"}
+
+
+def find_body_model(option: str | None, families: tuple[str, ...], gender: str) -> Path:
+    """The model file for a person.
+
+    Args:
+        option: A model file, which is then used for everybody, or a folder of them; None takes
+            the variable LIFTING_SMPL.
+        families: Acceptable families, best first.
+        gender: ``male``, ``female`` or ``neutral``.
+
+    Raises:
+        MissingDataError: Nothing is given or found; the message says where models are to be had.
+    """
+    given = option or os.environ.get(VARIABLE)
+    homes = " or ".join(f"https://{HOMES[family]} ({family})" for family in families)
+    cure = (
+        f"download a model from {homes} after accepting its terms, and give its file or folder "
+        f"as option body_model or in the variable {VARIABLE}"
+    )
+    if not given:
+        raise MissingDataError(
+            f"expected a body model file ({', '.join(families)}), got neither an option nor the "
+            f"variable {VARIABLE}; {cure}"
+        )
+    place = Path(given).expanduser()
+    if place.is_file():
+        return place
+    names = [name for family in families for name in _file_names(family, gender)]
+    for name in names:
+        if (place / name).is_file():
+            return place / name
+    raise MissingDataError(
+        f"expected a body model file for gender '{gender}' in {place}, found none of "
+        f"{', '.join(names)}; {cure}"
+    )
+
+
+def _file_names(family: str, gender: str) -> list[str]:
+    stem = f"{family.upper()}_{gender.upper()}"
+    names = [f"{stem}.npz", f"{stem}.pkl"]
+    if family == "smplh":
+        names = [f"{gender}/model.npz", *names]
+    if family == "smpl":
+        short = _SHORT[gender]
+        names += [
+            f"basicModel_{short}_lbs_10_207_0_v1.0.0.pkl",
+            f"basicmodel_{short}_lbs_10_207_0_v1.1.0.pkl",
+        ]
+    return [*(f"{family}/{name}" for name in names), *names]
+
+
+def read_body_model(
+    path: Path, shapes: int = SHAPES, dtype: torch.dtype = torch.float32
+) -> BodyModel:
+    """The body in a model file.
+
+    Args:
+        path: An npz of plain arrays, or an official pickle.
+        shapes: Shape coefficients to keep, as far as the file has them.
+        dtype: Precision of the result.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: It is damaged, unsafe, or no model of this family.
+    """
+    if not path.is_file():
+        raise MissingDataError(f"expected a body model at {path}, found none; check the path")
+    with path.open("rb") as stream:
+        zipped = stream.read(2) == b"PK"
+    arrays = read_plain_npz(path, _KEYS, MAX_BYTES) if zipped else _read_official(path)
+    parents = _parents(path, arrays["kintree_table"])
+    family = FAMILY_BY_JOINTS.get(len(parents), "other")
+    _check(path, arrays, len(parents))
+    directions = arrays["shapedirs"]
+    if family == "smplx":
+        directions = directions[..., : _SMPLX_SHAPES.get(directions.shape[-1])]
+
+    def tensor(value: Array, scale: float = 1.0) -> torch.Tensor:
+        return torch.from_numpy(value.astype(np.float64) * scale).to(dtype)
+
+    return BodyModel(
+        family=family,
+        template=tensor(arrays["v_template"], MM),
+        shape_directions=tensor(directions[..., :shapes], MM),
+        pose_directions=tensor(arrays["posedirs"], MM),
+        joint_regressor=tensor(arrays["J_regressor"]),
+        skinning_weights=tensor(arrays["weights"]),
+        parents=parents,
+        faces=torch.from_numpy(arrays["f"].astype(np.int64)),
+    )
+
+
+def _read_official(path: Path) -> dict[str, Array]:
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(
+            f"expected a body model of at most {MAX_BYTES} bytes in {path}, got "
+            f"{path.stat().st_size}; check that it is the right file"
+        )
+    raw = path.read_bytes()
+    if raw.startswith(LFS_MARK):
+        raise DataError(
+            f"expected a body model in {path}, got a git-lfs pointer, which only names the data; "
+            "run `git lfs pull` or download the file itself"
+        )
+    model = read_pickle(raw, str(path), inert=_WRAPPERS)
+    if not isinstance(model, dict):
+        raise _malformed(path, "a dictionary of arrays", type(model).__name__)
+    return {name: _unwrap(path, name, model.get(name)) for name in _KEYS}
+
+
+def _unwrap(path: Path, name: str, value: object) -> Array:
+    """The array itself, out of its wrapper."""
+    kind, axes = _KEYS[name]
+    state = value.state if isinstance(value, Inert) else None
+    if isinstance(state, dict):
+        value = state.get("x")
+        if value is None and {"data", "indices", "indptr"} <= set(state):
+            value = _dense(path, name, state)
+    wanted = "iu" if kind == "integer" else "f"
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in wanted or value.ndim != axes:
+        got = f"{value.dtype} of shape {value.shape}" if isinstance(value, np.ndarray) else value
+        raise _malformed(path, f"'{name}' as {kind} with {axes} axes", f"{got!s:.60}")
+    return value
+
+
+def _dense(path: Path, name: str, state: dict[object, object]) -> Array:
+    """A sparse matrix written out; every index is checked, for nothing else does."""
+    shape = state.get("_shape", state.get("shape"))
+    parts = [state["data"], state["indices"], state["indptr"]]
+    arrays = [p for p in parts if isinstance(p, np.ndarray) and p.ndim == 1]
+    if not isinstance(shape, tuple) or len(shape) != 2 or len(arrays) != 3:
+        raise _malformed(path, f"a sparse matrix in '{name}'", f"shape {shape!s:.40}")
+    data, indices, starts = arrays
+    rows, columns = (int(n) if isinstance(n, int) else -1 for n in shape)
+    by_column = len(starts) == columns + 1
+    major, minor = (columns, rows) if by_column else (rows, columns)
+    fits = (
+        min(rows, columns) > 0
+        and rows * columns <= MAX_BYTES // 8
+        and starts.dtype.kind == indices.dtype.kind == "i"
+        and len(starts) == major + 1
+        and len(indices) == len(data)
+        and starts[0] == 0
+        and starts[-1] == len(data)
+        and bool((np.diff(starts) >= 0).all())
+        and bool(((indices >= 0) & (indices < minor)).all())
+    )
+    if not fits:
+        raise _malformed(path, f"a consistent sparse matrix in '{name}'", f"shape {shape!s:.40}")
+    dense = np.zeros((major, minor))
+    np.add.at(dense, (np.repeat(np.arange(major), np.diff(starts)), indices), data)
+    return dense.T if by_column else dense
+
+
+def _parents(path: Path, table: Array) -> tuple[int, ...]:
+    """Parent of each joint from pairs (parent, child), in which the root's parent is no joint."""
+    rows = table.astype(np.int64)
+    joints = rows.shape[1]
+    if rows.shape[0] != 2 or not 1 < joints < 1000 or (rows[1] != np.arange(joints)).any():
+        raise _malformed(path, "'kintree_table' of shape (2, joints)", f"shape {rows.shape}")
+    parents = tuple(int(p) if 0 <= p < joints else -1 for p in rows[0])
+    if parents[0] != -1 or any(not 0 <= p < child for child, p in enumerate(parents[1:], 1)):
+        raise _malformed(path, "parents before their children", f"{parents[:8]} ...")
+    return parents
+
+
+def _check(path: Path, arrays: Mapping[str, Array], joints: int) -> None:
+    vertices = len(arrays["v_template"])
+    shapes = {
+        "v_template": (vertices, 3),
+        "shapedirs": (vertices, 3, arrays["shapedirs"].shape[-1]),
+        "posedirs": (vertices, 3, 9 * (joints - 1)),
+        "J_regressor": (joints, vertices),
+        "weights": (vertices, joints),
+        "f": (len(arrays["f"]), 3),
+    }
+    for name, shape in shapes.items():
+        value = arrays[name]
+        if value.shape != shape:
+            raise _malformed(path, f"'{name}' of shape {shape}", f"{value.shape}")
+        if not (np.abs(value) < _LARGEST).all():
+            raise _malformed(path, f"finite numbers in '{name}'", "NaN, infinity or huge ones")
+    for name in ("J_regressor", "weights"):
+        sums = arrays[name].sum(1)
+        if (np.abs(sums - 1) > 0.01).any():
+            worst = float(sums[np.abs(sums - 1).argmax()])
+            raise _malformed(path, f"rows of '{name}' that sum to one", f"a sum of {worst:.3g}")
+    if arrays["f"].size and not 0 <= arrays["f"].min() <= arrays["f"].max() < vertices:
+        raise _malformed(path, f"faces among {vertices} vertices", f"{arrays['f'].max()}")
+
+
+def _malformed(path: Path, expected: str, got: str) -> DataError:
+    return DataError(
+        f"expected {expected} in body model {path}, got {got}; use an SMPL, SMPL-H or SMPL-X "
+        "model file as it is downloaded"
+    )
