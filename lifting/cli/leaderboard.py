@@ -21,12 +21,23 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--data", default="synthetic", metavar="NAME", help="file in experiments/data"
     )
-    parser.add_argument("--samples", type=int, default=500_000, metavar="N",
-                        help="training samples a method sees, all its stages together")  # fmt: skip
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=500_000,
+        metavar="N",
+        help="training samples a method sees, all its stages together",
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED")
     parser.add_argument("--output", type=Path, default=Path("outputs/leaderboard"), metavar="DIR")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides",
-                        help="override a setting of all methods; may be repeated")  # fmt: skip
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help="override a setting of all methods; may be repeated",
+    )
     parser.set_defaults(handler=handle)
 
 

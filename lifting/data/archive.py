@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
-from lifting.errors import DataError, MissingDataError
+import numpy as np
+
+from lifting.errors import DataError, MissingDataError, suggest
+
+# What reading a damaged archive or array header raises, beside the project's own errors.
+UNREADABLE = (
+    ValueError, TypeError, SyntaxError, EOFError, OverflowError, NotImplementedError,
+    RuntimeError, OSError, MemoryError, zlib.error, zipfile.BadZipFile, tokenize.TokenError,
+)  # fmt: skip
 
 LFS_MARK = b"version https://git-lfs"
 _DEFLATE_LIMIT = 1040  # deflate cannot expand a byte to more than about 1032
@@ -57,6 +70,7 @@ def array_members(
         DataError: A name leaves the folder or comes twice, or a size is too large or impossible.
     """
     total, packed = 0, 0
+    seen: set[str] = set()
     members: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
         name = PurePosixPath(info.filename.replace("\\", "/"))
@@ -65,7 +79,7 @@ def array_members(
                 f"expected plain member names in {path}, got '{info.filename}'; "
                 "the archive is not one that numpy wrote: do not use it"
             )
-        if info.filename in {f"{key}.npy" for key in members}:
+        if info.filename in seen:
             raise DataError(
                 f"expected each member once in {path}, got '{info.filename}' twice; "
                 "write the file again with numpy.savez"
@@ -75,6 +89,7 @@ def array_members(
                 f"expected a believable size of '{info.filename}' in {path}, got "
                 f"{info.file_size} bytes from {info.compress_size}; do not use the file"
             )
+        seen.add(info.filename)
         total, packed = total + info.file_size, packed + info.compress_size
         members[info.filename.removesuffix(".npy")] = info
     if total > max_bytes or packed > path.stat().st_size:
@@ -83,3 +98,57 @@ def array_members(
             f"(packed {packed}); raise max_bytes only if you trust the file"
         )
     return members
+
+
+def named_member(path: Path, members: Mapping[str, zipfile.ZipInfo], key: str) -> zipfile.ZipInfo:
+    """The member that holds an array.
+
+    Args:
+        path: The file, for messages.
+        members: Members by array name, see :func:`array_members`.
+        key: Name of the array.
+
+    Raises:
+        DataError: There is none; the message names the nearest.
+    """
+    if key not in members:
+        raise DataError(
+            f"expected an array '{key}' in {path}; {suggest(key, short_names(members))}; "
+            "check that the file is of the data set's described form"
+        )
+    return members[key]
+
+
+def short_names(names: Iterable[str]) -> list[str]:
+    """The first names of a file that a message can show; a file may hold any number of any length.
+
+    Args:
+        names: Names as the file gives them.
+    """
+    return [name for name in islice(names, 200) if len(name) <= 80]
+
+
+def read_array_header(
+    path: Path, stream: IO[bytes], key: str
+) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type that the header of an array claims; the stream then stands at its data.
+
+    Args:
+        path: The file, for messages.
+        stream: The open member.
+        key: Name of the array, for messages.
+
+    Raises:
+        DataError: The array format is an unknown one; further damage raises what numpy raises.
+    """
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
+    else:
+        raise DataError(
+            f"expected '{key}' of {path} in array format 1.0 or 2.0, got {version}; "
+            "write the file again with numpy.savez"
+        )
+    return tuple(shape), dtype

@@ -8,6 +8,11 @@ from typing import Literal
 DATASETS: dict[str, str] = {
     "synthetic": "procedural people and motion, no download (the default)",
     "cmu": "CMU motion capture, 17 joints, seen by virtual cameras (free for all uses)",
+    "h36m": "Human3.6M in the npz form of VideoPose3D, 17 joints, four cameras",
+    "humaneva": "HumanEva-I in the npz form of VideoPose3D, 15 joints, three cameras",
+    "mpi_inf_3dhp": "MPI-INF-3DHP, its own files or the npz form of P-STMO, 17 joints",
+    "3dpw": "3DPW sequence files, outdoors, moving camera, 17 approximate joints",
+    "amass": "AMASS motion on a body model of yours, seen by virtual cameras",
 }
 
 Split = Literal["train", "val", "test"]
@@ -39,6 +44,150 @@ class SyntheticConfig:
 
 
 @dataclass
+class H36mConfig:
+    """Human3.6M: ``data_3d_h36m.npz`` and ``data_2d_h36m_<two_d>.npz``.
+
+    Attributes:
+        two_d: Ending of the 2D file, for example ``gt``, ``cpn_ft_h36m_dbb``, ``sh_ft_h36m``, or
+            ``cpn_ft_h36m_dbb_gmm`` for mixtures. Other joint orders become ``h36m17``.
+        two_d_test: Ending of the 2D file of the test split; None is ``two_d``.
+        train_subjects: Subjects to train on, less those of ``val_subjects``.
+        val_subjects: Subjects to validate on, none of them of the test split. When empty, all of
+            ``train_subjects`` are trained on and ``val_holdout`` says what validates.
+        val_holdout: Without ``val_subjects``: every n-th training recording validates instead of
+            training; 0 holds none out: every 20th then validates although it is trained on.
+        test_subjects: Subjects to test on.
+        actions: Actions to keep; empty keeps all 15.
+        cameras: Camera numbers to keep; empty keeps all four.
+        every: Keep every n-th frame of a recording, as if filmed at 50 / n frames a second.
+        drop_corrupt: Leave out the three S9 recordings whose labels drift; they belong to the
+            published test.
+        max_bytes: Largest expanded size of a file; more is taken for a trap.
+    """
+
+    two_d: str = "cpn_ft_h36m_dbb"
+    two_d_test: str | None = None
+    train_subjects: tuple[str, ...] = ("S1", "S5", "S6", "S7", "S8")
+    val_subjects: tuple[str, ...] = ("S8",)
+    val_holdout: int = 0
+    test_subjects: tuple[str, ...] = ("S9", "S11")
+    actions: tuple[str, ...] = ()
+    cameras: tuple[str, ...] = ()
+    every: int = 1
+    drop_corrupt: bool = False
+    max_bytes: int = 4 * 1024**3
+
+
+@dataclass
+class HumanEvaConfig:
+    """HumanEva-I: ``data_3d_humaneva15.npz`` and ``data_2d_humaneva15_<two_d>.npz``.
+
+    The recordings of ``Train`` train, those of ``Validate`` test.
+
+    Attributes:
+        two_d: Ending of the 2D file, for example ``gt`` or ``detectron_pt_coco``.
+        subjects: Subjects to train and test on.
+        val_subjects: Subjects whose training recordings validate instead of training; when empty
+            ``val_holdout`` says what validates.
+        val_holdout: Without ``val_subjects``: every n-th training recording validates instead of
+            training; 0 holds none out: every 20th then validates although it is trained on.
+        actions: Actions to keep; empty keeps all five.
+        cameras: Cameras to keep; empty keeps all three.
+        every: Keep every n-th frame of a recording, as if filmed at 60 / n frames a second.
+        skeleton: Keep the 15 joints, or convert them to 17, two of which are approximate and
+            masked.
+        drop_corrupt: Leave out S3's walking, whose motion capture is damaged.
+    """
+
+    two_d: str = "gt"
+    subjects: tuple[str, ...] = ("S1", "S2", "S3")
+    val_subjects: tuple[str, ...] = ()
+    val_holdout: int = 5
+    actions: tuple[str, ...] = ("Walking", "Jog", "Box")
+    cameras: tuple[str, ...] = ()
+    every: int = 1
+    skeleton: Literal["humaneva15", "h36m17"] = "humaneva15"
+    drop_corrupt: bool = False
+
+
+@dataclass
+class Mpi3dhpConfig:
+    """MPI-INF-3DHP: ``data_train_3dhp.npz`` and ``data_test_3dhp.npz``, or those with ``_ori``.
+
+    Where a split has no such file, ``S1..S8`` and ``mpi_inf_3dhp_test_set`` are read instead.
+
+    Attributes:
+        annotation: ``univ`` scales poses to one height, as most published numbers do; ``annot3``
+            (the files ending ``_ori``) agrees with the 2D, as reprojection needs.
+        train_subjects: Subjects to train on, less those of ``val_subjects``.
+        val_subjects: Subjects to validate on; when empty ``val_holdout`` says what validates.
+        val_holdout: Without ``val_subjects``: every n-th training recording validates instead of
+            training; 0 holds none out: every 20th then validates although it is trained on.
+        test_sequences: Sequences to test on; frames that are not valid stay for windows, masked.
+        cameras: Training cameras to keep; empty keeps all of the file.
+        every: Keep every n-th frame of a sequence.
+        skeleton: Keep the data set's 17 joints, or rename and reorder them to ``h36m17``.
+    """
+
+    annotation: Literal["univ", "annot3"] = "univ"
+    train_subjects: tuple[str, ...] = ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8")
+    val_subjects: tuple[str, ...] = ("S8",)
+    val_holdout: int = 0
+    test_sequences: tuple[str, ...] = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
+    cameras: tuple[str, ...] = ("0", "1", "2", "4", "5", "6", "7", "8")
+    every: int = 1
+    skeleton: Literal["mpi17", "h36m17"] = "mpi17"
+
+
+@dataclass
+class Pw3dConfig:
+    """3DPW: ``sequenceFiles/{train,validation,test}/*.pkl``, the split of the data set itself.
+
+    Attributes:
+        two_d: ``openpose`` are the detections in the files; ``gt`` projects the labels.
+        every: Keep every n-th frame of a sequence, as if filmed at 30 / n frames a second.
+        joint_regressor: File ``.npy`` of a ``(17, 6890)`` matrix that gives Human3.6M's joints of
+            SMPL's mesh, as published numbers use; None approximates them from the joint tree.
+        body_model: With a regressor: SMPL model file or folder; None takes LIFTING_SMPL.
+    """
+
+    two_d: Literal["openpose", "gt"] = "openpose"
+    every: int = 1
+    joint_regressor: str | None = None
+    body_model: str | None = None
+
+
+@dataclass
+class AmassConfig:
+    """AMASS: ``<sub-dataset>/**/*.npz`` of the SMPL-H or SMPL-X edition.
+
+    The default parts are the split that the data set recommends, under the folder names of old
+    and new releases; a folder that is not there is passed over.
+
+    Attributes:
+        body_model: Model file, or folder of models; None takes the variable LIFTING_SMPL.
+        fps: Frames a second of the clips; motion is interpolated.
+        clip_seconds: Motion is cut into clips of this length, each filmed by a rig of its own.
+        min_seconds: Shorter rests are left out.
+        train: Sub-datasets to train on.
+        val: Sub-datasets to validate on.
+        test: Sub-datasets to test on.
+    """
+
+    body_model: str | None = None
+    fps: float = 50.0
+    clip_seconds: float = 10.0
+    min_seconds: float = 1.0
+    train: tuple[str, ...] = (
+        "ACCAD", "BMLhandball", "BMLmovi", "BMLrub", "BioMotionLab_NTroje", "CMU", "DanceDB",
+        "DFaust_67", "DFaust", "EKUT", "Eyes_Japan_Dataset", "EyesJapanDataset", "KIT",
+        "MPI_Limits", "PosePrior", "TCD_handMocap", "TCDHands", "TotalCapture",
+    )  # fmt: skip
+    val: tuple[str, ...] = ("HumanEva", "MPI_HDM05", "HDM05", "SFU", "MPI_mosh", "MoSh")
+    test: tuple[str, ...] = ("Transitions_mocap", "Transitions", "SSM_synced", "SSM")
+
+
+@dataclass
 class DataConfig:
     """Where samples come from and how they are cut into batches.
 
@@ -61,6 +210,11 @@ class DataConfig:
         workers: Loader processes; 0 gathers in the main one, which is faster for keypoints.
         device: Where the tracks live; ``auto`` is the training device if they fit.
         synthetic: Options of the data set ``synthetic``.
+        h36m: Options of the data set ``h36m``.
+        humaneva: Options of the data set ``humaneva``.
+        mpi_inf_3dhp: Options of the data set ``mpi_inf_3dhp``.
+        pw3d: Options of the data set ``3dpw``.
+        amass: Options of the data set ``amass``.
     """
 
     name: str = "synthetic"
@@ -81,3 +235,8 @@ class DataConfig:
     workers: int = 0
     device: Literal["auto", "cpu"] = "auto"
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    h36m: H36mConfig = field(default_factory=H36mConfig)
+    humaneva: HumanEvaConfig = field(default_factory=HumanEvaConfig)
+    mpi_inf_3dhp: Mpi3dhpConfig = field(default_factory=Mpi3dhpConfig)
+    pw3d: Pw3dConfig = field(default_factory=Pw3dConfig)
+    amass: AmassConfig = field(default_factory=AmassConfig)

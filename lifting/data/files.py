@@ -9,37 +9,39 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-import tempfile
-import tokenize
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from lifting.data.archive import array_members, check_is_zip
-from lifting.errors import DataError, MissingDataError, OutputError, suggest
+from lifting.atomic import replacing
+from lifting.data.archive import (
+    UNREADABLE,
+    array_members,
+    check_is_zip,
+    named_member,
+    read_array_header,
+)
+from lifting.errors import DataError, MissingDataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Kind = Literal["float", "integer", "number", "text", "boolean"]
+Kind = Literal["float", "integer", "number", "text", "characters", "boolean"]
 
 VARIABLE = "LIFTING_DATA"
 DEFAULT_MAX_BYTES = 4 * 1024**3
+_LAST_CODE_POINT = 0x10FFFF
 
 _KINDS: Mapping[str, str] = {
     "float": "f",
     "integer": "iu",
     "number": "fiu",
     "text": "U",
+    "characters": "US",  # text, or the bytes of it
     "boolean": "b",
 }
-_UNREADABLE = (
-    ValueError, TypeError, SyntaxError, EOFError, OverflowError, NotImplementedError,
-    RuntimeError, OSError, MemoryError, zlib.error, zipfile.BadZipFile, tokenize.TokenError,
-)  # fmt: skip
 
 
 def search_folders(name: str, root: str | None) -> tuple[Path, ...]:
@@ -138,33 +140,24 @@ def read_plain_npz(
         with zipfile.ZipFile(path) as archive:
             members = array_members(path, archive, max_bytes)
             return {
-                key: _read_member(path, archive, _member(path, members, key), key, kind, ndim)
+                key: _read_member(path, archive, named_member(path, members, key), key, kind, ndim)
                 for key, (kind, ndim) in keys.items()
                 if key in members or key not in optional
             }
     except DataError:
         raise
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DataError(
             f"expected a readable npz archive in {path}, got {type(error).__name__}: {error}; "
             "the file is damaged or cut short: copy or download it again"
         ) from error
 
 
-def _member(path: Path, members: dict[str, zipfile.ZipInfo], key: str) -> zipfile.ZipInfo:
-    if key not in members:
-        raise DataError(
-            f"expected an array '{key}' in {path}; {suggest(key, members)}; "
-            "check that the file is of the data set's described form"
-        )
-    return members[key]
-
-
 def _read_member(
     path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, kind: Kind, ndim: int
 ) -> Array:
     with archive.open(info) as stream:
-        shape, dtype = _read_header(path, stream, key)
+        shape, dtype = read_array_header(path, stream, key)
         if dtype.hasobject:
             raise DataError(
                 f"expected plain numbers or text in '{key}' of {path}, got pickled objects, "
@@ -188,21 +181,21 @@ def _read_member(
                 f"expected '{key}' of {path} to end after shape {shape}, got further bytes; "
                 "write the file again with numpy.savez"
             )
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    native: Array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if native.dtype.kind == "U" and native.dtype.itemsize:
+        _check_text(path, native, key)
+    return native
 
 
-def _read_header(path: Path, stream: IO[bytes], key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
-    else:
+def _check_text(path: Path, array: Array, key: str) -> None:
+    """Every number stands for a character; Python's text functions fail badly on others."""
+    codes = np.ascontiguousarray(array).reshape(-1).view(np.uint32)
+    half = (codes >= 0xD800) & (codes <= 0xDFFF)
+    if bool((half | (codes > _LAST_CODE_POINT)).any()):
         raise DataError(
-            f"expected '{key}' of {path} in array format 1.0 or 2.0, got {version}; "
-            "write the file again with numpy.savez"
+            f"expected text in '{key}' of {path}, got numbers that are no characters; the file is "
+            "damaged: copy or download it again"
         )
-    return tuple(shape), dtype
 
 
 def write_npz_atomically(path: Path, **arrays: Array) -> None:
@@ -222,27 +215,8 @@ def write_npz_atomically(path: Path, **arrays: Array) -> None:
                 f"expected numbers or text in '{name}' for {path}, got Python objects; "
                 "convert it to a plain array first"
             )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise OutputError(
-            f"expected a folder that can be written at {path.parent}, got: {error}; "
-            "choose another output"
-        ) from error
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"expected to write {path}, got: {error}; free space or choose another output"
-        ) from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
 
 def sha256_of(path: Path) -> str:
@@ -261,3 +235,17 @@ def sha256_of(path: Path) -> str:
 def _digest(path: Path, size: int, changed_ns: int) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def files_state(paths: Iterable[Path]) -> str:
+    """Hash of names, sizes and times of change, for archives too large to be read for a hash.
+
+    Args:
+        paths: Existing files, in a fixed order.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        state = path.stat()
+        name = "/".join(path.parts[-3:])
+        digest.update(f"{name} {state.st_size} {state.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,16 +1,18 @@
 """Name of a data set -> its tracks.
 
 A reader of 3D motion offers ``motion(config, split)`` and ``cache_key(config, split)``; a virtual
-rig films the motion and detector noise is added, once, into the cache.
+rig films the motion and detector noise is added, once, into the cache. A reader of recordings
+that come with their cameras and keypoints offers ``tracks`` instead of ``motion``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import get_args
 
-from lifting.data import cmu, synthetic
+from lifting.data import amass, cmu, human36m, humaneva, mpi_inf_3dhp, pw3d, synthetic
 from lifting.data.cache import cache_folder, cached_tracks
 from lifting.data.config import DATASETS, DataConfig, Split
 from lifting.data.film import film
@@ -34,14 +36,32 @@ class MotionReader:
     cache_key: Callable[[DataConfig, Split], dict[str, object]]
 
 
-READERS: dict[str, MotionReader] = {
+@dataclass(frozen=True)
+class TrackReader:
+    """Where a data set's recordings with cameras and keypoints of their own come from.
+
+    Attributes:
+        tracks: Reads a split.
+        cache_key: Everything in the configuration and the files that the tracks depend on.
+    """
+
+    tracks: Callable[[DataConfig, Split], PoseTracks]
+    cache_key: Callable[[DataConfig, Split], dict[str, object]]
+
+
+READERS: dict[str, MotionReader | TrackReader] = {
     "synthetic": MotionReader(synthetic.motion, synthetic.cache_key),
     "cmu": MotionReader(cmu.motion, cmu.cache_key),
+    "h36m": TrackReader(human36m.tracks, human36m.cache_key),
+    "humaneva": TrackReader(humaneva.tracks, humaneva.cache_key),
+    "mpi_inf_3dhp": TrackReader(mpi_inf_3dhp.tracks, mpi_inf_3dhp.cache_key),
+    "3dpw": TrackReader(pw3d.tracks, pw3d.cache_key),
+    "amass": MotionReader(amass.motion, amass.cache_key),
 }
 
 
 def load_tracks(config: DataConfig, split: Split) -> PoseTracks:
-    """All frames of a split: filmed, or read from the cache.
+    """All frames of a split: filmed or read from the data set's files, or from the cache.
 
     Args:
         config: The data section.
@@ -54,6 +74,15 @@ def load_tracks(config: DataConfig, split: Split) -> PoseTracks:
     if config.name not in READERS:
         raise ConfigError(f"unknown data set '{config.name}'; {suggest(config.name, DATASETS)}")
     reader = READERS[config.name]
+    if isinstance(reader, TrackReader):
+        key = {"dataset": config.name, "split": split, "files": reader.cache_key(config, split)}
+        return cached_tracks(
+            key, partial(reader.tracks, config, split), cache_folder(config.cache)
+        )
+    return _filmed(reader, config, split)
+
+
+def _filmed(reader: MotionReader, config: DataConfig, split: Split) -> PoseTracks:
     seed = film_seed(config.noise_seed, split)
     extras = tuple(config.synthetic.extras)
 

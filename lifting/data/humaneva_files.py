@@ -1,0 +1,176 @@
+"""The npz files of HumanEva-I, and where its cameras stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lifting.data.keypoint_layout import keypoint_layout
+from lifting.data.object_npz import Array, cut_to, entries, entry, items, numbers, read_object_npz
+from lifting.data.units import check_unit
+from lifting.errors import DataError, suggest
+from lifting.geometry.rotation import quaternion_to_matrix
+from lifting.skeleton import COCO_17, HUMANEVA_15, Skeleton
+
+ACTIONS = ("Walking", "Jog", "ThrowCatch", "Gestures", "Box")
+CAMERAS = ("C1", "C2", "C3")
+SIZE = (640.0, 480.0)
+PARTS: tuple[Literal["Train", "Validate"], ...] = ("Train", "Validate")
+
+# By camera: quaternion w, x, y, z (camera to world); centre, mm. World z up.
+_FIRST_RIG = (
+    (0.424207, -0.4983646, -0.5802981, 0.4847012, 4062.227, 663.2477, 1528.397),
+    (0.6503354, -0.7481602, -0.0919284, 0.0941766, 844.8131, -3805.2092, 1504.9929),
+    (0.0664734, -0.0690535, 0.7416416, -0.6639132, -797.67377, 3916.3174, 1433.6602),
+)
+_SECOND_RIG = (
+    (0.4214752, -0.4961493, -0.5838273, 0.4851187, 4112.9121, 626.4929, 1545.2988),
+    (0.6501393, -0.7476588, -0.0954617, 0.0959808, 923.574, -3877.9243, 1504.5518),
+    (0.0699353, -0.0712403, 0.7421637, -0.662742, -781.4915, 3838.8853, 1444.9929),
+)
+EXTRINSICS: Mapping[str, tuple[tuple[float, ...], ...]] = {
+    "S1": _FIRST_RIG,
+    "S2": _SECOND_RIG,
+    "S3": _FIRST_RIG,
+}
+_NAME = re.compile(r"([A-Za-z]{1,40}) (\d{1,4})(?: chunk(\d{1,4}))?")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One piece of one recording.
+
+    Attributes:
+        part: ``Train`` or ``Validate``.
+        subject: For example ``S1``.
+        action: One of ``ACTIONS``.
+        name: As in the file, for example ``Walking 1 chunk0``.
+        joints: ``(frames, 15, 3)`` float32, world frame, z up, metres.
+    """
+
+    part: str
+    subject: str
+    action: str
+    name: str
+    joints: Array
+
+
+@dataclass(frozen=True)
+class HumanEvaFiles:
+    """Both files, as far as they are known.
+
+    Attributes:
+        recordings: Labelled pieces, by part, subject, action and number.
+        layout: Joint order of the keypoints.
+        two_d_path: The 2D file.
+        two_d: By ``part/subject`` and name, one array a camera, as read.
+    """
+
+    recordings: tuple[Recording, ...]
+    layout: Skeleton
+    two_d_path: Path
+    two_d: Mapping[str, Mapping[str, Sequence[object]]]
+
+    def view(self, recording: Recording, camera: int) -> Array:
+        """What one camera saw, cut to the labelled frames: ``(frames, joints, 2 or 3)``.
+
+        Raises:
+            DataError: The array is shorter than the labels, or of another form.
+        """
+        group = f"{recording.part}/{recording.subject}"
+        where = f"positions_2d/{group}/{recording.name}/{camera} of {self.two_d_path}"
+        value = self.two_d[group][recording.name][camera]
+        array = numbers(value, where, (None, len(self.layout), (2, 3)))
+        return cut_to(array, len(recording.joints), where)
+
+
+@cache
+def humaneva_extrinsics(subject: str, camera: int) -> tuple[Tensor, Tensor]:
+    """Rotation (world to camera) and centre (mm) of a camera.
+
+    Args:
+        subject: For whom it stood there.
+        camera: Index into ``CAMERAS``.
+
+    Source: calibration published with HumanEva-I.
+    """
+    figures = torch.tensor(EXTRINSICS[subject][camera])
+    quaternion = figures[:4] / figures[:4].norm()
+    return quaternion_to_matrix(quaternion).transpose(-1, -2), figures[4:]
+
+
+def read_files(three_d: Path, two_d: Path, subjects: Sequence[str]) -> HumanEvaFiles:
+    """Read the labelled recordings of some subjects, and their keypoints.
+
+    Args:
+        three_d: The 3D file.
+        two_d: The 2D file.
+        subjects: Subjects; one that the 3D file does not have is passed over.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: A file is unsafe or damaged, or the 2D file lacks a recording or a camera.
+    """
+    content = read_object_npz(three_d, ("positions_3d",))
+    labels = entries(content["positions_3d"], f"positions_3d of {three_d}")
+    recordings: list[Recording] = []
+    for part in PARTS:
+        for subject in subjects:
+            if f"{part}/{subject}" in labels:
+                recordings += _labelled(part, subject, labels[f"{part}/{subject}"], three_d)
+    if not recordings:
+        known = [f"{part}/{subject}" for part in PARTS for subject in subjects]
+        raise DataError(
+            f"expected subjects such as {', '.join(known)} in positions_3d of {three_d}, got "
+            f"{', '.join(list(labels)[:10]):.200}; check that the file is of the described form"
+        )
+    check_unit((r.joints for r in recordings), HUMANEVA_15, "m", str(three_d))
+    return _with_keypoints(tuple(recordings), two_d)
+
+
+def _labelled(part: str, subject: str, values: object, path: Path) -> list[Recording]:
+    where = f"positions_3d/{part}/{subject} of {path}"
+    found: dict[tuple[int, int, int], Recording] = {}
+    for name, value in entries(values, where).items():
+        match = _NAME.fullmatch(name)
+        if match is None or match[1] not in ACTIONS:
+            raise DataError(
+                f"expected a name such as 'Walking 1 chunk0' in {where}, got '{name:.60}'; "
+                f"{suggest(name[:40].partition(' ')[0], ACTIONS)}"
+            )
+        joints = numbers(value, f"{name} in {where}", (None, len(HUMANEVA_15), 3))
+        key = (ACTIONS.index(match[1]), int(match[2]), int(match[3] or 0))
+        found[key] = Recording(part, subject, match[1], name, np.array(joints))
+    return [found[key] for key in sorted(found)]
+
+
+def _with_keypoints(recordings: tuple[Recording, ...], path: Path) -> HumanEvaFiles:
+    content = read_object_npz(path, ("positions_2d", "metadata"), optional=frozenset({"metadata"}))
+    groups = entries(content["positions_2d"], f"positions_2d of {path}")
+    kept: dict[str, dict[str, Sequence[object]]] = {}
+    for recording in recordings:
+        group = f"{recording.part}/{recording.subject}"
+        where = f"positions_2d/{group} of {path}"
+        named = entries(entry(groups, group, "subject", f"positions_2d of {path}"), where)
+        value = entry(named, recording.name, "action", where)
+        views = items(value, f"{recording.name} in {where}")
+        if len(views) != len(CAMERAS):
+            missing = f" (missing camera '{CAMERAS[len(views)]}')" if len(views) < 3 else ""
+            raise DataError(
+                f"expected one array for each of the cameras {', '.join(CAMERAS)} in "
+                f"{recording.name} of {where}, got {len(views)}{missing}; get the file again"
+            )
+        kept.setdefault(group, {})[recording.name] = views
+    first = next(iter(next(iter(kept.values())).values()))[0]
+    joints = first.shape[1] if isinstance(first, np.ndarray) and first.ndim > 1 else 0
+    candidates = (HUMANEVA_15, COCO_17)
+    layout = keypoint_layout(content.get("metadata"), joints, candidates, str(path))
+    return HumanEvaFiles(recordings, layout, path, kept)

@@ -1,0 +1,101 @@
+"""MediaPipe landmarks, which the library has no file format for: lists that users write.
+
+Positions are parts of the image's width and height, and visibility is the confidence. Depth is
+not metric and is left alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from lifting.data.files import read_plain_npz
+from lifting.data.keypoints.json_file import as_list, as_table, shown
+from lifting.data.keypoints.people import People, Sighting, Sightings, skeleton_of
+from lifting.errors import DataError
+
+KEYS = ("landmarks", "pose_landmarks", "poseLandmarks")
+
+
+def read_landmarks(path: Path, content: object) -> Sightings:
+    """Sightings of a list with an entry a frame.
+
+    Args:
+        path: The file, for messages.
+        content: List of ``{"landmarks": [...]}`` (or ``pose_landmarks``), each with 33
+            ``{"x", "y", "visibility"}`` or ``[x, y, z, visibility]``, or a list of those for
+            several people; null or an empty list when nobody was seen.
+
+    Raises:
+        DataError: A frame is not of that form.
+    """
+    people: list[Sighting] = []
+    entries = as_list(path, content, "it")
+    for i, entry in enumerate(entries):
+        value = None
+        if entry is not None:
+            frame = as_table(path, entry, f"frame {i}")
+            value = next((frame[key] for key in KEYS if key in frame), None)
+        found = [] if value is None else as_list(path, value, f"'landmarks' of frame {i}")
+        for person in found if _is_group(found) else [found] if found else []:
+            joints = as_list(path, person, f"landmarks of frame {i}")
+            people.append(Sighting(i, _interleaved(path, joints, f"frame {i}")))
+    return Sightings("mediapipe", [str(i) for i in range(len(entries))], people, relative=True)
+
+
+def read_npz(path: Path, skeleton: str | None, max_bytes: int) -> People:
+    """Landmarks of one person from an npz file.
+
+    Args:
+        path: File with ``landmarks (frames, 33, 2..5)``: x, y, z, visibility, presence; without
+            visibility (up to three columns) every joint counts as seen. A frame of NaN has nobody.
+        skeleton: Name of the order of the joints; None is MediaPipe's.
+        max_bytes: Limit of the expanded size, bytes.
+
+    Raises:
+        DataError: The array is absent or of another form.
+    """
+    values = read_plain_npz(path, {"landmarks": ("number", 3)}, max_bytes)["landmarks"]
+    frames, joints, columns = values.shape
+    if not 2 <= columns <= 5 or not values.size:
+        raise DataError(
+            f"expected 'landmarks' of {path} of shape (frames, 33, 2 to 5), got {values.shape}; "
+            "give x, y, z, visibility of every landmark"
+        )
+    confidence = values[..., 3] if columns > 3 else np.ones((frames, joints))
+    table = np.stack((values[..., 0], values[..., 1], confidence), axis=-1).astype(np.float64)
+    return People(
+        form="mediapipe",
+        skeleton=skeleton_of(path, joints, skeleton or "mediapipe33"),
+        frames=[str(i) for i in range(frames)],
+        frame=np.arange(frames, dtype=np.int64),
+        joints=table,
+        score=np.full(frames, np.nan),
+        box=np.full((frames, 4), np.nan),
+        track=np.full(frames, -1, dtype=np.int64),
+        relative=True,
+    )
+
+
+def _is_group(found: list[object]) -> bool:
+    """Whether a list holds people rather than landmarks: its items hold lists or objects."""
+    return bool(found) and all(
+        isinstance(item, list) and (not item or isinstance(item[0], list | dict)) for item in found
+    )
+
+
+def _interleaved(path: Path, joints: list[object], where: str) -> list[object]:
+    """x, y and visibility of each landmark, one after another."""
+    flat: list[object] = []
+    for joint in joints:
+        if isinstance(joint, dict) and "x" in joint and "y" in joint:
+            flat += (joint["x"], joint["y"], joint.get("visibility", 1.0))
+        elif isinstance(joint, list) and len(joint) == 4:
+            flat += (joint[0], joint[1], joint[3])
+        else:
+            raise DataError(
+                f"expected a landmark as x, y, z, visibility in {path} ({where}), got "
+                f"{shown(joint)}; write the landmarks of the image, not of the world"
+            )
+    return flat

@@ -1,0 +1,96 @@
+"""MMPose: instances of one image, of a video, or of a video with facts about the data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lifting.data.keypoints.json_file import as_list, as_table, shown
+from lifting.data.keypoints.people import Sighting, Sightings
+from lifting.data.keypoints.timeline import natural_key
+from lifting.errors import DataError
+
+
+def read_images(path: Path, contents: Iterable[tuple[str, object]]) -> Sightings:
+    """Sightings of single images: a file, or a folder with a file an image.
+
+    Args:
+        path: The folder, for messages.
+        contents: Name and list of instances of each image, in natural order.
+
+    Raises:
+        DataError: An instance is not of that form.
+    """
+    frames: list[str] = []
+    people: list[Sighting] = []
+    for i, (name, content) in enumerate(contents):
+        frames.append(name)
+        people.extend(_instances(path, as_list(path / name, content, "it"), i, name))
+    return Sightings("mmpose", frames, people)
+
+
+def read_video(path: Path, content: object) -> Sightings:
+    """Sightings of a video.
+
+    Args:
+        path: The file, for messages.
+        content: List of ``{"frame_id", "instances"}``, or an object whose ``instance_info`` is
+            that list.
+
+    Raises:
+        DataError: A frame or instance is not of that form, or a frame comes twice.
+    """
+    if isinstance(content, dict):
+        content = content.get("instance_info")
+    found: dict[str, list[object]] = {}
+    for i, entry in enumerate(as_list(path, content, "the list of frames")):
+        frame = as_table(path, entry, f"frame {i}")
+        number = frame.get("frame_id")
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise DataError(
+                f"expected a whole number as 'frame_id' of frame {i} of {path}, got "
+                f"{shown(number)}; write the file again with the detector's own export"
+            )
+        if str(number) in found:
+            raise DataError(
+                f"expected each frame once in {path}, got frame_id {number} twice; "
+                "give the file of one video"
+            )
+        found[str(number)] = as_list(path, frame.get("instances"), f"'instances' of frame {i}")
+    frames = sorted(found, key=natural_key)
+    people = [
+        person
+        for i, name in enumerate(frames)
+        for person in _instances(path, found[name], i, name)
+    ]
+    return Sightings("mmpose", frames, people)
+
+
+def _instances(path: Path, instances: list[object], frame: int, name: str) -> list[Sighting]:
+    people = []
+    for i, entry in enumerate(instances):
+        person = as_table(path, entry, f"person {i} of frame {name[:80]}")
+        joints = _interleaved(path, person, f"frame {name[:80]}, person {i}")
+        score, box = person.get("bbox_score"), person.get("bbox")
+        people.append(Sighting(frame, joints, score, box, person.get("track_id")))
+    return people
+
+
+def _interleaved(path: Path, person: dict[str, object], where: str) -> list[object]:
+    """x, y and score of each joint, one after another."""
+    points = as_list(path, person.get("keypoints"), f"'keypoints' ({where})")
+    scores = as_list(path, person.get("keypoint_scores"), f"'keypoint_scores' ({where})")
+    if len(points) != len(scores):
+        raise DataError(
+            f"expected a score for every keypoint in {path} ({where}), got {len(points)} "
+            f"keypoints and {len(scores)} scores; write the file again"
+        )
+    joints: list[object] = []
+    for point, score in zip(points, scores, strict=True):
+        if not isinstance(point, list) or len(point) != 2:
+            raise DataError(
+                f"expected pairs x, y as keypoints in {path} ({where}), got {shown(point)}; "
+                "give the 2D keypoints, not those of a 3D estimator"
+            )
+        joints += (*point, score)
+    return joints

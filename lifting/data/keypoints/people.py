@@ -1,0 +1,280 @@
+"""Everyone a detector saw, as arrays: what the reader of each format hands on."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lifting.data.keypoints.json_file import as_number, shown
+from lifting.data.keypoints.timeline import IntArray
+from lifting.errors import DataError
+from lifting.skeleton import (
+    BODY_25,
+    COCO_17,
+    COCO_18,
+    HALPE_26,
+    MEDIAPIPE_33,
+    MPII_16,
+    Skeleton,
+    get_skeleton,
+)  # fmt: skip
+
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
+
+# Whole-body sets begin with a smaller one: 133 joints with COCO's, 136 with Halpe's.
+BY_COUNT: dict[int, Skeleton] = {
+    16: MPII_16, 17: COCO_17, 18: COCO_18, 25: BODY_25, 26: HALPE_26, 33: MEDIAPIPE_33,
+    133: COCO_17, 136: HALPE_26,
+}  # fmt: skip
+_WHOLE_BODY = {133: COCO_17, 136: HALPE_26}
+_MAX_TRACK = 2**53
+
+
+class Sighting(NamedTuple):
+    """One person in one frame, as a file claims.
+
+    Attributes:
+        frame: Index into the names of the frames.
+        keypoints: x, y, confidence of every joint, one after another.
+        score: Confidence in the person; None when the format has none.
+        box: Four numbers; None when there is none.
+        track: Number that stays with a person from frame to frame; None or negative without.
+    """
+
+    frame: int
+    keypoints: object
+    score: object = None
+    box: object = None
+    track: object = None
+
+
+@dataclass
+class Sightings:
+    """Everyone that a file claims, before the claims are checked.
+
+    Attributes:
+        form: Name of the format.
+        frames: Names of the frames in the order of the video, those without anyone too.
+        people: All sightings.
+        box_size: Boxes are x, y, width, height; otherwise two corners.
+        visibility: The third number of a joint is 0 absent, 1 hidden, 2 visible.
+        relative: Positions are parts of the image's width and height.
+        image_size: Width and height where the file says so, pixels.
+    """
+
+    form: str
+    frames: list[str]
+    people: list[Sighting]
+    box_size: bool = False
+    visibility: bool = False
+    relative: bool = False
+    image_size: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class People:
+    """Everyone a detector saw. D sightings in order of frame.
+
+    Attributes:
+        form: Name of the format.
+        skeleton: Joints of the detector.
+        frames: Names of all frames.
+        frame: ``(D,)`` into ``frames``.
+        joints: ``(D, joints, 3)``: x, y and confidence as the file has them.
+        score: ``(D,)``, NaN without.
+        box: ``(D, 4)`` corners, NaN without.
+        track: ``(D,)``, -1 without.
+        visibility: See :class:`Sightings`.
+        relative: See :class:`Sightings`.
+        image_size: Width and height where the file says so, pixels.
+        intrinsics: Nine numbers where the file says so, pixels.
+    """
+
+    form: str
+    skeleton: Skeleton
+    frames: Sequence[str]
+    frame: IntArray
+    joints: FloatArray
+    score: FloatArray
+    box: FloatArray
+    track: IntArray
+    visibility: bool = False
+    relative: bool = False
+    image_size: tuple[float, float] | None = None
+    intrinsics: tuple[float, ...] | None = field(default=None)
+
+    def where(self, row: int) -> str:
+        """Frame and person of a sighting, for messages."""
+        first = int(np.searchsorted(self.frame, self.frame[row]))
+        return _place(self.frames[int(self.frame[row])], row - first)
+
+
+def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
+    """Check what a file claims, and turn it into arrays.
+
+    Args:
+        path: The file or folder, for messages.
+        seen: The claims.
+        skeleton: Name of the detector's skeleton; None takes the one with that many joints.
+
+    Raises:
+        DataError: A claim is of the wrong kind or size; the message names frame and person.
+        ConfigError: No skeleton has that name.
+    """
+    people = sorted(seen.people, key=lambda person: person.frame)
+    if not people:
+        raise DataError(
+            f"expected at least one person in {path}, got {len(seen.frames)} frames without "
+            "anyone; check the detector's threshold"
+        )
+    names = _Names(path, seen.frames, people)
+    joints = _joints(names)
+    kind = skeleton_of(path, joints.shape[1], skeleton)
+    return People(
+        form=seen.form,
+        skeleton=kind,
+        frames=seen.frames,
+        frame=np.array([person.frame for person in people], dtype=np.int64),
+        joints=joints[:, : len(kind)],
+        score=np.array([_score(names, i) for i in range(len(people))]),
+        box=_boxes(names, seen.box_size),
+        track=np.array([_track(names, i) for i in range(len(people))], dtype=np.int64),
+        visibility=seen.visibility,
+        relative=seen.relative,
+        image_size=seen.image_size,
+    )
+
+
+def skeleton_of(path: Path, joints: int, name: str | None) -> Skeleton:
+    """The skeleton of a detector.
+
+    Args:
+        path: The file, for messages.
+        joints: Joints of a person in the file.
+        name: Name of the skeleton; None takes the known one of that many joints.
+
+    Raises:
+        DataError: The number of joints is unknown, or not that of the named skeleton.
+        ConfigError: No skeleton has that name.
+    """
+    if name is None:
+        if joints not in BY_COUNT:
+            raise DataError(
+                f"expected a person of {', '.join(map(str, BY_COUNT))} joints in {path}, got "
+                f"{joints}; name the order of the joints with --skeleton"
+            )
+        return BY_COUNT[joints]
+    kind = get_skeleton(name)
+    if joints != len(kind) and _WHOLE_BODY.get(joints) is not kind:
+        raise DataError(
+            f"expected the {len(kind)} joints of skeleton {name} in {path}, got {joints}; "
+            "name another with --skeleton, or none"
+        )
+    return kind
+
+
+def _place(frame: str, person: int) -> str:
+    return f"frame {frame if len(frame) <= 80 else frame[:77] + '...'}, person {person}"
+
+
+class _Names:
+    """Sightings with the words for their place, made only when a message needs them."""
+
+    def __init__(self, path: Path, frames: Sequence[str], people: list[Sighting]) -> None:
+        self.path, self.frames, self.people = path, frames, people
+
+    def __call__(self, row: int) -> str:
+        frame = self.people[row].frame
+        first = row
+        while first and self.people[first - 1].frame == frame:
+            first -= 1
+        return _place(self.frames[frame], row - first)
+
+
+def _joints(names: _Names) -> FloatArray:
+    """Positions and confidences, ``(D, joints, 3)``; an absent number is NaN."""
+    rows: list[list[object]] = []
+    for i, person in enumerate(names.people):
+        if not isinstance(person.keypoints, list):
+            raise DataError(
+                f"expected a list of keypoints in {names.path} ({names(i)}), got "
+                f"{shown(person.keypoints)}; write the file again with the detector's own export"
+            )
+        rows.append(person.keypoints)
+    size = len(rows[0])
+    for i, row in enumerate(rows):
+        if len(row) != size or size % 3 or not size:
+            raise DataError(
+                f"expected x, y and confidence of every joint in {names.path} ({names(i)}), as "
+                f"many for every person ({size} numbers for the first), got {len(row)} numbers; "
+                "give the file of one detector"
+            )
+    flat = _flat(names, rows)
+    return np.frombuffer(flat, dtype=np.float64).reshape(len(rows), size // 3, 3).copy()
+
+
+def _flat(names: _Names, rows: list[list[Any]]) -> array[float]:
+    """All numbers of all rows: at once where they are numbers, else one by one."""
+    flat = array("d")
+    try:
+        flat.extend(chain.from_iterable(rows))
+    except (TypeError, OverflowError):
+        flat = array("d")
+        for i, row in enumerate(rows):
+            what = f"a keypoint ({names(i)})"
+            flat.extend(float("nan") if v is None else as_number(names.path, v, what) for v in row)
+    return flat
+
+
+def _score(names: _Names, row: int) -> float:
+    score = names.people[row].score
+    if type(score) is float:
+        return score
+    if score is None:
+        return float("nan")
+    return as_number(names.path, score, f"the score ({names(row)})")
+
+
+def _boxes(names: _Names, size: bool) -> FloatArray:
+    boxes = np.full((len(names.people), 4), np.nan)
+    for i, person in enumerate(names.people):
+        box = person.box
+        if box is None:
+            continue
+        if isinstance(box, list) and len(box) == 1:
+            box = box[0]
+        if not isinstance(box, list) or len(box) != 4:
+            raise DataError(
+                f"expected a box of four numbers in {names.path} ({names(i)}), got {shown(box)}; "
+                "write the file again with the detector's own export"
+            )
+        boxes[i] = [as_number(names.path, v, f"the box ({names(i)})") for v in box]
+    if size:
+        with np.errstate(over="ignore", invalid="ignore"):  # a damaged box is left out later
+            boxes[:, 2:] += boxes[:, :2]
+    return boxes
+
+
+def _track(names: _Names, row: int) -> int:
+    """Number of the person; the first of a list, as trackers that merge sightings write."""
+    track: object = names.people[row].track
+    depth = 0
+    while isinstance(track, list) and depth < 3:
+        track = track[0] if track else None
+        depth += 1
+    if track is None:
+        return -1
+    value = as_number(names.path, track, f"the track ({names(row)})")
+    if not value.is_integer() or abs(value) >= _MAX_TRACK:
+        raise DataError(
+            f"expected a whole number as track in {names.path} ({names(row)}), got "
+            f"{shown(track)}; write the file again with the tracker's own export"
+        )
+    return max(int(value), -1)

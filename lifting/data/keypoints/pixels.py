@@ -1,0 +1,153 @@
+"""Positions in pixels and confidences from 0 to 1, with what is missing marked as missing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from lifting.data.keypoints.people import BoolArray, FloatArray, People
+from lifting.errors import DataError
+
+Coordinates = Literal["auto", "pixels", "unit", "signed"]
+
+# A person is larger than this in pixels, and never so large in parts of the image.
+_LARGEST_SCALED, _FARTHEST_SCALED = 2.0, 20.0
+_FARTHEST = 1e6
+_HIDDEN = 0.5
+
+
+class Cleaned(NamedTuple):
+    """People in pixels; a missing joint has position NaN and confidence 0.
+
+    Attributes:
+        people: The sightings that show at least one joint.
+        not_finite: Joints with a number that is not finite, now missing.
+        missing: Missing joints of these people.
+        clipped: Confidences that lay outside 0 to 1.
+        dropped: Sightings without a joint.
+    """
+
+    people: People
+    not_finite: int
+    missing: int
+    clipped: int
+    dropped: int
+
+
+def to_pixels(
+    path: Path, people: People, size: tuple[float, float], coordinates: Coordinates = "auto"
+) -> Cleaned:
+    """Pixels and confidences of everyone a detector saw.
+
+    A joint is missing when one of its numbers is not finite, or when position and confidence are
+    all zero, as detectors write it. Visibility 1 (hidden) becomes confidence 0.5. Without
+    confidences above zero a sighting is none.
+
+    Args:
+        path: The file, for messages.
+        people: As read.
+        size: Width and height, pixels.
+        coordinates: What the file's positions are: ``pixels``, ``unit`` for parts of width and
+            height from 0 to 1, ``signed`` for -1 to 1; ``auto`` is what the format prescribes.
+
+    Raises:
+        DataError: The positions are evidently of another kind, too far away, or nobody is left.
+    """
+    bad = ~np.isfinite(people.joints).all(-1)
+    missing = bad | ((people.joints[..., 2] <= 0) & (people.joints[..., :2] == 0).all(-1))
+    confidence = np.where(missing, 0.0, people.joints[..., 2])
+    if people.visibility or _is_visibility(people, confidence):
+        confidence = np.select([confidence == 1, confidence == 2], [_HIDDEN, 1.0], confidence)
+    clipped = int(((confidence < 0) | (confidence > 1)).sum())
+    xy = np.where(missing[..., None], np.nan, people.joints[..., :2])
+    kind = _kind(people, coordinates)
+    _check_kind(path, xy[~missing], scaled=kind != "pixels")
+    if kind != "pixels":
+        xy = (xy if kind == "unit" else (xy + 1) / 2) * np.array(size)
+    _check_reach(path, people, xy)
+    joints = np.concatenate((xy, confidence.clip(0, 1)[..., None]), axis=-1)
+    kept = _shown_people(path, people, joints, own_boxes=kind == "pixels")
+    absent = int(np.isnan(kept.joints[..., 0]).sum())
+    return Cleaned(kept, int(bad.sum()), absent, clipped, len(joints) - len(kept.joints))
+
+
+def check_size(path: Path, people: People, size: tuple[float, float]) -> None:
+    """Check that most of what was seen lies within the image.
+
+    Args:
+        path: The file, for messages.
+        people: In pixels.
+        size: Width and height, pixels.
+
+    Raises:
+        DataError: Most of the joints lie outside.
+    """
+    points = people.joints[people.joints[..., 2] > 0][:, :2]
+    outside = ((points < 0) | (points > np.array(size))).any(-1)
+    if outside.mean() > 0.5:
+        low, high = points.min(0), points.max(0)
+        raise DataError(
+            f"expected the keypoints of {path} within the image of {size[0]:g} x {size[1]:g}, got "
+            f"x from {low[0]:.0f} to {high[0]:.0f} and y from {low[1]:.0f} to {high[1]:.0f}; "
+            "give width and height of the video, in this order, with --image-size"
+        )
+
+
+def _kind(people: People, coordinates: Coordinates) -> Coordinates:
+    if coordinates != "auto":
+        return coordinates
+    return "unit" if people.relative else "pixels"
+
+
+def _shown_people(path: Path, people: People, joints: FloatArray, *, own_boxes: bool) -> People:
+    """The sightings with a joint of confidence above zero, with these joints."""
+    keep: BoolArray = np.any(joints[..., 2] > 0, axis=-1)
+    if not keep.any():
+        raise DataError(
+            f"expected someone in {path}, got {len(keep)} sightings without any finite joint of "
+            "confidence above zero; run the detector again"
+        )
+    return replace(
+        people,
+        joints=joints[keep],
+        frame=people.frame[keep],
+        score=people.score[keep],
+        box=people.box[keep] if own_boxes else np.full((int(keep.sum()), 4), np.nan),
+        track=people.track[keep],
+    )
+
+
+def _is_visibility(people: People, confidence: FloatArray) -> bool:
+    """Whether a list without scores holds annotations: every third number is 0, 1 or 2."""
+    unscored = bool(np.isnan(people.score).all())
+    return unscored and bool(np.isin(confidence, (0, 1, 2)).all() and (confidence == 2).any())
+
+
+def _check_kind(path: Path, points: FloatArray, *, scaled: bool) -> None:
+    reach = float(np.abs(points).max(initial=0))
+    if scaled and reach > _FARTHEST_SCALED:
+        raise DataError(
+            f"expected positions as parts of the image in {path}, got some at {reach:.1f}; "
+            "declare --coordinates pixels if they are pixels"
+        )
+    if not scaled and len(points) and reach <= _LARGEST_SCALED:
+        kind = "signed" if points.min() < 0 else "unit"
+        raise DataError(
+            f"expected positions in pixels in {path}, got all within {points.min():.2f} and "
+            f"{points.max():.2f}: they were exported scaled; declare --coordinates {kind} "
+            "(unit is 0 to 1, signed is -1 to 1)"
+        )
+
+
+def _check_reach(path: Path, people: People, xy: FloatArray) -> None:
+    far = np.argwhere((np.abs(xy) > _FARTHEST).any(-1))
+    if len(far):
+        row, joint = (int(v) for v in far[0])
+        raise DataError(
+            f"expected positions within {_FARTHEST:.0f} pixels in {path}, got "
+            f"{xy[row, joint].tolist()} for {people.skeleton.joints[joint]} "
+            f"({people.where(row)}); the file is damaged: write it again"
+        )

@@ -1,0 +1,72 @@
+"""Plain npz: one person's keypoints in pixels, made by a few lines of the user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from lifting.data.files import Array, Kind, read_plain_npz
+from lifting.data.keypoints.people import People, skeleton_of
+from lifting.errors import DataError
+
+KEYS: dict[str, tuple[Kind, int]] = {
+    "keypoints_2d": ("number", 3),
+    "image_size": ("number", 1),
+    "confidence": ("number", 2),
+    "intrinsics": ("number", 1),
+}
+
+
+def read_npz(path: Path, skeleton: str | None, max_bytes: int) -> People:
+    """Keypoints of one person from an npz file.
+
+    Args:
+        path: File with ``keypoints_2d (frames, joints, 2)``, pixels, and optionally
+            ``image_size (2,)`` width and height, ``confidence (frames, joints)`` and ``intrinsics
+            (9,)``, pixels. A frame of NaN has nobody.
+        skeleton: Name of the order of the joints; None is ``h36m17``.
+        max_bytes: Limit of the expanded size, bytes.
+
+    Raises:
+        DataError: An array is absent or of another form.
+        ConfigError: No skeleton has that name.
+    """
+    arrays = read_plain_npz(path, KEYS, max_bytes, optional=frozenset(KEYS) - {"keypoints_2d"})
+    points = arrays["keypoints_2d"]
+    frames, joints = points.shape[:2]
+    kind = skeleton_of(path, joints, skeleton or "h36m17")
+    confidence = arrays.get("confidence", np.ones((frames, joints)))
+    _check_shape(path, "keypoints_2d", points, (frames, joints, 2))
+    _check_shape(path, "confidence", confidence, (frames, joints))
+    size = _numbers(path, "image_size", arrays, 2)
+    table = np.concatenate((points, confidence[..., None]), axis=-1, dtype=np.float64)
+    return People(
+        form="npz",
+        skeleton=kind,
+        frames=[str(i) for i in range(frames)],
+        frame=np.arange(frames, dtype=np.int64),
+        joints=table[:, : len(kind)],
+        score=np.full(frames, np.nan),
+        box=np.full((frames, 4), np.nan),
+        track=np.full(frames, -1, dtype=np.int64),
+        image_size=None if size is None else (size[0], size[1]),
+        intrinsics=_numbers(path, "intrinsics", arrays, 9),
+    )
+
+
+def _numbers(
+    path: Path, name: str, arrays: dict[str, Array], count: int
+) -> tuple[float, ...] | None:
+    if name not in arrays:
+        return None
+    _check_shape(path, name, arrays[name], (count,))
+    return tuple(float(value) for value in arrays[name])
+
+
+def _check_shape(path: Path, name: str, value: Array, shape: tuple[int, ...]) -> None:
+    if value.shape != shape or value.size == 0:
+        raise DataError(
+            f"expected '{name}' of {path} to have shape {shape}, got {value.shape}; "
+            "give every frame and joint of 'keypoints_2d', at least one"
+        )

@@ -1,0 +1,52 @@
+"""``lifting predict --keypoints``: a detector's own files, and the options beside them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from lifting.cli.main import main
+
+
+@pytest.fixture
+def results(tmp_path):
+    """COCO results of two people with track numbers 3 and 4; person 4 is the larger."""
+    rng = np.random.default_rng(0)
+    shape = rng.uniform(-1, 1, (17, 2))
+    entries = []
+    for frame in (8, 9, 10, 12):
+        for track, x, size in ((3, 150, 50), (4, 400, 120)):
+            joints = np.c_[shape * size + [x + frame, 240], np.full(17, 0.8)]
+            keypoints = joints.round(2).reshape(-1).tolist()
+            entry = {"image_id": f"{frame}.jpg", "keypoints": keypoints, "track_id": track}
+            entries.append({**entry, "category_id": 1, "score": 0.9})
+    path = tmp_path / "dance.json"
+    path.write_text(json.dumps(entries[::-1]))
+    return path
+
+
+@pytest.fixture
+def trained(tiny_experiment):
+    assert main(["train", "tiny", "trainer.max_epochs=1", "method.warm_epochs=1"]) == 0
+
+
+def test_a_detector_s_file_is_lifted(trained, results, tmp_path, capsys):
+    output = tmp_path / "poses.npz"
+    command = ["predict", "tiny", "--output", str(output), "--keypoints", str(results)]
+    options = ["--person", "3", "--fps", "25", "--intrinsics", "700", "700", "320", "240"]
+    assert main([*command, "--image-size", "640", "480", *options]) == 0
+    said = capsys.readouterr().out
+    assert "person 3 of 2, asked for 3, by ids, 5 frames (1 filled in) in 1 pieces" in said
+    assert "intrinsics given" in said
+    with np.load(output) as file:
+        assert file["joints_3d"].shape == (5, 1, 17, 3)
+        assert file["track_names"].tolist() == ["dance"]
+    assert main(command) == 2
+    assert "give --image-size WIDTH HEIGHT" in capsys.readouterr().err
+
+
+def test_options_of_keypoints_need_keypoints(trained, capsys):
+    assert main(["predict", "tiny", "--image-size", "640", "480"]) == 2
+    assert "expected --keypoints beside --image-size" in capsys.readouterr().err

@@ -1,0 +1,245 @@
+"""What is refused, in words."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from lifting.data.keypoints import json_file
+from lifting.data.keypoints.read import read_keypoints
+from lifting.errors import ConfigError, DataError, MissingDataError
+
+
+def save(path, content):
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "expected complete JSON"),
+        ("<html>", "begins with b'<html>'"),
+        ('[{"image_id": 1', "expected complete JSON"),
+        ("[" * 100_000, "RecursionError"),
+        ('[{"image_id": 1, "keypoints": [' + "9" * 5000 + "]}]", "expected complete JSON"),
+        ("version https://git-lfs.github.com/spec/v1\n", "git-lfs pointer"),
+        ("3", "expected keypoints of COCO results"),
+        ("[]", "got \\[\\]; convert"),
+        ({"a": 1}, "expected keypoints of COCO results"),
+        ([{"x": 1}], "expected keypoints of COCO results"),
+        ({"annotations": [], "images": []}, "without anyone"),
+        ({"annotations": 3}, "expected it of .* to be a list, got 3"),
+        ({"instance_info": [3]}, "expected frame 0 of .* to be an object, got 3"),
+        ([{"frame_id": 0, "instances": {}}], "'instances' of frame 0 .* to be a list"),
+        ([{"frame_id": "a", "instances": []}], "a whole number as 'frame_id' of frame 0"),
+        ([{"frame_id": 1, "instances": []}] * 2, "frame_id 1 twice"),
+        ([{"image_id": None, "keypoints": []}], "'image_id' of entry 0 .*got None"),
+        ([{"image_id": 1}], r"list of keypoints .*frame 1, person 0.*got None"),
+        ([{"image_id": 1, "keypoints": []}], r"x, y and confidence of every joint .*got 0"),
+        ([{"landmarks": [[1, 2]]}], "a landmark as x, y, z, visibility"),
+        ({"people": {}}, "'people' of .* to be a list"),
+        ({"1.jpg": {"bodies": [{"joints": "no"}]}}, "list of keypoints .*frame 1.jpg, person 0"),
+    ],
+)
+def test_files_that_are_no_keypoints(tmp_path, content, message):
+    with pytest.raises(DataError, match=message):
+        read_keypoints(save(tmp_path / "x.json", content), image_size=(640, 480))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"keypoints": [1.0] * 50}, r"\(frame 2, person 0\).*51 numbers.*got 50 numbers"),
+        ({"keypoints": [1.0] * 48}, r"as many for every person .*got 48 numbers"),
+        ({"keypoints": ["1.0"] * 51}, r"a keypoint \(frame 2, person 0\).* got '1.0'"),
+        ({"keypoints": [10**400] * 51}, r"a keypoint \(frame 2.*to be a number, got 1000"),
+        ({"keypoints": [[1.0]] * 51}, r"a keypoint \(frame 2.*got \[1.0\]"),
+        ({"keypoints": [1e9] * 51}, r"within 1000000 pixels .*nose \(frame 2, person 0\)"),
+        ({"score": "high"}, r"the score \(frame 2, person 0\).*got 'high'"),
+        ({"bbox": [1, 2, 3]}, r"box of four numbers .*frame 2.*got \[1, 2, 3\]"),
+        ({"bbox": [1, 2, 3, "4"]}, r"the box \(frame 2"),
+        ({"track_id": 1.5}, "whole number as track .*frame 2.*got 1.5"),
+        ({"track_id": "a"}, r"the track \(frame 2, person 0\)"),
+    ],
+)
+def test_a_wrong_person_is_named(tmp_path, writers, change, message):
+    path = writers.coco_results(tmp_path / "c.json", writers.people(4, 17), track="track_id")
+    entries = json.loads(path.read_text())
+    entries[2] |= change
+    with pytest.raises(DataError, match=message):
+        read_keypoints(save(path, entries), image_size=writers.size)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"keypoints": [[1, 2, 3]] * 17}, "pairs x, y .*not those of a 3D estimator"),
+        ({"keypoint_scores": [1]}, r"frame 1, person 0\), got 17 keypoints and 1 scores"),
+        ({"keypoint_scores": None}, "'keypoint_scores' .*frame 1, person 0.* to be a list"),
+    ],
+)
+def test_a_wrong_instance_is_named(tmp_path, writers, change, message):
+    path = writers.write(tmp_path, "mmpose-video", writers.people(3, 17))
+    content = json.loads(path.read_text())
+    content[1]["instances"][0] |= change
+    with pytest.raises(DataError, match=message):
+        read_keypoints(save(path, content), image_size=writers.size)
+
+
+def test_a_number_of_joints_nobody_knows(tmp_path, writers):
+    path = writers.coco_results(tmp_path / "c.json", writers.people(2, 21))
+    with pytest.raises(DataError, match=r"16, 17, 18, 25, 26, 33.*got 21; name .*--skeleton"):
+        read_keypoints(path, image_size=writers.size)
+    with pytest.raises(DataError, match=r"the 17 joints of skeleton coco17 .*got 21"):
+        read_keypoints(path, image_size=writers.size, skeleton="coco17")
+    with pytest.raises(ConfigError, match=r"unknown skeleton 'coco7'.*did you mean 'coco17'"):
+        read_keypoints(path, image_size=writers.size, skeleton="coco7")
+
+
+def test_the_image_size_is_needed_and_must_agree(tmp_path, writers):
+    path = writers.coco_results(tmp_path / "c.json", writers.people(2, 17))
+    with pytest.raises(DataError, match=r"got none.*give --image-size WIDTH HEIGHT"):
+        read_keypoints(path)
+    with pytest.raises(DataError, match=r"width and height from 1 .*got \(0, 5\)"):
+        read_keypoints(path, image_size=(0, 5))
+    with pytest.raises(DataError, match=r"within the image of 50 x 40, got x from"):
+        read_keypoints(path, image_size=(50, 40))
+    path = writers.write(tmp_path, "npz", writers.people(2, 17))
+    with pytest.raises(DataError, match=r"that .* says, \(640.0, 480.0\), got \(480, 640\)"):
+        read_keypoints(path, image_size=(480, 640))
+
+
+def test_annotations_of_several_sizes(tmp_path, writers):
+    path = writers.write(tmp_path, "coco-annotations", writers.people(3, 17))
+    content = json.loads(path.read_text())
+    content["images"][0]["width"] = 100
+    with pytest.raises(DataError, match=r"images of one size .*\(100.0, 480.0\)"):
+        read_keypoints(save(path, content))
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"), [("unit", lambda v: v), ("signed", lambda v: 2 * v - 1)]
+)
+def test_scaled_positions_are_refused_or_declared(tmp_path, writers, kind, change):
+    people = writers.people(3, 25)
+    expected = read_keypoints(writers.openpose(tmp_path / "a", people), image_size=writers.size)
+    people[..., :2] = change(people[..., :2] / writers.size)
+    folder = writers.openpose(tmp_path / "b", people)
+    with pytest.raises(DataError, match=rf"exported scaled; declare --coordinates {kind}"):
+        read_keypoints(folder, image_size=writers.size)
+    tracks = read_keypoints(folder, image_size=writers.size, coordinates=kind)
+    torch.testing.assert_close(tracks.keypoints_2d, expected.keypoints_2d, rtol=0, atol=1e-3)
+    assert tracks.source["coordinates"] == kind
+
+
+def test_landmarks_in_pixels_are_refused_or_declared(tmp_path, writers):
+    people = writers.people(3, 33)
+    path = tmp_path / "m.npz"
+    values = np.concatenate((people[:, 0, :, :2], people[:, 0, :, [2, 2]].transpose(1, 2, 0)), -1)
+    np.savez(path, landmarks=values)
+    with pytest.raises(DataError, match=r"as parts of the image .*--coordinates pixels"):
+        read_keypoints(path, image_size=writers.size)
+    tracks = read_keypoints(path, image_size=writers.size, coordinates="pixels")
+    assert tracks.source["format"] == "mediapipe"
+
+
+def test_frames_of_two_videos_in_a_folder(tmp_path, writers):
+    folder = writers.openpose(tmp_path / "o", writers.people(2, 25))
+    writers.openpose(folder, writers.people(2, 25), name="other")
+    with pytest.raises(DataError, match=r"one video .*got 2: \['clip_', 'other_'\]"):
+        read_keypoints(folder, image_size=writers.size)
+
+
+def test_folders_without_frames(tmp_path):
+    with pytest.raises(DataError, match=r"expected JSON files .*got 0 of 0 bytes"):
+        read_keypoints(tmp_path, image_size=(640, 480))
+    save(tmp_path / "0.json", {"annotations": []})
+    with pytest.raises(DataError, match=r"OpenPose or MMPose files .*0\.json"):
+        read_keypoints(tmp_path, image_size=(640, 480))
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(MissingDataError, match="found none; check the path"):
+        read_keypoints(tmp_path / "no.json", image_size=(640, 480))
+
+
+def test_nobody_with_any_confidence(tmp_path, writers):
+    people = writers.people(2, 17)
+    people[..., 2] = 0
+    path = writers.coco_results(tmp_path / "c.json", people)
+    with pytest.raises(DataError, match=r"expected someone .*2 sightings without any"):
+        read_keypoints(path, image_size=writers.size)
+
+
+def test_files_beyond_the_limits(tmp_path, writers, monkeypatch):
+    path = writers.coco_results(tmp_path / "c.json", writers.people(2, 17))
+    folder = writers.openpose(tmp_path / "o", writers.people(2, 25))
+    for source in (path, folder):
+        with pytest.raises(DataError, match="at most 100 bytes"):
+            read_keypoints(source, image_size=writers.size, max_bytes=100)
+    for limit in ("MAX_VALUES", "MAX_CONTAINERS"):
+        with monkeypatch.context() as patch:
+            patch.setattr(json_file, limit, 3)
+            with pytest.raises(DataError, match=r"values in .* lists .*cut the video"):
+                read_keypoints(path, image_size=writers.size)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"fps": 0}, "frames a second .* above zero, got 0"),
+        ({"fps": float("nan")}, "frames a second"),
+        ({"max_bytes": 0}, "max_bytes above zero"),
+        ({"coordinates": "metres"}, "one of auto, pixels, unit, signed, got 'metres'"),
+        ({"skeleton": "smpl24"}, "joints of skeleton smpl24"),
+    ],
+)
+def test_options_of_no_use(tmp_path, writers, options, message):
+    path = writers.coco_results(tmp_path / "c.json", writers.people(2, 17))
+    with pytest.raises((ConfigError, DataError), match=message):
+        read_keypoints(path, image_size=writers.size, **options)
+
+
+def test_intrinsics_are_given_guessed_or_refused(tmp_path, writers):
+    path = writers.coco_results(tmp_path / "c.json", writers.people(2, 17))
+    guessed = read_keypoints(path, image_size=writers.size)
+    assert guessed.cameras.intrinsics.tolist() == [[768, 768, 320, 240, 0, 0, 0, 0, 0]]
+    assert "guessed: focal length 1.2" in guessed.source["intrinsics"]
+    given = read_keypoints(path, image_size=writers.size, intrinsics=(500, 510, 300, 200))
+    assert given.cameras.intrinsics.tolist() == [[500, 510, 300, 200, 0, 0, 0, 0, 0]]
+    assert given.source["intrinsics"] == "given"
+    for bad in ((1, 2, 3), (0, 1, 2, 3), (1, 1, float("inf"), 3)):
+        with pytest.raises(DataError, match=r"'intrinsics' for .*give --intrinsics FX FY CX CY"):
+            read_keypoints(path, image_size=writers.size, intrinsics=bad)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"keypoints_2d": None, "confidence": None}, "expected an array 'keypoints_2d'"),
+        ({"confidence": np.ones((2, 16))}, r"'confidence' .* \(2, 17\), got \(2, 16\)"),
+        ({"image_size": np.array([1, 2, 3])}, r"'image_size' .* \(2,\), got \(3,\)"),
+        ({"image_size": np.array([np.nan, 1])}, "finite numbers in 'image_size'"),
+        ({"intrinsics": np.ones(4)}, r"'intrinsics' .* \(9,\), got \(4,\)"),
+        ({"intrinsics": np.full(9, np.inf)}, "finite numbers in 'intrinsics'"),
+        ({"keypoints_2d": np.ones((2, 17, 3))}, r"\(2, 17, 2\), got \(2, 17, 3\)"),
+        ({"keypoints_2d": np.ones((2, 16, 2))}, "17 joints of skeleton h36m17 .*got 16"),
+        ({"keypoints_2d": np.ones((0, 17, 2)), "confidence": None}, r"got \(0, 17, 2\)"),
+        ({"keypoints_2d": np.full((2, 17, 2), np.nan)}, "without any finite joint"),
+        ({"keypoints_2d": np.array([None])}, "pickled objects"),
+    ],
+)
+def test_arrays_of_another_form(tmp_path, writers, arrays, message):
+    path = writers.plain_npz(tmp_path / "p.npz", writers.people(2, 17), **arrays)
+    with pytest.raises(DataError, match=message):
+        read_keypoints(path)
+
+
+def test_landmark_arrays_of_another_form(tmp_path):
+    np.savez(tmp_path / "m.npz", landmarks=np.ones((2, 33, 6)))
+    with pytest.raises(DataError, match=r"\(frames, 33, 2 to 5\), got \(2, 33, 6\)"):
+        read_keypoints(tmp_path / "m.npz", image_size=(640, 480))

@@ -1,0 +1,290 @@
+"""MPI-INF-3DHP npz files: read back, annotations kept apart, valid frames marked."""
+
+from __future__ import annotations
+
+import os
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from mutation import damaged_copies
+from published_npz import mpi_camera_lens, write_mpi_test, write_mpi_train, write_object_npz
+
+from lifting.data.config import DataConfig, Mpi3dhpConfig
+from lifting.data.datamodule import PoseDataModule
+from lifting.data.mpi_inf_3dhp_npz import cache_key, tracks
+from lifting.errors import ConfigError, DataError, MissingDataError
+from lifting.geometry.camera import project
+
+CAMERAS = ("0", "1", "4", "10")
+TRAIN = {"S1 Seq1": 5, "S1 Seq2": 3, "S2 Seq1": 4, "S8 Seq1": 6}
+TEST = {"TS1": 7, "TS5": 4}
+OPTIONS = {
+    "train_subjects": ("S1", "S2", "S8"),
+    "cameras": CAMERAS,
+    "test_sequences": ("TS1", "TS5"),
+}
+TO_H36M = [14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_mpi_train(tmp_path / "data_train_3dhp.npz", TRAIN, CAMERAS)
+    write_mpi_test(tmp_path / "data_test_3dhp.npz", TEST)
+    return tmp_path
+
+
+def read(folder, split, **options):
+    section = Mpi3dhpConfig(**{**OPTIONS, **options})
+    config = DataConfig(name="mpi_inf_3dhp", root=str(folder), mpi_inf_3dhp=section)
+    return tracks(config, split)
+
+
+def rows(got, name):
+    index = got.track_names.index(name)
+    return slice(*got.offsets[index : index + 2].tolist())
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+def test_training_files_are_read_back(tmp_path, protocol):
+    path = tmp_path / "data_train_3dhp.npz"
+    known = write_mpi_train(path, TRAIN, CAMERAS, protocol)
+    got = read(tmp_path, "train", val_subjects=())
+    assert len(got.track_names) == 4 * 4
+    assert got.skeleton.name == "mpi17"
+    assert got.visible is None
+    for (name, camera), (joints, pixels) in known.items():
+        at = rows(got, f"{name.replace(' ', '/')}/{camera}")
+        np.testing.assert_allclose(got.joints_3d[at], joints, atol=1e-3)
+        np.testing.assert_allclose(got.keypoints_2d[at], pixels, atol=1e-3)
+
+
+def test_training_lenses_are_estimated(folder):
+    got = read(folder, "train")
+    assert got.cameras.intrinsics.shape == (4, 9)
+    expected = [mpi_camera_lens(camera) for camera in CAMERAS]
+    np.testing.assert_allclose(got.cameras.intrinsics[:, :4], expected, atol=0.05)
+    assert got.cameras.rotation is None
+    assert got.cameras.size.tolist() == [[2048, 2048]] * 4
+    assert got.source["intrinsics"].endswith("0 0.00, 1 0.00, 4 0.00, 10 0.00")
+
+
+def test_test_files_are_read_back_with_valid_frames(tmp_path):
+    known = write_mpi_test(tmp_path / "data_test_3dhp.npz", TEST)
+    got = read(tmp_path, "test")
+    assert got.track_names == ("TS1", "TS5")
+    for name, (joints, pixels, valid) in known.items():
+        at = rows(got, name)
+        np.testing.assert_allclose(got.joints_3d[at], joints, atol=1e-3)
+        np.testing.assert_allclose(got.keypoints_2d[at], pixels, atol=1e-3)
+        assert got.visible[at].all(1).tolist() == valid.tolist()
+        assert got.visible[at].any(1).tolist() == valid.tolist()
+    assert got.source["valid_frames"] == "TS1 5, TS5 3"
+
+
+def test_test_cameras_have_two_resolutions(folder):
+    got = read(folder, "test")
+    cameras = got.cameras[got.camera]
+    assert cameras.size.tolist() == [[2048, 2048], [1920, 1080]]
+    rows_of = got.camera.repeat_interleave(got.offsets.diff())
+    again = project(got.joints_3d, got.cameras.intrinsics[rows_of])
+    torch.testing.assert_close(again, got.keypoints_2d, atol=1e-2, rtol=0)
+
+
+def test_the_two_annotations_are_kept_apart(folder):
+    assert read(folder, "test").source["annotation"] == "univ_annot3"
+    with pytest.raises(MissingDataError, match=r"data_test_3dhp_ori\.npz"):
+        read(folder, "test", annotation="annot3")
+    write_mpi_test(folder / "data_test_3dhp_ori.npz", {"TS1": 3, "TS5": 3})
+    got = read(folder, "test", annotation="annot3")
+    assert got.source["annotation"] == "annot3"
+    assert len(got) == 6
+
+
+def test_poses_can_be_reordered_to_human36m(folder):
+    ours, theirs = (read(folder, "test", skeleton=name) for name in ("h36m17", "mpi17"))
+    assert ours.skeleton.name == "h36m17"
+    torch.testing.assert_close(ours.joints_3d, theirs.joints_3d[:, TO_H36M])
+    torch.testing.assert_close(ours.keypoints_2d, theirs.keypoints_2d[:, TO_H36M])
+    assert torch.equal(ours.visible, theirs.visible)
+
+
+@pytest.mark.parametrize("unwrapped", [False, True])
+def test_poses_stored_relative_to_joint_14_are_recognised(folder, unwrapped):
+    known = write_mpi_train(folder / "x.npz", TRAIN, CAMERAS)
+    data = {}
+    for (name, camera), (joints, pixels) in known.items():
+        relative = joints - joints[:, 14:15]
+        relative[:, 14] = joints[:, 14]
+        views = data.setdefault(name, {} if unwrapped else [{}])
+        (views if unwrapped else views[0])[camera] = {"data_2d": pixels, "data_3d": relative}
+    write_object_npz(folder / "data_train_3dhp.npz", data=data)
+    got = read(folder, "train")
+    np.testing.assert_allclose(
+        got.joints_3d[rows(got, "S2/Seq1/4")], known["S2 Seq1", "4"][0], atol=1e-2
+    )
+
+
+def test_subjects_are_divided(folder):
+    train, val = read(folder, "train"), read(folder, "val")
+    assert {train.subject_names[i] for i in train.subject.tolist()} == {"S1", "S2"}
+    assert {val.subject_names[i] for i in val.subject.tolist()} == {"S8"}
+    assert torch.equal(train.cameras.intrinsics, val.cameras.intrinsics)
+    options = {"val_subjects": (), "val_holdout": 3}
+    train, val = read(folder, "train", **options), read(folder, "val", **options)
+    assert len(train.track_names) + len(val.track_names) == 16
+    assert not set(train.track_names) & set(val.track_names)
+
+
+def test_cameras_and_frames_can_be_chosen(folder):
+    got = read(folder, "train", cameras=("10",), every=2, val_subjects=())
+    assert got.track_names == ("S1/Seq1/10", "S1/Seq2/10", "S2/Seq1/10", "S8/Seq1/10")
+    assert got.offsets.diff().tolist() == [3, 2, 2, 3]
+    assert got.fps == 25
+    assert len(read(folder, "train", cameras=(), val_subjects=()).track_names) == 16
+
+
+def changed(folder, change, part="train"):
+    path = folder / f"data_{part}_3dhp.npz"
+    if part == "train":
+        data = {name: [{c: {} for c in CAMERAS}] for name in TRAIN}
+        for (name, camera), (joints, pixels) in write_mpi_train(path, TRAIN, CAMERAS).items():
+            data[name][0][camera] = {"data_2d": pixels, "data_3d": joints}
+    else:
+        known = write_mpi_test(path, TEST)
+        data = {
+            name: {"data_2d": pixels, "data_3d": joints, "valid": valid.astype(float)}
+            for name, (joints, pixels, valid) in known.items()
+        }
+    change(data)
+    write_object_npz(path, data=data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("S2 Seq1"), "missing subject 'S2 Seq1' in data of"),
+        (lambda d: d["S1 Seq1"][0].pop("4"), "missing camera '4' in data/S1 Seq1"),
+        (lambda d: d["S1 Seq1"][0].update(left={}), "expected cameras by number .*got 'left'"),
+        (lambda d: d.update(TS1=[{}]), "names such as 'S1 Seq1' .*got 'TS1'"),
+        (lambda d: d["S1 Seq1"].clear(), "expected a dictionary by name at data/S1 Seq1"),
+        (lambda d: d["S1 Seq1"][0]["0"].pop("data_3d"), "missing array 'data_3d' in camera 0"),
+        (
+            lambda d: d["S1 Seq1"][0]["0"].update(data_3d=np.zeros((5, 28, 3))),
+            r"shape \(any, 17, 3\) at data_3d, camera 0 in data/S1 Seq1",
+        ),
+        (
+            lambda d: d["S1 Seq1"][0]["0"].update(data_2d=np.zeros((2, 17, 2))),
+            "at least 5 frames, as the 3D file has, in camera 0 in data/S1 Seq1",
+        ),
+        (
+            lambda d: [v["data_3d"].__imul__(0.001) for s in d.values() for v in s[0].values()],
+            "expected poses in mm in",
+        ),
+        (
+            lambda d: [
+                v["data_3d"].__isub__(v["data_3d"][:, 14:15].copy())
+                for s in d.values()
+                for v in s[0].values()
+            ],
+            "poses relative to it without a trajectory",
+        ),
+    ],
+)
+def test_what_a_training_file_lacks_is_named(folder, change, message):
+    changed(folder, change)
+    with pytest.raises(DataError, match=message):
+        read(folder, "train")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("TS5"), "missing sequence 'TS5' in data of"),
+        (lambda d: d["TS1"].pop("valid"), "missing array 'valid' in data/TS1"),
+        (lambda d: d["TS1"].update(valid=np.ones(3)), r"numbers of shape \(7\) at valid in"),
+        (lambda d: d.update(TS1=[]), "expected a dictionary by name at data/TS1"),
+    ],
+)
+def test_what_a_test_file_lacks_is_named(folder, change, message):
+    changed(folder, change, "test")
+    with pytest.raises(DataError, match=message):
+        read(folder, "test")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"train_subjects": ("S9",)}, r"unknown name 'S9' in data\.mpi_inf_3dhp\.train_subjects"),
+        ({"val_subjects": ("TS1",)}, r"data\.mpi_inf_3dhp\.val_subjects"),
+        ({"test_sequences": ("TS7",)}, r"unknown name 'TS7'"),
+        ({"cameras": ("14",)}, r"unknown name '14'"),
+        ({"every": 0}, r"data\.mpi_inf_3dhp\.every of at least 1"),
+        ({"val_subjects": (), "val_holdout": 1}, "expected val_holdout of 0 or from 2"),
+    ],
+)
+def test_options_are_checked(folder, options, message):
+    with pytest.raises(ConfigError, match=message):
+        read(folder, "train", **options)
+
+
+def test_the_data_module_delivers_masked_batches(folder, tmp_path):
+    section = Mpi3dhpConfig(**OPTIONS)
+    config = DataConfig(
+        name="mpi_inf_3dhp",
+        root=str(folder),
+        cache=str(tmp_path / "cache"),
+        frames=3,
+        mpi_inf_3dhp=section,
+    )
+    batch = next(iter(PoseDataModule(config, seed=0).test_dataloader()))
+    assert int(batch.visible.all(-1).sum()) == 8
+    assert len(batch) == 11
+    key = cache_key(config, "test")
+    write_mpi_test(folder / "data_test_3dhp.npz", {"TS1": 3, "TS5": 3})
+    assert cache_key(config, "test") != key
+
+
+class RunsACommand:
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_code_in_a_file_is_refused_and_not_run(folder, tmp_path, part):
+    mark = tmp_path / "ran"
+    changed(folder, lambda d: d.update(evil=RunsACommand(f"touch {mark}")), part)
+    with pytest.raises(DataError, match="unsafe: it asks for"):
+        read(folder, part)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "count", [300, pytest.param(10_000, marks=pytest.mark.slow)], ids=["quick", "long"]
+)
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_damaged_files_raise_nothing_but_data_errors(tmp_path, part, count):
+    write_mpi_train(tmp_path / "data_train_3dhp.npz", {"S1 Seq1": 3}, ("0",))
+    write_mpi_test(tmp_path / "data_test_3dhp.npz", {"TS1": 3})
+    options = {
+        "train_subjects": ("S1",),
+        "val_subjects": (),
+        "cameras": (),
+        "test_sequences": ("TS1",),
+    }
+    read(tmp_path, part, **options)
+    refused = 0
+    tracemalloc.start()
+    for _ in damaged_copies(tmp_path / f"data_{part}_3dhp.npz", count):
+        try:
+            read(tmp_path, part, **options)
+        except DataError:
+            refused += 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert refused > count / 2
+    assert peak < 30e6
