@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "lifting"
 # later may import the earlier, as in the last; rooms of layer 2 do not import one another.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors", "atomic"),
-    ("skeleton", "remap", "geometry", "batch", "body"),
+    ("actions", "skeleton", "remap", "geometry", "batch", "body"),
     ("data", "metrics", "nn", "visualization", "tto"),
     ("methods",),
     ("experiment",),
@@ -23,7 +23,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 ORDERED_LAYERS = {0, 1, 5}
 # What experiments are validated with, and what names methods, must stay free of torch.
 NO_TORCH = (
-    "errors.py", "atomic.py", "__init__.py", "data/config.py", "methods/settings.py", "methods/discovery.py",
+    "errors.py", "atomic.py", "__init__.py", "data/config.py", "methods/settings.py",
+    "methods/discovery.py",
     "experiment/config.py", "experiment/load.py", "experiment/schema.py", "experiment/checks.py",
     "experiment/folder.py", "experiment/__init__.py", "cli/main.py",
     "cli/options.py", "data/__init__.py", "methods/__init__.py", "cli/__init__.py",

@@ -19,8 +19,8 @@ from typing import IO
 
 import numpy as np
 
+from lifting.actions import H36M_ACTIONS
 from lifting.benchmark.timing import BenchRow
-from lifting.data.human36m_files import ACTIONS
 
 SUBJECTS = ("S1", "S5", "S6", "S7", "S8")
 TAKES = 2
@@ -48,7 +48,7 @@ def rows() -> list[BenchRow]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_stand_in(folder, FRAMES)
-        note = f"{FRAMES * len(SUBJECTS) * len(ACTIONS) * TAKES * CAMERAS} frames, 1 thread"
+        note = f"{FRAMES * len(SUBJECTS) * len(H36M_ACTIONS) * TAKES * CAMERAS} frames, 1 thread"
         table = []
         for turn in ("files", "cache"):
             result = load_once(folder, folder / "cache")
@@ -105,7 +105,7 @@ def _numbered() -> Iterator[tuple[int, str]]:
 
 
 def _names() -> list[str]:
-    return [f"{action} {take}" for action in ACTIONS for take in range(1, TAKES + 1)]
+    return [f"{action} {take}" for action in H36M_ACTIONS for take in range(1, TAKES + 1)]
 
 
 def _write(path: Path, containers: dict[str, object]) -> None:

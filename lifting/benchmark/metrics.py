@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lifting.actions import H36M_ACTIONS
 from lifting.batch import PoseBatch, Prediction
 from lifting.benchmark.timing import BenchRow, cpu_seconds
 from lifting.geometry.camera import Camera
 from lifting.metrics.clusters import PoseClusters
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.position import PAMPJPE
-from lifting.metrics.protocol import AUC_THRESHOLDS_MM, H36M_ACTIONS, get_protocol
+from lifting.metrics.protocol import AUC_THRESHOLDS_MM, get_protocol
 from lifting.metrics.structure import PSS
 from lifting.metrics.threshold import ThresholdCounts
 from lifting.skeleton import H36M_17

@@ -3,7 +3,10 @@
 * ``config``       what a data section may say (no torch)
 * ``sequence``     ``PoseTracks``: all frames of a split as tensors
 * ``sources``      name of a data set -> its reader
-* ``synthetic``    procedural motion, the default; ``cmu`` and the others read files
+* ``synthetic``    procedural motion, the default (``procedural``); ``cmu``, ``human36m``,
+  ``humaneva``, ``mpi_inf_3dhp``, ``pw3d`` and ``amass`` read files, ``keypoints`` a user's own
+* ``files``, ``archive``, ``pickled``, ``sandboxed``   reading files without trusting them
+* ``film``, ``rigs``   virtual cameras for motion that has none
 * ``detections``   detector-like 2D noise, heatmaps and mixtures
 * ``window``, ``augment``, ``datamodule``   from tracks to batches
 * ``prepare``      what ``lifting data ...`` runs

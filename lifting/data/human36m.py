@@ -16,13 +16,13 @@ from pathlib import Path
 
 import torch
 
+from lifting.actions import H36M_ACTIONS
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks
 from lifting.data.config import DataConfig, H36mConfig, Split
 from lifting.data.files import find_file, sha256_of
 from lifting.data.h36m_cameras import EXTRINSICS, INTRINSICS, h36m_cameras
 from lifting.data.holdout import HoldOut
 from lifting.data.human36m_files import (
-    ACTIONS,
     Recording,
     TwoD,
     drifting,
@@ -75,7 +75,7 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
     chosen = [
         r
         for r in recordings
-        if r.action in (options.actions or ACTIONS) and (r.subject, r.name) not in left_out
+        if r.action in (options.actions or H36M_ACTIONS) and (r.subject, r.name) not in left_out
     ]
     rule = HoldOut(options.val_subjects, options.val_holdout)
     chosen = chosen if test else rule.pick(chosen, split)
@@ -130,7 +130,7 @@ def _trained_on(options: H36mConfig) -> tuple[str, ...]:
 def _check_options(options: H36mConfig) -> None:
     for name in ("train_subjects", "val_subjects", "test_subjects"):
         check_names(f"h36m.{name}", getattr(options, name), EXTRINSICS)
-    check_names("h36m.actions", options.actions, ACTIONS)
+    check_names("h36m.actions", options.actions, H36M_ACTIONS)
     check_names("h36m.cameras", options.cameras, INTRINSICS)
     check_disjoint("h36m", options.test_subjects, _trained_on(options))
     check_every("h36m.every", options.every)
@@ -152,7 +152,7 @@ def _tracks(
                 TrackPlan(
                     name=f"{recording.subject}/{recording.name}/{camera_name}",
                     subject=subject,
-                    action=ACTIONS.index(recording.action),
+                    action=H36M_ACTIONS.index(recording.action),
                     recording=index,
                     camera=camera,
                     frames=-(-recording.frames // options.every),
@@ -170,7 +170,7 @@ def _tracks(
         skeleton=H36M_17,
         cameras=cameras,
         subject_names=subjects,
-        action_names=ACTIONS,
+        action_names=H36M_ACTIONS,
         fps=FPS / options.every,
         source=facts,
     )

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lifting.actions import ACTION_ALIASES, H36M_ACTIONS
 from lifting.data.h36m_cameras import INTRINSICS
 from lifting.data.keypoint_layout import keypoint_layout
 from lifting.data.object_npz import Array, cut_to, entries, entry, items, numbers, read_object_npz
@@ -19,11 +20,6 @@ from lifting.errors import DataError, suggest
 from lifting.skeleton import COCO_17, H36M_17, MPII_16, Skeleton
 from lifting.typing import Pose2D
 
-ACTIONS = (
-    "Directions", "Discussion", "Eating", "Greeting", "Phoning", "Photo", "Posing", "Purchases",
-    "Sitting", "SittingDown", "Smoking", "Waiting", "WalkDog", "Walking", "WalkTogether",
-)  # fmt: skip
-ALIASES: Mapping[str, str] = {"TakingPhoto": "Photo", "WalkingDog": "WalkDog"}
 # The published 3D file does not have it; some 2D files and conversions of one's own do.
 CORRUPT = ("S11", "Directions")
 # Labels drift away from the image: subject, action, which of the recordings of that action.
@@ -41,7 +37,7 @@ class Recording:
 
     Attributes:
         subject: For example ``S9``.
-        action: One of ``ACTIONS``.
+        action: One of ``H36M_ACTIONS``.
         number: What follows the action in the recording's name; -1 for nothing.
         joints: ``(frames, 17, 3)`` float32, world frame, z up, metres.
     """
@@ -112,8 +108,8 @@ def parse_name(name: str) -> tuple[str, int] | None:
         None for what is no action, or is not followed by a space and a number.
     """
     match = _NAME.fullmatch(name)
-    action = ALIASES.get(match[1], match[1]) if match else ""
-    if match is None or action not in ACTIONS:
+    action = ACTION_ALIASES.get(match[1], match[1]) if match else ""
+    if match is None or action not in H36M_ACTIONS:
         return None
     return action, int(match[2]) if match[2] else -1
 
@@ -153,10 +149,10 @@ def _recordings_of(subject: str, values: object, path: Path) -> list[Recording]:
         if parsed is None:
             raise DataError(
                 f"expected an action and a number, such as 'Walking 1', in {where}, got "
-                f"'{name:.60}'; {suggest(name[:40].partition(' ')[0], ACTIONS)}"
+                f"'{name:.60}'; {suggest(name[:40].partition(' ')[0], H36M_ACTIONS)}"
             )
         action, number = parsed
-        key = (ACTIONS.index(action), number)
+        key = (H36M_ACTIONS.index(action), number)
         if (subject, recording_name(action, number)) == CORRUPT:
             continue
         _check_new(key in recordings, name, where)

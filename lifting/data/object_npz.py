@@ -65,8 +65,8 @@ def read_object_npz(
         raise
     except UNREADABLE as error:
         raise DataError(
-            f"expected a readable npz archive in {path}, got {type(error).__name__}: {error}; "
-            "the file is damaged or cut short: copy or download it again"
+            f"expected a readable npz archive in {path}, got {type(error).__name__}: "
+            f"{error!s:.200}; the file is damaged or cut short: copy or download it again"
         ) from error
 
 

@@ -12,16 +12,12 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
+from lifting.actions import canonical_action
 from lifting.errors import ConfigError, suggest
 from lifting.skeleton import H36M_17, HUMANEVA_15, MPI_INF_3DHP_17, Skeleton
 
 VERSION = "v1"
 AUC_THRESHOLDS_MM = tuple(float(t) for t in range(0, 151, 5))
-H36M_ACTIONS = (
-    "Directions", "Discussion", "Eating", "Greeting", "Phoning", "Photo", "Posing", "Purchases",
-    "Sitting", "SittingDown", "Smoking", "Waiting", "WalkDog", "Walking", "WalkTogether",
-)  # fmt: skip
-ACTION_ALIASES = MappingProxyType({"TakingPhoto": "Photo", "WalkingDog": "WalkDog"})
 
 Group = Literal["position", "threshold"]
 
@@ -162,16 +158,6 @@ _RULES: Mapping[str, tuple[Group, str]] = MappingProxyType(
         "sigma_spearman": ("position", "none"),
     }
 )
-
-
-def canonical_action(name: str) -> str:
-    """Action of a recording: the name without its take number, aliases resolved.
-
-    ``Directions 1`` and ``Directions_2`` are ``Directions``; names are compared whole, since
-    ``Sitting`` begins ``SittingDown``.
-    """
-    action = re.split(r"[ _](?=\d)", name.strip(), maxsplit=1)[0]
-    return ACTION_ALIASES.get(action, action)
 
 
 def group_actions(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:

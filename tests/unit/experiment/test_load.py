@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from lifting.atomic import replacing, write_text
 from lifting.errors import ConfigError, OutputError
 from lifting.experiment.config import ExperimentConfig
-from lifting.atomic import replacing, write_text
 from lifting.experiment.load import (
     experiments_folder,
     find_experiment,

@@ -1,10 +1,9 @@
 import pytest
 
+from lifting.actions import H36M_ACTIONS, canonical_action
 from lifting.errors import ConfigError
 from lifting.metrics.protocol import (
     DHP_GROUPS,
-    H36M_ACTIONS,
-    canonical_action,
     get_protocol,
     group_actions,
     protocol_names,

@@ -152,7 +152,7 @@ def test_damaged_files_are_refused(clusters, tmp_path):
         PoseClusters.load(path)
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(OutputError, match="expected to write .*pss.npz"):
+    with pytest.raises(OutputError, match=r"expected to write .*pss\.npz"):
         clusters.save(blocked / "pss.npz")
 
 
