@@ -20,8 +20,9 @@ from lifting.data.config import Split
 from lifting.data.datamodule import PoseDataModule
 from lifting.errors import ConfigError
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.record import ResultRecord
+from lifting.experiment.record import CLUSTERS_OF, ResultRecord
 from lifting.methods.base import LiftingModule
+from lifting.metrics.clusters import PoseClusters
 from lifting.metrics.protocol import Protocol, get_protocol
 
 PACKAGES = (
@@ -85,7 +86,11 @@ def build_record(
         flip=config.flip_test,
         joints=list(info.skeleton.joints),
         root_rule=f"centred on {protocol.root}",
-        protocol={"name": config.protocol, **_protocol_ids(protocol, scores)},
+        protocol={
+            "name": config.protocol,
+            **_protocol_ids(protocol, scores),
+            **_cluster_ids(module.settings.pss),
+        },
         unit=protocol.unit,
         samples={
             "every": config.data.eval_every,
@@ -194,6 +199,12 @@ def _protocol_ids(protocol: Protocol, keys: Iterable[str]) -> dict[str, str]:
         with contextlib.suppress(ConfigError):  # a method's own score has no identifier
             ids[key] = protocol.id_for(key)
     return ids
+
+
+def _cluster_ids(files: Iterable[str]) -> dict[str, str]:
+    """Fingerprint of the clusters behind every pose structure score."""
+    clusters = [PoseClusters.load(Path(file)) for file in files]
+    return {f"{CLUSTERS_OF}pss_{len(one)}": one.fingerprint for one in clusters}
 
 
 def _fingerprint(fingerprints: str, split: str) -> str:

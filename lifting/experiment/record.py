@@ -17,6 +17,10 @@ SCHEMA_VERSION = 1
 Scores = dict[str, float]
 
 
+# Begins the keys of a record's protocol under which fingerprints of pose clusters stand.
+CLUSTERS_OF = "clusters of "
+
+
 @dataclass(kw_only=True)
 class ResultRecord:
     """One evaluation of one model.

@@ -16,7 +16,7 @@ from typing import Literal
 
 from lifting.errors import DataError
 from lifting.experiment.folder import RECORD_FILE
-from lifting.experiment.record import ResultRecord, read_record
+from lifting.experiment.record import CLUSTERS_OF, ResultRecord, read_record
 
 Kind = Literal["metrics", "oracle"]
 HEADLINE = "mpjpe_mm"
@@ -88,6 +88,7 @@ def protocol_key(record: ResultRecord) -> dict[str, str]:
         "unit": record.unit,
         "protocol": record.protocol.get("name", MISSING),
         "protocol id": identifier,
+        **{k: v for k, v in record.protocol.items() if k.startswith(CLUSTERS_OF)},
         **{f"samples: {k}": str(v) for k, v in sorted(record.samples.items())},
         "told of the truth": json.dumps(record.oracle_flags, sort_keys=True),
     }
