@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -102,12 +103,13 @@ class TemporalNetwork(nn.Module):
                 f"expected at least {self.receptive_field} frames, got keypoints of shape "
                 f"{tuple(keypoints.shape)}; repeat the edge frames"
             )
-        x = keypoints.flatten(2).transpose(1, 2)  # (batch, 2 joints, frames)
+        x = rearrange(keypoints, "batch frames joints axes -> batch (joints axes) frames")
         x = self.after_expand(self.expand(x))
         for block in self.blocks:
             x = block(x)
-        answer: Tensor = self.shrink(x)  # (batch, 3 joints, frames')
-        return answer.transpose(1, 2).reshape(len(x), -1, self.joints, 3)
+        return rearrange(
+            self.shrink(x), "batch (joints axes) frames -> batch frames joints axes", axes=3
+        )
 
     def middle(self, keypoints: Pose2D) -> Pose3D:
         """Answer the middle frame only: the strided form, which computes nothing in vain.
@@ -130,11 +132,13 @@ class TemporalNetwork(nn.Module):
                 f"expected windows of {self.receptive_field} frames, got keypoints of shape "
                 f"{tuple(keypoints.shape)}; set data.frames to the product of the filter widths"
             )
-        x = keypoints.reshape(-1, 2 * self.joints)  # (batch frames, 2 joints)
+        x = rearrange(keypoints, "batch frames joints axes -> (batch frames) (joints axes)")
         x = self.after_expand(_grouped(x, self.expand))
         for block in self.blocks:
             x = block.strided(x)  # type: ignore[operator]
-        return _grouped(x, self.shrink).view(-1, 1, self.joints, 3)
+        return rearrange(
+            _grouped(x, self.shrink), "batch (joints axes) -> batch 1 joints axes", axes=3
+        )
 
     def set_norm_momentum(self, momentum: float) -> None:
         """Set the momentum of every batch normalisation."""
