@@ -27,6 +27,7 @@ TEST_SET_POSES = 543_344
 _CHUNK = 32_768
 _CLUSTERS = 50
 _BATCH = 1024
+_WIDTH, _LAYERS = 512, 25  # of a network as costly as GUMLP
 
 
 def rows() -> list[BenchRow]:
@@ -41,6 +42,7 @@ def rows() -> list[BenchRow]:
             _alignment_row(*_poses(ALIGNED_POSES)),
             *_test_set_rows(*_poses(TEST_SET_POSES, dtype=torch.float32)),
             _update_row(),
+            _share_row(),
         ]
     finally:
         torch.set_num_threads(threads)
@@ -112,13 +114,7 @@ def _test_set_rows(predicted: Tensor, target: Tensor) -> list[BenchRow]:
 def _update_row() -> BenchRow:
     """Everything that is logged against the four numbers of a plain evaluation loop."""
     predicted, target = _poses(_BATCH, dtype=torch.float32)
-    names = torch.arange(_BATCH) % len(H36M_ACTIONS)
-    batch = PoseBatch(
-        keypoints_2d=torch.zeros(_BATCH, 1, 17, 2),
-        camera=Camera(intrinsics=torch.zeros(_BATCH, 9), size=torch.zeros(_BATCH, 2)),
-        joints_3d=target[:, None] + 4000,
-        action=names,
-    )
+    batch = _batch(target)
     prediction = Prediction(joints_3d=predicted[:, None])
     metrics = PoseMetrics(get_protocol("h36m/p1"), H36M_17, H36M_ACTIONS)
     x, y = predicted.double().numpy(), target.double().numpy()
@@ -134,6 +130,37 @@ def _update_row() -> BenchRow:
         cpu_seconds(lambda: metrics.update(prediction, batch)),
         "CPU-s",
         f"{_BATCH} poses; the plain form has no actions, CPS or bones",
+    )
+
+
+def _batch(target: Tensor) -> PoseBatch:
+    """A batch with these labels, ``(poses, joints, 3)``, in front of the camera."""
+    return PoseBatch(
+        keypoints_2d=torch.zeros(_BATCH, 1, 17, 2),
+        camera=Camera(intrinsics=torch.zeros(_BATCH, 9), size=torch.zeros(_BATCH, 2)),
+        joints_3d=target[:, None] + 4000,
+        action=torch.arange(_BATCH) % len(H36M_ACTIONS),
+    )
+
+
+def _share_row() -> BenchRow:
+    """The logged scores against a network's forward pass over the same batch."""
+    predicted, target = _poses(_BATCH, dtype=torch.float32)
+    layers = [torch.nn.Linear(_WIDTH, _WIDTH) for _ in range(_LAYERS)]
+    network, features = torch.nn.Sequential(*layers), torch.randn(_BATCH, 17, _WIDTH)
+    batch = _batch(target)
+    prediction = Prediction(joints_3d=predicted[:, None])
+    metrics = PoseMetrics(get_protocol("h36m/p1"), H36M_17, H36M_ACTIONS)
+    with torch.no_grad():
+        forward = cpu_seconds(lambda: network(features), repeats=2)
+    share = 100 * cpu_seconds(lambda: metrics.update(prediction, batch)) / forward
+    work = _LAYERS * _WIDTH**2 * 17 / 1e6
+    return BenchRow(
+        "all scores, share of a forward pass",
+        None,
+        share,
+        "per cent",
+        f"{_BATCH} poses; the network does {work:.0f} M multiply-adds a pose, as GUMLP does",
     )
 
 
