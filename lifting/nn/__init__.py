@@ -1,4 +1,5 @@
 """Blocks that two or more methods use; what only one uses stays in its folder.
 
 * ``pose_loss``  distance between poses as a training loss
+* ``units``      pixels and mm to what the networks compute in
 """

@@ -9,12 +9,8 @@ from lifting.errors import ConfigError, ShapeError
 from lifting.geometry.camera import Camera, project
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.simple_baseline.config import Config
-from lifting.methods.simple_baseline.module import (
-    Module,
-    SimpleBaseline,
-    from_network_units,
-    to_network_units,
-)
+from lifting.methods.simple_baseline.module import Module, SimpleBaseline
+from lifting.nn.units import from_network_units, to_network_units
 from lifting.skeleton import H36M_17
 
 

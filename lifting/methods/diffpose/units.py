@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from lifting.geometry.camera import denormalize_screen, normalize_screen
+from lifting.nn.units import MM_PER_METRE
 from lifting.typing import ImageSize, Pose2D, Pose3D
-
-MM_PER_METRE = 1000.0
 
 
 class PosePair(NamedTuple):

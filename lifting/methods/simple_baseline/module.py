@@ -1,4 +1,4 @@
-"""The simple baseline: network, units, training and prediction."""
+"""The simple baseline: network, training and prediction."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from torch import Tensor, nn
 
 from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.errors import check_shape
-from lifting.geometry.camera import normalize_screen
 from lifting.methods.base import LiftingModule
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.simple_baseline.config import Config
 from lifting.nn.pose_loss import pose_loss
-from lifting.typing import ImageSize, Pose2D, Pose3D
+from lifting.nn.units import MM_PER_METRE, from_network_units, to_network_units
+from lifting.typing import Pose2D, Pose3D
 
-MM_PER_METRE = 1000.0
 OUTPUT_SPREAD = 1e-3
 
 
@@ -85,24 +84,6 @@ class SimpleBaseline(nn.Module):
         """Scale down the weights into each unit whose norm is above ``largest``."""
         for layer in self.linear_layers():
             layer.weight.copy_(torch.renorm(layer.weight, p=2, dim=0, maxnorm=largest))
-
-
-def to_network_units(keypoints: Pose2D, size: ImageSize) -> Pose2D:
-    """Pixels to screen units, where the image's width is 2 and its centre 0.
-
-    The pose keeps its place in the image, since what a limb looks like depends on where it is
-    seen.
-
-    Args:
-        keypoints: ``(batch, frames, joints, 2)``, pixels.
-        size: ``(batch, 2)``, pixels.
-    """
-    return normalize_screen(keypoints, size[:, None])
-
-
-def from_network_units(joints_3d: Pose3D) -> Pose3D:
-    """Metres to mm."""
-    return joints_3d * MM_PER_METRE
 
 
 class Module(LiftingModule):

@@ -6,30 +6,13 @@ from torch import Tensor
 
 from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.errors import ConfigError
-from lifting.geometry.camera import normalize_screen
 from lifting.methods.base import LiftingModule
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.videopose3d.config import Config
 from lifting.methods.videopose3d.network import TemporalNetwork, repeat_edges
 from lifting.nn.pose_loss import pose_loss
-from lifting.typing import ImageSize, Pose2D, Pose3D
-
-MM_PER_METRE = 1000.0
-
-
-def to_network_units(keypoints: Pose2D, size: ImageSize) -> Pose2D:
-    """Pixels to screen units, where the image's width is 2 and its centre 0.
-
-    Args:
-        keypoints: ``(batch, frames, joints, 2)``, pixels.
-        size: ``(batch, 2)``, pixels.
-    """
-    return normalize_screen(keypoints, size[:, None])
-
-
-def from_network_units(joints_3d: Pose3D) -> Pose3D:
-    """Metres to mm."""
-    return joints_3d * MM_PER_METRE
+from lifting.nn.units import MM_PER_METRE, from_network_units, to_network_units
+from lifting.typing import Pose3D
 
 
 class Module(LiftingModule):

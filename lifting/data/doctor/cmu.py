@@ -6,9 +6,8 @@ Unlike the reader, which refuses the first thing wrong, this goes on and tells e
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from lifting.data.cmu_file import (
     read_cmu_file,
     verify_values,
 )
+from lifting.data.doctor.rows import CheckRow, Verdict, judged
 from lifting.data.files import find_file, sha256_of
 from lifting.errors import DataError, MissingDataError
 from lifting.skeleton import H36M_17
@@ -35,32 +35,8 @@ WALKING_MM_S = 500.0
 UPRIGHT = 0.7
 IMPOSSIBLE = 1e9  # in any unit
 
-Verdict = Literal["ok", "warn", "fail"]
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 _CONVERT = "make the file again with `lifting data prepare cmu --source DIR`"
-
-
-@dataclass(frozen=True)
-class CheckRow:
-    """One thing that was checked.
-
-    Attributes:
-        what: The thing.
-        expected: What a good file has.
-        found: What this one has.
-        verdict: ``fail`` makes the file unfit, ``warn`` deserves a look.
-        advice: What to do; empty when all is well.
-    """
-
-    what: str
-    expected: str
-    found: str
-    verdict: Verdict
-    advice: str = ""
-
-
-def _row(what: str, expected: str, found: str, verdict: Verdict, advice: str) -> CheckRow:
-    return CheckRow(what, expected, found, verdict, "" if verdict == "ok" else advice)
 
 
 def check_cmu(root: str | None) -> list[CheckRow]:
@@ -102,7 +78,7 @@ def check_cmu(root: str | None) -> list[CheckRow]:
 
 def _check_content(path: Path) -> CheckRow:
     digest = sha256_of(path)
-    return _row(
+    return judged(
         "content",
         f"sha256 {DISTRIBUTED_SHA256[:12]}... (distributed file)",
         f"{digest[:12]}...",
@@ -137,7 +113,7 @@ def _check_unit(positions: FloatArray) -> tuple[float, CheckRow]:
     for unit, factor in (("millimetres", 1.0), ("centimetres", 10.0), ("metres", 1000.0)):
         if STATURE_MM[0] <= stature * factor + ANKLE_ABOVE_FLOOR_MM <= STATURE_MM[1]:
             metres = (stature * factor + ANKLE_ABOVE_FLOOR_MM) / 1000
-            return factor, _row(
+            return factor, judged(
                 "unit",
                 "millimetres",
                 f"{unit} (stature {metres:.2f} m)",
@@ -160,7 +136,7 @@ def _check_up(positions: FloatArray) -> CheckRow:
     mean = body.mean(axis=0)
     axis = int(np.abs(mean).argmax())
     found = f"{'-' if mean[axis] < 0 else '+'}{'xyz'[axis]} (z part {mean[2]:.2f})"
-    return _row(
+    return judged(
         "vertical axis",
         "+z",
         found,
@@ -178,7 +154,7 @@ def _check_floor(file: CmuFile, positions_mm: FloatArray) -> CheckRow:
     ]
     low, high = min(heights), max(heights)
     good = abs(low - ANKLE_ABOVE_FLOOR_MM) < 10 and abs(high - ANKLE_ABOVE_FLOOR_MM) < 10
-    return _row(
+    return judged(
         "floor",
         f"lower ankle at {ANKLE_ABOVE_FLOOR_MM:g} mm in every sequence",
         f"{low:.0f} to {high:.0f} mm",
@@ -215,7 +191,7 @@ def _check_facing(file: CmuFile, positions_mm: FloatArray) -> CheckRow:
     verdict: Verdict = (
         "ok" if cosine > FACING_OK else "warn" if cosine > FACING_DOUBTFUL else "fail"
     )
-    return _row(
+    return judged(
         "left and right",
         expected,
         f"{cosine:.2f}",
@@ -230,7 +206,7 @@ def _check_sides(positions: FloatArray) -> CheckRow:
         for name in ("shoulder", "hip")
     )
     same = float(((shoulders * hips).sum(axis=-1) > 0).mean())
-    return _row(
+    return judged(
         "sides",
         "left shoulder on the side of the left hip (over 95 %)",
         f"{100 * same:.1f} %",
@@ -241,7 +217,7 @@ def _check_sides(positions: FloatArray) -> CheckRow:
 
 def _check_bones(file: CmuFile) -> CheckRow:
     largest = float(np.abs(bone_deviation(file)).max())
-    return _row(
+    return judged(
         "bone lengths",
         f"within {BONE_TOLERANCE_MM:g} mm of their skeleton's",
         f"at most {largest:.1f} mm away",
@@ -256,7 +232,7 @@ def _check_parts(file: CmuFile) -> Iterator[CheckRow]:
     for part in PARTS:
         sequences, frames = int((parts == part).sum()), int(lengths[parts == part].sum())
         same = (sequences, frames) == (DISTRIBUTED_SEQUENCES[part], DISTRIBUTED_FRAMES[part])
-        yield _row(
+        yield judged(
             f"part {part}",
             f"{DISTRIBUTED_SEQUENCES[part]} sequences, {DISTRIBUTED_FRAMES[part]} frames",
             f"{sequences} sequences, {frames} frames ({file.split_name})",

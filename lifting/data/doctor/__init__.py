@@ -1,0 +1,17 @@
+"""The doctor behind ``lifting data check NAME``: everything that is wrong with a data set's files.
+
+A reader refuses the first thing wrong; the doctor goes on and names each kind of damage.
+
+- ``check``      name of a data set -> rows of the table
+- ``rows``       one row: what, expected, found, verdict, what to do
+- ``specimen``   what all data sets look like to the checks: takes, and how cameras saw them
+- ``presence``   files that are there, checksums, readable containers
+- ``counts``     subjects, recordings and frames against what was published
+- ``body``       3D alone: values, unit, joint order, vertical axis, left and right
+- ``constancy``  3D over time: bone lengths, speed, frames and recordings that repeat
+- ``keypoints``  2D alone: lengths, values, pixels, confidence
+- ``residuals``  2D against projected 3D, as it is and under every suspicion
+- ``sights``     what those residuals say: axes, sides, joint order, cameras, time
+- ``h36m``, ``humaneva``, ``mpi_inf_3dhp``, ``mpi_files``, ``pw3d``, ``amass``, ``cmu``,
+  ``synthetic``   one data set each
+"""

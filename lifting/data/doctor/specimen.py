@@ -1,0 +1,221 @@
+"""What every data set looks like to the checks: takes in 3D, and how cameras saw them.
+
+Nothing is refused here. Arrays are as the files have them, apart from the factor to millimetres
+that belongs to the unit the files should have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+
+from lifting.data.files import Array
+from lifting.data.sequence import PoseTracks
+from lifting.geometry.camera import project
+from lifting.skeleton import Skeleton
+
+_BEHIND = 1e6  # pixels; the residual of a joint that no camera can see
+
+
+@dataclass(frozen=True, kw_only=True)
+class Take:
+    """One recording in 3D.
+
+    Attributes:
+        subject: Who.
+        name: Which recording of the subject.
+        action: What was done.
+        joints: ``(frames, joints, 3)``, mm if the file has the unit it should have.
+        valid: ``(frames,)`` bool, labels that count; None when all do.
+    """
+
+    subject: str
+    name: str
+    action: str
+    joints: Array
+    valid: Array | None = None
+
+    @property
+    def label(self) -> str:
+        """Names the take in tables."""
+        return f"{self.subject}/{self.name}"
+
+    @cached_property
+    def rows(self) -> Array:
+        """Indices of the frames that count and whose numbers are finite."""
+        good: Array = np.isfinite(self.joints).all(axis=(1, 2))
+        if self.valid is not None:
+            good = good & self.valid
+        return np.flatnonzero(good)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sight:
+    """One take seen by one camera.
+
+    Attributes:
+        take: The take.
+        camera: Name of the camera.
+        keypoints: ``(frames, joints, 2)``, pixels.
+        size: Width and height of the image, pixels.
+        confidence: ``(frames, joints)``; None where the file has none.
+        lens: ``(9,)`` intrinsics; None when the files do not tell them.
+        rotation: World to camera, ``(3, 3)`` or one a frame; None when joints are already there.
+        position: Camera centre, ``(3,)`` or one a frame, mm.
+    """
+
+    take: Take
+    camera: str
+    keypoints: Array
+    size: tuple[float, float]
+    confidence: Array | None = None
+    lens: Array | None = None
+    rotation: Array | None = None
+    position: Array | None = None
+
+    @property
+    def label(self) -> str:
+        """Names the sight in tables."""
+        return f"{self.take.label}/{self.camera}"
+
+    def points(self, rows: Array) -> Array:
+        """Joints of some frames in the camera frame, ``(rows, joints, 3)`` float64, mm."""
+        joints: Array = self.take.joints[rows].astype(np.float64)
+        if self.rotation is None or self.position is None:
+            return joints
+        moving = self.rotation.ndim == 3
+        rotation = self.rotation[rows] if moving else self.rotation[None]
+        position = self.position[rows][:, None] if moving else self.position
+        turned: Array = (joints - position) @ np.swapaxes(rotation, -1, -2)
+        return turned
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bodies:
+    """All takes of a file or a group of files.
+
+    Attributes:
+        label: Names the files in tables.
+        skeleton: Joints of the takes.
+        unit: Unit that the files should have.
+        up: Where up should be; None where the world's axes are not laid down.
+        fps: Frames a second.
+        bone_share: By which share the bones of a limb may change their length.
+        takes: The takes.
+    """
+
+    label: str
+    skeleton: Skeleton
+    unit: Literal["m", "mm"]
+    up: Literal["+z", "-y"] | None
+    fps: float
+    bone_share: float
+    takes: tuple[Take, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keypoints:
+    """All sights of a 2D file.
+
+    Attributes:
+        label: Names the file in tables.
+        layout: Joints of the keypoints.
+        skeleton: Joints of the takes.
+        residual_px: Median distance to the projected joints that a good file stays below.
+        sights: The sights.
+    """
+
+    label: str
+    layout: Skeleton
+    skeleton: Skeleton
+    residual_px: float
+    sights: tuple[Sight, ...]
+
+
+def corrected(
+    keypoints: Keypoints, factor: float, order: Sequence[int] | None = None
+) -> Keypoints:
+    """The same sights with takes in another scale, or with their joints in another order.
+
+    Damage that was already named would otherwise show again in every comparison.
+
+    Args:
+        keypoints: The sights.
+        factor: To multiply lengths by.
+        order: Permutation of the joints; None leaves them.
+    """
+    if factor == 1 and order is None:
+        return keypoints
+    takes: dict[int, Take] = {}
+    for sight in keypoints.sights:
+        if id(sight.take) not in takes:
+            joints = sight.take.joints if order is None else sight.take.joints[:, list(order)]
+            takes[id(sight.take)] = replace(sight.take, joints=joints * factor)
+    sights = tuple(replace(sight, take=takes[id(sight.take)]) for sight in keypoints.sights)
+    return replace(keypoints, sights=sights)
+
+
+def projected(points: Array, lens: Array) -> Array:
+    """Pixels of points in the camera frame, ``(..., 2)``; far away for those behind it."""
+    flat = torch.from_numpy(points.reshape(-1, 3))
+    pixels = project(flat, torch.from_numpy(lens.astype(np.float64))).numpy()
+    pixels[~(points.reshape(-1, 3)[:, 2] > 0)] = _BEHIND
+    return pixels.reshape(*points.shape[:-1], 2)
+
+
+def spread(rows: Array, most: int) -> Array:
+    """At most so many of the rows, evenly spread."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]
+
+
+def specimen_of(tracks: PoseTracks, label: str, residual_px: float) -> tuple[Bodies, Keypoints]:
+    """Tracks in the form of the checks.
+
+    Args:
+        tracks: Labelled tracks.
+        label: Names them in tables.
+        residual_px: Median distance to the projected joints that they should stay below.
+
+    Raises:
+        DataError: The tracks have no labels.
+    """
+    labels, skeleton = tracks.labels().numpy(), tracks.skeleton
+    offsets, cameras = tracks.offsets.tolist(), tracks.cameras
+    sights = []
+    for i, name in enumerate(tracks.track_names):
+        rows = slice(offsets[i], offsets[i + 1])
+        camera = cameras[int(tracks.camera[i])]
+        visible = None if tracks.visible is None else tracks.visible[rows].all(1).numpy()
+        take = Take(
+            subject=tracks.subject_names[int(tracks.subject[i])],
+            name=str(int(tracks.recording[i])),
+            action=tracks.action_names[int(tracks.action[i])],
+            joints=labels[rows],
+            valid=visible,
+        )
+        width, height = camera.size.tolist()
+        sights.append(
+            Sight(
+                take=take,
+                camera=name,
+                keypoints=tracks.keypoints_2d[rows].numpy(),
+                confidence=tracks.confidence[rows].numpy(),
+                size=(width, height),
+                lens=camera.intrinsics.double().numpy(),
+            )
+        )
+    bodies = Bodies(
+        label=label, skeleton=skeleton, unit="mm", up="-y", fps=tracks.fps, bone_share=0.02,
+        takes=tuple(sight.take for sight in sights),
+    )  # fmt: skip
+    return bodies, Keypoints(
+        label=label, layout=skeleton, skeleton=skeleton, residual_px=residual_px,
+        sights=tuple(sights),
+    )  # fmt: skip
