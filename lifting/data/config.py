@@ -34,7 +34,7 @@ class SyntheticConfig:
         extras: Also make ``heatmaps`` or 2D ``mixtures``; only when asked for.
     """
 
-    train_sequences: int = 160
+    train_sequences: int = 480
     val_sequences: int = 16
     test_sequences: int = 40
     sequence_frames: int = 250
