@@ -16,7 +16,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         subparsers: Where the verbs are collected.
     """
     parser = subparsers.add_parser(
-        "data", help="list, describe, check and prepare data sets", description=__doc__
+        "data", help="list, describe, check, fetch and prepare data sets", description=__doc__
     )
     parser.set_defaults(handler=handle)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -35,6 +35,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
                                 help="folder of the source files")  # fmt: skip
             action.add_argument("--output", metavar="PATH", type=Path,
                                 help="file (.npz) or folder to write; never replaced")  # fmt: skip
+    fetch = actions.add_parser("fetch", help="download a data set that anyone may fetch: cmu")
+    fetch.add_argument("name", metavar="NAME", help="data set, see `lifting data list`")
+    fetch.add_argument("--subjects", metavar="LIST", default="",
+                       help="such as 1,5-7, or all; five subjects when not given")  # fmt: skip
+    fetch.add_argument("--output", metavar="DIR", type=Path, help="folder to write to")
+    fetch.add_argument("--url", metavar="URL", help="a mirror of the data set's server")
     picture = actions.add_parser("picture", help="draw a contact sheet of a data set's poses")
     picture.add_argument("name", metavar="NAME", help="data set, see `lifting data list`")
     picture.add_argument("--output", metavar="FILE", type=Path, required=True, help="a .png file")
@@ -61,30 +67,51 @@ def handle(args: argparse.Namespace) -> int:
     Returns:
         Exit status: 1 when a check failed, else 0.
     """
-    from lifting.data import prepare
-
-    if args.action == "list":
-        rows = [(r.name, r.summary, r.files, r.state) for r in prepare.list_datasets()]
-        _print("data sets", ("name", "what", "files", "state"), rows)
-        return 0
-    if args.action == "describe":
-        _print(f"data set {args.name}", ("", ""), prepare.describe(args.name))
-        return 0
+    if args.action == "check":
+        return _check(args)
     if args.action == "picture":
         return _picture(args)
     if args.action == "fit-pss":
         return _fit_pss(args)
-    if args.action == "prepare":
+    if args.action == "fetch":
+        return _fetch(args)
+    from lifting.data import describe, prepare
+
+    if args.action == "list":
+        rows = [(r.name, r.summary, r.files, r.state) for r in prepare.list_datasets()]
+        _print("data sets", ("name", "what", "files", "state"), rows)
+    elif args.action == "describe":
+        _print(f"data set {args.name}", ("", ""), describe.describe(args.name))
+    else:
         facts = prepare.prepare(args.name, args.source, args.output)
         _print(f"prepared {args.name}", ("", ""), facts)
-        return 0
-    checks = prepare.check(args.name, args.root)
-    rows_of_checks = [
-        (row.verdict, row.what, row.expected, row.found, row.advice) for row in checks
-    ]
-    _print(f"check of {args.name}", ("verdict", "what", "expected", "found", "what to do"),
-           rows_of_checks)  # fmt: skip
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    """Look at a data set's files and say what to do about what is wrong."""
+    from lifting.data.doctor.check import check
+
+    checks = check(args.name, args.root)
+    rows = [(row.verdict, row.what, row.expected, row.found, row.advice) for row in checks]
+    columns = ("verdict", "what", "expected", "found", "what to do")
+    _print(f"check of {args.name}", columns, rows)
     return 1 if any(row.verdict == "fail" for row in checks) else 0
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    """Download, telling of each subject."""
+    from lifting.data.fetch import CMU_URL, fetch
+
+    facts = fetch(
+        args.name,
+        subjects=args.subjects,
+        output=args.output,
+        url=args.url or CMU_URL,
+        progress=lambda line: print(line, flush=True),
+    )
+    _print(f"fetched {args.name}", ("", ""), facts)
+    return 0
 
 
 def _picture(args: argparse.Namespace) -> int:
