@@ -35,12 +35,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
                                 help="folder of the source files")  # fmt: skip
             action.add_argument("--output", metavar="PATH", type=Path,
                                 help="file (.npz) or folder to write; never replaced")  # fmt: skip
-    fetch = actions.add_parser("fetch", help="download a data set that anyone may fetch: cmu")
-    fetch.add_argument("name", metavar="NAME", help="data set, see `lifting data list`")
-    fetch.add_argument("--subjects", metavar="LIST", default="",
-                       help="such as 1,5-7, or all; five subjects when not given")  # fmt: skip
-    fetch.add_argument("--output", metavar="DIR", type=Path, help="folder to write to")
-    fetch.add_argument("--url", metavar="URL", help="a mirror of the data set's server")
+    _register_fetch(actions)
     picture = actions.add_parser("picture", help="draw a contact sheet of a data set's poses")
     picture.add_argument("name", metavar="NAME", help="data set, see `lifting data list`")
     picture.add_argument("--output", metavar="FILE", type=Path, required=True, help="a .png file")
@@ -56,6 +51,15 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     fit.add_argument("--every", metavar="N", type=int, default=64, help="use every n-th frame")
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--root", metavar="DIR", help="folder of the files")
+
+
+def _register_fetch(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    fetch = actions.add_parser("fetch", help="download a data set that anyone may fetch: cmu")
+    fetch.add_argument("name", metavar="NAME", help="data set, see `lifting data list`")
+    fetch.add_argument("--subjects", metavar="LIST", default="",
+                       help="such as 1,5-7, or all; five subjects when not given")  # fmt: skip
+    fetch.add_argument("--output", metavar="DIR", type=Path, help="folder to write to")
+    fetch.add_argument("--url", metavar="URL", help="a mirror of the data set's server")
 
 
 def handle(args: argparse.Namespace) -> int:

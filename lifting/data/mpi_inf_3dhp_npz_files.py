@@ -160,14 +160,21 @@ def _arrays(value: object, where: str) -> tuple[Array, Array]:
     pixels = numbers(
         entry(content, "data_2d", "array", where), f"data_2d, {where}", (None, JOINTS, (2, 3))
     )
-    return _absolute(joints, where), cut_to(pixels, len(joints), where)
+    return absolute_joints(joints, where), cut_to(pixels, len(joints), where)
 
 
-def _absolute(joints: Array, where: str) -> Array:
+def absolute_joints(joints: Array, where: str) -> Array:
     """Camera coordinates of all joints.
 
     Loaders keep the pelvis as the person's trajectory and the other joints relative to it; a file
     saved in that state is recognised by joints that are nowhere near their pelvis.
+
+    Args:
+        joints: ``(frames, 17, 3)`` as read, mm.
+        where: Names the array in the message.
+
+    Raises:
+        DataError: The poses are relative and there is no trajectory.
     """
     exact = joints.astype(np.float64)
     others, pelvis = np.delete(exact, PELVIS, axis=1), exact[:, PELVIS : PELVIS + 1]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from lifting.data.config import DataConfig
 from lifting.methods.settings import OptimizerConfig
+from lifting.tto.config import TtoConfig
 
 
 @dataclass
@@ -42,7 +43,8 @@ class TrainerConfig:
         precision: Lightning's precision, for example 32-true or bf16-mixed.
         gradient_clip: Global norm, 0 is off.
         accumulate: Batches whose gradients are added up for one step.
-        check_val_every: Epochs between two validations.
+        check_val_every: Epochs between two validations at most; the last epoch is always
+            validated.
         patience: Validations without improvement before stopping, 0 never stops early.
         monitor: Logged key that chooses the best checkpoint; on the validation split only.
         threads: CPU threads of torch, 0 leaves its own choice.
@@ -124,6 +126,7 @@ class ExperimentConfig:
         trainer: Trainer section.
         wandb: Weights & Biases section.
         panels: Pictures and tables.
+        tto: Test-time optimisation, while testing and predicting.
         output: Folder under which runs are written.
         run: Ends the name of the run's folder, after date and time; None is the data set's name.
     """
@@ -140,5 +143,6 @@ class ExperimentConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)
     panels: PanelsConfig = field(default_factory=PanelsConfig)
+    tto: TtoConfig = field(default_factory=TtoConfig)
     output: str = "outputs"
     run: str | None = None

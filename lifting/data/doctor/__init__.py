@@ -4,6 +4,8 @@ A reader refuses the first thing wrong; the doctor goes on and names each kind o
 
 - ``check``      name of a data set -> rows of the table
 - ``rows``       one row: what, expected, found, verdict, what to do
+- ``containers`` published npz files, taken as they are
+- ``reading``    all checks of poses and keypoints in turn, and the reader's own word
 - ``specimen``   what all data sets look like to the checks: takes, and how cameras saw them
 - ``presence``   files that are there, checksums, readable containers
 - ``counts``     subjects, recordings and frames against what was published

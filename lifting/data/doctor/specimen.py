@@ -48,7 +48,7 @@ class Take:
     @cached_property
     def rows(self) -> Array:
         """Indices of the frames that count and whose numbers are finite."""
-        good: Array = np.isfinite(self.joints).all(axis=(1, 2))
+        good: Array = np.isfinite(self.joints).min(axis=(1, 2))
         if self.valid is not None:
             good = good & self.valid
         return np.flatnonzero(good)
@@ -186,36 +186,35 @@ def specimen_of(tracks: PoseTracks, label: str, residual_px: float) -> tuple[Bod
     Raises:
         DataError: The tracks have no labels.
     """
-    labels, skeleton = tracks.labels().numpy(), tracks.skeleton
-    offsets, cameras = tracks.offsets.tolist(), tracks.cameras
-    sights = []
-    for i, name in enumerate(tracks.track_names):
-        rows = slice(offsets[i], offsets[i + 1])
-        camera = cameras[int(tracks.camera[i])]
-        visible = None if tracks.visible is None else tracks.visible[rows].all(1).numpy()
-        take = Take(
-            subject=tracks.subject_names[int(tracks.subject[i])],
-            name=str(int(tracks.recording[i])),
-            action=tracks.action_names[int(tracks.action[i])],
-            joints=labels[rows],
-            valid=visible,
-        )
-        width, height = camera.size.tolist()
-        sights.append(
-            Sight(
-                take=take,
-                camera=name,
-                keypoints=tracks.keypoints_2d[rows].numpy(),
-                confidence=tracks.confidence[rows].numpy(),
-                size=(width, height),
-                lens=camera.intrinsics.double().numpy(),
-            )
-        )
+    skeleton = tracks.skeleton
+    sights = tuple(_sight_of(tracks, i) for i in range(len(tracks.track_names)))
     bodies = Bodies(
-        label=label, skeleton=skeleton, unit="mm", up="-y", fps=tracks.fps, bone_share=0.02,
-        takes=tuple(sight.take for sight in sights),
+        label=f"3D {label}", skeleton=skeleton, unit="mm", up="-y", fps=tracks.fps,
+        bone_share=0.02, takes=tuple(sight.take for sight in sights),
     )  # fmt: skip
     return bodies, Keypoints(
-        label=label, layout=skeleton, skeleton=skeleton, residual_px=residual_px,
-        sights=tuple(sights),
+        label=f"2D {label}", layout=skeleton, skeleton=skeleton, residual_px=residual_px,
+        sights=sights,
     )  # fmt: skip
+
+
+def _sight_of(tracks: PoseTracks, index: int) -> Sight:
+    rows = slice(*tracks.offsets[index : index + 2].tolist())
+    camera = tracks.cameras[int(tracks.camera[index])]
+    take = Take(
+        subject=tracks.subject_names[int(tracks.subject[index])],
+        name=str(int(tracks.recording[index])),
+        action=tracks.action_names[int(tracks.action[index])],
+        joints=tracks.labels()[rows].numpy(),
+        valid=None if tracks.visible is None else tracks.visible[rows].all(1).numpy(),
+    )
+    width, height = camera.size.tolist()
+    scores = tracks.confidence[rows].numpy()
+    return Sight(
+        take=take,
+        camera=tracks.track_names[index],
+        keypoints=tracks.keypoints_2d[rows].numpy(),
+        confidence=None if (scores == 1).all() else scores,  # projected, not detected
+        size=(width, height),
+        lens=camera.intrinsics.double().numpy(),
+    )

@@ -6,7 +6,7 @@ The authors save a list ``[model, optimiser, epoch, step, ema]`` whose model key
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -16,8 +16,12 @@ import torch
 from torch import Tensor
 
 from lifting.errors import CheckpointError, MissingDataError
+from lifting.methods.conversion import Converted
+from lifting.methods.diffpose.config import Config
+from lifting.methods.settings import ModuleSettings
 
 State = dict[str, Tensor]
+FILES = ("denoiser", "context encoder")
 OWN_KEY = "lifting"
 PREFIX = "module."
 FILE_ITEMS = 5
@@ -37,6 +41,29 @@ class Imported:
     state: State
     ema: State | None = None
     dead: tuple[str, ...] = field(default=())
+
+
+def convert(files: Sequence[Path], config: Config, settings: ModuleSettings) -> Converted:
+    """Weights of a module from the authors' two files.
+
+    Args:
+        files: Those of the denoiser and of the context encoder.
+        config: Configuration of the networks they are for.
+        settings: Of the module.
+
+    Raises:
+        MissingDataError: A file is absent.
+        CheckpointError: A file is unsafe, damaged, or of another network.
+    """
+    denoiser, context = files
+    parts = {
+        "context": read_context(context, config.layers),
+        "denoiser": read_denoiser(denoiser, config.layers),
+    }
+    return Converted(
+        {f"network.{p}.{k}": v for p, part in parts.items() for k, v in part.state.items()},
+        tuple(f"{p}: {name}" for p, part in parts.items() for name in part.dead),
+    )
 
 
 def read_context(path: Path, layers: int) -> Imported:

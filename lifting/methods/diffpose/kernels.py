@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lifting.nn.dropout import keep_mask, keep_scale
+
 NORM_EPS = 1e-6
 MASKED_SCORE = -1e9
-BITS = 16
 
 
 def normalize(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
@@ -72,37 +73,6 @@ def attend(qkv: Tensor, heads: int, mask: Tensor | None, rate: float) -> Tensor:
         ``(batch, joints, channels)``.
     """
     return _apply(_Attend, qkv, heads, mask, rate)
-
-
-def dropout(x: Tensor, rate: float) -> Tensor:
-    """Zero elements with probability ``rate`` and scale the rest to keep the mean.
-
-    Args:
-        x: Any shape.
-        rate: Probability of zero; 0 returns ``x`` itself.
-    """
-    return x if rate == 0 else x * keep_mask(x, rate)
-
-
-def keep_mask(like: Tensor, rate: float) -> Tensor:
-    """Random factors: zero with probability ``rate``, else the inverse of the rest.
-
-    Made of 16 random bits an element, four from one 64-bit draw: several times cheaper on a
-    processor than Bernoulli draws. The rate is rounded to a 65536th.
-
-    Args:
-        like: Gives shape, type and device.
-        rate: Probability of zero.
-    """
-    per_draw = 64 // BITS
-    draws = torch.empty(-(-like.numel() // per_draw), dtype=torch.int64, device=like.device)
-    bits = draws.random_(-(2**63), None).view(torch.int16)[: like.numel()].view(like.shape)
-    zeros = round(rate * 2**BITS)
-    return (bits >= zeros - 2 ** (BITS - 1)).to(like.dtype).mul_(_scale(rate))
-
-
-def _scale(rate: float) -> float:
-    return 2**BITS / (2**BITS - round(rate * 2**BITS))
 
 
 def _apply(function: type[torch.autograd.Function], x: Tensor, *rest: Any) -> Tensor:
@@ -182,7 +152,7 @@ class _Convolve(torch.autograd.Function):
         terms, inputs, outputs = weight.shape
         if out is not None:
             grad = torch.ops.aten.threshold_backward(grad, out, 0.0)
-            grad = grad.mul_(_scale(ctx.rate)) if ctx.rate else grad
+            grad = grad.mul_(keep_scale(ctx.rate)) if ctx.rate else grad
         joints = basis.shape[1]
         back = basis.view(joints, terms, joints).permute(2, 1, 0).reshape(-1, joints)
         mixed = _mix(back, grad).view(-1, terms * outputs)

@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.graph import fused_basis
-from lifting.methods.diffpose.kernels import dropout
 from lifting.methods.diffpose.layers import (
     Attention,
     ChebConv,
@@ -21,6 +20,7 @@ from lifting.methods.diffpose.layers import (
     Norm,
     step_embedding,
 )
+from lifting.nn.dropout import dropout
 from lifting.skeleton import Skeleton
 
 TIME_FACTOR = 4

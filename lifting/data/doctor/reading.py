@@ -1,0 +1,79 @@
+"""The last word: whether the reader takes the files, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import get_args
+
+from lifting.data.check import check_tracks
+from lifting.data.config import DataConfig, Split
+from lifting.data.doctor.body import check_bodies
+from lifting.data.doctor.constancy import check_constancy
+from lifting.data.doctor.keypoints import check_keypoints
+from lifting.data.doctor.rows import CheckRow, failed
+from lifting.data.doctor.sights import check_sights
+from lifting.data.doctor.specimen import Bodies, Keypoints, corrected
+from lifting.data.sequence import MotionClips, PoseTracks
+from lifting.errors import ConfigError, DataError
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+def check_specimen(bodies: Bodies, files: list[Keypoints]) -> list[CheckRow]:
+    """Everything that poses, and keypoints beside them, tell.
+
+    Damage of the 3D that has a known cure is cured before the comparison with 2D, so that it is
+    named once.
+
+    Args:
+        bodies: 3D.
+        files: 2D files of the same takes.
+    """
+    report = check_bodies(bodies)
+    rows = [*report.rows, *check_constancy(bodies, report.factor, report.ordered)]
+    for keypoints in files:
+        own = check_keypoints(keypoints)
+        rows += own
+        pixels = all(r.verdict != "fail" for r in own if r.what == f"pixels {keypoints.label}")
+        if report.comparable and pixels and keypoints.sights:
+            rows += check_sights(corrected(keypoints, report.factor, report.order))
+        elif keypoints.sights:
+            rows.append(
+                CheckRow(
+                    f"reprojection {keypoints.label}",
+                    "3D falls on 2D",
+                    "not compared",
+                    "warn",
+                    "mend what failed above, then check again",
+                )
+            )
+    return rows
+
+
+def check_reading(
+    read: Callable[[DataConfig, Split], PoseTracks | MotionClips],
+    config: DataConfig,
+    splits: tuple[Split, ...] = SPLITS,
+) -> list[CheckRow]:
+    """Read every part as an experiment would.
+
+    Args:
+        read: The reader.
+        config: Where the files are, and which.
+        splits: Parts to read.
+    """
+    rows = []
+    for split in splits:
+        what, expected = f"reader {split}", "takes the files"
+        try:
+            found = read(config, split)
+            if isinstance(found, PoseTracks):
+                check_tracks(found, split)
+                words = f"{len(found)} frames in {len(found.track_names)} tracks"
+            else:
+                words = f"{len(found.joints_3d)} frames in {len(found.names)} clips"
+        except (DataError, ConfigError) as error:
+            rows.append(failed(what, expected, error))
+        else:
+            rows.append(CheckRow(what, expected, words, "ok"))
+    return rows

@@ -1,0 +1,377 @@
+"""Correct tiny files of every other format are clean; damage is named by its own row."""
+
+from __future__ import annotations
+
+import h5py
+import numpy as np
+import published_npz
+import pytest
+from python2_pickle import python2_dumps
+from scipy.io import savemat
+from smpl_models import PARENTS, REST, model_arrays
+from walking import people
+
+from lifting.cli.main import main
+from lifting.data.doctor.amass import check_amass
+from lifting.data.doctor.check import DOCTORS, check
+from lifting.data.doctor.counts import Group, Published
+from lifting.data.doctor.humaneva import check_humaneva
+from lifting.data.doctor.mpi_inf_3dhp import check_mpi_inf_3dhp
+from lifting.data.doctor.pw3d import check_pw3d
+from lifting.data.doctor.synthetic import check_synthetic
+from lifting.errors import ConfigError
+from lifting.skeleton import MPI_INF_3DHP_28, SMPL_24
+
+GROUPS = tuple(
+    f"{part}/{subject}" for part in ("Train", "Validate") for subject in ("S1", "S2", "S3")
+)
+MPI_FLIP = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 14, 15, 16]
+FRAMES = 40
+
+
+def row(rows, what):
+    (found,) = [r for r in rows if r.what == what]
+    return found
+
+
+def not_ok(rows):
+    return [r for r in rows if r.verdict != "ok"]
+
+
+class TestHumanEva:
+    @pytest.fixture
+    def data(self, tmp_path):
+        recordings = {"Walking 1 chunk0": 60, "Jog 1": 40, "Box 1 chunk2": 3}
+        return published_npz.HumanEva(tmp_path, recordings, GROUPS)
+
+    def test_clean(self, data):
+        data.write_two_d()
+        rows = check_humaneva(str(data.folder))
+        assert not_ok(rows) == []
+        assert "median 0.0" in row(rows, "reprojection 2D gt").found
+
+    def test_shift_and_sides_without_intrinsics(self, data, complaints):
+        data.write_two_d("gt", lambda pixels: np.roll(pixels, 4, axis=0))
+        flip = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 14]
+        data.write_two_d("other", lambda pixels: pixels[:, flip])
+        rows = check_humaneva(str(data.folder))
+        assert "time 2D gt" in complaints(rows)
+        assert "+4 frames" in row(rows, "time 2D gt").found
+        assert "left and right 2D other" in complaints(rows)
+        assert row(rows, "left and right 2D gt").verdict == "ok"
+        assert row(rows, "time 2D other").verdict == "ok"
+
+    def test_missing_part(self, tmp_path, complaints):
+        data = published_npz.HumanEva(tmp_path, {"Walking 1": 40}, GROUPS[:5])
+        data.write_two_d()
+        rows = check_humaneva(str(tmp_path))
+        assert complaints(rows) == {"subjects", "subjects 2D gt"}
+        assert row(rows, "subjects").found == "missing Validate.S3"
+
+
+class TestMpiNpz:
+    TRAIN = Published(("S1", "S2"), groups=(Group("S1", ("S1",), ("Seq1",), frames=FRAMES),))
+    TEST = Published(("TS1", "TS5"), groups=(Group("TS5", ("TS5",), frames=30, valid=20),))
+
+    def write(self, folder, train=None, test=None):
+        folder.mkdir(exist_ok=True)
+        sequences = {f"S{i} Seq1": FRAMES for i in range(1, 9)}
+        known = published_npz.write_mpi_train(
+            folder / "data_train_3dhp.npz", sequences, list("01245678")
+        )
+        tests = {f"TS{i}": 30 for i in range(1, 7)}
+        published_npz.write_mpi_test(folder / "data_test_3dhp.npz", tests)
+        if train is not None:
+            data = {}
+            for (name, camera), (joints, pixels) in known.items():
+                joints, pixels = train(name, camera, joints, pixels)
+                data.setdefault(name, [{}])[0][camera] = {
+                    "data_2d": pixels.astype(np.float32),
+                    "data_3d": joints.astype(np.float32),
+                }
+            published_npz.write_object_npz(folder / "data_train_3dhp.npz", 3, data=data)
+        return known
+
+    def rows(self, folder):
+        return check_mpi_inf_3dhp(str(folder), self.TRAIN, self.TEST)
+
+    def test_clean(self, tmp_path):
+        self.write(tmp_path)
+        rows = self.rows(tmp_path)
+        assert not_ok(rows) == []
+        assert row(rows, "valid frames TS5 data_test_3dhp").found == "20"
+
+    @pytest.mark.parametrize(
+        ("change", "wanted"),
+        [
+            (lambda n, c, j, p: (j / 1000, p), "unit 3D data_train_3dhp"),
+            (lambda n, c, j, p: (j[:, MPI_FLIP], p), "left and right 3D data_train_3dhp"),
+            (lambda n, c, j, p: (j, p[:, MPI_FLIP]), "left and right 2D data_train_3dhp"),
+            (lambda n, c, j, p: (j * (1, -1, 1), p), "vertical axis 3D data_train_3dhp"),
+            (lambda n, c, j, p: (j * (np.nan, 1, 1), p), "values 3D data_train_3dhp"),
+            (lambda n, c, j, p: (j, np.roll(p, -5, 0)), "time 2D data_train_3dhp"),
+            (lambda n, c, j, p: (j[:, ::-1], p), "joint order 3D data_train_3dhp"),
+            (lambda n, c, j, p: (j[:30], p[:30]) if c == "2" else (j, p),
+             "frames S1 data_train_3dhp"),
+            (lambda n, c, j, p: (j[:30], p[:30]), "frames S1 data_train_3dhp"),
+            (lambda n, c, j, p: (j[:, :16], p), "shapes data_train_3dhp"),
+        ],
+    )  # fmt: skip
+    def test_damage(self, tmp_path, complaints, change, wanted):
+        self.write(tmp_path, change)
+        found = complaints(self.rows(tmp_path))
+        consequences = {"reprojection 2D data_train_3dhp"}
+        assert found - consequences == {wanted}
+
+    def test_permuted_cameras_without_intrinsics(self, tmp_path, complaints):
+        known = {}
+
+        def turned(name, camera, joints, pixels):
+            # Each camera has a person of its own here, as if the cameras stood elsewhere.
+            known[name, camera] = pixels
+            other = {"0": "1", "1": "0"}.get(camera, camera)
+            return joints, known.get((name, other), pixels)
+
+        first = self.write(tmp_path)
+        known |= {key: pixels for key, (_, pixels) in first.items()}
+        self.write(tmp_path, turned)
+        rows = self.rows(tmp_path)
+        assert "cameras 2D data_train_3dhp" in complaints(rows)
+        assert "those of 1" in row(rows, "cameras 2D data_train_3dhp").found
+
+    def test_absent(self, tmp_path, complaints):
+        rows = check("mpi_inf_3dhp", str(tmp_path))
+        assert complaints(rows) == {"files"}
+        assert len(rows) == 1
+
+
+def raw_view(seed, camera):
+    """Pixels and joints of a raw camera, 28 joints in a row."""
+    lens = published_npz.mpi_camera_lens(camera)
+    joints, pixels = published_npz.mpi_view(FRAMES, seed + camera, lens)
+    every = []
+    for values in (pixels, joints):
+        wide = np.full((FRAMES, 28, values.shape[-1]), 9e3)
+        names = [MPI_INF_3DHP_28.index(j) for j in published_npz_names()]
+        wide[:, names] = values
+        every.append(wide.reshape(FRAMES, -1))
+    return (*every, lens)
+
+
+def published_npz_names():
+    from lifting.skeleton import MPI_INF_3DHP_17
+
+    return MPI_INF_3DHP_17.joints
+
+
+def write_raw(folder, scale=1.0):
+    train = folder / "S1" / "Seq1"
+    train.mkdir(parents=True)
+    views = [raw_view(5, camera) for camera in range(14)]
+    cells = {}
+    for key, place in (("annot2", 0), ("annot3", 1), ("univ_annot3", 1)):
+        cells[key] = np.empty((14, 1), dtype=object)
+        for camera, view in enumerate(views):
+            cells[key][camera, 0] = view[place] * (scale if place else 1)
+    savemat(train / "annot.mat", cells)
+    text = ["Skeltool Camera Calibration File V1.0"]
+    for camera, (*_, (fx, fy, cx, cy)) in enumerate(views):
+        text += [
+            f"name          {camera}", "  sensor      10 10", "  size        2048 2048",
+            "  animated    0", f"  intrinsic   {fx} 0 {cx} 0 0 {fy} {cy} 0 0 0 1 0 0 0 0 1",
+            "  extrinsic   1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1", "  radial      0",
+        ]  # fmt: skip
+    (train / "camera.calibration").write_text("\n".join(text) + "\n")
+    test = folder / "mpi_inf_3dhp_test_set" / "TS1"
+    test.mkdir(parents=True)
+    joints, pixels = published_npz.mpi_view(FRAMES, 70, published_npz.MPI_LENS["TS1"])
+    with h5py.File(test / "annot_data.mat", "w") as file:
+        file["annot2"], file["annot3"] = pixels[:, None], joints[:, None]
+        file["univ_annot3"] = 0.9 * joints[:, None]
+        file["valid_frame"] = np.ones((FRAMES, 1))
+
+
+class TestMpiRaw:
+    TRAIN = Published(("S1",), groups=(Group("S1/Seq1", ("S1",), ("Seq1",), frames=FRAMES),))
+    TEST = Published(("TS1",), groups=(Group("TS1", ("TS1",), frames=FRAMES, valid=FRAMES),))
+
+    def test_clean(self, tmp_path, complaints):
+        write_raw(tmp_path)
+        rows = check_mpi_inf_3dhp(str(tmp_path), self.TRAIN, self.TEST)
+        # The reader wants all subjects; what is there is right.
+        assert {r.what for r in not_ok(rows)} == {"reader train", "reader test"}
+        assert "median 0.0" in row(rows, "reprojection 2D S1..S8").found
+
+    def test_metres_and_damage(self, tmp_path, complaints):
+        write_raw(tmp_path, scale=0.001)
+        (tmp_path / "mpi_inf_3dhp_test_set" / "TS1" / "annot_data.mat").write_bytes(b"no mat")
+        rows = check_mpi_inf_3dhp(str(tmp_path), self.TRAIN, self.TEST)
+        assert complaints(rows) == {"unit S1/Seq1/annot.mat", "form TS1/annot_data.mat"}
+
+
+def pw3d_sequence(seed, frames=FRAMES):
+    """A walker with SMPL's joints before a camera that moves."""
+    rng = np.random.default_rng(seed)
+    h36m = people(frames, seed)
+    world = np.repeat(h36m[:, :1], 24, axis=1)
+    ours = {1: 4, 2: 1, 4: 5, 5: 2, 7: 6, 8: 3, 12: 8, 15: 10, 16: 11, 17: 14, 18: 12, 19: 15,
+            20: 13, 21: 16, 6: 7, 9: 7, 3: 7}  # fmt: skip
+    for smpl, joint in ours.items():
+        world[:, smpl] = h36m[:, joint]
+    for smpl, other in {10: 7, 11: 8, 22: 20, 23: 21, 13: 16, 14: 17}.items():
+        world[:, smpl] = world[:, other]
+    poses = np.tile(np.eye(4), (frames, 1, 1))
+    poses[:, :3, :3] = np.array([(1.0, 0, 0), (0, 0, -1), (0, 1, 0)])
+    drift = np.cumsum(0.005 * rng.normal(size=(frames, 3)), axis=0)
+    poses[:, :3, 3] = drift + np.array((0, 1, 4))
+    seen = np.einsum("fij,fnj->fni", poses[:, :3, :3], world) + poses[:, None, :3, 3]
+    lens = (1961.9, 1969.2, 540.0, 960.0)
+    pixels = published_npz.projected(seen, lens)
+    detections = np.zeros((frames, 3, 18))
+    names = {1: 12, 2: 17, 3: 19, 4: 21, 5: 16, 6: 18, 7: 20, 8: 2, 9: 5, 10: 8, 11: 1, 12: 4,
+             13: 7, 0: 15, 14: 15, 15: 15, 16: 15, 17: 15}  # fmt: skip
+    noise = rng.normal(scale=6, size=(frames, 18, 2))
+    for coco, smpl in names.items():
+        detections[:, :2, coco] = pixels[:, smpl] + noise[:, coco]
+    detections[:, 2] = np.exp(-np.linalg.norm(noise, axis=-1) / 20)
+    return {
+        "sequence": "street_00", "genders": ["m"], "poses": [np.zeros((frames, 72))],
+        "betas": [np.zeros(10)], "trans": [np.zeros((frames, 3))], "poses2d": [detections],
+        "jointPositions": [world.reshape(frames, 72)],
+        "cam_intrinsics": np.array([[lens[0], 0, lens[2]], [0, lens[1], lens[3]], [0, 0, 1]]),
+        "cam_poses": poses, "campose_valid": [np.arange(frames) != 3],
+        "img_frame_ids": np.arange(frames), "texture_maps": [],
+    }  # fmt: skip
+
+
+class TestPw3d:
+    COUNTS = {"train": 1, "val": 1, "test": 1}  # noqa: RUF012
+
+    def write(self, folder, change=lambda data: data):
+        for i, part in enumerate(("train", "validation", "test")):
+            home = folder / "sequenceFiles" / part
+            home.mkdir(parents=True, exist_ok=True)
+            data = change(pw3d_sequence(i))
+            (home / f"street_0{i}.pkl").write_bytes(python2_dumps(data))
+        return str(folder)
+
+    def test_clean(self, tmp_path):
+        rows = check_pw3d(self.write(tmp_path), self.COUNTS)
+        assert not_ok(rows) == []
+        assert "median" in row(rows, "reprojection 2D openpose").found
+
+    @pytest.mark.parametrize(
+        ("change", "wanted"),
+        [
+            (lambda d: {**d, "jointPositions": [1000 * d["jointPositions"][0]]}, "unit 3D"),
+            (lambda d: {**d, "poses2d": [np.roll(d["poses2d"][0], 9, 0)]}, "time 2D openpose"),
+            (lambda d: {**d, "poses2d": [d["poses2d"][0] * np.array((1, 1, 50))[:, None]]},
+             "confidence 2D openpose"),
+            (lambda d: {**d, "jointPositions": [
+                d["jointPositions"][0].reshape(-1, 24, 3)[:, SMPL_24.flip_index].reshape(-1, 72)
+            ]}, "left and right 3D"),
+        ],
+    )  # fmt: skip
+    def test_damage(self, tmp_path, complaints, change, wanted):
+        found = complaints(check_pw3d(self.write(tmp_path, change), self.COUNTS))
+        assert found - {"reprojection 2D openpose"} == {wanted}
+
+    def test_missing_and_damaged_sequences(self, tmp_path, complaints):
+        root = self.write(tmp_path)
+        path = tmp_path / "sequenceFiles" / "test" / "street_02.pkl"
+        path.write_bytes(path.read_bytes()[:500])
+        rows = check_pw3d(root)
+        assert complaints(rows) == {
+            "sequences train", "sequences val", "sequences test", "form test/street_02.pkl",
+        }  # fmt: skip
+
+
+class TestAmass:
+    def write(self, folder, change=lambda name, values: values, count=2):
+        rng = np.random.default_rng(0)
+        np.savez(folder / "SMPLH_MALE.npz", **model_arrays(52, 90, 16))
+        models = folder / "models" / "smplh" / "male"
+        models.mkdir(parents=True)
+        (folder / "SMPLH_MALE.npz").rename(models / "model.npz")
+        for i in range(count):
+            frames = 200
+            poses = np.zeros((frames, 52, 3))
+            poses[:, 0] = (np.pi / 2, 0, 0)
+            swing = 0.5 * np.sin(np.arange(frames) / 15)
+            poses[:, 1, 0], poses[:, 2, 0] = swing, -swing
+            poses[:, 4, 0] = poses[:, 5, 0] = 0.6
+            poses[:, 16:18, 2] = 0.1 * rng.normal(size=(1, 2))
+            trans = np.zeros((frames, 3))
+            trans[:, 1] = -0.012 * np.arange(frames)
+            arrays = {"poses": poses.reshape(frames, -1), "trans": trans, "betas": np.zeros(16),
+                      "gender": np.array("male"), "mocap_framerate": np.array(100.0)}  # fmt: skip
+            home = folder / "amass" / "CMU" / f"{i:02d}"
+            home.mkdir(parents=True)
+            np.savez(home / "walk_poses.npz", **{k: change(k, v) for k, v in arrays.items()})
+        return str(folder), str(folder / "models")
+
+    def test_clean(self, tmp_path, complaints):
+        rows = check_amass(*self.write(tmp_path))
+        # One part is enough for the doctor; the others are told of.
+        assert {r.what for r in not_ok(rows)} <= {"files", "repeats 3D"}
+        assert complaints(rows) <= {"repeats 3D"}
+        assert row(rows, "body model").found == "model.npz"
+
+    def test_damage(self, tmp_path, complaints):
+        def change(name, values):
+            return values * 1000 if name == "trans" else values
+
+        root, models = self.write(tmp_path, change, count=1)
+        assert complaints(check_amass(root, models)) == {"speed 3D"}
+
+    def test_y_up(self, tmp_path, complaints):
+        def change(name, values):
+            if name == "poses":
+                values[:, :3] = 0
+            return values
+
+        root, models = self.write(tmp_path, change, count=1)
+        assert complaints(check_amass(root, models)) == {"vertical axis 3D"}
+
+    def test_without_body_model_and_with_damaged_files(self, tmp_path, complaints, monkeypatch):
+        monkeypatch.delenv("LIFTING_SMPL", raising=False)
+        root, _ = self.write(tmp_path)
+        path = tmp_path / "amass" / "CMU" / "01" / "walk_poses.npz"
+        path.write_bytes(path.read_bytes()[:-80])
+        rows = check_amass(root)
+        assert complaints(rows) == {"form", "body model"}
+        assert row(rows, "form").found == "1 of 2 files refused"
+        assert "truncated" in row(rows, "form").advice
+
+
+def test_synthetic_sample_is_clean():
+    rows = check_synthetic(None)
+    assert not_ok(rows) == []
+    assert row(rows, "cameras 2D sample").found.endswith("views as expected")
+
+
+@pytest.mark.parametrize("name", sorted(set(DOCTORS) - {"synthetic"}))
+def test_absent_files_of_every_data_set(tmp_path, name, complaints):
+    rows = check(name, str(tmp_path))
+    assert complaints(rows) <= {"files", "file"}
+    assert complaints(rows)
+    assert all(r.advice for r in rows if r.verdict != "ok")
+
+
+def test_unknown_name():
+    with pytest.raises(ConfigError, match="unknown data set 'h36'; did you mean 'h36m'"):
+        check("h36")
+
+
+def test_command_prints_and_fails(tmp_path, capsys):
+    data = published_npz.H36m(tmp_path, {"Walking 1": 40})
+    data.write_two_d("gt")
+    assert main(["data", "check", "h36m", "--root", str(tmp_path)]) == 1
+    text = capsys.readouterr().out
+    assert "recordings" in text
+    assert "what to do" in text
+
+
+def test_smpl_tree_of_the_tests_is_that_of_the_models():
+    assert SMPL_24.parents == PARENTS
+    assert len(REST) == len(SMPL_24)

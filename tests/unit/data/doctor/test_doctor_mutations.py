@@ -1,0 +1,50 @@
+"""Damaged bytes make rows, never a crash."""
+
+from __future__ import annotations
+
+import warnings
+
+import published_npz
+import pytest
+from mutation import damaged_copies
+
+from lifting.data.doctor.h36m import check_h36m
+from lifting.data.doctor.mpi_inf_3dhp import check_mpi_inf_3dhp
+from lifting.data.doctor.pw3d import check_pw3d
+from lifting.data.doctor.rows import CheckRow
+
+
+def told(rows):
+    """Every row says what is wrong, and what to do when something is."""
+    assert rows
+    for row in rows:
+        assert isinstance(row, CheckRow)
+        assert row.what
+        assert row.expected
+        assert row.found
+        assert bool(row.advice) == (row.verdict != "ok"), row
+
+
+@pytest.mark.parametrize("name", ["data_3d_h36m", "data_2d_h36m_gt"])
+def test_human36m(tmp_path, name):
+    data = published_npz.H36m(tmp_path, {"Walking 1": 12}, subjects=("S1", "S9"))
+    data.write_two_d("gt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # numbers that overflow
+        for _ in damaged_copies(tmp_path / f"{name}.npz", 40, seed=3):
+            told(check_h36m(str(tmp_path)))
+
+
+def test_mpi_inf_3dhp(tmp_path):
+    published_npz.write_mpi_test(tmp_path / "data_test_3dhp.npz", {"TS1": 12})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for _ in damaged_copies(tmp_path / "data_test_3dhp.npz", 40, seed=4):
+            told(check_mpi_inf_3dhp(str(tmp_path)))
+
+
+def test_3dpw_of_nothing(tmp_path):
+    home = tmp_path / "sequenceFiles" / "train"
+    home.mkdir(parents=True)
+    (home / "a.pkl").write_bytes(b"")
+    told(check_pw3d(str(tmp_path)))
