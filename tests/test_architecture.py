@@ -24,7 +24,7 @@ ORDERED_LAYERS = {0, 1, 5}
 # What experiments are validated with, and what names methods, must stay free of torch.
 NO_TORCH = (
     "errors.py", "atomic.py", "__init__.py", "data/config.py", "methods/settings.py",
-    "methods/discovery.py",
+    "methods/discovery.py", "tto/__init__.py", "tto/config.py",
     "experiment/config.py", "experiment/load.py", "experiment/schema.py", "experiment/checks.py",
     "experiment/folder.py", "experiment/__init__.py", "cli/main.py",
     "cli/options.py", "data/__init__.py", "methods/__init__.py", "cli/__init__.py",

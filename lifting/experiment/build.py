@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
@@ -20,6 +23,7 @@ from lifting.methods.base import LiftingModule
 from lifting.methods.discovery import load_module_class
 from lifting.methods.settings import ModuleSettings
 from lifting.metrics.protocol import get_protocol
+from lifting.tto.callback import TestTimeOptimization
 
 LOG_EVERY_STEPS = 50
 
@@ -55,6 +59,14 @@ def build_data(config: ExperimentConfig) -> PoseDataModule:
     return PoseDataModule(config.data, config.seed)
 
 
+def validation_period(epochs: int, wanted: int) -> int:
+    """Epochs between two validations: at most those wanted, and such that the last is validated.
+
+    The learning rate is lowest at the end of a training, so the end must not be missed.
+    """
+    return next(n for n in range(min(wanted, epochs), 0, -1) if epochs % n == 0)
+
+
 def build_trainer(
     config: ExperimentConfig,
     run_dir: Path,
@@ -76,6 +88,7 @@ def build_trainer(
         ConfigError: The machine cannot do what the trainer section asks for.
     """
     options = config.trainer
+    length = max(1, round((epochs or options.max_epochs) * options.epoch_scale))
     every = min(LOG_EVERY_STEPS, options.limit_train_batches or LOG_EVERY_STEPS)
     try:
         return pl.Trainer(
@@ -83,14 +96,14 @@ def build_trainer(
             devices=options.devices,
             strategy=options.strategy,
             precision=options.precision,  # type: ignore[arg-type]
-            max_epochs=max(1, round((epochs or options.max_epochs) * options.epoch_scale)),
+            max_epochs=length,
             max_steps=options.max_steps,
             limit_train_batches=options.limit_train_batches,
             limit_val_batches=options.limit_val_batches,
             limit_test_batches=options.limit_test_batches,
             gradient_clip_val=options.gradient_clip or None,
             accumulate_grad_batches=options.accumulate,
-            check_val_every_n_epoch=options.check_val_every,
+            check_val_every_n_epoch=validation_period(length, options.check_val_every),
             deterministic=options.deterministic,
             enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
             enable_model_summary=False,
@@ -109,3 +122,26 @@ def build_trainer(
             f"expected trainer settings that this machine can follow, got: {error}; change "
             "trainer.accelerator, devices, strategy or precision"
         ) from error
+
+
+def optimization_callbacks(config: ExperimentConfig) -> list[Callback]:
+    """Test-time optimisation, if it is on; put it before callbacks that look at predictions."""
+    if not config.tto.enabled:
+        return []
+    return [TestTimeOptimization(config.tto, flip=config.flip_test)]
+
+
+def prepare_process(config: ExperimentConfig) -> None:
+    """Threads of torch, and silence for hints that do not concern the user."""
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for hint in (
+        ".*does not have many workers.*",  # tensors are gathered in the main process on purpose
+        ".*is smaller than the logging interval.*",  # short epochs are logged at their end
+        ".*in eval mode at the start of training.*",  # parts of other stages are frozen
+        ".*when logging on epoch level in distributed.*",  # metrics are summed over processes
+        ".*LeafSpec.*",  # Lightning's own tree utilities under a newer torch
+        ".*Checkpoint directory .* exists and is not empty.*",  # resuming is meant to
+    ):
+        warnings.filterwarnings("ignore", hint)

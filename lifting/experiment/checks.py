@@ -9,6 +9,7 @@ from typing import Any
 from lifting.data.config import DATASETS
 from lifting.errors import ConfigError, suggest
 from lifting.experiment.config import ExperimentConfig
+from lifting.tto.config import check_tto
 
 Check = tuple[Callable[[Any], bool], str]
 
@@ -97,3 +98,4 @@ def check_values(config: ExperimentConfig) -> None:
                 f"expected '{key}' to be {words}, got {value!r}; correct it in the file or with "
                 f"{key}=VALUE"
             )
+    check_tto(config.tto)

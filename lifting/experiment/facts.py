@@ -8,6 +8,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_args
@@ -76,9 +77,13 @@ def build_record(
     protocol = get_protocol(config.protocol).on(info.skeleton)
     scores = _of_split(metrics, split)
     told: dict[str, Any] = dict(getattr(module, "describe", dict)())
+    tto = config.tto if config.tto.enabled else None
+    name = str(config.method["name"])
+    if tto is not None:
+        told["tto"] = asdict(tto)
     return ResultRecord(
         experiment=config.name,
-        method=str(config.method["name"]),
+        method=name if tto is None else f"{name} + {tto}",
         dataset=info.source.get("dataset", config.data.name),
         split=split,
         two_d=info.source.get("two_d", f"noise {config.data.noise}"),
@@ -105,7 +110,10 @@ def build_record(
         hypotheses=int(told.pop("hypotheses", 1)),
         steps=told.pop("steps", None),
         aggregation=told.pop("aggregation", None),
-        oracle_flags=dict(told.pop("oracle_flags", {})),
+        oracle_flags={
+            **told.pop("oracle_flags", {}),
+            **({} if tto is None or tto.root != "gt" else {"tto": "position of the root"}),
+        },
         budget=dict(budget),
         packages=package_versions(),
         git=git_state(),

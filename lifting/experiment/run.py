@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
@@ -23,7 +20,13 @@ from lifting.data.datamodule import PoseDataModule
 from lifting.data.sequence import PoseTracks
 from lifting.errors import ConfigError
 from lifting.experiment.baselines import baseline_scores
-from lifting.experiment.build import build_data, build_module, build_trainer
+from lifting.experiment.build import (
+    build_data,
+    build_module,
+    build_trainer,
+    optimization_callbacks,
+    prepare_process,
+)
 from lifting.experiment.callbacks import BEST, LAST, seed_everywhere, stage_callbacks
 from lifting.experiment.checkpoint import SUFFIX, load_weights, read_checkpoint
 from lifting.experiment.config import ExperimentConfig
@@ -148,7 +151,7 @@ def predict(
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     check_writable(output.parent)
-    _prepare_process(config)
+    prepare_process(config)
     module = build_module(config)
     load_weights(module, read_checkpoint(checkpoint, module.settings.method), checkpoint)
     data = (
@@ -157,7 +160,9 @@ def predict(
         else keypoint_data(config, keypoints, module.skeleton)
     )
     store = PredictionStore(hypotheses=hypotheses)
-    trainer = build_trainer(config, output.parent, callbacks=[store])
+    trainer = build_trainer(
+        config, output.parent, callbacks=[*optimization_callbacks(config), store]
+    )
     _call(lambda: trainer.predict(module, datamodule=data, return_predictions=False))
     store.write(output, data)
     return output
@@ -175,7 +180,7 @@ def _started(
         output_folder(config)
     else:
         existing_run(resume)
-    _prepare_process(config)
+    prepare_process(config)
     module, data = build_module(config), build_data(config)
     for split in SPLITS:
         data.tracks(split)
@@ -246,6 +251,7 @@ def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
     config, module, data = run.config, run.module, run.data
     load_weights(module, read_checkpoint(checkpoint, module.settings.method), checkpoint)
     callbacks: list[Callback] = [
+        *optimization_callbacks(config),
         PanelsCallback(config.panels, run.folder),
         SequenceScores(run.folder),
     ]
@@ -277,22 +283,6 @@ def _call(call: Callable[[], object]) -> None:
         raise ConfigError(
             f"expected trainer settings that fit the method and the data, got: {error}"
         ) from error
-
-
-def _prepare_process(config: ExperimentConfig) -> None:
-    """Threads of torch, and silence for hints that do not concern the user."""
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for hint in (
-        ".*does not have many workers.*",  # tensors are gathered in the main process on purpose
-        ".*is smaller than the logging interval.*",  # short epochs are logged at their end
-        ".*in eval mode at the start of training.*",  # parts of other stages are frozen
-        ".*when logging on epoch level in distributed.*",  # metrics are summed over processes
-        ".*LeafSpec.*",  # Lightning's own tree utilities under a newer torch
-        ".*Checkpoint directory .* exists and is not empty.*",  # resuming is meant to
-    ):
-        warnings.filterwarnings("ignore", hint)
 
 
 def _space_needed(module: LiftingModule) -> int:

@@ -639,19 +639,6 @@ def test_second_derivatives_are_refused():
         gradient.sum().backward()
 
 
-def test_dropout():
-    torch.manual_seed(0)
-    x = torch.ones(100, 1001)
-    for rate in (0.1, 0.25, 0.9):
-        dropped = kernels.dropout(x, rate)
-        assert (dropped == 0).float().mean().item() == pytest.approx(rate, abs=0.005)
-        assert dropped.mean().item() == pytest.approx(1, abs=0.02)
-        assert dropped.unique().numel() == 2
-    assert kernels.dropout(x, 0.0) is x
-    columns = (kernels.dropout(x, 0.25) == 0).float().mean(dim=0)
-    assert columns.std().item() < 0.06
-
-
 def test_dropout_acts_in_training_only():
     network = Denoiser(5, 5, H36M_17, SIZE)
     x, t = torch.randn(3, 17, 5), torch.zeros(3)

@@ -1,0 +1,14 @@
+"""UAO: a lifting network with its own error estimate, made for test-time optimisation.
+
+Wang, Liu, Liu, Ren, You, Li, Sebe, Li: "Uncertainty-Aware Testing-Time Optimization for 3D Human
+Pose Estimation",
+arXiv 2402.02339, IEEE Transactions on Multimedia 2025. The optimisation itself is in
+:mod:`lifting.tto`, for every method.
+
+* ``config``      the switches (no torch)
+* ``graph``       the skeleton's graph, partitioned by distance from the spine
+* ``network``     GUMLP: encoder, graph convolution and U-shaped perceptrons, two heads
+* ``loss``        error weighted by the predicted log error
+* ``module``      units, training, prediction, and the latents for test-time optimisation
+* ``checkpoint``  the authors' weights
+"""

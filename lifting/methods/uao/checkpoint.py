@@ -1,0 +1,194 @@
+"""The authors' weights of GUMLP: a plain state dictionary, renamed and checked.
+
+Nothing but tensors is ever unpickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torch import Tensor
+
+from lifting.errors import CheckpointError, MissingDataError
+from lifting.methods.conversion import Converted
+from lifting.methods.settings import ModuleSettings
+from lifting.methods.uao.config import Config
+from lifting.methods.uao.graph import PARTITIONS, partitioned_adjacency
+from lifting.methods.uao.network import Gumlp
+from lifting.skeleton import Skeleton, get_skeleton
+
+State = dict[str, Tensor]
+FILES = ("weights",)
+PREFIX = "module."
+OWN_PREFIX = "network."
+GRAPH = "A"
+GRAPH_SUFFIX = ".gcn1.adj"
+GRAPH_TOLERANCE = 1e-4
+ENTER = ("up1", "up2")
+LEAVE = ("down1", "down2")
+
+
+def convert(files: Sequence[Path], config: Config, settings: ModuleSettings) -> Converted:
+    """Weights of a module from the authors' file.
+
+    Args:
+        files: The one file.
+        config: Configuration of the network they are for.
+        settings: Of the module.
+
+    Raises:
+        MissingDataError: No such file.
+        CheckpointError: The file is unsafe, damaged, or of another network.
+    """
+    (path,) = files
+    converted = import_state(_load(path), config, get_skeleton(settings.skeleton))
+    state = {f"{OWN_PREFIX}{name}": value for name, value in converted.state.items()}
+    return Converted(state, converted.unused)
+
+
+def import_state(official: Mapping[str, Tensor], config: Config, skeleton: Skeleton) -> Converted:
+    """Rename and reshape the authors' weights.
+
+    Args:
+        official: Weights by official name, with or without the prefix ``module.``. Adjacencies
+            among them are compared with ours and not used.
+        config: Configuration of the network they are for.
+        skeleton: Its graph.
+
+    Returns:
+        Weights of :class:`Gumlp` by our names, and the names that were compared only.
+
+    Raises:
+        CheckpointError: A weight is missing, unknown or of another shape, or another graph.
+    """
+    given = {name.removeprefix(PREFIX): value for name, value in official.items()}
+    graphs = tuple(n for n in given if n == GRAPH or n.endswith(GRAPH_SUFFIX))
+    for name in graphs:
+        _check_graph(name, given[name], skeleton)
+    names = dict(_names(config.blocks))
+    _check_names(set(given) - set(graphs), set(names.values()))
+    wanted = _shapes(config, skeleton)
+    state: State = {}
+    for ours, theirs in names.items():
+        expected = tuple(_to_official(ours, torch.empty(wanted[ours], device="meta")).shape)
+        _check_shape(theirs, given[theirs], expected)
+        state[ours] = _from_official(ours, given[theirs])
+    return Converted(state, graphs)
+
+
+def export_state(state: Mapping[str, Tensor], config: Config) -> State:
+    """Official names and shapes of our weights (or of anything of their shape)."""
+    return {theirs: _to_official(ours, state[ours]) for ours, theirs in _names(config.blocks)}
+
+
+def _names(blocks: int) -> Iterator[tuple[str, str]]:
+    """Pairs of our name and the official one."""
+    for kind in ("weight", "bias"):
+        for ours, theirs in _layers(blocks):
+            yield f"{ours}.{kind}", f"{theirs}.{kind}"
+
+
+def _layers(blocks: int) -> Iterator[tuple[str, str]]:
+    pairs = (("encoder", "encoder"), ("pose_head", "pred_mu"), ("sigma_head", "pred_s"))
+    for ours, theirs in pairs:
+        yield f"{ours}.first", f"{theirs}.fc1"
+        yield f"{ours}.second", f"{theirs}.fc5"
+    yield "pose_norm", "GCN_MLP.norm_mu"
+    yield "sigma_norm", "GCN_MLP.norm_s"
+    for i in range(blocks):
+        for ours, theirs in _block_layers():
+            yield f"blocks.{i}.{ours}", f"GCN_MLP.blocks.{i}.{theirs}"
+
+
+def _block_layers() -> Iterator[tuple[str, str]]:
+    yield "graph_norm", "norm1"
+    yield "channel_norm", "norm2"
+    yield "spatial_norm", "norm3"
+    yield "graph", "gcn1.conv1d"
+    for ours, enter, leave in (("channel", ("down",), ("up",)), ("spatial", ENTER, LEAVE)):
+        theirs = f"{ours}_mlp.linear"
+        yield f"{ours}.middle", f"{theirs}_mid.linear.0"
+        for i, (into, out) in enumerate(zip(enter, leave, strict=True)):
+            yield f"{ours}.enter.{i}", f"{theirs}_{into}.linear.0"
+            yield f"{ours}.leave.{i}", f"{theirs}_{out}.linear.0"
+
+
+def _to_official(ours: str, value: Tensor) -> Tensor:
+    """Reshape one weight; only those of the graph convolution differ in shape."""
+    if ours.endswith(".graph.weight"):
+        channels = len(value)
+        kinds = value.view(channels, PARTITIONS, -1).transpose(0, 1)
+        return kinds.reshape(PARTITIONS * channels, -1, 1)
+    return value.flatten() if ours.endswith(".graph.bias") else value
+
+
+def _from_official(ours: str, value: Tensor) -> Tensor:
+    if ours.endswith(".graph.weight"):
+        kinds = value.view(PARTITIONS, -1, value.shape[1])
+        return kinds.transpose(0, 1).flatten(1).contiguous()
+    return value.view(PARTITIONS, -1) if ours.endswith(".graph.bias") else value
+
+
+def _shapes(config: Config, skeleton: Skeleton) -> dict[str, torch.Size]:
+    network = Gumlp(skeleton, config)
+    return {name: value.shape for name, value in network.state_dict().items()}
+
+
+def _load(path: Path) -> State:
+    if not path.is_file():
+        raise MissingDataError(
+            f"expected the authors' weights at {path}, found no file; check the path"
+        )
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise CheckpointError(
+            f"expected tensors by name in {path}, got a file that cannot be read safely "
+            f"({(str(error).splitlines() or [type(error).__name__])[0]}); save its weights again "
+            "without other objects"
+        ) from error
+    if not isinstance(content, Mapping) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()
+    ):
+        raise CheckpointError(
+            f"expected tensors by name in {path}, got {_describe(content)}; give the authors' "
+            "state dictionary"
+        )
+    return dict(content)
+
+
+def _describe(content: object) -> str:
+    if isinstance(content, Mapping):
+        wrong = [k for k, v in content.items() if not isinstance(v, Tensor)]
+        return f"something else under {wrong[:3]}"
+    return f"a {type(content).__name__}"
+
+
+def _check_names(given: set[str], expected: set[str]) -> None:
+    missing, unknown = sorted(expected - given), sorted(given - expected)
+    if missing or unknown:
+        raise CheckpointError(
+            f"expected {len(expected)} weights of GUMLP, got {len(missing)} missing "
+            f"{missing[:3]} and {len(unknown)} unknown {unknown[:3]}; check which network and "
+            "how many blocks the file is for"
+        )
+
+
+def _check_shape(name: str, value: Tensor, expected: tuple[int, ...]) -> None:
+    if tuple(value.shape) != expected:
+        raise CheckpointError(
+            f"expected {name} of shape {expected}, got {tuple(value.shape)}; set the widths of "
+            "the method section to those of the file"
+        )
+
+
+def _check_graph(name: str, value: Tensor, skeleton: Skeleton) -> None:
+    ours = partitioned_adjacency(skeleton).to(value.dtype)
+    if value.shape != ours.shape or not torch.allclose(value, ours, rtol=0, atol=GRAPH_TOLERANCE):
+        raise CheckpointError(
+            f"expected {name} to be the partitioned graph of {skeleton.name}, got another of "
+            f"shape {tuple(value.shape)}; its weights are for another skeleton or joint order"
+        )

@@ -1,0 +1,40 @@
+"""Likelihood of an error whose expected size is predicted with it."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from lifting.typing import PerJoint, Pose3D
+
+
+def uncertainty_loss(
+    predicted: Pose3D, log_sigma: PerJoint, target: Pose3D, visible: PerJoint | None = None
+) -> Tensor:
+    """Mean over joints of the error relative to its expected size, plus that size's log.
+
+    Where errors are distributed alike, the best log error is the log of their mean, so its
+    exponential is the expected error. A joint that is hit exactly gets the gradient zero.
+
+    Args:
+        predicted: ``(*batch, joints, 3)``, metres.
+        log_sigma: ``(*batch, joints)``, natural log of metres.
+        target: ``(*batch, joints, 3)``, metres.
+        visible: ``(*batch, joints)`` bool, False where a label does not count; None for all.
+
+    Returns:
+        A scalar; zero where no label counts.
+
+    Source: released code. The paper calls it a Gaussian likelihood; with the unsquared error it is
+    that of a Laplace distribution, but for the constant factor of ``log_sigma``.
+    """
+    values = joint_losses(predicted, log_sigma, target)
+    if visible is None:
+        return values.mean()
+    weights = visible.to(values)
+    return (values * weights).sum() / weights.sum().clamp(min=1)
+
+
+def joint_losses(predicted: Pose3D, log_sigma: PerJoint, target: Pose3D) -> PerJoint:
+    """The terms of :func:`uncertainty_loss` before their mean, ``(*batch, joints)``."""
+    errors = (predicted - target).norm(dim=-1)
+    return errors * (-log_sigma).exp() + log_sigma

@@ -1,0 +1,217 @@
+"""GUMLP: from one 2D pose to a 3D pose and the log of each joint's expected error.
+
+The arithmetic is the cheapest equivalent of the released one: pairs of linear layers with nothing
+between them act as one, and the graph convolution mixes joints before it mixes channels, so that
+nothing four times as wide is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lifting.errors import check_shape
+from lifting.methods.uao.config import Config
+from lifting.methods.uao.graph import PARTITIONS, partitioned_adjacency
+from lifting.nn.dropout import drop_path, dropout
+from lifting.skeleton import Skeleton
+from lifting.typing import PerJoint, Pose2D, Pose3D
+
+NORM_EPS = 1e-6
+
+
+class Estimate(NamedTuple):
+    """A pose and how far off it is expected to be.
+
+    Attributes:
+        pose: ``(*batch, joints, 3)``, metres; the root is near zero, not exactly there.
+        log_sigma: ``(*batch, joints)``, natural log of the expected error in metres.
+    """
+
+    pose: Pose3D
+    log_sigma: PerJoint
+
+
+def bounded(values: Tensor, low: float, high: float) -> Tensor:
+    """Bend values into an interval; near its middle they stay what they are.
+
+    A clamp would pass no gradient outside, and a log error that once left the interval would never
+    come back.
+
+    Args:
+        values: Any shape.
+        low: End of the interval.
+        high: Other end.
+    """
+    half, middle = (high - low) / 2, (high + low) / 2
+    return middle + half * torch.tanh((values - middle) / half)
+
+
+class LinearPair(nn.Module):
+    """Two linear layers without anything between them, applied as the one they amount to.
+
+    It stands where coordinates enter and leave the network, which half precision would round to
+    millimetres, so it computes in float32 also under autocast.
+
+    Args:
+        inputs: Channels in.
+        hidden: Channels between.
+        outputs: Channels out.
+    """
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.first = nn.Linear(inputs, hidden)
+        self.second = nn.Linear(hidden, outputs)
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight ``(outputs, inputs)`` and bias ``(outputs,)`` of the one layer."""
+        weight = self.second.weight @ self.first.weight
+        return weight, self.second.weight @ self.first.bias + self.second.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the last axis."""
+        if not torch.is_autocast_enabled(x.device.type):
+            return functional.linear(x, *self.folded())
+        with torch.autocast(x.device.type, enabled=False):
+            return functional.linear(x.float(), *self.folded())
+
+
+class UMlp(nn.Module):
+    """Linear layers out to another width and back, the middle one around a shortcut.
+
+    Each is followed by GELU and dropout, the last one too.
+
+    Args:
+        widths: From that of the input to that of the middle.
+        rate: Dropout.
+    """
+
+    def __init__(self, widths: Sequence[int], rate: float) -> None:
+        super().__init__()
+        pairs = list(pairwise(widths))
+        self.rate = rate
+        self.enter = nn.ModuleList(nn.Linear(a, b) for a, b in pairs)
+        self.middle = nn.Linear(widths[-1], widths[-1])
+        self.leave = nn.ModuleList(nn.Linear(b, a) for a, b in reversed(pairs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map the last axis."""
+        for layer in self.enter:
+            x = self._activate(layer(x))
+        x = x + self._activate(self.middle(x))
+        for layer in self.leave:
+            x = self._activate(layer(x))
+        return x
+
+    def _activate(self, x: Tensor) -> Tensor:
+        return dropout(functional.gelu(x), self.rate if self.training else 0.0)
+
+
+class PartitionedConv(nn.Module):
+    """Graph convolution with a weight matrix for each kind of edge.
+
+    Args:
+        channels: Channels in and out.
+        skeleton: The graph.
+    """
+
+    mixing: Tensor
+    received: Tensor
+
+    def __init__(self, channels: int, skeleton: Skeleton) -> None:
+        super().__init__()
+        # A pointwise convolution from C to 4C channels, as a map from the mixed joints' 4C to C.
+        self.weight = nn.Parameter(torch.empty(channels, PARTITIONS * channels))
+        self.bias = nn.Parameter(torch.empty(PARTITIONS, channels))
+        nn.init.uniform_(self.weight, -(channels**-0.5), channels**-0.5)
+        nn.init.uniform_(self.bias, -(channels**-0.5), channels**-0.5)
+        parts = partitioned_adjacency(skeleton).float()
+        # Row 4 w + k holds what joint w receives over edges of kind k.
+        self.register_buffer("mixing", parts.permute(2, 0, 1).flatten(0, 1), persistent=False)
+        self.register_buffer("received", parts.sum(dim=1).t().contiguous(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve ``(batch, joints, channels)``."""
+        mixed = torch.bmm(self.mixing.expand(len(x), *self.mixing.shape), x)
+        mixed = mixed.view(*x.shape[:2], -1)  # (batch, joints, 4 channels)
+        return functional.linear(mixed, self.weight) + self.received @ self.bias
+
+
+class Block(nn.Module):
+    """Graph convolution, then a perceptron over channels beside one over joints.
+
+    Args:
+        config: Widths and dropout.
+        skeleton: The graph.
+        rate: Probability with which a sample skips a branch in training.
+    """
+
+    def __init__(self, config: Config, skeleton: Skeleton, rate: float) -> None:
+        super().__init__()
+        joints, factor = len(skeleton), config.spatial_factor
+        self.rate = rate
+        self.graph_norm = nn.LayerNorm(joints, NORM_EPS)
+        self.graph = PartitionedConv(config.hidden, skeleton)
+        self.channel_norm = nn.LayerNorm(config.hidden, NORM_EPS)
+        self.channel = UMlp((config.hidden, config.channel_hidden), config.channel_dropout)
+        self.spatial_norm = nn.LayerNorm(joints, NORM_EPS)
+        self.spatial = UMlp((joints, joints * factor, 2 * joints * factor), config.spatial_dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform ``(batch, joints, channels)``."""
+        rate = self.rate if self.training else 0.0
+        graph = self.graph(self.graph_norm(x.transpose(1, 2)).transpose(1, 2))
+        x = x + drop_path(graph, rate)
+        spatial = self.spatial(self.spatial_norm(x.transpose(1, 2))).transpose(1, 2)
+        return x + drop_path(self.channel(self.channel_norm(x)) + spatial, rate)
+
+
+class Gumlp(nn.Module):
+    """Lifts poses one by one.
+
+    Args:
+        skeleton: Joints of both poses.
+        config: Widths, depth, dropout, limits.
+
+    Source: arXiv 2402.02339, released code.
+    """
+
+    def __init__(self, skeleton: Skeleton, config: Config) -> None:
+        super().__init__()
+        self.joints = len(skeleton)
+        self.limits = config.sigma_limits
+        self.encoder = LinearPair(2, config.encoder_hidden, config.hidden)
+        steps = max(1, config.blocks - 1)
+        self.blocks = nn.ModuleList(
+            Block(config, skeleton, config.drop_path * i / steps) for i in range(config.blocks)
+        )
+        self.pose_norm = nn.LayerNorm(config.hidden, NORM_EPS)
+        self.sigma_norm = nn.LayerNorm(config.hidden, NORM_EPS)
+        self.pose_head = LinearPair(config.hidden, config.head_hidden, 3)
+        self.sigma_head = LinearPair(config.hidden, config.head_hidden, 1)
+
+    def forward(self, keypoints: Pose2D) -> Estimate:
+        """Lift poses.
+
+        Args:
+            keypoints: ``(*batch, joints, 2)``, screen units.
+
+        Raises:
+            ShapeError: Another number of joints.
+        """
+        check_shape("keypoints", keypoints, "*batch joints 2", joints=self.joints)
+        x = self.encoder(keypoints.reshape(-1, self.joints, 2))
+        for block in self.blocks:
+            x = block(x)
+        pose = self.pose_head(self.pose_norm(x))
+        log_sigma = self.sigma_head(self.sigma_norm(x))
+        if self.limits is not None:
+            log_sigma = bounded(log_sigma, *self.limits)
+        shape = keypoints.shape[:-1]
+        return Estimate(pose.view(*shape, 3), log_sigma.view(shape))

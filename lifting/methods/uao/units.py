@@ -1,0 +1,34 @@
+"""GUMLP's log error in shared units, and what it says of one axis.
+
+Poses and keypoints are converted by :mod:`lifting.nn.units`.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from lifting.nn.units import MM_PER_METRE
+from lifting.typing import PerJoint
+
+# Length of a 3D Gaussian error over its deviation on one axis, in the mean: sqrt(8 / pi) = 1.596.
+LENGTH_PER_AXIS = math.sqrt(8 / math.pi)
+
+
+def log_error_in_mm(log_sigma: PerJoint) -> PerJoint:
+    """Natural log of the expected error, from metres to mm."""
+    return log_sigma + math.log(MM_PER_METRE)
+
+
+def axis_deviation(log_error: Tensor) -> Tensor:
+    """Standard deviation on one axis of the error whose expected length is predicted, mm.
+
+    The network learns the expected distance from the truth; the scores of an uncertainty read the
+    standard deviation of each coordinate, as if it were Gaussian and the same on all three. For
+    the Laplace distribution of the training loss the factor would be 3/2 in place of 1.596.
+
+    Args:
+        log_error: Natural log of the expected error in mm.
+    """
+    return log_error.exp() / LENGTH_PER_AXIS

@@ -1,0 +1,162 @@
+"""What test-time optimisation asks of a method, and what it gives back.
+
+A method offers its own latents by having ``encode``, ``decode`` and ``lr_scale`` on its module; no
+base class is needed. One that has none of them gets its 2D input as the latent (see
+:mod:`lifting.tto.generic`). Poses cross this border in mm and keypoints in pixels; a latent has
+whatever unit suits the method, and ``lr_scale`` brings the learning rate to it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from lifting.batch import PoseBatch
+from lifting.typing import ImageSize, Intrinsics, PerJoint, PerSample, Pose2D, Pose3D
+
+Latents = dict[str, Tensor]
+"""State that is optimised, by name; every tensor has the samples first."""
+
+LENGTH_PER_AXIS = math.sqrt(8 / math.pi)
+"""Mean length of a 3D Gaussian error over its standard deviation on one axis.
+
+``Decoded.log_sigma`` speaks of the former, the scored ``Prediction.sigma`` of the latter."""
+
+
+class Decoded(NamedTuple):
+    """A method's answer to its latents.
+
+    Attributes:
+        pose: ``(samples, frames, joints, 3)``, camera axes, root-relative, mm. The root's entry
+            may be the network's own, near zero; it counts in the anchor and nowhere else.
+        log_sigma: ``(samples, frames, joints)``, natural log of the expected error in mm; None
+            where the method knows none.
+        root: ``(samples, frames, 1, 3)``, absolute position of the root, mm; None where the method
+            predicts none.
+        prior: ``(samples,)``, penalty of the latents themselves, for example half their square;
+            None for no penalty.
+    """
+
+    pose: Pose3D
+    log_sigma: PerJoint | None = None
+    root: Tensor | None = None
+    prior: PerSample | None = None
+
+
+class Observations(NamedTuple):
+    """What was seen of the frames that are answered.
+
+    Attributes:
+        uv: ``(samples, frames, joints, 2)``, pixels, finite.
+        confidence: ``(samples, frames, joints)``, 0 to 1.
+        intrinsics: ``(samples, 9)``, pixels.
+        size: ``(samples, 2)``, width and height, pixels.
+        root_gt: ``(samples, frames, 1, 3)``, true absolute position of the root, mm; None without
+            labels. An oracle: only the root rule ``gt`` reads it.
+        valid: ``(samples, frames, joints)`` bool, keypoints that may be compared with.
+    """
+
+    uv: Pose2D
+    confidence: PerJoint
+    intrinsics: Intrinsics
+    size: ImageSize
+    root_gt: Tensor | None
+    valid: PerJoint
+
+
+@runtime_checkable
+class Refinable(Protocol):
+    """A method with latents of its own.
+
+    It may also have ``finalise(poses) -> pose``, which makes one answer out of the poses of the
+    copies that were optimised, ``(copies, samples, frames, joints, 3)``; the mean otherwise. Poses
+    of mirrored copies have been mirrored back by then.
+    """
+
+    @property
+    def lr_scale(self) -> Mapping[str, float]:
+        """Factor of the learning rate for each latent, by name; 1 for a missing name."""
+        ...
+
+    def encode(self, batch: PoseBatch) -> Latents:
+        """Where the optimisation starts. Called without gradients, on finite keypoints.
+
+        Args:
+            batch: Windows; their second half may be the mirrored copies of the first.
+
+        Returns:
+            Floating-point tensors whose first axis is that of the batch.
+        """
+        ...
+
+    def decode(self, latents: Latents, batch: PoseBatch) -> Decoded:
+        """Answer to the latents.
+
+        It must be differentiable in them, deterministic, and treat every sample on its own: no
+        statistics over the batch. It changes nothing in place.
+
+        Args:
+            latents: Of the form that ``encode`` gave.
+            batch: The batch that was encoded, for what is no latent.
+        """
+        ...
+
+
+class Status(IntEnum):
+    """How the optimisation of a sample ended; a later one hides an earlier one."""
+
+    MOVED = 0
+    """All iterations were done, and the pose changed."""
+    CONVERGED = 1
+    """Steps ended early, because nothing was gained any more or the trust radius was reached."""
+    KEPT = 2
+    """No iterate was better than the start, which is returned."""
+    BEHIND = 3
+    """A joint came nearer to the camera plane than the guard, and was held there."""
+    UNOBSERVED = 4
+    """Too few keypoints to compare with: the pose is returned as the method gave it."""
+    NOT_FINITE = 5
+    """The start or its gradient is not finite: the pose is returned as the method gave it."""
+
+
+class TtoResult(NamedTuple):
+    """What test-time optimisation leaves of a batch.
+
+    Attributes:
+        pose: ``(samples, frames, joints, 3)``, root-relative, mm.
+        log_sigma: ``(samples, frames, joints)``, calibrated, natural log of mm; None where the
+            method has none.
+        sigma_factor: ``(samples, frames, joints)``, that expected error over the method's own
+            before; None where the method has none.
+        root: ``(samples, frames, 1, 3)``, position of the root the pose was compared at, mm; None
+            under the scaled orthography.
+        start: ``(samples, frames, joints, 3)``, the pose before, root-relative, mm.
+        status: ``(samples,)`` int, values of :class:`Status`.
+        iterations: ``(samples,)`` int, steps that were made.
+        before: ``(samples,)``, objective at the start.
+        after: ``(samples,)``, objective of what is returned.
+        residual_before: ``(samples,)``, mean distance from the keypoints at the start, pixels.
+        residual_after: ``(samples,)``, the same of what is returned.
+        behind: ``(samples,)`` int, joints that the guard in front of the camera held.
+        masked: ``(samples,)`` int, keypoints that could not be compared with.
+        history: ``(evaluations, samples)``, objective at every iterate; None unless asked for.
+    """
+
+    pose: Pose3D
+    log_sigma: PerJoint | None
+    sigma_factor: PerJoint | None
+    root: Tensor | None
+    start: Pose3D
+    status: PerSample
+    iterations: PerSample
+    before: PerSample
+    after: PerSample
+    residual_before: PerSample
+    residual_after: PerSample
+    behind: PerSample
+    masked: PerSample
+    history: Tensor | None = None

@@ -1,0 +1,253 @@
+"""The objective of a batch: decode, place before the camera, project, add up the terms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lifting.errors import ConfigError
+from lifting.geometry.camera import (
+    normalize_screen,
+    pixels_to_rays,
+    project,
+    screen_intrinsics,
+    undistort_rays,
+)
+from lifting.geometry.root import NEAREST_MM, fit_orthography, solve_root
+from lifting.skeleton import Skeleton
+from lifting.tto.config import TtoConfig
+from lifting.tto.contract import Decoded, Latents, Observations
+from lifting.tto.energies import (
+    MM_PER_METRE,
+    anchor_energy,
+    bone_energy,
+    projection_energy,
+    smoothness_energy,
+    symmetry_energy,
+)
+from lifting.typing import Intrinsics, PerJoint, PerSample, Pose2D, Pose3D
+
+ROOT = "tto_root"
+FOCAL = "tto_log_focal"
+
+
+class Evaluation(NamedTuple):
+    """The objective at some latents.
+
+    Attributes:
+        energy: ``(samples,)``, weighted sum of the terms.
+        pose: ``(samples, frames, joints, 3)``, as decoded, mm.
+        log_sigma: ``(samples, frames, joints)``, natural log of mm.
+        root: ``(samples, frames, 1, 3)``, where the pose was projected from, mm; zeros under the
+            scaled orthography.
+        residual: ``(samples,)``, mean distance from the keypoints that count, pixels.
+        behind: ``(samples,)`` int, joints that the guard in front of the camera held.
+    """
+
+    energy: PerSample
+    pose: Pose3D
+    log_sigma: PerJoint
+    root: Tensor
+    residual: PerSample
+    behind: PerSample
+
+
+class _View(NamedTuple):
+    projected: Pose2D
+    root: Tensor
+    behind: PerSample
+
+
+class Objective:
+    """Terms of a batch, as a function of the latents.
+
+    The first call, at the start of the optimisation, sets what later answers are held to: the
+    first answer and, where it is not refreshed, its expected error. So neither costs a pass.
+
+    Args:
+        decode: Latents to an answer in the original, unmirrored frame.
+        observations: What was seen.
+        config: Which terms, and how they are weighed.
+        skeleton: Joints of the poses.
+
+    Attributes:
+        anchor: The first answer, its expected error calibrated.
+        own_sigma: The method's own log of the expected error of the first answer, mm; None where
+            it gives none.
+    """
+
+    def __init__(
+        self,
+        decode: Callable[[Latents], Decoded],
+        observations: Observations,
+        config: TtoConfig,
+        skeleton: Skeleton,
+    ) -> None:
+        self.decode = decode
+        self.observations = observations
+        self.config = config
+        self.skeleton = skeleton
+        self.anchor: Decoded | None = None
+        self.own_sigma: PerJoint | None = None
+        seen, size = observations, observations.size[:, None]
+        self.half_width = (seen.size[:, 0] / 2)[:, None, None]
+        self.screen_uv = normalize_screen(seen.uv, size)
+        self.weights = seen.valid.to(seen.uv.dtype)
+        if config.confidence_weighting:
+            self.weights = self.weights * seen.confidence
+        self.held = torch.ones_like(self.weights)
+        if not config.anchor_root:
+            self.held[..., skeleton.root] = 0
+        # 1 everywhere but at the root, where the pose is zero by definition.
+        self.around_root = torch.ones(len(skeleton), 1, device=seen.uv.device)
+        self.around_root[skeleton.root] = 0
+        self.uniform = math.log(config.uniform_sigma_mm)
+        self.rays = self._rays(seen.intrinsics)
+
+    def start(self, latents: Latents) -> Latents:
+        """The latents with those that the configuration adds: position of the root, focal length.
+
+        Args:
+            latents: The method's own. Decoded once if the root is optimised.
+        """
+        added = dict(latents)
+        seen = self.observations
+        if self.config.focal == "latent":
+            added[FOCAL] = seen.uv.new_zeros(len(seen.uv), 1)
+        if self.config.root == "latent":
+            with torch.no_grad():
+                answer = self.decode(latents)
+                solved = self._solved_root(
+                    answer.pose * self.around_root, self._log_sigma(answer), self.rays
+                )
+            added[ROOT] = solved / MM_PER_METRE
+        return added
+
+    def lr_scale(self) -> dict[str, float]:
+        """Factors of the learning rate for the latents that the configuration adds."""
+        return {ROOT: self.config.root_lr_scale, FOCAL: self.config.focal_lr_scale}
+
+    def __call__(self, latents: Latents) -> Evaluation:
+        """Decode the latents and add up the terms."""
+        config = self.config
+        own = {name: value for name, value in latents.items() if name not in (ROOT, FOCAL)}
+        answer = self.decode(own)
+        if self.anchor is None:
+            self.anchor = Decoded(answer.pose.detach(), self._log_sigma(answer))
+            if answer.log_sigma is not None:
+                self.own_sigma = answer.log_sigma.detach()
+        fresh = config.sigma == "current" and answer.log_sigma is not None
+        log_sigma = self._log_sigma(answer) if fresh else self.anchor.log_sigma
+        assert log_sigma is not None
+        centred = answer.pose * self.around_root
+        view = self._view(centred, answer, log_sigma, latents)
+        residual = view.projected - self.screen_uv
+        energy = self._energy(answer, centred, log_sigma, residual, view.root)
+        with torch.no_grad():
+            pixels = torch.linalg.vector_norm(residual * self.half_width[..., None], dim=-1)
+            counted = self.observations.valid
+            mean = (pixels * counted).sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)
+        return Evaluation(energy, answer.pose, log_sigma, view.root, mean, view.behind)
+
+    def _energy(
+        self, answer: Decoded, centred: Pose3D, log_sigma: PerJoint, residual: Pose2D, root: Tensor
+    ) -> PerSample:
+        """Weighted sum of the terms that have a weight."""
+        config = self.config
+        assert self.anchor is not None
+        energy = config.weight_projection * projection_energy(
+            residual,
+            self.weights,
+            penalty=config.penalty,
+            scale=config.penalty_scale_px / self.half_width,
+        )
+        if config.weight_anchor:
+            first = self.anchor.log_sigma
+            assert first is not None
+            if config.anchor_weighting == "uniform":
+                first = log_sigma = torch.full_like(log_sigma, self.uniform)
+            term = anchor_energy(answer.pose, self.anchor.pose, log_sigma, first, self.held)
+            energy = energy + config.weight_anchor * term
+        if config.weight_prior and answer.prior is not None:
+            energy = energy + config.weight_prior * answer.prior
+        if config.weight_bone:
+            start = self.anchor.pose * self.around_root
+            energy = energy + config.weight_bone * bone_energy(centred, start, self.skeleton)
+        if config.weight_symmetry:
+            energy = energy + config.weight_symmetry * symmetry_energy(centred, self.skeleton)
+        if config.weight_smoothness:
+            energy = energy + config.weight_smoothness * smoothness_energy(centred + root)
+        return energy
+
+    def _view(
+        self, centred: Pose3D, answer: Decoded, log_sigma: PerJoint, latents: Latents
+    ) -> _View:
+        """Projection of a pose, screen units."""
+        seen, config = self.observations, self.config
+        size = seen.size[:, None]
+        if config.camera == "orthographic":
+            fit = fit_orthography(centred, seen.uv, self._fit_weights(log_sigma))
+            nothing = seen.valid.new_zeros(len(seen.valid), dtype=torch.int64)
+            flat = normalize_screen(fit.project(centred), size)
+            return _View(flat, torch.zeros_like(centred[..., :1, :]), nothing)
+        intrinsics, rays = seen.intrinsics, self.rays
+        if config.focal == "latent":
+            factor = latents[FOCAL].exp()
+            intrinsics = torch.cat((intrinsics[:, :2] * factor, intrinsics[:, 2:]), dim=-1)
+            rays = self._rays(intrinsics)
+        root = self._root(centred, answer, log_sigma, rays, latents)
+        placed = centred + root
+        near = placed[..., 2] < NEAREST_MM
+        if config.root != "gt":
+            depth = placed[..., 2:].clamp(min=NEAREST_MM)
+            placed = torch.cat((placed[..., :2], depth), dim=-1)
+        screen = screen_intrinsics(intrinsics, seen.size)[:, None]
+        projected = project(placed, screen, tangential=config.tangential)
+        return _View(projected, root, near.sum((1, 2)))
+
+    def _root(
+        self, centred: Pose3D, answer: Decoded, log_sigma: PerJoint, rays: Pose2D, latents: Latents
+    ) -> Tensor:
+        """Where the pose stands by the rule, ``(samples, frames, 1, 3)``, mm."""
+        rule = self.config.root
+        if rule == "latent":
+            return latents[ROOT] * MM_PER_METRE
+        if rule == "gt":
+            assert self.observations.root_gt is not None
+            return self.observations.root_gt
+        if rule == "external":
+            if answer.root is None:
+                raise ConfigError(
+                    "expected a method that predicts the root's position for tto.root=external, "
+                    "got one that does not; set tto.root=solve"
+                )
+            return answer.root
+        root = self._solved_root(centred, log_sigma, rays)
+        return root if self.config.root_gradient else root.detach()
+
+    def _solved_root(self, centred: Pose3D, log_sigma: PerJoint, rays: Pose2D) -> Tensor:
+        return solve_root(centred, rays, self._fit_weights(log_sigma))[..., None, :]
+
+    def _fit_weights(self, log_sigma: PerJoint) -> PerJoint:
+        """Weights of the keypoints in a fit: how well they are seen and the pose is known."""
+        # A keypoint's own error is added, or the root, whose error is zero by definition, would
+        # tie the whole pose to its single keypoint.
+        own = self.config.keypoint_error_mm
+        return self.weights * own / torch.hypot(log_sigma.exp(), torch.full_like(log_sigma, own))
+
+    def _log_sigma(self, answer: Decoded) -> PerJoint:
+        """Calibrated expected error of an answer, or the one that all joints share; constant."""
+        config = self.config
+        if answer.log_sigma is None:
+            return torch.full_like(answer.pose[..., 0].detach(), self.uniform)
+        return config.sigma_scale * answer.log_sigma.detach() + config.sigma_shift
+
+    def _rays(self, intrinsics: Intrinsics) -> Pose2D:
+        """Directions of the keypoints without distortion."""
+        camera = intrinsics[:, None]
+        rays = pixels_to_rays(self.observations.uv, camera)
+        return undistort_rays(rays, camera, tangential=self.config.tangential)

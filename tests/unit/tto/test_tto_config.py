@@ -1,0 +1,46 @@
+import pytest
+
+from lifting.errors import ConfigError
+from lifting.experiment.load import load_experiment
+from lifting.tto.config import TtoConfig, check_tto
+
+
+def test_the_defaults_tell_nothing_of_the_truth():
+    config = TtoConfig()
+    assert config.root == "solve"
+    assert not config.enabled
+    assert config.accept
+    check_tto(config)
+
+
+def test_the_published_settings_are_an_overlay():
+    config = load_experiment("simple_baseline", ["extends=overlay/tto_faithful"])
+    assert config.tto == TtoConfig.faithful()
+    assert (config.tto.iterations, config.tto.lr) == (4, 1e-3)
+    assert (config.tto.weight_projection, config.tto.weight_anchor) == (1, 0.005)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lr": 0.0}, "expected 'tto.lr' above 0, got 0.0"),
+        ({"iterations": -1}, "expected 'tto.iterations' of 0 or more, got -1"),
+        ({"weight_bone": -1.0}, "expected 'tto.weight_bone' of 0 or more"),
+        ({"min_keypoints": 0}, "expected 'tto.min_keypoints' of 1 or more"),
+        ({"camera": "orthographic", "root": "gt"}, "expected tto.root=solve and tto.focal=given"),
+    ],
+)
+def test_values_out_of_range_are_named(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        check_tto(TtoConfig(**changes))
+
+
+def test_an_experiment_refuses_them_too():
+    with pytest.raises(ConfigError, match=r"tto\.iterations"):
+        load_experiment("simple_baseline", ["tto.iterations=-2"])
+
+
+def test_different_settings_have_different_names():
+    assert str(TtoConfig(enabled=True)) == "tto(root=solve)"
+    assert str(TtoConfig(iterations=8)) == "tto(root=solve, iterations=8)"
+    assert str(TtoConfig.faithful()).startswith("tto(root=gt, ")
