@@ -31,6 +31,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Kind = Literal["float", "integer", "number", "text", "characters", "boolean"]
 
 VARIABLE = "LIFTING_DATA"
+# Data sets whose files a command of ours makes; the others come from their owners as they are.
+MADE_BY_A_COMMAND = ("cmu",)
 DEFAULT_MAX_BYTES = 4 * 1024**3
 _LAST_CODE_POINT = 0x10FFFF
 
@@ -108,9 +110,12 @@ def _looked_in(folders: tuple[Path, ...]) -> str:
 
 
 def _cure(name: str) -> str:
+    command = f"describe {name}` says whose it is"
+    if name in MADE_BY_A_COMMAND:
+        command = f"prepare {name} --source DIR` makes it"
     return (
-        f"set {VARIABLE} to the folder that holds {name}/, give data.root, or make the file with "
-        f"`lifting data prepare {name} --source DIR`"
+        f"set {VARIABLE} to the folder that holds {name}/ or give data.root; "
+        f"`lifting data {command}"
     )
 
 

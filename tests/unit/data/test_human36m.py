@@ -357,7 +357,7 @@ def test_missing_files_are_named(data):
     with pytest.raises(MissingDataError, match=r"data_2d_h36m_cpn_ft_h36m_dbb\.npz"):
         read(data, two_d="cpn_ft_h36m_dbb")
     (data.folder / "data_3d_h36m.npz").unlink()
-    with pytest.raises(MissingDataError, match=r"data_3d_h36m\.npz.*lifting data prepare h36m"):
+    with pytest.raises(MissingDataError, match=r"data_3d_h36m\.npz.*lifting data describe h36m"):
         read(data)
 
 
