@@ -249,5 +249,7 @@ class Objective:
     def _rays(self, intrinsics: Intrinsics) -> Pose2D:
         """Directions of the keypoints without distortion."""
         camera = intrinsics[:, None]
-        rays = pixels_to_rays(self.observations.uv, camera)
-        return undistort_rays(rays, camera, tangential=self.config.tangential)
+        rays = pixels_to_rays(self.observations.uv, camera).clamp(-1, 1)
+        straight = undistort_rays(rays, camera, tangential=self.config.tangential)
+        # Far outside the image the inverse need not exist; projections are limited alike.
+        return straight.nan_to_num(0.0).clamp(-1, 1)

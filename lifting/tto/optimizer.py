@@ -239,7 +239,9 @@ class _Loop:
 
     def _move_weights(self, gradients: list[Tensor]) -> None:
         with torch.no_grad():
-            steps = self.adam_of_weights.steps([g / len(self.values) for g in gradients])
+            # One sample whose gradient is not finite must not spoil the weights of all.
+            usable = [torch.where(g.isfinite(), g, 0.0) / len(self.values) for g in gradients]
+            steps = self.adam_of_weights.steps(usable)
             for weight, step in zip(self.weights, steps, strict=True):
                 weight.sub_(step, alpha=self.config.weights_lr)
 

@@ -252,6 +252,32 @@ def test_weights_are_optimised_and_put_back(people):
     assert module.layers[0].weight.requires_grad
 
 
+def test_latent_and_weights_together_go_further(people):
+    batch, module = people
+    some = {"weights_lr": 1e-3, "iterations": 6, "weight_anchor": 0.0}
+    after = {
+        kind: refine(module, batch, TtoConfig(optimise=kind, **some)).after.mean()
+        for kind in ("latent", "both")
+    }
+    assert after["both"] < after["latent"]
+
+
+@pytest.mark.parametrize("through", [False, True])
+def test_the_root_may_be_a_constant_of_each_step(people, through):
+    batch, module = people
+    result = refine(module, batch, TtoConfig(root_gradient=through, weight_anchor=0, **FAR))
+    assert (result.residual_after < result.residual_before).all()
+    assert result.root.isfinite().all()
+
+
+def test_the_solved_root_is_near_the_true_one(people):
+    batch, _ = people
+    result = refine(own(batch), batch, TtoConfig(iterations=0))
+    error = (result.root - batch.joints_3d[..., :1, :]).norm(dim=-1)
+    assert error.median() < 300
+    assert (result.root[..., 2] > 3000).all()
+
+
 def test_the_module_is_given_back_as_it_was(people):
     batch, module = people
     module.train()
@@ -436,6 +462,14 @@ def test_keypoints_that_are_not_numbers_are_masked(people):
     assert result.masked.tolist() == [1, 3, 1, 0, 0, 0]
     assert (result.status == Status.MOVED).all()
     torch.testing.assert_close(batch.keypoints_2d, given, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_keypoint_far_outside_the_image_is_no_catastrophe(people):
+    batch, module = people
+    batch.keypoints_2d[0, 0, 5] = 1e5
+    result = refine(module, batch, TtoConfig(**FAR))
+    assert result.pose[1:].isfinite().all()
+    assert result.root.isfinite().all()
 
 
 def test_a_pose_that_nobody_saw_stays(people):
