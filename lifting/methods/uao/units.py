@@ -10,10 +10,8 @@ import math
 from torch import Tensor
 
 from lifting.nn.units import MM_PER_METRE
+from lifting.tto.contract import LENGTH_PER_AXIS
 from lifting.typing import PerJoint
-
-# Length of a 3D Gaussian error over its deviation on one axis, in the mean: sqrt(8 / pi) = 1.596.
-LENGTH_PER_AXIS = math.sqrt(8 / math.pi)
 
 
 def log_error_in_mm(log_sigma: PerJoint) -> PerJoint:
