@@ -29,6 +29,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="training samples a method sees, all its stages together",
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED")
+    parser.add_argument(
+        "--every", type=int, default=5, metavar="N", help="score every n-th test frame"
+    )
     parser.add_argument("--output", type=Path, default=Path("outputs/leaderboard"), metavar="DIR")
     parser.add_argument(
         "--set",
@@ -62,6 +65,7 @@ def handle(arguments: argparse.Namespace) -> int:
         samples=arguments.samples,
         seeds=tuple(dict.fromkeys(arguments.seeds)),
         output=arguments.output,
+        every=arguments.every,
         overrides=tuple(arguments.overrides),
     )
     standings = run_leaderboard(arguments.methods or comparable_methods(), plan)

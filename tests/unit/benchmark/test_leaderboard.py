@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_longer_recordings_weigh_more():
 @pytest.fixture
 def plan(tmp_path, monkeypatch):
     monkeypatch.setenv("LIFTING_CACHE", str(tmp_path / "cache"))
-    return Plan("synthetic", 64, (0, 1), tmp_path / "board", ("extends=overlay/smoke",))
+    return Plan("synthetic", 64, (0, 1), tmp_path / "board", overrides=("extends=overlay/smoke",))
 
 
 def test_methods_are_trained_once_and_compared(plan, monkeypatch, capsys):
@@ -94,7 +95,7 @@ def test_methods_are_trained_once_and_compared(plan, monkeypatch, capsys):
 
 
 def test_tracks_add_up_to_the_score(plan):
-    run_leaderboard(["simple_baseline"], Plan("synthetic", 64, (0,), plan.output, plan.overrides))
+    run_leaderboard(["simple_baseline"], replace(plan, seeds=(0,)))
     (run,) = (plan.output / "simple_baseline").iterdir()
     tracks = read_sequences(run / "sequences.csv")
     joints = sum(t.joints for t in tracks)
