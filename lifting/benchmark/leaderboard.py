@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from lifting.atomic import write_text
-from lifting.benchmark.report import machine
+from lifting.benchmark.report import caption, machine
 from lifting.benchmark.timing import cpu_seconds
 from lifting.errors import ConfigError, suggest
 from lifting.experiment.build import build_data, build_module
@@ -164,7 +164,7 @@ def write_leaderboard(standings: Sequence[Standing], plan: Plan) -> tuple[Path, 
         f"Data {plan.data}; {plan.samples:,} training samples a method; seeds "
         f"{', '.join(map(str, plan.seeds))}; every {plan.every}th test frame; errors in mm "
         f"with 95 % intervals over {RESAMPLES:,} resamples of the test recordings; "
-        f"{', '.join(where.values())}.",
+        f"{caption(where)}.",
         "",
         "| " + " | ".join(TITLES) + " |",
         "|---|" + "--:|" * (len(TITLES) - 1),

@@ -29,7 +29,7 @@ def bench_table(name: str, rows: Sequence[BenchRow], where: dict[str, str]) -> T
         rows: Its rows.
         where: The machine.
     """
-    table = Table(title=name, caption=_caption(where))
+    table = Table(title=name, caption=caption(where))
     for title, justify in zip(_TITLES, ("left", *["right"] * 3, "left", "left"), strict=True):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for row in rows:
@@ -58,7 +58,7 @@ def write_report(
     lines = [
         f"# {name}",
         "",
-        f"Measured on: {_caption(where)}.",
+        f"Measured on: {caption(where)}.",
         "",
         "| " + " | ".join(_TITLES) + " |",
         "|---|--:|--:|--:|---|---|",
@@ -79,5 +79,6 @@ def _cells(row: BenchRow) -> tuple[str, ...]:
     return row.name, reference, f"{row.ours:.4g}", ratio, row.unit, row.note
 
 
-def _caption(where: dict[str, str]) -> str:
+def caption(where: dict[str, str]) -> str:
+    """The machine in one line."""
     return ", ".join(f"{key} {value}" for key, value in where.items())
