@@ -18,6 +18,7 @@ from lifting.experiment.facts import machine_facts
 def machine() -> dict[str, str]:
     """Facts of the machine that a cost depends on; what it does not have is left out."""
     facts = {**machine_facts(), "torch": torch.__version__}
+    del facts["system"]  # costs hang on the processor, and a kernel's build is nobody's business
     return {key: str(value) for key, value in facts.items() if value}
 
 
