@@ -5,7 +5,8 @@ from __future__ import annotations
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -25,6 +26,46 @@ _DEFLATE_LIMIT = 1040  # deflate cannot expand a byte to more than about 1032
 _STORED_OVERHEAD = 64
 
 
+@contextmanager
+def open_npz(
+    path: Path, max_bytes: int
+) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """An npz file, open, and its members by array name; damage found inside names the file.
+
+    Args:
+        path: The file.
+        max_bytes: Limit of the expanded size of all members, bytes.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: It is no readable npz, or one that cannot be believed.
+    """
+    check_is_zip(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive, array_members(path, archive, max_bytes)
+    except DataError:
+        raise
+    except UNREADABLE as error:
+        raise DataError(
+            f"expected a readable npz archive in {path}, got {type(error).__name__}: "
+            f"{error!s:.200}; the file is damaged or cut short: copy or download it again"
+        ) from error
+
+
+def lfs_pointer(path: Path, expected: str = "arrays") -> DataError:
+    """The error of a file that begins with :data:`LFS_MARK`.
+
+    Args:
+        path: The file.
+        expected: What should be in it.
+    """
+    return DataError(
+        f"expected {expected} in {path}, got a git-lfs pointer, which only names the data; "
+        "run `git lfs pull` or download the file itself"
+    )
+
+
 def check_is_zip(path: Path) -> None:
     """Check that a file is a zip archive with a beginning and an end.
 
@@ -40,10 +81,7 @@ def check_is_zip(path: Path) -> None:
     with path.open("rb") as stream:
         start = stream.read(len(LFS_MARK))
     if start == LFS_MARK:
-        raise DataError(
-            f"expected arrays in {path}, got a git-lfs pointer, which only names the data; "
-            "run `git lfs pull` or download the file itself"
-        )
+        raise lfs_pointer(path)
     if not start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         raise DataError(
             f"expected an npz (zip) archive in {path}, got a file that begins with {start[:8]!r}; "

@@ -18,13 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lifting.atomic import replacing
-from lifting.data.archive import (
-    UNREADABLE,
-    array_members,
-    check_is_zip,
-    named_member,
-    read_array_header,
-)
+from lifting.data.archive import named_member, open_npz, read_array_header
 from lifting.errors import DataError, MissingDataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -140,22 +134,12 @@ def read_plain_npz(
         MissingDataError: There is no such file.
         DataError: It is no readable npz, is unsafe, or an array is absent or of another form.
     """
-    check_is_zip(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = array_members(path, archive, max_bytes)
-            return {
-                key: _read_member(path, archive, named_member(path, members, key), key, kind, ndim)
-                for key, (kind, ndim) in keys.items()
-                if key in members or key not in optional
-            }
-    except DataError:
-        raise
-    except UNREADABLE as error:
-        raise DataError(
-            f"expected a readable npz archive in {path}, got {type(error).__name__}: "
-            f"{error!s:.200}; the file is damaged or cut short: copy or download it again"
-        ) from error
+    with open_npz(path, max_bytes) as (archive, members):
+        return {
+            key: _read_member(path, archive, named_member(path, members, key), key, kind, ndim)
+            for key, (kind, ndim) in keys.items()
+            if key in members or key not in optional
+        }
 
 
 def _read_member(

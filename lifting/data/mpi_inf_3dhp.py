@@ -19,13 +19,11 @@ import torch
 from lifting.data import mpi_inf_3dhp_npz as npz
 from lifting.data.config import DataConfig, Mpi3dhpConfig, Split
 from lifting.data.files import files_state, search_folders
-from lifting.data.holdout import HoldOut
 from lifting.data.mpi_inf_3dhp_npz_files import View
 from lifting.data.mpi_inf_3dhp_raw import (
     ANNOTATIONS,
     CALIBRATION,
     TEST_ANNOTATIONS,
-    TRAIN_FRAMES,
     Annotation,
     Calibration,
     Home,
@@ -43,8 +41,6 @@ from lifting.geometry.camera import Camera
 log = logging.getLogger(__name__)
 
 VERSION = 1  # to be raised when the same files give other tracks
-_LABELS: dict[str, Annotation] = {"univ": "univ_annot3", "annot3": "annot3"}
-_SLOW = 25  # frames a second of most training sequences
 
 
 def tracks(config: DataConfig, split: Split) -> PoseTracks:
@@ -69,24 +65,13 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
     options = config.mpi_inf_3dhp
     npz.check_options(options)
     log.info("terms of use: %s", npz.TERMS)
-    label = _LABELS[options.annotation]
+    label = npz.LABELS[options.annotation]
     homes = _homes(config, split)
-    facts = {
-        "dataset": npz.NAME,
-        "split": split,
-        "form": "distributed files",
-        "annotation": label,
-        "two_d": "gt",
-        "frames": f"every {options.every}" if options.every > 1 else "all",
-        "terms": npz.TERMS,
-    }
+    facts = {**npz.split_facts(options, split), "form": "distributed files"}
     if split == "test":
         views = [read_test_home(home, label) for home in homes]
-        facts["split_rule"] = f"sequences {', '.join(options.test_sequences)}"
-        facts["valid_frames"] = ", ".join(f"{v.sequence} {v.valid_count}" for v in views)
         facts["frame_counts"] = count_words(views)
-        return npz.view_tracks(views, npz.test_cameras(), options, facts)
-    facts["split_rule"] = f"subjects {', '.join(_people(options))}; {_rule(options).words()}"
+        return npz.test_tracks(views, options, facts)
     return _train_tracks(homes, label, options, facts)
 
 
@@ -113,21 +98,12 @@ def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
     }
 
 
-def _people(options: Mpi3dhpConfig) -> tuple[str, ...]:
-    wanted = {*options.train_subjects, *options.val_subjects}
-    return tuple(subject for subject in npz.SUBJECTS if subject in wanted)
-
-
-def _rule(options: Mpi3dhpConfig) -> HoldOut:
-    return HoldOut(options.val_subjects, options.val_holdout)
-
-
 def _homes(config: DataConfig, split: Split) -> list[Home]:
     options = config.mpi_inf_3dhp
     folders: Sequence[Path] = search_folders(npz.NAME, config.root)
     if split == "test":
         return find_test(folders, options.test_sequences)
-    return _rule(options).pick(find_train(folders, _people(options)), split)
+    return npz.hold_out(options).pick(find_train(folders, npz.people(options)), split)
 
 
 def _train_tracks(
@@ -146,17 +122,13 @@ def _train_tracks(
                 )
             calibrated[view.name] = cameras[view.camera]
             views.append(view)
-    rates = {name: TRAIN_FRAMES[name][1] for name in (f"{h.subject}/{h.sequence}" for h in homes)}
-    fps = min(rates.values(), default=_SLOW)
-    fast = [name for name, rate in rates.items() if rate > fps]
-    facts["frame_rate"] = f"{fps} a second" + (f"; more in {', '.join(fast)}" if fast else "")
     facts["frame_counts"] = count_words(views)
     facts["intrinsics"] = "calibrated, linear" + (
         "; radial terms of the calibration left out"
         if any(c.distorted for c in calibrated.values())
         else ""
     )
-    return npz.view_tracks(views, _cameras(calibrated), options, facts, fps=float(fps))
+    return npz.train_tracks(views, _cameras(calibrated), options, facts)
 
 
 def _cameras(calibrated: dict[str, Calibration]) -> tuple[tuple[str, ...], Camera]:

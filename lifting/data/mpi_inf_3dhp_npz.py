@@ -24,6 +24,7 @@ from lifting.data.holdout import HoldOut
 from lifting.data.keypoint_layout import read_keypoints
 from lifting.data.lens_fit import LensFit, fit_lens
 from lifting.data.mpi_inf_3dhp_npz_files import View, read_test, read_train
+from lifting.data.mpi_inf_3dhp_raw import TRAIN_FRAMES, Annotation
 from lifting.data.options import check_every, check_names
 from lifting.data.sequence import PoseTracks
 from lifting.errors import MissingDataError
@@ -34,8 +35,9 @@ from lifting.skeleton import H36M_17, MPI_INF_3DHP_17, Skeleton, get_skeleton
 log = logging.getLogger(__name__)
 
 NAME = "mpi_inf_3dhp"
-VERSION = 1  # to be raised when the same files give other tracks
-FPS = 50.0
+VERSION = 2  # to be raised when the same files give other tracks
+FPS = 50.0  # of the test sequences
+LABELS: Mapping[str, Annotation] = {"univ": "univ_annot3", "annot3": "annot3"}
 TERMS = "MPI-INF-3DHP, vcai.mpi-inf.mpg.de/3dhp-dataset: non-commercial research only"
 SUBJECTS = tuple(f"S{i}" for i in range(1, 9))
 SEQUENCES = ("Seq1", "Seq2")
@@ -69,33 +71,19 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
     check_options(options)
     log.info("terms of use: %s", TERMS)
     path = _path(config, split)
-    facts = {
-        "dataset": NAME,
-        "split": split,
-        "annotation": {"univ": "univ_annot3", "annot3": "annot3"}[options.annotation],
-        "file_sha256": sha256_of(path),
-        "two_d": "gt",
-        "frames": f"every {options.every}" if options.every > 1 else "all",
-        "frame_rate": "50 a second, a few sequences 25; the file does not say which",
-        "terms": TERMS,
-    }
+    facts = {**split_facts(options, split), "file_sha256": sha256_of(path)}
     if split == "test":
-        views = read_test(path, options.test_sequences)
-        facts["split_rule"] = f"sequences {', '.join(options.test_sequences)}"
-        facts["valid_frames"] = ", ".join(f"{v.sequence} {v.valid_count}" for v in views)
-        return view_tracks(views, test_cameras(), options, facts)
-    everyone = tuple(s for s in SUBJECTS if s in {*options.train_subjects, *options.val_subjects})
-    pool = read_train(path, everyone, SEQUENCES, options.cameras)
+        facts["frame_rate"] = f"{FPS:g} a second"
+        return test_tracks(read_test(path, options.test_sequences), options, facts)
+    pool = read_train(path, people(options), SEQUENCES, options.cameras)
     names = sorted({view.camera for view in pool}, key=int)
     fits = {name: _fit([v for v in pool if v.camera == name], name) for name in names}
-    rule = HoldOut(options.val_subjects, options.val_holdout)
-    recordings = rule.pick(_first_views(pool), split)
+    recordings = hold_out(options).pick(_first_views(pool), split)
     kept = {(r.subject, r.sequence) for r in recordings}
-    facts["split_rule"] = f"subjects {', '.join(everyone)}; {rule.words()}"
     residuals = ", ".join(f"{name} {fit.residual:.2f}" for name, fit in fits.items())
     facts["intrinsics"] = f"estimated without distortion, median residual px: {residuals}"
     chosen = [view for view in pool if (view.subject, view.sequence) in kept]
-    return view_tracks(chosen, _train_cameras(fits), options, facts)
+    return train_tracks(chosen, _train_cameras(fits), options, facts)
 
 
 def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
@@ -142,6 +130,37 @@ def check_options(options: Mpi3dhpConfig) -> None:
     check_every("mpi_inf_3dhp.every", options.every)
 
 
+def people(options: Mpi3dhpConfig) -> tuple[str, ...]:
+    """Subjects of training and validation."""
+    wanted = {*options.train_subjects, *options.val_subjects}
+    return tuple(subject for subject in SUBJECTS if subject in wanted)
+
+
+def hold_out(options: Mpi3dhpConfig) -> HoldOut:
+    """The rule that divides validation from training.
+
+    Raises:
+        ConfigError: The options allow none.
+    """
+    return HoldOut(options.val_subjects, options.val_holdout)
+
+
+def split_facts(options: Mpi3dhpConfig, split: Split) -> dict[str, str]:
+    """What a result record says of a split, whichever form it is read from."""
+    rule = f"sequences {', '.join(options.test_sequences)}"
+    if split != "test":
+        rule = f"subjects {', '.join(people(options))}; {hold_out(options).words()}"
+    return {
+        "dataset": NAME,
+        "split": split,
+        "split_rule": rule,
+        "annotation": LABELS[options.annotation],
+        "two_d": "gt",
+        "frames": f"every {options.every}" if options.every > 1 else "all",
+        "terms": TERMS,
+    }
+
+
 def _first_views(views: Sequence[View]) -> list[View]:
     """One view of each sequence."""
     return list({(v.subject, v.sequence): v for v in reversed(views)}.values())[::-1]
@@ -168,6 +187,28 @@ def test_cameras() -> tuple[tuple[str, ...], Camera]:
     lenses = [_OUTDOOR_LENS if out else _STUDIO_LENS for out in outdoor]
     sizes = [OUTDOOR_SIZE if out else STUDIO_SIZE for out in outdoor]
     return TEST_SEQUENCES, Camera(intrinsics=torch.tensor(lenses), size=torch.tensor(sizes))
+
+
+def test_tracks(
+    views: Sequence[View], options: Mpi3dhpConfig, facts: dict[str, str]
+) -> PoseTracks:
+    """Tracks of the test sequences, see :func:`view_tracks`."""
+    facts["valid_frames"] = ", ".join(f"{v.sequence} {v.valid_count}" for v in views)
+    return view_tracks(views, test_cameras(), options, facts)
+
+
+def train_tracks(
+    views: Sequence[View],
+    named_cameras: tuple[tuple[str, ...], Camera],
+    options: Mpi3dhpConfig,
+    facts: dict[str, str],
+) -> PoseTracks:
+    """Tracks of training sequences, at the rate of the slowest; see :func:`view_tracks`."""
+    rates = {name: TRAIN_FRAMES[name][1] for name in (f"{v.subject}/{v.sequence}" for v in views)}
+    fps = min(rates.values(), default=FPS)
+    fast = [name for name, rate in rates.items() if rate > fps]
+    facts["frame_rate"] = f"{fps:g} a second" + (f"; more in {', '.join(fast)}" if fast else "")
+    return view_tracks(views, named_cameras, options, facts, fps)
 
 
 def view_tracks(

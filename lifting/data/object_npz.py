@@ -14,14 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from lifting.data.archive import (
-    UNREADABLE,
-    array_members,
-    check_is_zip,
-    named_member,
-    read_array_header,
-    short_names,
-)
+from lifting.data.archive import named_member, open_npz, read_array_header, short_names
 from lifting.data.files import DEFAULT_MAX_BYTES
 from lifting.data.pickled import read_pickle
 from lifting.errors import DataError, suggest
@@ -52,22 +45,12 @@ def read_object_npz(
         MissingDataError: There is no such file.
         DataError: It is no readable npz, is unsafe, or a container is absent or of another form.
     """
-    check_is_zip(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = array_members(path, archive, max_bytes)
-            return {
-                key: _read_container(path, archive, named_member(path, members, key), key)
-                for key in keys
-                if key in members or key not in optional
-            }
-    except DataError:
-        raise
-    except UNREADABLE as error:
-        raise DataError(
-            f"expected a readable npz archive in {path}, got {type(error).__name__}: "
-            f"{error!s:.200}; the file is damaged or cut short: copy or download it again"
-        ) from error
+    with open_npz(path, max_bytes) as (archive, members):
+        return {
+            key: _read_container(path, archive, named_member(path, members, key), key)
+            for key in keys
+            if key in members or key not in optional
+        }
 
 
 def _read_container(

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lifting.data.archive import LFS_MARK
+from lifting.data.archive import LFS_MARK, lfs_pointer
 from lifting.data.files import Array, Kind, read_plain_npz
 from lifting.errors import DataError, MissingDataError
 
@@ -127,12 +127,7 @@ def _unfit(path: Path) -> DataError | None:
         return MissingDataError(f"expected a file at {path}, found none; check the path")
     with path.open("rb") as stream:
         start = stream.read(len(LFS_MARK))
-    if start == LFS_MARK:
-        return DataError(
-            f"expected arrays in {path}, got a git-lfs pointer, which only names the data; "
-            "run `git lfs pull` or download the file itself"
-        )
-    return None
+    return lfs_pointer(path) if start == LFS_MARK else None
 
 
 def _run_child(folder: Path, requests: Sequence[tuple[int, MatRequest]], limits: Limits) -> str:

@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from lifting.batch import PoseBatch, flip_batch
 from lifting.errors import CheckpointError, ConfigError, MissingDataError, ShapeError
-from lifting.geometry.camera import Camera, project
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.uao.checkpoint import convert, export_state, import_state
 from lifting.methods.uao.config import Config
@@ -25,30 +24,9 @@ STILL = {"channel_dropout": 0.0, "spatial_dropout": 0.0, "drop_path": 0.0}
 SETTINGS = ModuleSettings("uao")
 
 
-def make_batch(size=8, frames=1, targets=1):
-    generator = torch.Generator().manual_seed(0)
-    joints = torch.randn(size, frames, 17, 3, generator=generator) * 300
-    joints[..., 2] += 4500
-    intrinsics = torch.tensor([1145.0, 1143, 512, 515, -0.2, 0.24, -0.002, 0.001, -0.001])
-    camera = Camera(
-        intrinsics=intrinsics.repeat(size, 1), size=torch.tensor([1000.0, 1002.0]).repeat(size, 1)
-    )
-    half = frames // 2
-    return PoseBatch(
-        keypoints_2d=project(joints, camera.intrinsics[:, None]),
-        joints_3d=joints if targets == frames else joints[:, half : half + 1],
-        camera=camera,
-    )
-
-
 def make_module(options=None, **settings):
     torch.manual_seed(0)
     return Module(Config(**{**SMALL, **(options or {})}), ModuleSettings("uao", **settings))
-
-
-def without_trainer(module, monkeypatch):
-    monkeypatch.setattr(module, "log", lambda *args, **kwargs: None)
-    return module
 
 
 def official(config, **extra):
@@ -94,7 +72,7 @@ def test_linear_pair_equals_its_two_layers():
 @pytest.mark.parametrize(
     ("frames", "target", "targets"), [(1, "middle", 1), (5, "middle", 1), (5, "all", 5)]
 )
-def test_prediction_in_shared_units(frames, target, targets):
+def test_prediction_in_shared_units(frames, target, targets, make_batch):
     module = make_module(frames=frames, target=target).eval()
     answer = module.predict(make_batch(frames=frames))
     assert answer.joints_3d.shape == (8, targets, 17, 3)
@@ -103,7 +81,7 @@ def test_prediction_in_shared_units(frames, target, targets):
     assert (answer.sigma > 0).all()
 
 
-def test_adapter_keeps_the_networks_own_root():
+def test_adapter_keeps_the_networks_own_root(make_batch):
     module, batch = make_module().eval(), make_batch()
     assert isinstance(module, Refinable)
     latents = module.encode(batch)
@@ -130,7 +108,7 @@ def test_axis_deviation_of_a_gaussian_error():
     assert log_error_in_mm(torch.tensor(0.05).log()).exp().item() == pytest.approx(50)
 
 
-def test_samples_do_not_see_one_another():
+def test_samples_do_not_see_one_another(make_batch):
     module, batch = make_module().eval(), make_batch()
     together = module.predict(batch)
     alone = PoseBatch(keypoints_2d=batch.keypoints_2d[2:3], camera=batch.camera[2:3])
@@ -139,7 +117,7 @@ def test_samples_do_not_see_one_another():
     )
 
 
-def test_autocast_leaves_coordinates_in_float32():
+def test_autocast_leaves_coordinates_in_float32(make_batch):
     module, batch = make_module().eval(), make_batch()
     plain = module.predict(batch)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -150,7 +128,7 @@ def test_autocast_leaves_coordinates_in_float32():
     assert not torch.equal(mixed.joints_3d, plain.joints_3d)
 
 
-def test_evaluation_repeats_and_training_does_not():
+def test_evaluation_repeats_and_training_does_not(make_batch):
     module, batch = make_module(), make_batch()
     first = module.train().predict(batch).joints_3d
     assert not torch.equal(first, module.predict(batch).joints_3d)
@@ -201,7 +179,7 @@ def test_loss_at_a_hit_and_without_labels():
     torch.testing.assert_close(uncertainty_loss(predicted, log_sigma, target, visible), one)
 
 
-def test_limits_bound_the_log_error_and_let_it_return():
+def test_limits_bound_the_log_error_and_let_it_return(make_batch):
     module = make_module({"sigma_limits": (-1.0, -0.5)}).eval()
     module.network.sigma_head.second.bias.data.fill_(9.0)
     top = axis_deviation(log_error_in_mm(torch.full((8, 1, 17), -0.5)))
@@ -214,8 +192,8 @@ def test_limits_bound_the_log_error_and_let_it_return():
     assert ((inside >= -5) & (inside <= 1)).all()
 
 
-def test_training_counts_every_joint_in_metres(monkeypatch):
-    module, batch = without_trainer(make_module(STILL), monkeypatch), make_batch()
+def test_training_counts_every_joint_in_metres(make_batch, without_trainer):
+    module, batch = without_trainer(make_module(STILL)), make_batch()
     loss = module.training_step(batch, 0).item()
     decoded = module.decode(module.encode(batch), batch)
     error = (decoded.pose - module.target(batch)).norm(dim=-1) / 1000
@@ -223,27 +201,19 @@ def test_training_counts_every_joint_in_metres(monkeypatch):
     assert loss == pytest.approx((error * (-log_sigma).exp() + log_sigma).mean().item(), rel=1e-4)
 
 
-def test_one_batch_can_be_learnt(monkeypatch):
-    module = without_trainer(
-        make_module({**STILL, "hidden": 48, "sigma_limits": (-5.0, 1.0)}), monkeypatch
-    )
+def test_one_batch_can_be_learnt(make_batch, learn):
+    module = make_module({**STILL, "hidden": 48, "sigma_limits": (-5.0, 1.0)})
     batch = make_batch()
-    optimizer = torch.optim.Adam(module.parameters(), lr=3e-3, amsgrad=True)
-    decay = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99)
 
     def error():
         return (module.predict(batch).joints_3d - module.target(batch)).norm(dim=-1).mean().item()
 
     start = error()
-    for _ in range(300):
-        optimizer.zero_grad()
-        module.training_step(batch, 0).backward()
-        optimizer.step()
-        decay.step()
+    learn(module, batch, lr=3e-3, decay=0.99, amsgrad=True)
     assert error() < 0.1 * start
 
 
-def test_mirrored_average_is_symmetric():
+def test_mirrored_average_is_symmetric(make_batch):
     module, batch = make_module(flip_test=True).eval(), make_batch()
     answer, mirrored = module.infer(batch), module.infer(flip_batch(batch, H36M_17))
     order, sign = list(H36M_17.flip_index), torch.tensor([-1.0, 1, 1])

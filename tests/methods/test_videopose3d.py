@@ -5,30 +5,12 @@ import math
 import pytest
 import torch
 
-from lifting.batch import PoseBatch
 from lifting.errors import ConfigError, ShapeError
-from lifting.geometry.camera import Camera, project
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.videopose3d.config import Config
 from lifting.methods.videopose3d.module import Module, norm_momentum
 from lifting.methods.videopose3d.network import TemporalNetwork, repeat_edges
 from lifting.skeleton import H36M_17
-
-
-def make_batch(frames=9, size=12, every_label=False):
-    generator = torch.Generator().manual_seed(0)
-    joints = torch.randn(size, frames, 17, 3, generator=generator) * 300
-    joints[..., 2] += 4500
-    intrinsics = torch.tensor([1145.0, 1143, 512, 515, -0.2, 0.24, -0.002, 0.001, -0.001])
-    camera = Camera(
-        intrinsics=intrinsics.repeat(size, 1), size=torch.tensor([1000.0, 1002.0]).repeat(size, 1)
-    )
-    half = frames // 2
-    return PoseBatch(
-        keypoints_2d=project(joints, camera.intrinsics[:, None]),
-        joints_3d=joints if every_label else joints[:, half : half + 1],
-        camera=camera,
-    )
 
 
 def make_network(widths=(3, 3, 3), channels=16):
@@ -98,16 +80,16 @@ def test_both_forms_have_the_same_gradient_in_evaluation():
 
 
 @pytest.mark.parametrize(("target", "targets"), [("middle", 1), ("all", 9)])
-def test_prediction_is_root_relative_millimetres(target, targets):
+def test_prediction_is_root_relative_millimetres(target, targets, make_batch):
     module = make_module(target=target).eval()
-    answer = module.predict(make_batch()).joints_3d
-    assert answer.shape == (12, targets, 17, 3)
+    answer = module.predict(make_batch(frames=9)).joints_3d
+    assert answer.shape == (8, targets, 17, 3)
     assert (answer[..., H36M_17.root, :] == 0).all()
     assert 1 < answer.abs().max() < 100_000
 
 
-def test_all_frames_agree_with_the_middle_one():
-    batch = make_batch()
+def test_all_frames_agree_with_the_middle_one(make_batch):
+    batch = make_batch(frames=9)
     middle, whole = (make_module(target=t).eval().predict(batch) for t in ("middle", "all"))
     torch.testing.assert_close(whole.joints_3d[:, 4:5], middle.joints_3d, rtol=0, atol=1e-2)
 
@@ -118,27 +100,16 @@ def test_edges_are_repeated():
     assert repeat_edges(x, 0).shape == x.shape
 
 
-def test_one_batch_can_be_learnt(monkeypatch):
+def test_one_batch_can_be_learnt(make_batch, learn):
     module = make_module(channels=64, dropout=0.0)
-    monkeypatch.setattr(module, "log", lambda *args, **kwargs: None)
-    batch = make_batch()
-    optimizer = torch.optim.Adam(module.parameters(), lr=5e-3)
-    decay = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.98)
-    first = module.training_step(batch, 0).item()
-    for _ in range(300):
-        optimizer.zero_grad()
-        loss = module.training_step(batch, 0)
-        loss.backward()
-        optimizer.step()
-        decay.step()
-    assert loss.item() < 0.05 * first
-    assert loss.item() < 0.02
+    first, last = learn(module, make_batch(frames=9))
+    assert last < 0.05 * first
+    assert last < 0.02
 
 
-def test_all_targets_train(monkeypatch):
-    module = make_module(target="all", dropout=0.0)
-    monkeypatch.setattr(module, "log", lambda *args, **kwargs: None)
-    batch = make_batch(every_label=True)
+def test_all_targets_train(make_batch, without_trainer):
+    module = without_trainer(make_module(target="all", dropout=0.0))
+    batch = make_batch(frames=9, targets=9)
     loss = module.training_step(batch, 0)
     error = (module.predict(batch).joints_3d - module.target(batch)).norm(dim=-1)
     assert loss.item() == pytest.approx(error.mean().item() / 1000, rel=1e-4)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lifting.data.archive import LFS_MARK
+from lifting.data.archive import LFS_MARK, lfs_pointer
 from lifting.errors import DataError, MissingDataError
 
 DEFAULT_MAX_BYTES = 1024**3
@@ -34,10 +34,7 @@ def load_json(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> object:
         raise MissingDataError(f"expected a file at {path}, found none; check the path")
     data = _read_bytes(path, max_bytes)
     if data.startswith(LFS_MARK):
-        raise DataError(
-            f"expected keypoints in {path}, got a git-lfs pointer, which only names the data; "
-            "run `git lfs pull` or download the file itself"
-        )
+        raise lfs_pointer(path, "keypoints")
     _check_structure(path, data)
     try:
         with _no_collection():
@@ -66,10 +63,7 @@ def as_table(path: Path, value: object, what: str) -> dict[str, object]:
         DataError: It is something else.
     """
     if not isinstance(value, dict):
-        raise DataError(
-            f"expected {what} of {path} to be an object, got {shown(value)}; "
-            "write the file again with the detector's own export"
-        )
+        raise _other_kind(path, value, what, "an object")
     return value
 
 
@@ -85,10 +79,7 @@ def as_list(path: Path, value: object, what: str) -> list[object]:
         DataError: It is something else.
     """
     if not isinstance(value, list):
-        raise DataError(
-            f"expected {what} of {path} to be a list, got {shown(value)}; "
-            "write the file again with the detector's own export"
-        )
+        raise _other_kind(path, value, what, "a list")
     return value
 
 
@@ -106,8 +97,12 @@ def as_number(path: Path, value: object, what: str) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         with suppress(OverflowError):
             return float(value)
-    raise DataError(
-        f"expected {what} of {path} to be a number, got {shown(value)}; "
+    raise _other_kind(path, value, what, "a number")
+
+
+def _other_kind(path: Path, value: object, what: str, kind: str) -> DataError:
+    return DataError(
+        f"expected {what} of {path} to be {kind}, got {shown(value)}; "
         "write the file again with the detector's own export"
     )
 

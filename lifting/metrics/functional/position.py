@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -233,7 +234,8 @@ def joint_errors(
     """
     check_policy(nan_policy)
     if predicted.device.type == "cpu" and predicted.shape[:-2].numel() > 2 * _CHUNK:
-        return _in_chunks(predicted, target, mask, align, fit, nan_policy, cap_mm)
+        score = partial(joint_errors, align=align, fit=fit, nan_policy=nan_policy, cap_mm=cap_mm)
+        return _in_chunks(predicted, target, mask, score)
     pair = pose_pair(predicted, target, mask)
     check_target(pair)
     fitted = pair if fit == "valid" else pose_pair(predicted, target)
@@ -251,12 +253,9 @@ def _in_chunks(
     predicted: Pose3D,
     target: Pose3D,
     mask: PerJoint | None,
-    align: Alignment,
-    fit: Fit,
-    nan_policy: NanPolicy,
-    cap_mm: float,
+    score: Callable[[Pose3D, Pose3D, PerJoint | None], JointErrors],
 ) -> JointErrors:
-    """As :func:`joint_errors`, in parts that stay in the processor's cache."""
+    """Joint errors in parts that stay in the processor's cache."""
     check_pair(predicted, target, mask)
     lead = predicted.shape[:-2]
     poses = [torch.split(p.reshape(-1, *p.shape[-2:]), _CHUNK) for p in (predicted, target)]
@@ -264,10 +263,7 @@ def _in_chunks(
     masks: Sequence[Tensor | None] = [None] * count
     if mask is not None:
         masks = torch.split(mask.reshape(-1, mask.shape[-1]), _CHUNK)
-    parts = [
-        joint_errors(p, t, m, align=align, fit=fit, nan_policy=nan_policy, cap_mm=cap_mm)
-        for p, t, m in zip(*poses, masks, strict=True)
-    ]
+    parts = [score(p, t, m) for p, t, m in zip(*poses, masks, strict=True)]
     joined = (torch.cat(fields) for fields in zip(*parts, strict=True))
     return JointErrors(*(f.reshape(*lead, *f.shape[1:]) for f in joined))
 

@@ -1,10 +1,111 @@
-"""Makes the writers of ``tests/fixtures_formats`` importable in the tests beside this file."""
+"""What tests of data share; the writers of ``tests/fixtures_formats`` become importable here."""
 
 from __future__ import annotations
 
+import math
+import os
 import sys
+import tracemalloc
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+
+from lifting.errors import DataError
 
 FORMATS = str(Path(__file__).resolve().parents[2] / "fixtures_formats")
 if FORMATS not in sys.path:
     sys.path.append(FORMATS)
+
+# x to the person's left, y up, mm: a standing person seen from the front
+STANDING = {
+    "hip": (0, 900), "right_hip": (-120, 900), "right_knee": (-130, 480),
+    "right_ankle": (-130, 80), "left_hip": (120, 900), "left_knee": (130, 480),
+    "left_ankle": (130, 80), "spine": (0, 1130), "thorax": (0, 1390), "neck": (0, 1500),
+    "head": (0, 1620), "left_shoulder": (170, 1380), "left_elbow": (260, 1110),
+    "left_wrist": (290, 860), "right_shoulder": (-170, 1380), "right_elbow": (-260, 1110),
+    "right_wrist": (-290, 860),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def standing():
+    """Makes the standing person, 4 m before the camera, turned by degrees; facing it at 0."""
+    import torch
+
+    from lifting.skeleton import H36M_17
+
+    flat = torch.tensor([STANDING[name] for name in H36M_17.joints], dtype=torch.float32)
+
+    def turned(yaw=0.0):
+        angle = math.radians(yaw)
+        x = flat[:, 0] * math.cos(angle)
+        z = 4000 - flat[:, 0] * math.sin(angle)
+        return torch.stack((x, 900 - flat[:, 1], z), dim=-1)
+
+    return turned
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """Finds the rows of a track by its name."""
+
+    def of(tracks, name):
+        index = tracks.track_names.index(name)
+        return slice(*tracks.offsets[index : index + 2].tolist())
+
+    return of
+
+
+class Trap:
+    """Whoever runs what its pickle asks for makes the file ``mark``."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.mark}",)
+
+
+@pytest.fixture
+def trap(tmp_path):
+    """An object for a pickle; ``trap.mark`` exists once its code was run."""
+    return Trap(tmp_path / "ran")
+
+
+@pytest.fixture(params=[300, pytest.param(10_000, marks=pytest.mark.slow)], ids=["quick", "long"])
+def damage_count(request):
+    """How many damaged versions of a file are read."""
+    return request.param
+
+
+@pytest.fixture
+def count_refused():
+    """Counts the versions of a file that a reader refuses; no other error may come."""
+
+    def count(versions, read):
+        refused = 0
+        for _ in versions:
+            try:
+                read()
+            except DataError:
+                refused += 1
+        return refused
+
+    return count
+
+
+@pytest.fixture
+def memory_below():
+    """A context in which Python may not take more than so many bytes at once."""
+
+    @contextmanager
+    def below(limit):
+        tracemalloc.start()
+        try:
+            yield
+            assert tracemalloc.get_traced_memory()[1] < limit
+        finally:
+            tracemalloc.stop()
+
+    return below

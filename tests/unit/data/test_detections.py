@@ -16,42 +16,27 @@ from lifting.geometry.camera import project, world_to_camera
 from lifting.skeleton import H36M_17, HUMANEVA_15, MPI_INF_3DHP_17
 
 SIZE = 1000.0
-# x to the person's left, y up, mm: a standing person seen from the front
-STANDING = {
-    "hip": (0, 900), "right_hip": (-120, 900), "right_knee": (-130, 480),
-    "right_ankle": (-130, 80), "left_hip": (120, 900), "left_knee": (130, 480),
-    "left_ankle": (130, 80), "spine": (0, 1130), "thorax": (0, 1390), "neck": (0, 1500),
-    "head": (0, 1620), "left_shoulder": (170, 1380), "left_elbow": (260, 1110),
-    "left_wrist": (290, 860), "right_shoulder": (-170, 1380), "right_elbow": (-260, 1110),
-    "right_wrist": (-290, 860),
-}  # fmt: skip
 
 
-def standing(yaw=0.0):
-    """The standing person, 4 m before the camera, turned by ``yaw`` degrees; facing it at 0."""
-    flat = torch.tensor([STANDING[name] for name in H36M_17.joints], dtype=torch.float32)
-    angle = math.radians(yaw)
-    x = flat[:, 0] * math.cos(angle)
-    z = 4000 - flat[:, 0] * math.sin(angle)
-    return torch.stack((x, 900 - flat[:, 1], z), dim=-1)
+def walking(still, frames, seed=0):
+    """Someone who swings arms and legs and slowly turns, in the camera frame.
 
-
-def walking(frames, seed=0):
-    """Someone who swings arms and legs and slowly turns, in the camera frame."""
+    Args:
+        still: The person standing, facing the camera.
+    """
     generator = torch.Generator().manual_seed(seed)
     phase = torch.arange(frames) * (2 * math.pi / 55) + 6 * torch.rand(1, generator=generator)
     yaw = torch.arange(frames) * 0.01 + 6 * torch.rand(1, generator=generator)
-    flat = torch.tensor([STANDING[name] for name in H36M_17.joints], dtype=torch.float32)
     swing = torch.zeros(17)
     for name, reach in (("knee", 120), ("ankle", 280), ("elbow", -90), ("wrist", -230)):
         swing[H36M_17.index(f"left_{name}")] = reach
         swing[H36M_17.index(f"right_{name}")] = -reach
     forward = swing * phase.sin()[:, None]
-    side = flat[:, 0].expand(frames, 17)
+    side = still[:, 0].expand(frames, 17)
     cosine, sine = yaw.cos()[:, None], yaw.sin()[:, None]
     across = side * cosine - forward * sine
     depth = 4000 - side * sine - forward * cosine
-    return torch.stack((across, (900 - flat[:, 1]).expand(frames, 17), depth), dim=-1)
+    return torch.stack((across, still[:, 1].expand(frames, 17), depth), dim=-1)
 
 
 def pinhole(pose):
@@ -73,8 +58,8 @@ def run(pose, offsets, level="cpn", *, seed=0, fps=50.0):
 
 
 @pytest.fixture(scope="module")
-def walk():
-    pose = torch.cat([walking(400, seed=i) for i in range(60)])
+def walk(standing):
+    pose = torch.cat([walking(standing(), 400, seed=i) for i in range(60)])
     offsets = torch.arange(61) * 400
     return pose, offsets, run(pose, offsets)
 
@@ -181,8 +166,8 @@ def test_some_gross_errors_look_sure(walk):
     assert 0.03 < share < 0.25
 
 
-def test_detections_stay_in_the_image():
-    pose = walking(300)
+def test_detections_stay_in_the_image(standing):
+    pose = walking(standing(), 300)
     pose[..., 0] += 1300
     found = run(pose, [0, 300])
     assert found.keypoints_2d.min() >= 0
@@ -190,7 +175,7 @@ def test_detections_stay_in_the_image():
     assert found.keypoints_2d.isfinite().all()
 
 
-def test_sigma_follows_joint_height_and_sight():
+def test_sigma_follows_joint_height_and_sight(standing):
     pose = standing(0)[None].repeat(2, 1, 1)
     pose[1, :, 2] *= 2
     found = run(pose, [0, 1, 2], seed=3)
@@ -217,7 +202,7 @@ def test_other_skeletons_have_factors_and_noise(skeleton):
     assert found.keypoints_2d.isfinite().all()
 
 
-def test_swaps_exchange_whole_pairs_and_more_often_in_profile():
+def test_swaps_exchange_whole_pairs_and_more_often_in_profile(standing):
     shares = []
     for yaw in (0, 90):
         pose = standing(yaw).expand(20000, 17, 3)
@@ -237,7 +222,7 @@ def test_swaps_exchange_whole_pairs_and_more_often_in_profile():
     assert 3 < shares[1] / shares[0] < 7
 
 
-def test_lost_joints_stay_near_where_they_were():
+def test_lost_joints_stay_near_where_they_were(standing):
     pose = standing(0).repeat(4000, 1, 1)
     pose[..., 0] += torch.linspace(-1000, 1000, 4000)[:, None]
     found = run(pose, [0, 4000], "light", seed=2)
@@ -248,8 +233,8 @@ def test_lost_joints_stay_near_where_they_were():
     assert step[runs].median() < 1.5 * found.sigma.mean()
 
 
-def test_bad_input_is_refused():
-    pose = walking(10)
+def test_bad_input_is_refused(standing):
+    pose = walking(standing(), 10)
     with pytest.raises(ConfigError, match="unknown noise level 'cnp'; did you mean 'cpn'"):
         run(pose, [0, 10], "cnp")
     with pytest.raises(ConfigError, match="positive frame rate, got fps=0"):

@@ -252,17 +252,14 @@ def test_radial_terms_are_recorded(tmp_path):
     assert "radial terms" in got.source["intrinsics"]
 
 
-@pytest.mark.parametrize(
-    "count", [300, pytest.param(10_000, marks=pytest.mark.slow)], ids=["quick", "long"]
-)
-def test_damaged_calibrations_raise_nothing_but_data_errors(count, dataset):
+def test_damaged_calibrations_raise_nothing_but_data_errors(damage_count, dataset):
     path = dataset / "mpi_inf_3dhp" / "S1" / "Seq1" / "camera.calibration"
     raw, refused, rng = path.read_bytes(), 0, random.Random(0)
-    for changed in damaged_bytes(raw, count):
+    for changed in damaged_bytes(raw, damage_count):
         start = rng.randrange(max(len(changed), 1))
         path.write_bytes(changed[:start] + changed[start + rng.randint(0, 4) :])
         try:
             read_calibration(path)
         except DataError:
             refused += 1
-    assert refused > count // 10
+    assert refused > damage_count // 10

@@ -1,44 +1,23 @@
 """Joints behind other parts of the body, and bodies in profile."""
 
-import math
-
 import pytest
 import torch
 
 from lifting.data.occlusion import hidden_joints, in_profile
 from lifting.skeleton import H36M_17
 
-# x to the person's left, y up, mm: a standing person seen from the front
-STANDING = {
-    "hip": (0, 900), "right_hip": (-120, 900), "right_knee": (-130, 480),
-    "right_ankle": (-130, 80), "left_hip": (120, 900), "left_knee": (130, 480),
-    "left_ankle": (130, 80), "spine": (0, 1130), "thorax": (0, 1390), "neck": (0, 1500),
-    "head": (0, 1620), "left_shoulder": (170, 1380), "left_elbow": (260, 1110),
-    "left_wrist": (290, 860), "right_shoulder": (-170, 1380), "right_elbow": (-260, 1110),
-    "right_wrist": (-290, 860),
-}  # fmt: skip
-
-
-def standing(yaw=0.0):
-    """The standing person, 4 m before the camera, turned by ``yaw`` degrees; facing it at 0."""
-    flat = torch.tensor([STANDING[name] for name in H36M_17.joints], dtype=torch.float32)
-    angle = math.radians(yaw)
-    x = flat[:, 0] * math.cos(angle)
-    z = 4000 - flat[:, 0] * math.sin(angle)
-    return torch.stack((x, 900 - flat[:, 1], z), dim=-1)
-
 
 def pinhole(pose):
     return pose[..., :2] / pose[..., 2:] * 1145 + 500
 
 
-def test_nothing_is_hidden_from_the_front():
+def test_nothing_is_hidden_from_the_front(standing):
     pose = standing(0)[None]
     assert not hidden_joints(pinhole(pose), pose, H36M_17, torch.tensor([30.0])).any()
 
 
 @pytest.mark.parametrize(("yaw", "far"), [(90, "right"), (-90, "left")])
-def test_the_far_side_is_hidden_in_profile(yaw, far):
+def test_the_far_side_is_hidden_in_profile(yaw, far, standing):
     pose = standing(yaw)[None]
     # turned by +90 degrees the left side comes nearer to the camera
     assert (pose[0, H36M_17.index(f"{far}_hip"), 2] > 4000).all()
@@ -50,7 +29,7 @@ def test_the_far_side_is_hidden_in_profile(yaw, far):
         assert hidden[H36M_17.index(f"{near}_{name}")] == (name == "hip"), name
 
 
-def test_a_hand_before_the_chest_hides_the_thorax_but_its_own_arm_does_not_count():
+def test_a_hand_before_the_chest_hides_the_thorax_but_its_own_arm_does_not_count(standing):
     pose = standing(0)
     pose[H36M_17.index("left_wrist")] = pose[H36M_17.index("thorax")] - torch.tensor([0, 0, 300])
     pose[H36M_17.index("left_elbow")] = pose[H36M_17.index("left_shoulder")] - torch.tensor(
@@ -62,7 +41,7 @@ def test_a_hand_before_the_chest_hides_the_thorax_but_its_own_arm_does_not_count
     assert not hidden[H36M_17.index("left_elbow")]
 
 
-def test_hidden_joints_agree_with_a_plain_loop():
+def test_hidden_joints_agree_with_a_plain_loop(standing):
     generator = torch.Generator().manual_seed(0)
     pose = torch.cat([standing(6.0 * i)[None] for i in range(60)])
     pose += 150 * torch.randn(60, 17, 3, generator=generator)
@@ -94,5 +73,5 @@ def test_hidden_joints_agree_with_a_plain_loop():
 
 
 @pytest.mark.parametrize(("yaw", "profile"), [(0, 0), (60, 0), (75, 1), (90, 1), (-80, 1)])
-def test_profile_views(yaw, profile):
+def test_profile_views(yaw, profile, standing):
     assert in_profile(standing(yaw)[None], H36M_17).item() == bool(profile)
