@@ -6,9 +6,12 @@ arXiv 2211.16940.
 * ``config``      the switches (no torch)
 * ``graph``       adjacency, Laplacian, Chebyshev basis
 * ``layers``      graph convolution, normalisation, attention, learned-adjacency feed-forward
+* ``kernels``     three operations with hand-written gradients
 * ``network``     context encoder and denoiser
 * ``diffusion``   noise schedules, forward noising, DDIM
 * ``mixture``     2D Gaussian mixtures: one component a joint
+* ``refiner``     the whole method in the network's units: loss and sampling
+* ``latents``     what test-time optimisation moves
 * ``units``       pixels and mm to the network's units and back
 * ``module``      two-stage training, sampling
 * ``checkpoint``  the authors' weights

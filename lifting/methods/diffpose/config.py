@@ -55,6 +55,9 @@ class Config:
         context_lr: Learning rate of the context stage; None takes the optimiser section's.
         context_checkpoint: File with a trained context encoder: the authors', or a checkpoint of
             this method. Skips the context stage.
+        tto_latent: What test-time optimisation moves: ``conditioning``, the 2D pose that context
+            encoder and denoiser are given, the noise held; ``noise``, what sampling starts from,
+            the 2D pose held. The context stage has the former only.
     """
 
     hidden: int = 96
@@ -86,6 +89,7 @@ class Config:
     context_loss: Literal["distance", "squared"] = "distance"
     context_lr: float | None = None
     context_checkpoint: str | None = None
+    tto_latent: Literal["conditioning", "noise"] = "conditioning"
 
     def __post_init__(self) -> None:
         for name in (

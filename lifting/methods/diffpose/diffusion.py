@@ -185,7 +185,7 @@ def ddim(
     for i in range(len(steps) - 1, -1, -1):
         step, before = steps[i], steps[i - 1] if i else -1
         x = states[-1]
-        answer = denoise(x, torch.tensor([float(step)], device=x.device))
+        answer = denoise(x, torch.full((1,), float(step), device=x.device))
         estimate, residual = _split(x, answer, shares[step + 1], prediction)
         x, fresh = _step(estimate, residual, shares[step + 1], shares[before + 1], eta)
         if fresh > 0 and noise is not None:

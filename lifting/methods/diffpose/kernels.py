@@ -2,7 +2,8 @@
 
 The gradients recompute the mixing of a graph convolution instead of keeping a feature map three
 times as wide, need no mask of the ReLU and its dropout, and fill query, key and value in place.
-All run in float32 also under autocast. Second derivatives are refused, not wrong.
+All run in float32 also under autocast. Frozen weights cost no gradient. Second derivatives are
+refused, not wrong.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class _Normalize(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grads
         z, rstd, share, gain = ctx.saved_tensors
         scale = share * _bessel(grad)
@@ -110,6 +111,8 @@ class _Normalize(torch.autograd.Function):
         along = (inner * z).mean(-1, keepdim=True)
         mean = inner.mean(-1, keepdim=True)
         grad_x = inner.sub_(mean).addcmul_(z, along.mul_(share), value=-1).mul_(rstd * scale)
+        if not any(ctx.needs_input_grad[1:]):
+            return grad_x, None, None
         rows = (-1, grad.shape[-1])
         grad_gain = (z * scale).mul_(grad).reshape(rows).sum(0)
         return grad_x, grad_gain, grad.reshape(rows).sum(0)
@@ -159,6 +162,8 @@ class _Convolve(torch.autograd.Function):
         grad_x = None
         if ctx.needs_input_grad[0]:
             grad_x = (mixed @ weight.transpose(1, 2).reshape(-1, inputs)).view(x.shape)
+        if not any(ctx.needs_input_grad[2:]):
+            return grad_x, None, None, None, None, None
         grad_weight = x.reshape(-1, inputs).t() @ mixed
         grad_weight = grad_weight.view(inputs, terms, outputs).transpose(0, 1)
         return grad_x, None, grad_weight, grad.reshape(-1, outputs).sum(0), None, None

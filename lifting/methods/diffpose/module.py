@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,10 +13,20 @@ from lifting.errors import check_shape
 from lifting.methods.base import LiftingModule
 from lifting.methods.diffpose.checkpoint import read_context
 from lifting.methods.diffpose.config import Config
-from lifting.methods.diffpose.refiner import Refiner
+from lifting.methods.diffpose.latents import (
+    CONDITIONING,
+    LR_SCALE,
+    NOISE,
+    conditioning_latent,
+    log_expected_error,
+    noise_latent,
+    noise_prior,
+)
+from lifting.methods.diffpose.refiner import Refiner, Samples
 from lifting.methods.diffpose.units import PosePair, from_network_units, to_network_units
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.nn.pose_loss import pose_loss
+from lifting.tto.contract import Decoded, Latents
 from lifting.typing import Pose2D, Pose3D
 
 CONTEXT = "context"
@@ -23,6 +34,9 @@ CONTEXT = "context"
 
 class Module(LiftingModule):
     """Trains a context encoder, then a denoiser around it; answers with the denoiser's samples.
+
+    It offers its 2D input or its starting noise as the latent of test-time optimisation
+    (:mod:`lifting.tto`).
 
     Args:
         config: The switches.
@@ -86,36 +100,85 @@ class Module(LiftingModule):
 
     def predict(self, batch: PoseBatch) -> Prediction:
         """Lift and, after the context stage, refine each frame that is a target."""
-        size = self._sizes(batch)
-        uv, _ = to_network_units(PosePair(self._keypoints(batch)), size)
-        targets = len(uv) // len(batch)
-
-        def answer(pose: Tensor) -> Tensor:
-            shared = from_network_units(PosePair(uv, pose), size).joints_3d
-            assert shared is not None
-            return shared.view(*shared.shape[:-3], len(batch), targets, *shared.shape[-2:])
-
+        uv = self._screen(batch)
         if self._in_context_stage:
-            return Prediction(joints_3d=answer(self.network.lift(uv)))
-        samples = self.network.sample(uv, self.settings.seed)
-        hypotheses = answer(samples.hypotheses).transpose(0, 1)
-        several = hypotheses.shape[1] > 1
+            return Prediction(joints_3d=self._lift(uv, batch))
+        samples = self._sample(uv, batch)
+        several = self.config.hypotheses > 1
         return Prediction(
-            joints_3d=self._aggregate(hypotheses),
-            hypotheses=hypotheses if several else None,
-            sigma=hypotheses.var(dim=1).mean(dim=-1).sqrt() if several else None,
-            extras={CONTEXT: answer(samples.context)},
+            joints_3d=samples.aggregate(self.config.aggregation),
+            hypotheses=samples.hypotheses.transpose(0, 1) if several else None,
+            sigma=samples.spread() if several else None,
+            extras={CONTEXT: samples.context},
         )
+
+    @property
+    def lr_scale(self) -> Mapping[str, float]:
+        """Factor of the learning rate for each latent."""
+        return LR_SCALE
+
+    def encode(self, batch: PoseBatch) -> Latents:
+        """Start of test-time optimisation, by ``method.tto_latent``.
+
+        Args:
+            batch: Pixels and image sizes.
+
+        Returns:
+            ``conditioning`` ``(batch, targets, joints, 2)``, screen units; or ``noise``
+            ``(batch, targets, joints, channels)``, unit.
+        """
+        uv = self._screen(batch)
+        if self.config.tto_latent == "noise" and not self._in_context_stage:
+            return noise_latent(self.network, uv, self.settings.seed)
+        return conditioning_latent(uv)
+
+    def decode(self, latents: Latents, batch: PoseBatch) -> Decoded:
+        """Lift and, after the context stage, refine; differentiable, each sample on its own.
+
+        Args:
+            latents: What :meth:`encode` gave, moved.
+            batch: Read for the keypoints where they are no latent.
+
+        Returns:
+            The aggregated pose; its expected error if hypotheses can differ; the prior of a noise.
+        """
+        uv = latents.get(CONDITIONING, self._screen(batch))
+        noise = latents.get(NOISE)
+        if self._in_context_stage:
+            return Decoded(pose=self._lift(uv, batch))
+        samples = self._sample(uv, batch, noise)
+        return Decoded(
+            pose=samples.aggregate(self.config.aggregation),
+            log_sigma=log_expected_error(samples) if self.network.drawn > 1 else None,
+            prior=None if noise is None else noise_prior(noise),
+        )
+
+    def _lift(self, uv: Pose2D, batch: PoseBatch) -> Pose3D:
+        """The context encoder's poses of ``(batch, targets, joints, 2)``, mm."""
+        flat = uv.flatten(0, 1)
+        return self._shared(self.network.lift(flat), flat, batch)
+
+    def _sample(self, uv: Pose2D, batch: PoseBatch, noise: Tensor | None = None) -> Samples:
+        """Samples of ``(batch, targets, joints, 2)``, mm."""
+        flat = uv.flatten(0, 1)
+        start = None if noise is None else noise.flatten(0, 1)
+        samples = self.network.sample(flat, self.settings.seed, start)
+        return Samples(*(self._shared(pose, flat, batch) for pose in samples))
+
+    def _shared(self, pose: Pose3D, uv: Pose2D, batch: PoseBatch) -> Pose3D:
+        """Poses of all target frames in mm, ``(..., batch, targets, joints, 3)``."""
+        shared = from_network_units(PosePair(uv, pose), self._sizes(batch)).joints_3d
+        assert shared is not None
+        return shared.reshape(*shared.shape[:-3], len(batch), -1, *shared.shape[-2:])
+
+    def _screen(self, batch: PoseBatch) -> Pose2D:
+        """Keypoints of the target frames, ``(batch, targets, joints, 2)``, screen units."""
+        uv, _ = to_network_units(PosePair(self._keypoints(batch)), self._sizes(batch))
+        return uv.reshape(len(batch), -1, *uv.shape[1:])
 
     @property
     def _in_context_stage(self) -> bool:
         return self.stage.name == CONTEXT
-
-    def _aggregate(self, hypotheses: Tensor) -> Pose3D:
-        """One pose from ``(batch, hypotheses, targets, joints, 3)``."""
-        if self.config.aggregation == "median":
-            return hypotheses.median(dim=1).values
-        return hypotheses.mean(dim=1)
 
     def _keypoints(self, batch: PoseBatch) -> Pose2D:
         """Keypoints of the target frames, ``(batch targets, joints, 2)``, pixels."""

@@ -7,7 +7,8 @@ state is kept relative to the centre that the forward process contracts to.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -36,15 +37,25 @@ from lifting.typing import PerJoint, Pose2D, Pose3D
 
 
 class Samples(NamedTuple):
-    """What sampling gives, root-relative metres.
+    """What sampling gives, root-relative; metres out of the network.
 
     Attributes:
-        context: The context encoder's pose, ``(batch, joints, 3)``.
-        hypotheses: ``(hypotheses, batch, joints, 3)``.
+        context: The context encoder's pose, ``(*batch, joints, 3)``.
+        hypotheses: ``(hypotheses, *batch, joints, 3)``.
     """
 
     context: Pose3D
     hypotheses: Tensor
+
+    def aggregate(self, how: Literal["mean", "median"]) -> Pose3D:
+        """One pose of all hypotheses, ``(*batch, joints, 3)``."""
+        if how == "median":
+            return self.hypotheses.median(dim=0).values
+        return self.hypotheses.mean(dim=0)
+
+    def spread(self) -> PerJoint:
+        """Standard deviation of one axis over at least two hypotheses, ``(*batch, joints)``."""
+        return self.hypotheses.var(dim=0).mean(dim=-1).sqrt()
 
 
 class Refiner(nn.Module):
@@ -75,13 +86,20 @@ class Refiner(nn.Module):
         betas = beta_schedule(
             config.beta_shape, config.beta_start, config.beta_end, config.diffusion_steps
         )
-        self.register_buffer("signal", cumulative_signal(betas), persistent=False)
+        # The sampler counts with numbers, which it must not fetch from a device in every pass.
+        self.shares = cumulative_signal(betas)
+        self.register_buffer("signal", self.shares, persistent=False)
         self.steps = step_list(config.start_level, config.sampling_steps, config.skip)
 
     @property
     def is_random(self) -> bool:
         """Whether two hypotheses of one pose can differ."""
         return self.config.init == "context_noise" or self.config.eta > 0
+
+    @property
+    def drawn(self) -> int:
+        """Hypotheses that are computed; those beyond are copies."""
+        return self.config.hypotheses if self.is_random else 1
 
     def lift(self, uv: Pose2D) -> Pose3D:
         """The context encoder's pose, ``(batch, joints, 3)``, from ``(batch, joints, 2)``."""
@@ -112,8 +130,21 @@ class Refiner(nn.Module):
         errors = (answer - wanted).square().sum(dim=-1)
         return (errors if visible is None else errors * visible).sum(dim=-1).mean()
 
-    def sample(self, uv: Pose2D, seed: int) -> Samples:
-        """Draw the hypotheses of a batch of poses in one pass.
+    def start_noise(self, seed: int) -> Tensor:
+        """Unit noise at the start of sampling, its mean over the hypotheses.
+
+        It is zero for several hypotheses, and where the start is the context pose itself.
+
+        Args:
+            seed: Seed of the table.
+
+        Returns:
+            ``(1, joints, channels)``.
+        """
+        return self._noise_table(seed)[0].mean(dim=0)
+
+    def sample(self, uv: Pose2D, seed: int, start_noise: Tensor | None = None) -> Samples:
+        """Draw the hypotheses of a batch of poses in one pass; differentiable in both inputs.
 
         Every pose sees the same table of unit noise, drawn from the seed: one entry a hypothesis,
         joint and channel. So an answer depends neither on the batch around a pose nor on what was
@@ -123,42 +154,52 @@ class Refiner(nn.Module):
         Args:
             uv: ``(batch, joints, 2)``.
             seed: Seed of the table.
+            start_noise: Takes the place of the start's mean noise, ``(batch, joints, channels)``;
+                the hypotheses keep their distances from it. None leaves the table as it is.
         """
-        config = self.config
-        drawn = config.hypotheses if self.is_random else 1
         context = self.lift(uv)
-        component = self._draw(uv)
-        table = self._noise_table(drawn, seed, self._scale(component))
+        scale = self._scale(self._draw(uv))
+        table = self._noise_table(seed)
+        first = table[0]
+        if start_noise is not None:
+            first = first - first.mean(dim=0, keepdim=True) + start_noise
         centre = self._centre(context, context)
-        start = (self._join(uv, context) - centre).expand(drawn, -1, -1, -1)
-        if config.init == "context_noise":
-            start = add_noise(start, table[0], self.signal[self.steps[-1] + 1])
+        start = self._start(self._join(uv, context) - centre, first * scale)
         path = ddim(
             lambda x, t: self._denoise_all(x, t, uv, context, centre),
             start.flatten(0, 1),
             self.steps,
-            self.signal,
-            prediction=config.prediction,
-            eta=config.eta,
-            noise=[noise.flatten(0, 1) for noise in table[1:]],
+            self.shares,
+            prediction=self.config.prediction,
+            eta=self.config.eta,
+            noise=[noise.flatten(0, 1) for noise in table[1:] * scale],
         )
-        final = path.states[-1].view(drawn, *centre.shape) + centre
+        final = path.states[-1].view(self.drawn, *centre.shape) + centre
         hypotheses = root_relative(final[..., -3:], self.skeleton.root)
-        return Samples(context, hypotheses.expand(config.hypotheses, -1, -1, -1))
+        return Samples(context, hypotheses.expand(self.config.hypotheses, -1, -1, -1))
 
-    def _noise_table(self, drawn: int, seed: int, scale: Tensor) -> list[Tensor]:
-        """Scaled noise of the start and of every step, each ``(drawn, batch, joints, channels)``.
+    def _start(self, clean: Tensor, noise: Tensor) -> Tensor:
+        """State at the first sampled level; a start at the context pose keeps its whole signal.
 
-        Fresh noise is scaled like the forward noise; the released code leaves it unscaled.
+        Args:
+            clean: ``(batch, joints, channels)``.
+            noise: Scaled, ``(drawn, batch, joints, channels)``.
         """
-        count = 1 + (len(self.steps) if self.config.eta > 0 else 0)
-        generator = torch.Generator().manual_seed(seed)
-        shape = (count, drawn, 1, *scale.shape[1:])
-        unit = torch.randn(shape, generator=generator).to(scale)
-        if drawn > 1:
-            # Each entry is still a unit Gaussian, but over the hypotheses they sum to zero.
-            unit = (unit - unit.mean(dim=1, keepdim=True)) * math.sqrt(drawn / (drawn - 1))
-        return list(unit * scale)
+        share = self.signal[self.steps[-1] + 1]
+        if self.config.init == "context_noise":
+            return add_noise(clean, noise, share)
+        return clean + (1 - share).sqrt() * noise
+
+    def _noise_table(self, seed: int) -> Tensor:
+        """Unit noise of the start and of every step, ``(1 + steps, drawn, 1, joints, channels)``.
+
+        It is scaled like the forward noise where it is used; the released code leaves fresh noise
+        unscaled.
+        """
+        steps = len(self.steps) if self.config.eta > 0 else 0
+        shape = (1 + steps, self.drawn, 1, len(self.skeleton), self.channels)
+        starts = self.config.init == "context_noise"
+        return _unit_noise(shape, seed, self.signal.device, starts=starts)
 
     def _denoise_all(
         self, x: Tensor, t: Tensor, uv: Pose2D, context: Pose3D, centre: Tensor
@@ -200,3 +241,27 @@ class Refiner(nn.Module):
 
     def _join(self, uv: Pose2D, xyz: Pose3D) -> Tensor:
         return xyz if self.channels == 3 else torch.cat((uv, xyz), dim=-1)
+
+
+@lru_cache(maxsize=4)
+def _unit_noise(
+    shape: tuple[int, ...], seed: int, device: torch.device, *, starts: bool
+) -> Tensor:
+    """The table of unit noise, kept: its way to the device would hold every pass up.
+
+    Args:
+        shape: Start and steps first, then the hypotheses.
+        seed: Seed of the table.
+        device: Where it is needed.
+        starts: Whether there is noise at the start.
+    """
+    # It outlives this call, so it must not be a tensor of inference mode, which has no gradient.
+    with torch.inference_mode(False), torch.no_grad():
+        unit = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        drawn = shape[1]
+        if drawn > 1:
+            # Each entry is still a unit Gaussian, but over the hypotheses they sum to zero.
+            unit = (unit - unit.mean(dim=1, keepdim=True)) * math.sqrt(drawn / (drawn - 1))
+        if not starts:
+            unit[0] = 0
+        return unit.to(device)
