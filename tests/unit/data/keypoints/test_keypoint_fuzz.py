@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import zlib
@@ -46,7 +47,7 @@ def change_values(text, rng):
             holder[key] = rng.choice(found)[0]
             holder[key] = json.loads(json.dumps(holder[key])) if not _cyclic(holder) else None
         else:
-            holder[key] = rng.choice(STRANGE)
+            holder[key] = copy.deepcopy(rng.choice(STRANGE))
     return json.dumps(content).encode()
 
 
