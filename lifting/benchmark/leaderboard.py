@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from lifting.atomic import write_text
+from lifting.benchmark.bootstrap import RESAMPLES, mean_interval
 from lifting.benchmark.report import caption, machine
 from lifting.benchmark.timing import cpu_seconds
 from lifting.errors import ConfigError, suggest
@@ -31,7 +32,6 @@ from lifting.experiment.run import train
 from lifting.experiment.sequences import SEQUENCES_FILE, SequenceScore, read_sequences
 from lifting.methods.discovery import method_names
 
-RESAMPLES = 2000
 TIMED_BATCHES = 2
 SCORES = ("mpjpe_mm", "pa_mpjpe_mm")
 CONFIG_COPY = "leaderboard.json"
@@ -135,17 +135,13 @@ def bootstrap_interval(
     Returns:
         The 2.5th and 97.5th percentile, mm.
     """
-    names = sorted({row.recording for row in runs[0]})
-    place = {name: i for i, name in enumerate(names)}
-    joints, errors = np.zeros(len(names)), np.zeros(len(names))
-    for run in runs:
-        for row in run:
-            joints[place[row.recording]] += row.joints
-            errors[place[row.recording]] += row.joints * getattr(row, key)
-    drawn = np.random.default_rng(seed).integers(len(names), size=(RESAMPLES, len(names)))
-    means = errors[drawn].sum(1) / joints[drawn].sum(1)
-    low, high = np.percentile(means, (2.5, 97.5))
-    return float(low), float(high)
+    rows = [row for run in runs for row in run]
+    return mean_interval(
+        [row.recording for row in rows],
+        [row.joints * getattr(row, key) for row in rows],
+        [row.joints for row in rows],
+        seed=seed,
+    )
 
 
 def write_leaderboard(standings: Sequence[Standing], plan: Plan) -> tuple[Path, Path]:

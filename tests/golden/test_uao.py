@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lifting.batch import PoseBatch, flip_batch, flip_pose
+from lifting.benchmark.reference.uao import ReferenceGumlp, reference_optimisation
 from lifting.geometry.camera import Camera, denormalize_screen, project
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.uao.checkpoint import export_state, import_state
@@ -64,6 +65,23 @@ def build_module(arrays):
     return module.eval()
 
 
+def build_reference(arrays):
+    """The benchmark's form of the network, with the weights of a file."""
+    official = official_state(arrays)
+    config = config_of(official)
+    network = ReferenceGumlp(
+        partitioned_adjacency(H36M_17),
+        blocks=config.blocks,
+        width=config.hidden,
+        encoder_hidden=config.encoder_hidden,
+        channel_hidden=config.channel_hidden,
+        spatial_factor=config.spatial_factor,
+        head_hidden=config.head_hidden,
+    )
+    network.load_state_dict(official)
+    return network.eval()
+
+
 def pixel_batch(screen):
     """A batch in images of 2 by 2 pixels, in which a pixel is one screen unit."""
     size = torch.full((len(screen), 2), 2.0)
@@ -95,6 +113,15 @@ def test_forward(x, mu, s):
     estimate = build_module(g).network(g[x])
     torch.testing.assert_close(estimate.pose, g[mu], **TOLERANCE)
     torch.testing.assert_close(estimate.log_sigma[..., None], g[s], **TOLERANCE)
+
+
+@pytest.mark.golden
+@torch.no_grad()
+def test_forward_of_the_reference_form():
+    g = read("gumlp_forward")
+    pose, log_sigma = build_reference(g)(g["x2d"][:, 0])
+    torch.testing.assert_close(pose, g["mu"][:, 0], **TOLERANCE)
+    torch.testing.assert_close(log_sigma, g["s"][:, 0], **TOLERANCE)
 
 
 @pytest.mark.golden
@@ -310,6 +337,29 @@ def test_optimisation_follows_the_released_trajectory(tto, lifter, run):
         flip_pose(mirrored, H36M_17), tto[f"{run}/pose_flip"], rtol=0, atol=atol
     )
     torch.testing.assert_close(result.pose / 1000, tto[f"{run}/final_root0"], rtol=0, atol=atol)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("run", TTO_RUNS)
+def test_the_reference_loop_follows_it_too(tto, run):
+    config = tto_config(tto, run)
+    inputs = (tto[f"{run}/z_{branch}"][0, :, 0] for branch in ("nonflip", "flip"))
+    found = reference_optimisation(
+        build_reference(read("gumlp_forward")),
+        *inputs,
+        tto["cam"],
+        tto["gt_3d_official_layout"][:, 0, :1],
+        H36M_17,
+        iterations=config.iterations,
+        lr=config.lr,
+        weights=(config.weight_projection, config.weight_anchor),
+    )
+    atol = 1e-3 if run == "long" else 5e-5
+    for i, branch in enumerate(("nonflip", "flip")):
+        wanted = tto[f"{run}/z_{branch}"][:, :, 0]
+        torch.testing.assert_close(found.latents[:, i], wanted, rtol=0, atol=atol)
+    torch.testing.assert_close(found.losses[:-1], tto[f"{run}/loss_total"], rtol=0, atol=atol)
+    torch.testing.assert_close(found.pose, tto[f"{run}/final_root0"][:, 0], rtol=0, atol=atol)
 
 
 @pytest.mark.golden

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from lifting.cli.main import main, parse
+
+WITHOUT_TORCH = """
+import sys
+from lifting.cli.main import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as end:
+    status = end.code
+assert not {"torch", "pytorch_lightning", "matplotlib"} & set(sys.modules)
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["curves", "--help"], 0, "--steps"),
+        (["table", "nowhere"], 2, "expected the folder of a trained run"),
+        (["table", "run", "--set", "tto.itertions=3"], 2, "unknown key 'tto.itertions'"),
+        (["table", "run", "--data", "cmuu"], 2, "unknown file 'data/cmuu'"),
+    ],
+)
+def test_help_and_mistakes_need_no_torch(tmp_path, arguments, status, said):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "config.yaml").write_text("method: {name: simple_baseline}\n")
+    (tmp_path / "run" / "checkpoints" / "best.ckpt").touch()
+    answer = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, "tto", *arguments],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert answer.returncode == status, answer.stderr
+    assert said in answer.stdout + answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("option", ["--poses", "--batch", "--steps"])
+def test_sizes_are_at_least_one(option, capsys):
+    assert main(["tto", "curves", "run", option, "0"]) == 2
+    assert f"expected {option} from 1, got 0" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_known_first(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["tto", "table", "run", "--output", str(tmp_path / "file" / "deep")]) == 2
+    assert f"expected to write to {tmp_path / 'file'}" in capsys.readouterr().err
+
+
+def test_all_frames_or_some_but_not_both(capsys):
+    assert parse(["tto", "curves", "a", "b"]).poses == 256
+    assert parse(["tto", "table", "a", "--full"]).full
+    with pytest.raises(SystemExit):
+        parse(["tto", "table", "a", "--full", "--poses", "3"])
+    with pytest.raises(SystemExit):
+        parse(["tto", "calibrate"])
