@@ -32,11 +32,12 @@ def to_schema(schema: type[T], values: Mapping[str, Any], prefix: str = "") -> T
     Raises:
         ConfigError: An unknown key, or a value of the wrong type.
     """
-    _check_section(schema, values, prefix)
+    _check_keys(schema, values, prefix)
     try:
         merged = OmegaConf.merge(OmegaConf.structured(schema), dict(values))
         built: T = OmegaConf.to_object(merged)  # type: ignore[assignment]
     except OmegaConfBaseException as error:
+        _check_values(schema, values, prefix)
         raise ConfigError(f"invalid section '{prefix}': {first_line(error)}") from error
     return built
 
@@ -75,8 +76,8 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _check_section(schema: type[Any], values: Any, prefix: str) -> None:
-    """Name the first key that is unknown or holds a value of the wrong type."""
+def _check_keys(schema: type[Any], values: Any, prefix: str) -> None:
+    """Name the first key that is unknown, or the section that is none."""
     if not isinstance(values, Mapping):
         hint = "; to change the data set say extends=data/NAME" if prefix == "data" else ""
         raise ConfigError(
@@ -86,13 +87,24 @@ def _check_section(schema: type[Any], values: Any, prefix: str) -> None:
     hints = get_type_hints(schema)
     names = [f.name for f in dataclasses.fields(schema)]
     for key, value in values.items():
-        full = f"{prefix}.{key}" if prefix else str(key)
         if key not in names:
-            raise ConfigError(f"unknown key '{full}'; {suggest(str(key), names)}")
+            raise ConfigError(f"unknown key '{_full(prefix, key)}'; {suggest(str(key), names)}")
         if dataclasses.is_dataclass(hints[key]):
-            _check_section(hints[key], value, full)
+            _check_keys(hints[key], value, _full(prefix, key))
+
+
+def _check_values(schema: type[Any], values: Mapping[str, Any], prefix: str) -> None:
+    """Name the first key that holds a value of the wrong type; costly, for after a failure."""
+    hints = get_type_hints(schema)
+    for key, value in values.items():
+        if dataclasses.is_dataclass(hints[key]):
+            _check_values(hints[key], value, _full(prefix, key))
         else:
-            _check_value(schema, str(key), value, full, hints[key])
+            _check_value(schema, key, value, _full(prefix, key), hints[key])
+
+
+def _full(prefix: str, key: object) -> str:
+    return f"{prefix}.{key}" if prefix else str(key)
 
 
 def _check_value(schema: type[Any], key: str, value: Any, full: str, hint: Any) -> None:
