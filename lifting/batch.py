@@ -50,6 +50,17 @@ class PoseBatch:
     def __len__(self) -> int:
         return int(self.keypoints_2d.shape[0])
 
+    def rows(self, index: Tensor | slice) -> PoseBatch:
+        """Some of the samples.
+
+        Args:
+            index: Indexes the first axis.
+        """
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extras"}
+        parts = {name: None if value is None else value[index] for name, value in values.items()}
+        extras = {name: value[index] for name, value in self.extras.items()}
+        return PoseBatch(**parts, extras=extras)  # type: ignore[arg-type]
+
 
 @dataclass(kw_only=True, slots=True)
 class Prediction:

@@ -8,4 +8,6 @@ z forward; rotation matrices act on column vectors.
 * ``kinematics``  bone vectors, bone lengths, forward kinematics
 * ``alignment``   root, scale and similarity alignment of poses
 * ``horn``        the rotation nearest to a moment matrix, for many at once
+* ``root``        where a root-relative pose stands, or its scale and offset in the image
+* ``solver``      damped least squares, every sample on its own
 """

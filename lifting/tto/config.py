@@ -25,8 +25,13 @@ class TtoConfig:
             ``input`` always the 2D input.
         optimise: What moves: the latent of every sample, the weights for each batch anew (they are
             put back), or both.
+        optimizer: ``adam`` as published; ``lbfgs`` and ``gauss_newton`` learn how the objective is
+            curved and take only steps that lower it. A step of Gauss-Newton costs a pass for each
+            number of a sample's latent, and it knows projection and anchor only.
+        lbfgs_memory: Steps that ``lbfgs`` remembers.
         iterations: Steps for each sample.
-        lr: Adam's learning rate of the latent, screen units for a 2D input.
+        lr: Learning rate of the latent, screen units for a 2D input: about what a coordinate moves
+            by in a step of Adam, and at most what it moves by in one of the others.
         weights_lr: Adam's learning rate of the weights, where they are optimised.
         weight_projection: Weight of the mean distance from the keypoints, screen units.
         weight_anchor: Weight of the distance from the first answer over its expected error.
@@ -66,12 +71,16 @@ class TtoConfig:
         tolerance: Stop a sample whose objective fell by less than this part; 0 never does.
         trust_radius: Stop a sample when one coordinate of its latent has moved so far, in units of
             the first latent's ``lr``-scaled coordinates; 0 sets no bound.
+        pack: Where samples may stop, go on without those that did once they are most of them.
+            It asks the device after each step how many there are, and changes no result.
         history: Keep the objective of every iterate.
     """
 
     enabled: bool = False
     latent: Literal["own", "input"] = "own"
     optimise: Literal["latent", "weights", "both"] = "latent"
+    optimizer: Literal["adam", "lbfgs", "gauss_newton"] = "adam"
+    lbfgs_memory: int = 5
     iterations: int = 4
     lr: float = 1e-3
     weights_lr: float = 1e-5
@@ -105,6 +114,7 @@ class TtoConfig:
     accept: bool = True
     tolerance: float = 0.0
     trust_radius: float = 0.0
+    pack: bool = True
     history: bool = False
 
     @classmethod
@@ -148,13 +158,31 @@ def check_tto(config: TtoConfig) -> None:
     weights = tuple(name for name in vars(config) if name.startswith("weight_"))
     for name in (*rest, *weights, "focal_lr_scale"):
         _require(getattr(config, name) >= 0, name, getattr(config, name), "of 0 or more")
-    _require(config.min_keypoints >= 1, "min_keypoints", config.min_keypoints, "of 1 or more")
+    for name in ("min_keypoints", "lbfgs_memory"):
+        _require(getattr(config, name) >= 1, name, getattr(config, name), "of 1 or more")
     if config.camera == "orthographic" and (config.root != "solve" or config.focal != "given"):
         raise ConfigError(
             "expected tto.root=solve and tto.focal=given with tto.camera=orthographic, which has "
             f"neither root nor focal length, got tto.root={config.root} and "
             f"tto.focal={config.focal}; leave both at their defaults"
         )
+    if config.optimizer != "adam":
+        _check_descent(config)
+
+
+def _check_descent(config: TtoConfig) -> None:
+    """What the optimisers that judge their steps can do."""
+    needed: dict[str, object] = {"optimise": "latent", "accept": True}
+    if config.optimizer == "gauss_newton":
+        rest = ("weight_prior", "weight_bone", "weight_symmetry", "weight_smoothness")
+        needed |= {"penalty": "plain"} | dict.fromkeys(rest, 0.0)
+    for name, value in needed.items():
+        given = getattr(config, name)
+        if given != value:
+            raise ConfigError(
+                f"expected tto.{name}={value} with tto.optimizer={config.optimizer}, got "
+                f"{given}; set it so, or tto.optimizer=adam"
+            )
 
 
 def _require(holds: bool, name: str, value: object, wanted: str) -> None:

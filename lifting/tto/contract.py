@@ -67,6 +67,10 @@ class Observations(NamedTuple):
     root_gt: Tensor | None
     valid: PerJoint
 
+    def rows(self, index: Tensor) -> Observations:
+        """What was seen of some samples, by their indices."""
+        return Observations(*(None if value is None else value[index] for value in self))  # type: ignore[arg-type]
+
 
 @runtime_checkable
 class Refinable(Protocol):
@@ -101,7 +105,8 @@ class Refinable(Protocol):
 
         Args:
             latents: Of the form that ``encode`` gave.
-            batch: The batch that was encoded, for what is no latent.
+            batch: The batch that was encoded, for what is no latent; or some of its samples, and
+                then the latents are those of the same samples.
         """
         ...
 
@@ -143,7 +148,8 @@ class TtoResult(NamedTuple):
         residual_after: ``(samples,)``, the same of what is returned.
         behind: ``(samples,)`` int, joints that the guard in front of the camera held.
         masked: ``(samples,)`` int, keypoints that could not be compared with.
-        history: ``(evaluations, samples)``, objective at every iterate; None unless asked for.
+        history: ``(evaluations, samples)``, objective at every iterate that was tried; None unless
+            asked for.
     """
 
     pose: Pose3D

@@ -106,6 +106,12 @@ def smoothness_energy(pose: Pose3D) -> PerSample:
     return torch.linalg.vector_norm(second, dim=-1).mean((1, 2)) / MM_PER_METRE
 
 
+def shares(weights: PerJoint) -> PerJoint:
+    """Weights that sum to one over a sample's frames and joints; zeros stay zeros."""
+    total = weights.sum((-2, -1), keepdim=True)
+    return weights / torch.where(total > 0, total, 1.0)
+
+
 def _mean(values: PerJoint, weights: PerJoint) -> PerSample:
     total = weights.sum((-2, -1))
     return (values * weights).sum((-2, -1)) / torch.where(total > 0, total, 1.0)

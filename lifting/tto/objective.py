@@ -56,6 +56,26 @@ class Evaluation(NamedTuple):
     behind: PerSample
 
 
+class Placed(NamedTuple):
+    """A decoded pose before the camera.
+
+    Attributes:
+        answer: As decoded.
+        centred: ``(samples, frames, joints, 3)``, its pose with the root at zero, mm.
+        log_sigma: ``(samples, frames, joints)``, calibrated, natural log of mm.
+        residual: ``(samples, frames, joints, 2)``, projection minus keypoint, screen units.
+        root: As in :class:`Evaluation`.
+        behind: As in :class:`Evaluation`.
+    """
+
+    answer: Decoded
+    centred: Pose3D
+    log_sigma: PerJoint
+    residual: Pose2D
+    root: Tensor
+    behind: PerSample
+
+
 class _View(NamedTuple):
     projected: Pose2D
     root: Tensor
@@ -131,8 +151,32 @@ class Objective:
         """Factors of the learning rate for the latents that the configuration adds."""
         return {ROOT: self.config.root_lr_scale, FOCAL: self.config.focal_lr_scale}
 
+    def rows(self, index: Tensor, decode: Callable[[Latents], Decoded]) -> Objective:
+        """The objective of some samples, held to their own first answers.
+
+        Args:
+            index: Indices of the samples.
+            decode: Latents of those samples to their answers.
+        """
+        part = Objective(decode, self.observations.rows(index), self.config, self.skeleton)
+        if self.anchor is not None:
+            assert self.anchor.log_sigma is not None
+            part.anchor = Decoded(self.anchor.pose[index], self.anchor.log_sigma[index])
+        return part
+
     def __call__(self, latents: Latents) -> Evaluation:
         """Decode the latents and add up the terms."""
+        placed = self.place(latents)
+        energy = self._energy(placed)
+        with torch.no_grad():
+            pixels = torch.linalg.vector_norm(placed.residual * self.half_width[..., None], dim=-1)
+            counted = self.observations.valid
+            mean = (pixels * counted).sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)
+        pose = placed.answer.pose
+        return Evaluation(energy, pose, placed.log_sigma, placed.root, mean, placed.behind)
+
+    def place(self, latents: Latents) -> Placed:
+        """Decode the latents and project the pose."""
         config = self.config
         own = {name: value for name, value in latents.items() if name not in (ROOT, FOCAL)}
         answer = self.decode(own)
@@ -146,30 +190,28 @@ class Objective:
         centred = answer.pose * self.around_root
         view = self._view(centred, answer, log_sigma, latents)
         residual = view.projected - self.screen_uv
-        energy = self._energy(answer, centred, log_sigma, residual, view.root)
-        with torch.no_grad():
-            pixels = torch.linalg.vector_norm(residual * self.half_width[..., None], dim=-1)
-            counted = self.observations.valid
-            mean = (pixels * counted).sum((1, 2)) / counted.sum((1, 2)).clamp(min=1)
-        return Evaluation(energy, answer.pose, log_sigma, view.root, mean, view.behind)
+        return Placed(answer, centred, log_sigma, residual, view.root, view.behind)
 
-    def _energy(
-        self, answer: Decoded, centred: Pose3D, log_sigma: PerJoint, residual: Pose2D, root: Tensor
-    ) -> PerSample:
+    def held_by(self, log_sigma: PerJoint) -> PerJoint:
+        """Expected errors that joints are held by, natural log of mm: the given ones, or one."""
+        if self.config.anchor_weighting == "uniform":
+            return torch.full_like(log_sigma, self.uniform)
+        return log_sigma
+
+    def _energy(self, placed: Placed) -> PerSample:
         """Weighted sum of the terms that have a weight."""
-        config = self.config
+        config, answer, centred = self.config, placed.answer, placed.centred
         assert self.anchor is not None
         energy = config.weight_projection * projection_energy(
-            residual,
+            placed.residual,
             self.weights,
             penalty=config.penalty,
             scale=config.penalty_scale_px / self.half_width,
         )
         if config.weight_anchor:
-            first = self.anchor.log_sigma
-            assert first is not None
-            if config.anchor_weighting == "uniform":
-                first = log_sigma = torch.full_like(log_sigma, self.uniform)
+            assert self.anchor.log_sigma is not None
+            log_sigma = self.held_by(placed.log_sigma)
+            first = self.held_by(self.anchor.log_sigma)
             term = anchor_energy(answer.pose, self.anchor.pose, log_sigma, first, self.held)
             energy = energy + config.weight_anchor * term
         if config.weight_prior and answer.prior is not None:
@@ -180,7 +222,8 @@ class Objective:
         if config.weight_symmetry:
             energy = energy + config.weight_symmetry * symmetry_energy(centred, self.skeleton)
         if config.weight_smoothness:
-            energy = energy + config.weight_smoothness * smoothness_energy(centred + root)
+            term = smoothness_energy(centred + placed.root)
+            energy = energy + config.weight_smoothness * term
         return energy
 
     def _view(

@@ -29,6 +29,10 @@ class Scene(NamedTuple):
     batch: PoseBatch
     observations: Observations
 
+    def rows(self, index: Tensor) -> Scene:
+        """Some samples, by their indices."""
+        return Scene(self.batch.rows(index), self.observations.rows(index))
+
 
 def observe(batch: PoseBatch, skeleton: Skeleton, config: TtoConfig, targets: int) -> Scene:
     """Check a batch and take apart what is seen and what is known.

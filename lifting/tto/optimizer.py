@@ -1,27 +1,29 @@
-"""The loop over latents: Adam with every sample on its own, without a wait for the device.
+"""The loop over latents: every sample on its own, without a wait for the device.
 
 All latents of a batch lie in one tensor, a row a sample. What differs between samples (whether one
 still moves, which iterate was best) is a mask, so the loop has one shape and asks nothing of the
-values it computes.
+values it computes. The exception is packing: where samples may stop, they are counted after every
+step, and once most have stopped the loop goes on with the others alone.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lifting.errors import DataError, check_shape
+from lifting.tto.adam import Adam, Moments
 from lifting.tto.config import TtoConfig
 from lifting.tto.contract import Latents
-from lifting.tto.objective import Evaluation
+from lifting.tto.flat import FlatLatents
+from lifting.tto.gauss_newton import GaussNewton
+from lifting.tto.lbfgs import Lbfgs
+from lifting.tto.objective import Evaluation, Objective
+from lifting.tto.progress import Progress
+from lifting.tto.step import Stepper
 from lifting.typing import PerSample
-
-BETAS = (0.9, 0.999)
-EPSILON = 1e-8
 
 
 class Solution(NamedTuple):
@@ -35,7 +37,8 @@ class Solution(NamedTuple):
         finite: ``(samples,)`` bool, False where the start has no finite objective or gradient.
         improved: ``(samples,)`` bool, False where the start is what is returned.
         stopped: ``(samples,)`` bool, True where the steps ended early.
-        history: ``(evaluations, samples)``, objective at every iterate.
+        history: ``(evaluations, samples)``, objective at every iterate that was tried; that of a
+            sample which stopped does not change any more.
     """
 
     latents: Latents
@@ -48,230 +51,173 @@ class Solution(NamedTuple):
     history: Tensor
 
 
-class FlatLatents:
-    """Latents by name as rows of one matrix.
-
-    Args:
-        latents: The start; every tensor has the samples first.
-        lr: Learning rate.
-        lr_scale: Its factor by name, 1 for a missing name.
-
-    Raises:
-        DataError: No latent, or one that is no floating-point tensor of all samples.
-    """
-
-    def __init__(self, latents: Latents, lr: float, lr_scale: Mapping[str, float]) -> None:
-        _check_latents(latents)
-        self.shapes = {name: value.shape[1:] for name, value in latents.items()}
-        sizes = [math.prod(shape) for shape in self.shapes.values()]
-        self.sizes = sizes
-        # Latents and their steps need single precision: a step is below the resolution of half.
-        self.values = torch.cat([v.detach().float().flatten(1) for v in latents.values()], dim=1)
-        rates = [lr * lr_scale.get(name, 1.0) for name in self.shapes]
-        self.rates = torch.tensor(rates, device=self.values.device).repeat_interleave(
-            torch.tensor(sizes, device=self.values.device)
-        )
-
-    def unpack(self, values: Tensor) -> Latents:
-        """Latents by name, of rows such as ``values``."""
-        parts = torch.split(values, self.sizes, dim=1)
-        return {
-            name: part.reshape(len(values), *shape)
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
-
-
-class _Adam:
-    """Adam's moments for some tensors, with bias correction.
-
-    Source: Kingma and Ba 2015, algorithm 1.
-    """
-
-    def __init__(self, like: list[Tensor]) -> None:
-        self.first = [torch.zeros_like(value) for value in like]
-        self.second = [torch.zeros_like(value) for value in like]
-        self.count = 0
-
-    def steps(self, gradients: list[Tensor]) -> list[Tensor]:
-        """Steps for a learning rate of one, to be subtracted."""
-        self.count += 1
-        least, most = (1 - beta**self.count for beta in BETAS)
-        for moments, beta, powers in (
-            (self.first, BETAS[0], gradients),
-            (self.second, BETAS[1], [g * g for g in gradients]),
-        ):
-            for moment, power in zip(moments, powers, strict=True):
-                moment.lerp_(power, 1 - beta)
-        return [
-            (m / least) / ((v / most).sqrt() + EPSILON)
-            for m, v in zip(self.first, self.second, strict=True)
-        ]
-
-
 def minimise(
-    evaluate: Callable[[Latents], Evaluation],
+    evaluate: Objective,
     latents: Latents,
     config: TtoConfig,
     lr_scale: Mapping[str, float],
     *,
     movable: PerSample | None = None,
     weights: list[nn.Parameter] | None = None,
+    rows: Callable[[Tensor], Objective] | None = None,
 ) -> Solution:
     """Minimise every sample's objective from its start.
 
     Args:
         evaluate: The objective. It is called once more than there are iterations.
         latents: Where to start.
-        config: Iterations, learning rates, acceptance and when to stop.
+        config: Optimiser, iterations, learning rates, acceptance, when to stop, packing.
         lr_scale: Factors of the learning rate by latent.
         movable: ``(samples,)`` bool, samples that are optimised at all; None for all.
         weights: Weights that are optimised too, for all samples together, by the mean objective;
             they are changed in place.
+        rows: The objective of some samples, by their indices in ascending order, once ``evaluate``
+            has been called; None to keep all samples until the end.
 
     Raises:
+        ConfigError: The latents are too many for the optimiser.
         DataError: The latents are not of the promised form.
     """
     loop = _Loop(evaluate, FlatLatents(latents, config.lr, lr_scale), config, movable, weights)
-    for _ in range(config.iterations):
-        loop.step()
-    with torch.no_grad():
-        loop.look(evaluate(loop.latents.unpack(loop.values)))
+    may_stop = bool(config.tolerance or config.trust_radius)
+    packs = config.pack and may_stop and not weights
+    for left in reversed(range(config.iterations)):
+        loop.step(last=left == 0)
+        if packs and rows is not None and left:
+            loop.pack(rows)
     return loop.solution()
 
 
 class _Loop:
-    """State of the loop: every attribute but the moments has a row a sample."""
+    """The objective, the optimiser and the progress of the rows that are still looked at."""
 
     def __init__(
         self,
-        evaluate: Callable[[Latents], Evaluation],
+        evaluate: Objective,
         latents: FlatLatents,
         config: TtoConfig,
         movable: PerSample | None,
         weights: list[nn.Parameter] | None,
     ) -> None:
         self.evaluate, self.latents, self.config = evaluate, latents, config
-        self.values = latents.values
         self.weights = weights or []
+        self.moments_of_weights = Moments([w.detach() for w in self.weights])
         self.moves_latent = config.optimise != "weights"
-        samples = len(self.values)
-        flags = torch.ones(samples, dtype=torch.bool, device=self.values.device)
-        self.movable = flags if movable is None else movable
-        self.active = self.movable
-        self.finite = flags
-        self.improved = torch.zeros_like(flags)
-        self.stopped = torch.zeros_like(flags)
-        self.iterations = torch.zeros(samples, dtype=torch.int64, device=self.values.device)
-        self.adam = _Adam([self.values])
-        self.adam_of_weights = _Adam([w.detach() for w in self.weights])
-        self.first: Evaluation | None = None
-        self.best: Evaluation | None = None
-        self.last: Evaluation | None = None
-        self.best_values = self.values
-        self.history: list[Tensor] = []
+        self.stepper = _stepper(latents, evaluate, config)
+        self.gradients: list[Tensor] = []
+        values = latents.values
+        if movable is None:
+            movable = torch.ones(len(values), dtype=torch.bool, device=values.device)
+        found = self._evaluate(values, movable, slope=config.iterations > 0)
+        self.stepper.judge(found.energy)
+        self.progress = self.whole = Progress.begin(values, found, movable)
+        self.kept: Tensor | None = None
+        self.history = [found.energy]
 
-    def step(self) -> None:
-        """Evaluate the current iterate and go on from it."""
-        values = self.values.detach().requires_grad_(True)
-        asked = ([values] if self.moves_latent else []) + self.weights
-        found = self.evaluate(self.latents.unpack(values))
-        # Samples that stay have no say: their gradient may not be finite, and weights are shared.
-        energy = torch.where(self.active & found.energy.isfinite(), found.energy, 0.0)
-        gradients = list(torch.autograd.grad(energy.sum(), asked, allow_unused=True))
-        known = [
-            torch.zeros_like(a) if g is None else g for a, g in zip(asked, gradients, strict=True)
-        ]
-        self.look(_detached(found))
-        if self.weights:
-            self._move_weights(known[int(self.moves_latent) :])
-        if self.moves_latent:
-            self._move_latent(known[0])
-        else:
-            self.iterations = self.iterations + self.active
+    def step(self, *, last: bool) -> None:
+        """Make a step, and evaluate the iterate it leads to.
 
-    def look(self, found: Evaluation) -> None:
-        """Take in the objective at the current iterate: is it the best, is it time to stop."""
-        self.history.append(found.energy)
-        if self.first is None or self.best is None or self.last is None:
-            self.first = self.best = self.last = found
-            self.finite = found.energy.isfinite() & found.pose.flatten(1).isfinite().all(-1)
-            self.active = self.active & self.finite
+        Args:
+            last: No further step will need the slope there.
+        """
+        progress = self.progress
+        if self.kept is not None and not len(self.kept):
             return
-        good = found.energy.isfinite() & self.movable & self.finite
-        if self.config.accept:
-            good = good & (found.energy < self.best.energy)
-        self.best = _select(good, found, self.best)
-        self.best_values = torch.where(good[:, None], self.values, self.best_values)
-        self.improved = self.improved | good
-        if self.config.tolerance:
-            gained = self.last.energy - found.energy
-            little = gained < self.config.tolerance * self.last.energy.abs()
-            self._stop(little)
-        self.last = found
+        if self.weights:
+            self._move_weights(self.gradients[int(self.moves_latent) :])
+        if self.moves_latent:
+            progress.move(*self.stepper.move(progress.values, self.gradients[0]))
+        else:
+            progress.iterations = progress.iterations + progress.active
+        reached = self._reached()
+        found = self._evaluate(progress.values, progress.active & ~reached, slope=not last)
+        taken = self.stepper.judge(found.energy)
+        progress.look(found, taken, self.config)
+        progress.stop(reached & taken)
+        if self.kept is None:
+            self.history.append(found.energy)
+        else:
+            self.history.append(self.history[-1].index_copy(0, self.kept, found.energy))
+
+    def pack(self, rows: Callable[[Tensor], Objective]) -> None:
+        """Go on with the rows that still move, if they are less than half.
+
+        Args:
+            rows: The objective of some samples.
+        """
+        active = self.progress.active.cpu()  # the one wait for the device
+        moving = active.nonzero()[:, 0]
+        if 2 * len(moving) >= len(active):
+            return
+        moving = moving.to(self.progress.values.device)
+        self._put_back()
+        self.kept = moving if self.kept is None else self.kept[moving]
+        self.progress = self.progress.rows(moving)
+        self.gradients = [gradient[moving] for gradient in self.gradients]
+        if len(moving):
+            self.evaluate = rows(self.kept)
+            self.stepper.keep(moving, self.evaluate)
 
     def solution(self) -> Solution:
         """What was found."""
-        assert self.first is not None
-        assert self.best is not None
+        self._put_back()
+        found = self.whole
+        self.history += self.history[-1:] * (self.config.iterations + 1 - len(self.history))
         return Solution(
-            latents=self.latents.unpack(self.best_values),
-            first=self.first,
-            best=self.best,
-            iterations=self.iterations,
-            finite=self.finite,
-            improved=self.improved,
-            stopped=self.stopped,
+            latents=self.latents.unpack(found.best_values),
+            first=found.first,
+            best=found.best,
+            iterations=found.iterations,
+            finite=found.finite,
+            improved=found.improved,
+            stopped=found.stopped,
             history=torch.stack(self.history),
         )
 
-    def _move_latent(self, gradient: Tensor) -> None:
-        usable = gradient.isfinite().all(-1)
-        self.finite = self.finite & (usable | ~self.movable)
-        self.active = self.active & usable
-        (step,) = self.adam.steps([torch.where(usable[:, None], gradient, 0.0)])
-        moved = self.values - self.latents.rates * step
-        self.values = torch.where(self.active[:, None], moved, self.values)
-        self.iterations = self.iterations + self.active
-        if self.config.trust_radius:
-            scale = self.latents.rates / self.config.lr
-            distance = ((self.values - self.latents.values) / scale.clamp(min=1e-30)).abs()
-            self._stop(distance.amax(-1) >= self.config.trust_radius)
+    def _put_back(self) -> None:
+        """Bring the progress of the rows still looked at to that of all."""
+        if self.kept is not None:
+            self.whole = self.whole.with_rows(self.kept, self.progress)
+
+    def _evaluate(self, values: Tensor, active: PerSample, *, slope: bool) -> Evaluation:
+        """The objective, and the gradients the next step will need."""
+        if not slope or not self.stepper.needs_gradient:
+            self.gradients = [torch.zeros_like(values)]
+            with torch.no_grad():
+                return self.evaluate(self.latents.unpack(values))
+        values = values.detach().requires_grad_(True)
+        asked = ([values] if self.moves_latent else []) + self.weights
+        found = self.evaluate(self.latents.unpack(values))
+        # Samples that stay have no say: their gradient may not be finite, and weights are shared.
+        energy = torch.where(active & found.energy.isfinite(), found.energy, 0.0)
+        gradients = torch.autograd.grad(energy.sum(), asked, allow_unused=True)
+        self.gradients = [
+            torch.zeros_like(a) if g is None else g for a, g in zip(asked, gradients, strict=True)
+        ]
+        return Evaluation(*(value.detach() for value in found))
+
+    def _reached(self) -> PerSample:
+        """Rows of which a coordinate has gone as far as the trust radius."""
+        progress, config = self.progress, self.config
+        if not config.trust_radius:
+            return torch.zeros_like(progress.active)
+        scale = (self.latents.rates / config.lr).clamp(min=1e-30)
+        distance = ((progress.values - progress.start) / scale).abs()
+        return distance.amax(-1) >= config.trust_radius
 
     def _move_weights(self, gradients: list[Tensor]) -> None:
         with torch.no_grad():
             # One sample whose gradient is not finite must not spoil the weights of all.
-            usable = [torch.where(g.isfinite(), g, 0.0) / len(self.values) for g in gradients]
-            steps = self.adam_of_weights.steps(usable)
+            rows = len(self.progress.values)
+            usable = [torch.where(g.isfinite(), g, 0.0) / rows for g in gradients]
+            steps = self.moments_of_weights.steps(usable)
             for weight, step in zip(self.weights, steps, strict=True):
                 weight.sub_(step, alpha=self.config.weights_lr)
 
-    def _stop(self, done: PerSample) -> None:
-        self.stopped = self.stopped | (done & self.active)
-        self.active = self.active & ~done
 
-
-def _check_latents(latents: Latents) -> None:
-    if not latents:
-        raise DataError("expected latents to optimise, got none; let `encode` return at least one")
-    samples = next(iter(latents.values())).shape[0]
-    for name, value in latents.items():
-        check_shape(f"latent '{name}'", value.flatten(1), "samples size", samples=samples)
-        if not value.is_floating_point():
-            raise DataError(
-                f"expected latent '{name}' to be of floating point, got {value.dtype}; optimise "
-                "numbers only, and keep the rest in the batch"
-            )
-
-
-def _detached(found: Evaluation) -> Evaluation:
-    return Evaluation(*(value.detach() for value in found))
-
-
-def _select(mask: PerSample, one: Evaluation, other: Evaluation) -> Evaluation:
-    """Fields of ``one`` for the samples of the mask; the larger count of joints behind."""
-    fields = {
-        name: torch.where(mask.view(-1, *(1,) * (value.dim() - 1)), value, getattr(other, name))
-        for name, value in one._asdict().items()
-    }
-    fields["behind"] = torch.maximum(one.behind, other.behind)
-    return Evaluation(**fields)
+def _stepper(latents: FlatLatents, objective: Objective, config: TtoConfig) -> Stepper:
+    if config.optimizer == "lbfgs":
+        return Lbfgs(latents, config.lbfgs_memory)
+    if config.optimizer == "gauss_newton":
+        return GaussNewton(latents, objective)
+    return Adam(latents)

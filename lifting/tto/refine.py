@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from lifting.batch import PoseBatch
-from lifting.errors import ConfigError, check_shape
+from lifting.errors import ConfigError
 from lifting.skeleton import Skeleton
 from lifting.tto.config import TtoConfig
-from lifting.tto.contract import Decoded, Latents, Refinable, Status, TtoResult
+from lifting.tto.contract import Latents, Refinable, Status, TtoResult
+from lifting.tto.decoder import Decoder
 from lifting.tto.freezing import frozen, lent_weights
 from lifting.tto.generic import InputLatent, Predictor
 from lifting.tto.objective import Objective
@@ -92,15 +93,16 @@ def refine(
             scene = with_mirrored(scene, skeleton)
         with torch.no_grad(), precision():
             latents = method.encode(scene.batch)
-        decode = _decoder(method, scene, skeleton, copies=copies, precision=precision)
-        objective = Objective(decode, scene.observations, config, skeleton)
-        solution = _solve(module, objective, latents, config, method)
+        decoder = Decoder(method, scene, skeleton, copies=copies, precision=precision)
+        objective = Objective(decoder, scene.observations, config, skeleton)
+        solution = _solve(module, objective, decoder, latents, config, method)
     return _collect(method, solution, scene, objective, copies=copies, masked=masked)
 
 
 def _solve(
     module: nn.Module,
     objective: Objective,
+    decoder: Decoder,
     latents: Latents,
     config: TtoConfig,
     method: Refinable,
@@ -108,65 +110,14 @@ def _solve(
     movable = objective.observations.valid.any(-1).any(-1)
     rates = {**method.lr_scale, **objective.lr_scale()}
     start = objective.start(latents)
+
+    def rows(index: Tensor) -> Objective:
+        return objective.rows(index, decoder.rows(index))
+
     if config.optimise == "latent":
-        return minimise(objective, start, config, rates, movable=movable)
+        return minimise(objective, start, config, rates, movable=movable, rows=rows)
     with lent_weights(module) as weights:
         return minimise(objective, start, config, rates, movable=movable, weights=weights)
-
-
-def _decoder(
-    method: Refinable,
-    scene: Scene,
-    skeleton: Skeleton,
-    *,
-    copies: int,
-    precision: Callable[[], AbstractContextManager[object]],
-) -> Callable[[Latents], Decoded]:
-    """Decoding in single precision, with the answers to mirrored copies mirrored back."""
-    samples, frames, joints, _ = scene.observations.uv.shape
-    unmirror = _Unmirror(skeleton, scene.observations.uv, copies=copies)
-
-    def decode(latents: Latents) -> Decoded:
-        with precision():
-            answer = method.decode(latents, scene.batch)
-        shape = f"{samples} {frames} {joints}"
-        check_shape("decoded pose", answer.pose, f"{shape} 3")
-        log_sigma, root = answer.log_sigma, answer.root
-        if log_sigma is not None:
-            check_shape("decoded log_sigma", log_sigma, shape)
-            log_sigma = unmirror(log_sigma[..., None])[..., 0]
-        if root is not None:
-            check_shape("decoded root", root, f"{samples} {frames} 1 3")
-            root = unmirror(root, exchange=False)
-        if answer.prior is not None:
-            check_shape("decoded prior", answer.prior, str(samples))
-        return Decoded(unmirror(answer.pose), log_sigma, root, answer.prior)
-
-    return decode
-
-
-class _Unmirror:
-    """Mirrors the answers to the second half of the samples back, if those are mirrored copies.
-
-    Its tables are made once: the loop must not wait for their way to the device.
-    """
-
-    def __init__(self, skeleton: Skeleton, like: Tensor, *, copies: int) -> None:
-        self.plain = len(like) // copies if copies == 2 else None
-        self.index = torch.tensor(skeleton.flip_index, device=like.device)
-        self.sign = torch.tensor((-1.0, 1.0, 1.0), device=like.device)
-
-    def __call__(self, values: Tensor, *, exchange: bool = True) -> Tensor:
-        """Values of joints in single precision; positions change the sign of x."""
-        values = values.float()
-        if self.plain is None:
-            return values
-        back = values[self.plain :]
-        if exchange:
-            back = back.index_select(-2, self.index)
-        if back.shape[-1] == 3:
-            back = back * self.sign
-        return torch.cat((values[: self.plain], back))
 
 
 def _collect(

@@ -82,7 +82,8 @@ def course_config(config: TtoConfig, variant: str, root: RootRule, steps: int) -
         )
     return variant_of(
         config, variant, root,
-        iterations=steps, accept=False, tolerance=0.0, trust_radius=0.0, history=False,
+        optimizer="adam", iterations=steps, accept=False, tolerance=0.0, trust_radius=0.0,
+        history=False,
     )  # fmt: skip
 
 

@@ -28,11 +28,34 @@ def test_the_published_settings_are_an_overlay():
         ({"weight_bone": -1.0}, "expected 'tto.weight_bone' of 0 or more"),
         ({"min_keypoints": 0}, "expected 'tto.min_keypoints' of 1 or more"),
         ({"camera": "orthographic", "root": "gt"}, "expected tto.root=solve and tto.focal=given"),
+        ({"lbfgs_memory": 0}, "expected 'tto.lbfgs_memory' of 1 or more, got 0"),
+        (
+            {"optimizer": "lbfgs", "optimise": "both"},
+            "expected tto.optimise=latent with tto.optimizer=lbfgs, got both",
+        ),
+        (
+            {"optimizer": "gauss_newton", "accept": False},
+            "expected tto.accept=True with tto.optimizer=gauss_newton, got False",
+        ),
+        (
+            {"optimizer": "gauss_newton", "penalty": "huber"},
+            "expected tto.penalty=plain with tto.optimizer=gauss_newton, got huber",
+        ),
+        (
+            {"optimizer": "gauss_newton", "weight_prior": 0.1},
+            "expected tto.weight_prior=0.0 with tto.optimizer=gauss_newton, got 0.1; set it so",
+        ),
     ],
 )
 def test_values_out_of_range_are_named(changes, message):
     with pytest.raises(ConfigError, match=message):
         check_tto(TtoConfig(**changes))
+
+
+def test_lbfgs_takes_every_objective():
+    rest = {"penalty": "huber", "weight_prior": 1.0, "weight_bone": 1.0}
+    check_tto(TtoConfig(optimizer="lbfgs", **rest))
+    check_tto(TtoConfig(optimizer="gauss_newton"))
 
 
 def test_an_experiment_refuses_them_too():
