@@ -73,6 +73,8 @@ class TtoConfig:
             the first latent's ``lr``-scaled coordinates; 0 sets no bound.
         pack: Where samples may stop, go on without those that did once they are most of them.
             It asks the device after each step how many there are, and changes no result.
+        compile: Compile the method's decoding, once for every shape of a batch. It takes up to a
+            minute and a C++ compiler, and pays on a GPU; on a processor it gains little.
         history: Keep the objective of every iterate.
     """
 
@@ -115,6 +117,7 @@ class TtoConfig:
     tolerance: float = 0.0
     trust_radius: float = 0.0
     pack: bool = True
+    compile: bool = False
     history: bool = False
 
     @classmethod

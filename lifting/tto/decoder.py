@@ -27,6 +27,7 @@ class Decoder:
         skeleton: Joints of the poses.
         copies: 2 if the second half of the samples are mirrored copies, else 1.
         precision: Makes the context that the method computes in.
+        compiled: Compile the method's decoding, once for every shape.
     """
 
     def __init__(
@@ -37,8 +38,11 @@ class Decoder:
         *,
         copies: int,
         precision: Precision,
+        compiled: bool = False,
     ) -> None:
         self.method, self.scene, self.skeleton, self.precision = method, scene, skeleton, precision
+        self.compiled = compiled
+        self.decode = torch.compile(method.decode, dynamic=False) if compiled else method.decode
         device = scene.observations.uv.device
         self.plain = len(scene.batch) // copies
         self.index = torch.tensor(skeleton.flip_index, device=device)
@@ -51,7 +55,12 @@ class Decoder:
             index: Their indices, in ascending order. They are counted on the host.
         """
         part = Decoder(
-            self.method, self.scene.rows(index), self.skeleton, copies=1, precision=self.precision
+            self.method,
+            self.scene.rows(index),
+            self.skeleton,
+            copies=1,
+            precision=self.precision,
+            compiled=self.compiled,
         )
         part.plain = int((index < self.plain).sum())
         return part
@@ -63,7 +72,7 @@ class Decoder:
             ShapeError: The method's answer has another shape than promised.
         """
         with self.precision():
-            answer = self.method.decode(latents, self.scene.batch)
+            answer = self.decode(latents, self.scene.batch)
         samples, frames, joints, _ = self.scene.observations.uv.shape
         shape = f"{samples} {frames} {joints}"
         check_shape("decoded pose", answer.pose, f"{shape} 3")

@@ -93,7 +93,9 @@ def refine(
             scene = with_mirrored(scene, skeleton)
         with torch.no_grad(), precision():
             latents = method.encode(scene.batch)
-        decoder = Decoder(method, scene, skeleton, copies=copies, precision=precision)
+        decoder = Decoder(
+            method, scene, skeleton, copies=copies, precision=precision, compiled=config.compile
+        )
         objective = Objective(decoder, scene.observations, config, skeleton)
         solution = _solve(module, objective, decoder, latents, config, method)
     return _collect(method, solution, scene, objective, copies=copies, masked=masked)
