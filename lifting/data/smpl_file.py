@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from lifting.body.smpl import FAMILY_BY_JOINTS, BodyModel
-from lifting.data.archive import LFS_MARK
+from lifting.data.archive import LFS_MARK, lfs_pointer
 from lifting.data.files import Array, Kind, read_plain_npz
 from lifting.data.inert import Inert
 from lifting.data.pickled import read_pickle
@@ -156,10 +156,7 @@ def _read_official(path: Path) -> dict[str, Array]:
         )
     raw = path.read_bytes()
     if raw.startswith(LFS_MARK):
-        raise DataError(
-            f"expected a body model in {path}, got a git-lfs pointer, which only names the data; "
-            "run `git lfs pull` or download the file itself"
-        )
+        raise lfs_pointer(path, "a body model")
     model = read_pickle(raw, str(path), inert=_WRAPPERS)
     if not isinstance(model, dict):
         raise _malformed(path, "a dictionary of arrays", type(model).__name__)
