@@ -73,6 +73,9 @@ class TtoConfig:
             the first latent's ``lr``-scaled coordinates; 0 sets no bound.
         pack: Where samples may stop, go on without those that did once they are most of them.
             It asks the device after each step how many there are, and changes no result.
+        chunk: Samples of a batch that are optimised at a time, 0 for all; None is 64 on a
+            processor, whose caches and allocator suffer from larger tensors, and all on a GPU.
+            Results do not depend on it; where weights are optimised it is always all.
         compile: Compile the method's decoding, once for every shape of a batch. It takes up to a
             minute and a C++ compiler, and pays on a GPU; on a processor it gains little.
         history: Keep the objective of every iterate.
@@ -117,6 +120,7 @@ class TtoConfig:
     tolerance: float = 0.0
     trust_radius: float = 0.0
     pack: bool = True
+    chunk: int | None = None
     compile: bool = False
     history: bool = False
 
@@ -161,6 +165,7 @@ def check_tto(config: TtoConfig) -> None:
     weights = tuple(name for name in vars(config) if name.startswith("weight_"))
     for name in (*rest, *weights, "focal_lr_scale"):
         _require(getattr(config, name) >= 0, name, getattr(config, name), "of 0 or more")
+    _require((config.chunk or 0) >= 0, "chunk", config.chunk, "of 0 or more")
     for name in ("min_keypoints", "lbfgs_memory"):
         _require(getattr(config, name) >= 1, name, getattr(config, name), "of 1 or more")
     if config.camera == "orthographic" and (config.root != "solve" or config.focal != "given"):

@@ -9,10 +9,11 @@ whatever unit suits the method, and ``lr_scale`` brings the learning rate to it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from lifting.batch import PoseBatch
@@ -166,3 +167,17 @@ class TtoResult(NamedTuple):
     behind: PerSample
     masked: PerSample
     history: Tensor | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[TtoResult]) -> TtoResult:
+        """One result of several, one after the other.
+
+        Args:
+            parts: Of the same configuration, at least one.
+        """
+
+        def join(name: str) -> Tensor | None:
+            values = [getattr(part, name) for part in parts]
+            return None if values[0] is None else torch.cat(values, dim=int(name == "history"))
+
+        return cls(**{name: join(name) for name in cls._fields})  # type: ignore[arg-type]

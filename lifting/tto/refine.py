@@ -24,6 +24,7 @@ from lifting.typing import PerSample, Pose3D
 
 CONTRACT = ("encode", "decode", "lr_scale")
 FINALISE = "finalise"
+CHUNK = 64
 
 
 class Lifter(Predictor, Protocol):
@@ -82,6 +83,34 @@ def refine(
         DataError: The batch lacks a camera, or labels that are asked for.
         ShapeError: The method's answer has another shape than promised.
     """
+
+    def part(rows: PoseBatch) -> TtoResult:
+        return _refine(module, rows, config, targets=targets, flip=flip, precision=precision)
+
+    size = _chunk(config, batch)
+    if len(batch) <= size:
+        return part(batch)
+    starts = range(0, len(batch), size)
+    return TtoResult.joined([part(batch.rows(slice(i, i + size))) for i in starts])
+
+
+def _chunk(config: TtoConfig, batch: PoseBatch) -> int:
+    """Samples that are optimised at a time."""
+    size = config.chunk
+    if size is None:
+        size = CHUNK if batch.keypoints_2d.device.type == "cpu" else 0
+    return len(batch) if size == 0 or config.optimise != "latent" else size
+
+
+def _refine(
+    module: nn.Module,
+    batch: PoseBatch,
+    config: TtoConfig,
+    *,
+    targets: int,
+    flip: bool,
+    precision: Callable[[], AbstractContextManager[object]],
+) -> TtoResult:
     skeleton = cast(Lifter, module).skeleton
     method = refinable(module, config)
     copies = 2 if (flip if config.flip is None else config.flip) else 1

@@ -111,6 +111,20 @@ def test_a_sample_alone_is_as_in_its_batch(people, root, flip):
         assert alone.iterations == whole.iterations[index]
 
 
+@pytest.mark.parametrize("chunk", [1, 4, 6, 0])
+def test_chunks_of_a_batch_give_what_the_batch_gives(people, chunk):
+    batch, lifter = people
+    config = TtoConfig(enabled=True, history=True, tolerance=0.02, iterations=6)
+    whole = refine(lifter, batch, config, flip=True)
+    parts = refine(lifter, batch, replace(config, chunk=chunk), flip=True)
+    for name, value in whole._asdict().items():
+        wanted = getattr(parts, name)
+        if value is None:
+            assert wanted is None
+        else:
+            torch.testing.assert_close(value, wanted, rtol=1e-4, atol=1e-2)
+
+
 def test_a_broken_neighbour_changes_nothing(people):
     batch, module = people
     config = TtoConfig(**FAR)
