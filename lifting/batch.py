@@ -17,6 +17,9 @@ from lifting.geometry.camera import Camera, flip_intrinsics, flip_pixels
 from lifting.skeleton import Skeleton
 from lifting.typing import PerJoint, Pose2D, Pose3D
 
+MIRRORED = "mirrored"
+"""Extra that tells, ``(batch,)`` bool, whose other extras are those of the mirror image."""
+
 
 @dataclass(kw_only=True, slots=True)
 class PoseBatch:
@@ -137,7 +140,7 @@ def flip_batch(batch: PoseBatch, skeleton: Skeleton) -> PoseBatch:
     """Mirror a batch: image, labels, intrinsics, and left with right.
 
     Extrinsics are dropped, since no rigid camera sees a mirrored world; extras are kept as they
-    are, so a method whose extras depend on the side flips them itself.
+    are, and ``MIRRORED`` beside them tells the method, which alone knows how to flip them.
 
     Args:
         batch: The batch to mirror, which is left as it is.
@@ -156,8 +159,16 @@ def flip_batch(batch: PoseBatch, skeleton: Skeleton) -> PoseBatch:
         action=batch.action,
         sequence=batch.sequence,
         frame=batch.frame,
-        extras=batch.extras,
+        extras=_turned(batch.extras, len(batch), index.device),
     )
+
+
+def _turned(extras: dict[str, Tensor], size: int, device: torch.device) -> dict[str, Tensor]:
+    """The same extras, marked as those of the other side."""
+    if not extras:
+        return extras
+    before = extras.get(MIRRORED, torch.zeros(size, dtype=torch.bool, device=device))
+    return {**extras, MIRRORED: ~before}
 
 
 def _select(values: Tensor | None, index: Tensor) -> Tensor | None:

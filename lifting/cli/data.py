@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
+from lifting.cli.options import add_experiment, all_overrides
+
 VERDICT_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -51,6 +53,26 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     fit.add_argument("--every", metavar="N", type=int, default=64, help="use every n-th frame")
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--root", metavar="DIR", help="folder of the files")
+    _register_mixtures(actions)
+
+
+def _register_mixtures(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    mixtures = actions.add_parser(
+        "mixtures", help="make the 2D mixtures of an experiment's data, for data.mixtures=FILE"
+    )
+    add_experiment(mixtures)
+    mixtures.add_argument("--source", choices=("confidence", "synthetic", "heatmap"),
+                          default="heatmap", help="where they come from (heatmap)")  # fmt: skip
+    mixtures.add_argument("--output", metavar="FILE", type=Path, required=True,
+                          help="a .npz file")  # fmt: skip
+    mixtures.add_argument("--kernels", metavar="M", type=int, default=5,
+                          help="Gaussians fitted to a heatmap (5)")  # fmt: skip
+    mixtures.add_argument("--heatmaps", metavar="DIR", type=Path,
+                          help="a detector's own maps; else they are drawn")  # fmt: skip
+    mixtures.add_argument("--splits", nargs="+", choices=("train", "val", "test"),
+                          default=("train", "val", "test"), help="parts (all)")  # fmt: skip
+    mixtures.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    mixtures.add_argument("--seed", type=int, default=0)
 
 
 def _register_fetch(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -79,6 +101,8 @@ def handle(args: argparse.Namespace) -> int:
         return _fit_pss(args)
     if args.action == "fetch":
         return _fetch(args)
+    if args.action == "mixtures":
+        return _mixtures(args)
     from lifting.data import describe, prepare
 
     if args.action == "list":
@@ -170,6 +194,35 @@ def _fit_pss(args: argparse.Namespace) -> int:
         ("fingerprint", clusters.fingerprint),
     ]
     _print("pose clusters", ("", ""), facts)
+    return 0
+
+
+def _mixtures(args: argparse.Namespace) -> int:
+    """Make the mixtures of an experiment's splits and write them."""
+    from dataclasses import replace
+    from functools import partial
+
+    from rich.progress import Progress
+
+    from lifting.data.config import Split
+    from lifting.data.mixture_file import MixtureSet, write_mixture_file
+    from lifting.data.mixture_sources import MixtureOptions, make_mixtures
+    from lifting.data.sources import load_tracks
+    from lifting.experiment.load import load_experiment
+
+    data = replace(load_experiment(args.experiment, all_overrides(args)).data, mixtures=None)
+    options = MixtureOptions(args.source, args.kernels, args.heatmaps, args.device, args.seed)
+    parts: dict[Split, MixtureSet] = {}
+    with Progress(transient=True) as bar:
+        for split in args.splits:
+            tracks = load_tracks(data, split)
+            task = bar.add_task(f"{split} frames", total=len(tracks))
+            advance = partial(bar.advance, task)
+            parts[split] = make_mixtures(tracks, options, advance)
+    write_mixture_file(args.output, parts, tracks.skeleton)
+    facts = [("written", str(args.output)), ("source", parts[args.splits[0]].source)]
+    facts += [(split, f"{len(part.mixtures)} frames") for split, part in parts.items()]
+    _print("2D mixtures", ("", ""), facts)
     return 0
 
 

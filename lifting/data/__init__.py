@@ -7,7 +7,9 @@
   ``humaneva``, ``mpi_inf_3dhp``, ``pw3d`` and ``amass`` read files, ``keypoints`` a user's own
 * ``files``, ``archive``, ``pickled``, ``sandboxed``   reading files without trusting them
 * ``film``, ``rigs``   virtual cameras for motion that has none
-* ``detections``   detector-like 2D noise, heatmaps and mixtures
+* ``detections``, ``heatmaps``   detector-like 2D noise, and maps as a detector draws them
+* ``mixtures``, ``mixture_em``   2D mixtures around detections and fitted to maps;
+  ``mixture_sources`` makes those of whole splits, ``mixture_file`` keeps them
 * ``window``, ``augment``, ``datamodule``   from tracks to batches
 * ``prepare``      what ``lifting data ...`` runs
 """

@@ -11,14 +11,13 @@ from dataclasses import replace
 import torch
 from torch import Generator, Tensor
 
-from lifting.batch import PoseBatch, flip_batch
+from lifting.batch import MIRRORED, PoseBatch, flip_batch
 from lifting.errors import DataError
 from lifting.geometry.camera import Camera, project
 from lifting.geometry.kinematics import scale_bones
 from lifting.skeleton import Skeleton
 from lifting.typing import PerJoint
 
-MIRRORED = "mirrored"
 FACTOR_RANGE = (0.5, 1.5)
 
 

@@ -23,6 +23,12 @@ def check_config(config: DataConfig) -> None:
         ConfigError: One is out of range.
     """
     check_window(config.frames, config.window_stride)
+    if config.windows != "centred" and (config.target != "all" or config.window_stride != 1):
+        raise ConfigError(
+            f"expected data.target 'all' and data.window_stride 1 with data.windows "
+            f"'{config.windows}', got '{config.target}' and {config.window_stride}; chunks answer "
+            "every frame of a track"
+        )
     for name in POSITIVE:
         if getattr(config, name) < 1:
             raise ConfigError(

@@ -197,12 +197,21 @@ class DataConfig:
         cache: Folder for derived data; None is the user's cache folder.
         cameras: Which virtual rig films 3D motion that has no cameras of its own.
         noise: 2D detector noise added to projected joints (``none`` is the ground truth).
+        noise_train: That of the training split, where it differs: DiffPose trains on the ground
+            truth and is tested on detections.
         noise_seed: Seed of rigs and noise.
+        mixtures: File of 2D mixtures for the extra ``mixtures``, see ``lifting data mixtures``.
         frames: Odd length of a window.
         window_stride: Frames between two neighbours inside a window.
+        windows: ``centred``, one around every sample; ``chunks``, side by side over whole tracks,
+            for ``target: all``; the last ends with the track, and what it shares with the one
+            before counts once, repeated edge frames never; training takes windows within the
+            tracks. ``chunks_released`` is the released form: both count in evaluation.
         target: Answer the middle frame of a window, or all of them.
-        train_every: Use every n-th frame as a training sample.
-        eval_every: Use every n-th frame as a validation and test sample.
+        train_every: Use every n-th frame as a training sample: the middle of a centred window, the
+            start of one within a track.
+        eval_every: Use every n-th frame as a validation and test sample; chunks lift all frames,
+            and every n-th counts.
         batch_size: Training samples a batch.
         eval_batch_size: Validation, test and prediction samples a batch.
         flip: Mirror half of the training samples.
@@ -222,9 +231,12 @@ class DataConfig:
     cache: str | None = None
     cameras: Rig = "h36m"
     noise: NoiseLevel = "cpn"
+    noise_train: NoiseLevel | None = None
     noise_seed: int = 0
+    mixtures: str | None = None
     frames: int = 1
     window_stride: int = 1
+    windows: Literal["centred", "chunks", "chunks_released"] = "centred"
     target: Literal["middle", "all"] = "middle"
     train_every: int = 1
     eval_every: int = 1

@@ -106,7 +106,10 @@ class PoseDataModule(pl.LightningDataModule):
         """Shuffled, augmented batches of the training split."""
         config = self.config
         options = replace(
-            self._options(config.train_every), flip=config.flip, bone_jitter=config.bone_jitter
+            self._options(config.train_every),
+            windows="centred" if config.windows == "centred" else "inner",
+            flip=config.flip,
+            bone_jitter=config.bone_jitter,
         )
         return self._loader("train", options, config.batch_size)
 
@@ -137,6 +140,7 @@ class PoseDataModule(pl.LightningDataModule):
         return GatherOptions(
             frames=config.frames,
             stride=config.window_stride,
+            windows=config.windows,
             all_targets=config.target == "all",
             every=every,
             seed=self.seed,

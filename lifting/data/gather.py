@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lifting.batch import PoseBatch
+from lifting.batch import MIRRORED, PoseBatch
 from lifting.data.augment import jitter_bones, mirror_samples, random_bone_factors, random_half
 from lifting.data.sampler import BatchKey, stream
 from lifting.data.sequence import PoseTracks
-from lifting.data.window import check_window, sample_rows, track_of_rows, window_rows
+from lifting.data.window import (
+    Windows,
+    centred_windows,
+    check_window,
+    chunk_windows,
+    inner_windows,
+    window_rows,
+)
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import Camera
 
@@ -24,6 +32,9 @@ class GatherOptions:
     Attributes:
         frames: Odd length of a window.
         stride: Frames between two neighbours inside a window.
+        windows: ``centred`` on the samples; ``inner``, within the tracks, from the samples on;
+            ``chunks``, side by side over whole tracks, in which each sample counts once;
+            ``chunks_released``, in which it counts as often as the windows hold it.
         all_targets: Label all frames of a window; else the middle one.
         every: Use every n-th frame as a sample.
         flip: Mirror half of the samples.
@@ -34,6 +45,7 @@ class GatherOptions:
 
     frames: int = 1
     stride: int = 1
+    windows: Literal["centred", "inner", "chunks", "chunks_released"] = "centred"
     all_targets: bool = False
     every: int = 1
     flip: bool = False
@@ -70,18 +82,17 @@ class TrackBatches(Dataset[PoseBatch]):
             )
         self.tracks = tracks
         self.options = options
-        self.samples = sample_rows(tracks.offsets, options.every)
-        self.track = track_of_rows(tracks.offsets)
+        self.windows = _cut(tracks.offsets, options)
         self.bounds = torch.stack((tracks.offsets[:-1], tracks.offsets[1:] - 1), dim=1)
         self.cameras = tracks.cameras[tracks.camera]
         if options.flip:
             self.cameras = Camera(intrinsics=self.cameras.intrinsics, size=self.cameras.size)
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.windows.middle)
 
     def __getitem__(self, key: BatchKey) -> PoseBatch:
-        batch = self.gather(key.samples.to(self.samples.device))
+        batch = self.gather(key.samples.to(self.windows.middle.device))
         options, skeleton = self.options, self.tracks.skeleton
         if not (options.flip or options.bone_jitter):
             return batch
@@ -107,8 +118,8 @@ class TrackBatches(Dataset[PoseBatch]):
             lengths need them.
         """
         options, tracks = self.options, self.tracks
-        middle = self.samples.index_select(0, samples)
-        track = self.track.index_select(0, middle)
+        middle = self.windows.middle.index_select(0, samples)
+        track = self.windows.track.index_select(0, samples)
         bounds = self.bounds.index_select(0, track)
         rows = window_rows(middle, bounds[:, 0], bounds[:, 1], options.frames, options.stride)
         labelled = rows if options.all_targets or options.bone_jitter else middle[:, None]
@@ -116,14 +127,46 @@ class TrackBatches(Dataset[PoseBatch]):
             keypoints_2d=_select(tracks.keypoints_2d, rows),
             confidence=_select(tracks.confidence, rows),
             joints_3d=_select_if(tracks.joints_3d if options.labels else None, labelled),
-            visible=_select_if(tracks.visible if options.labels else None, labelled),
+            visible=self._visible(samples, rows - bounds[:, :1], labelled)
+            if options.labels
+            else None,
             camera=self._camera(track),
             subject=tracks.subject.index_select(0, track),
             action=tracks.action.index_select(0, track),
             sequence=track,
             frame=middle - bounds[:, 0],
-            extras={name: _select(value, rows) for name, value in tracks.extras.items()},
+            extras=self._extras(rows),
         )
+
+    def _extras(self, rows: Tensor) -> dict[str, Tensor]:
+        """Extras of the windows, none of which is mirrored yet."""
+        extras = {name: _select(value, rows) for name, value in self.tracks.extras.items()}
+        if extras:
+            extras[MIRRORED] = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
+        return extras
+
+    def _visible(self, samples: Tensor, frames: Tensor, labelled: Tensor) -> Tensor | None:
+        """Labels that count, ``(batch, targets, joints)`` bool; None when all do."""
+        visible = _select_if(self.tracks.visible, labelled)
+        if self.windows.fresh is None:
+            return visible
+        counted = self._counted(frames, self.windows.fresh.index_select(0, samples))
+        counted = counted[..., None].repeat(1, 1, len(self.tracks.skeleton))
+        return counted if visible is None else visible & counted
+
+    def _counted(self, frames: Tensor, fresh: Tensor) -> Tensor:
+        """Frames of windows that count, ``(batch, frames)`` bool.
+
+        Args:
+            frames: ``(batch, frames)`` int64, counted from the start of the track.
+            fresh: ``(batch,)`` int64, the first that no earlier window holds.
+        """
+        options = self.options
+        sampled = frames % (1 if options.windows == "inner" else options.every) == 0
+        if options.windows == "chunks_released":
+            return sampled
+        repeated = frames.diff(dim=1, prepend=frames[:, :1] - 1) == 0
+        return sampled & ~repeated & (frames >= fresh[:, None])
 
     def _camera(self, track: Tensor) -> Camera:
         c = self.cameras
@@ -140,6 +183,14 @@ class TrackBatches(Dataset[PoseBatch]):
             batch.joints_3d = batch.joints_3d[:, half : half + 1]
         if batch.visible is not None:
             batch.visible = batch.visible[:, half : half + 1]
+
+
+def _cut(offsets: Tensor, options: GatherOptions) -> Windows:
+    if options.windows == "centred":
+        return centred_windows(offsets, options.every)
+    if options.windows == "inner":
+        return inner_windows(offsets, options.frames, options.every)
+    return chunk_windows(offsets, options.frames)
 
 
 def _select(values: Tensor, rows: Tensor) -> Tensor:

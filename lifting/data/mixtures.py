@@ -12,11 +12,12 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-from lifting.data.detections import Detections
+from lifting.data.detections import BASE_SIGMA, Detections
 from lifting.data.heatmaps import Crop, map_to_frame
+from lifting.data.mixture_em import Gaussians, fit_gaussians
 from lifting.errors import ConfigError, DataError, check_shape
 from lifting.skeleton import Skeleton
-from lifting.typing import ImageSize
+from lifting.typing import ImageSize, PerJoint, Pose2D
 
 _KEPT, _LEAST_VARIANCE, _LEAST_WEIGHT, _FIRST_VARIANCE = 0.05, 0.5, 1e-3, 4.0
 _JITTER = 1.5  # cells between the copies of a peak that stand in for missing ones
@@ -26,6 +27,8 @@ _MAPS = 128  # maps fitted at a time
 _WEIGHTS = (0.75, 0.07, 0.07, 0.07, 0.04)
 _SPREADS = (1.0, 1.5, 1.5, 1.5, 1.0)
 _SCATTER, _LEAST_SPREAD = 2.5, 1.0
+_MEAN_RADIUS = math.sqrt(math.pi / 2)  # mean length of a unit Gaussian in the plane
+_RADIUS, _LEAST_CONFIDENCE = 3.0, 0.02
 
 
 def detection_mixtures(
@@ -34,12 +37,12 @@ def detection_mixtures(
     width: Tensor,
     *,
     partner: bool,
-    generator: Generator,
+    generator: Generator | None,
 ) -> Tensor:
     """Mixtures of five kernels around plain detections, where no heatmaps exist.
 
-    The first kernel is the detection itself, three more lie around it at random, and the last is
-    the joint of the other side, in case the two were exchanged.
+    The first kernel is the detection itself, three more lie around it, and the last is the joint
+    of the other side, in case the two were exchanged.
 
     Args:
         detections: N frames.
@@ -47,7 +50,8 @@ def detection_mixtures(
         width: Image width of each frame, ``(N,)``, pixels.
         partner: Let the last kernel lie on the other side's joint; False, for input without
             exchanges, and joints of the midline leave it at the detection.
-        generator: Source of the draws.
+        generator: Draws where the three lie; None puts them evenly around, as far as they lie on
+            average. Differentiable in the keypoints.
 
     Returns:
         ``(N, joints, 5, 5)`` float32. Spreads are at least a pixel.
@@ -58,17 +62,55 @@ def detection_mixtures(
     frames, joints = sigma.shape
     check_shape("width", width, "frames", frames=frames)
     kernels = len(_WEIGHTS)
-    result = torch.empty(frames, joints, kernels, 5)
-    result[..., 0] = torch.tensor(_WEIGHTS)
+    result = torch.empty(frames, joints, kernels, 5, device=sigma.device)
+    result[..., 0] = sigma.new_tensor(_WEIGHTS)
     result[..., 1:3] = centre[:, :, None]
-    around = torch.randn(frames, joints, kernels - 2, 2, generator=generator)
+    if generator is None:
+        around = _MEAN_RADIUS * _ring(sigma.new_empty(kernels - 2))
+    else:
+        shape = (frames, joints, kernels - 2, 2)
+        around = torch.randn(shape, generator=generator, device=generator.device)
     result[..., 1:-1, 1:3] += _SCATTER * sigma[..., None, None] * around
     if partner:
         result[..., -1, 1:3] = centre[:, list(skeleton.flip_index)]
-    spread = sigma[..., None] * torch.tensor(_SPREADS)
-    spread = spread.clamp(min=_LEAST_SPREAD) / (width / 2)[:, None, None]
-    result[..., 3:] = spread[..., None]
+    spread = sigma[..., None] * sigma.new_tensor(_SPREADS)
+    result[..., 3:] = _screen_spread(spread, width)[..., None]
     return result
+
+
+def point_mixtures(detections: Detections, width: Tensor) -> Tensor:
+    """Mixtures of a single kernel at each detection.
+
+    Args:
+        detections: N frames.
+        width: Image width of each frame, ``(N,)``, pixels.
+
+    Returns:
+        ``(N, joints, 1, 5)``. Spreads are at least a pixel.
+    """
+    sigma = detections.sigma[..., None]
+    spread = _screen_spread(sigma, width)
+    kernel = (torch.ones_like(sigma), detections.keypoints_2d, spread, spread)
+    return torch.cat(kernel, dim=-1)[..., None, :]
+
+
+def confidence_sigma(keypoints_2d: Pose2D, confidence: PerJoint) -> PerJoint:
+    """Standard deviation an axis of detections, read from their confidence, pixels.
+
+    A confidence ``exp(-d^2 / 2 r^2)`` of a detection that is off by d belongs to the deviation
+    ``r sqrt(-ln c)``. The radius r is 2.4 % of the person's box; a third of it is added squared,
+    since no detection is exact.
+
+    Args:
+        keypoints_2d: ``(N, joints, 2)``, pixels.
+        confidence: ``(N, joints)``, 0 to 1; below 0.02 it counts as that.
+
+    Source: design figures, for the noise model of ``lifting.data.detections``; the law is that of
+        COCO's object keypoint similarity.
+    """
+    box = (keypoints_2d.amax(-2) - keypoints_2d.amin(-2)).amax(-1, keepdim=True)
+    doubt = -confidence.clamp(_LEAST_CONFIDENCE, 1).log()
+    return BASE_SIGMA * box * (1 + _RADIUS**2 * doubt).sqrt()
 
 
 def fit_mixtures(heatmaps: Tensor, kernels: int = 5, iterations: int = 15) -> Tensor:
@@ -139,25 +181,12 @@ def _fit(maps: Tensor, most: int, kernels: int, iterations: int) -> Tensor:
     # coordinates from the map's centre, so that their squares stay small in float32
     middle = maps.new_tensor((width - 1, height - 1)) / 2
     place = torch.stack((index % width, index // width), dim=1) - middle[:, None]
-    moments = torch.cat((torch.ones_like(place[:, :1]), place, place.square()), dim=1)
     mean, weight = _strongest_peaks(maps, kernels)
     mean = mean - middle
-    variance = torch.full_like(mean, _FIRST_VARIANCE)
-    for _ in range(iterations):
-        precision = variance.reciprocal()
-        constant = (
-            weight.clamp(min=1e-12).log()
-            - 0.5 * (variance.log() + mean.square() * precision).sum(-1)
-        )[..., None]
-        terms = torch.cat((constant, mean * precision, -0.5 * precision), dim=-1)
-        share = (terms @ moments).softmax(1) * value[:, None]  # maps kernels cells
-        total = share @ moments.transpose(1, 2)  # maps kernels moments
-        weight = total[..., 0]
-        average = total[..., 1:] / weight[..., None].clamp(min=1e-9)
-        first, second = average[..., :2], average[..., 2:]
-        alive = weight[..., None] > 1e-6
-        mean = torch.where(alive, first, mean)
-        variance = torch.where(alive, second - first.square(), variance).clamp(_LEAST_VARIANCE)
+    start = Gaussians(weight, mean, torch.full_like(mean, _FIRST_VARIANCE))
+    weight, mean, variance = fit_gaussians(
+        place.transpose(1, 2), value, start, iterations, _LEAST_VARIANCE
+    )
     weight = torch.where(weight < _LEAST_WEIGHT, torch.zeros_like(weight), weight)
     weight = weight / weight.sum(-1, keepdim=True)
     fitted = torch.cat((weight[..., None], mean + middle, variance.sqrt()), dim=-1)
@@ -173,9 +202,21 @@ def _strongest_peaks(maps: Tensor, kernels: int) -> tuple[Tensor, Tensor]:
     peaks = functional.pad(peaks, (0, max(kernels - peaks.shape[1], 0)))
     value, index = peaks.topk(kernels, dim=1)
     place = torch.stack((index % width, index // width), dim=-1).to(maps)
-    angle = torch.arange(kernels, dtype=maps.dtype, device=maps.device) * (2 * math.pi / kernels)
-    jitter = _JITTER * torch.stack((angle.cos(), angle.sin()), dim=-1)
+    jitter = _JITTER * _ring(maps.new_empty(kernels))
     missing = value <= 0
     place = torch.where(missing[..., None], place[:, :1] + jitter, place)
     value = torch.where(missing, value[:, :1] / kernels, value)
     return place, value / value.sum(-1, keepdim=True)
+
+
+def _ring(like: Tensor) -> Tensor:
+    """Points evenly spaced on the unit circle, one for each entry of a vector, ``(points, 2)``."""
+    angle = torch.arange(len(like), dtype=like.dtype, device=like.device) * (
+        2 * math.pi / len(like)
+    )
+    return torch.stack((angle.cos(), angle.sin()), dim=-1)
+
+
+def _screen_spread(spread: Tensor, width: Tensor) -> Tensor:
+    """Spreads ``(N, joints, kernels)`` in half image widths, at least that of a pixel."""
+    return spread.clamp(min=_LEAST_SPREAD) / (width / 2)[:, None, None]

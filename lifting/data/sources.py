@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import get_args
 
 from lifting.data import amass, cmu, human36m, humaneva, mpi_inf_3dhp, pw3d, synthetic
 from lifting.data.cache import cache_folder, cached_tracks
 from lifting.data.config import DATASETS, DataConfig, Split
 from lifting.data.film import film
+from lifting.data.mixture_file import with_mixtures
 from lifting.data.sequence import MotionClips, PoseTracks
 from lifting.errors import ConfigError, suggest
 
@@ -63,17 +65,26 @@ READERS: dict[str, MotionReader | TrackReader] = {
 def load_tracks(config: DataConfig, split: Split) -> PoseTracks:
     """All frames of a split: filmed or read from the data set's files, or from the cache.
 
+    Mixtures are added where the data section names a file of them.
+
     Args:
         config: The data section.
         split: Which part.
 
     Raises:
         ConfigError: No data set has that name.
-        MissingDataError: Its files are absent.
+        MissingDataError: Its files, or that of the mixtures, are absent.
+        DataError: The mixtures belong to other tracks.
     """
     if config.name not in READERS:
         raise ConfigError(f"unknown data set '{config.name}'; {suggest(config.name, DATASETS)}")
-    reader = READERS[config.name]
+    tracks = _load(READERS[config.name], config, split)
+    if config.mixtures is None:
+        return tracks
+    return with_mixtures(tracks, Path(config.mixtures).expanduser(), split)
+
+
+def _load(reader: MotionReader | TrackReader, config: DataConfig, split: Split) -> PoseTracks:
     if isinstance(reader, TrackReader):
         key = {"dataset": config.name, "split": split, "files": reader.cache_key(config, split)}
         return cached_tracks(
@@ -85,10 +96,13 @@ def load_tracks(config: DataConfig, split: Split) -> PoseTracks:
 def _filmed(reader: MotionReader, config: DataConfig, split: Split) -> PoseTracks:
     seed = film_seed(config.noise_seed, split)
     extras = tuple(config.synthetic.extras)
+    noise = config.noise
+    if split == "train" and config.noise_train is not None:
+        noise = config.noise_train
 
     def make() -> PoseTracks:
         motion = reader.motion(config, split)
-        return film(motion, rig=config.cameras, noise=config.noise, seed=seed, extras=extras)
+        return film(motion, rig=config.cameras, noise=noise, seed=seed, extras=extras)
 
     key: dict[str, object] = {
         "dataset": config.name,
@@ -96,7 +110,7 @@ def _filmed(reader: MotionReader, config: DataConfig, split: Split) -> PoseTrack
         "motion": reader.cache_key(config, split),
         "film": FILM_VERSION,
         "rig": config.cameras,
-        "noise": config.noise,
+        "noise": noise,
         "noise_seed": seed,
         "extras": list(extras),
     }

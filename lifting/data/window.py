@@ -6,10 +6,76 @@ is copied until a whole batch is gathered.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from lifting.errors import ConfigError
+
+
+class Windows(NamedTuple):
+    """Where the windows of a split lie, one a sample.
+
+    Attributes:
+        middle: Row of the middle frame, ``(samples,)`` int64; it may lie beyond the end of a track
+            that is shorter than the window.
+        track: ``(samples,)`` int64.
+        fresh: First frame, counted from the start of the track, that is to count, ``(samples,)``
+            int64; None where all frames of a window do, repeated ones too.
+    """
+
+    middle: Tensor
+    track: Tensor
+    fresh: Tensor | None = None
+
+
+def centred_windows(offsets: Tensor, every: int) -> Windows:
+    """A window around every n-th frame of each track.
+
+    Args:
+        offsets: ``(tracks + 1,)`` int64.
+        every: Frames from one sample to the next.
+    """
+    middle = sample_rows(offsets, every)
+    return Windows(middle, track_of_rows(offsets).index_select(0, middle))
+
+
+def inner_windows(offsets: Tensor, frames: int, every: int) -> Windows:
+    """Windows that lie within their track, from every n-th frame on; one where it is shorter.
+
+    Args:
+        offsets: ``(tracks + 1,)`` int64.
+        frames: Odd length of a window.
+        every: Frames from the start of one sample to that of the next.
+    """
+    start = sample_rows(offsets, every)
+    track = track_of_rows(offsets).index_select(0, start)
+    latest = (offsets[1:] - frames).maximum(offsets[:-1])
+    kept = start <= latest.index_select(0, track)
+    start, track = start[kept], track[kept]
+    return Windows(start + frames // 2, track, torch.zeros_like(start))
+
+
+def chunk_windows(offsets: Tensor, frames: int) -> Windows:
+    """Windows side by side that cover each track; the last one ends with it.
+
+    What the last one shares with the one before it is not to count again.
+
+    Args:
+        offsets: ``(tracks + 1,)`` int64.
+        frames: Odd length of a window.
+
+    Source: released video code of DiffPose (from MixSTE).
+    """
+    first, lengths = offsets[:-1], offsets.diff()
+    counts = (lengths + frames - 1) // frames
+    track = torch.arange(len(counts), device=offsets.device).repeat_interleave(counts)
+    order = torch.arange(len(track), device=offsets.device)
+    number = order - (counts.cumsum(0) - counts)[track]
+    latest = (lengths - frames).clamp(min=0)[track]
+    start = torch.minimum(number * frames, latest)
+    return Windows(first[track] + start + frames // 2, track, number * frames)
 
 
 def track_of_rows(offsets: Tensor) -> Tensor:

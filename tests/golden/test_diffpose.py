@@ -11,8 +11,10 @@ from torch import nn
 from lifting.batch import root_relative
 from lifting.benchmark.reference.diffpose import ReferenceNetwork
 from lifting.geometry.camera import normalize_screen
+from lifting.methods.diffpose import refiner as refiner_module
 from lifting.methods.diffpose.checkpoint import export_state, import_state
 from lifting.methods.diffpose.config import Config
+from lifting.methods.diffpose.context import encode_poses
 from lifting.methods.diffpose.diffusion import (
     add_noise,
     beta_schedule,
@@ -21,8 +23,11 @@ from lifting.methods.diffpose.diffusion import (
     mirror_steps,
     signal_at,
 )
+from lifting.methods.diffpose.endpoint import Place
 from lifting.methods.diffpose.graph import adjacency, chebyshev_basis, fused_basis, laplacian
 from lifting.methods.diffpose.layers import step_embedding
+from lifting.methods.diffpose.mixste import VideoContextEncoder, VideoSize
+from lifting.methods.diffpose.mixste_names import export_video_state, import_video_state
 from lifting.methods.diffpose.mixture import pick_components
 from lifting.methods.diffpose.network import ContextEncoder, Denoiser, NetworkSize
 from lifting.methods.diffpose.refiner import Refiner
@@ -30,6 +35,7 @@ from lifting.metrics.functional.position import mpjpe, pa_mpjpe
 from lifting.skeleton import H36M_17
 
 FROZEN = Path(__file__).parent / "data" / "diffpose.npz"
+FROZEN_VIDEO = Path(__file__).parent / "data" / "diffpose_video.npz"
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 FORMS = ("ours", "reference")
 
@@ -151,6 +157,32 @@ def test_context_encoder(form):
     check_activations(g, found)
     with torch.no_grad():
         torch.testing.assert_close(network(g["uv"]), g["xyz"], **TOLERANCE)
+
+
+@pytest.mark.golden
+def test_video_context_encoder():
+    g = read("mixste_small")
+    official, layers = official_state(g), int(g["cfg/depth"])
+    size = VideoSize(
+        frames=int(g["cfg/num_frame"]),
+        width=int(g["cfg/embed_dim_ratio"]),
+        layers=layers,
+        heads=int(g["cfg/num_heads"]),
+    )
+    encoder = VideoContextEncoder(len(H36M_17), size)
+    encoder.load_state_dict(import_video_state(official, layers))
+    encoder.eval()
+    exported = export_video_state(encoder.state_dict(), layers)
+    assert {k: v.shape for k, v in exported.items()} == {k: v.shape for k, v in official.items()}
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(g["uv_seq"]), g["xyz_seq"], **TOLERANCE)
+    mirror = torch.arange(len(H36M_17))
+    mirror[g["joints_left"]], mirror[g["joints_right"]] = g["joints_right"], g["joints_left"]
+    assert mirror.tolist() == list(H36M_17.flip_index)
+    with torch.no_grad():
+        averaged = encode_poses(encoder, g["uv_seq"].flatten(0, 1), H36M_17, flip=True).pose
+    wanted = root_relative(g["xyz_seq_flip_avg"], H36M_17.root)
+    torch.testing.assert_close(averaged.view_as(wanted), wanted, **TOLERANCE)
 
 
 @pytest.mark.golden
@@ -289,6 +321,28 @@ def test_mixture_selection():
 
 
 @pytest.mark.golden
+def test_paper_mixture_forward():
+    g = read("paper_gmm_forward")
+    place = Place(g["mu_selected"], g["sigma_selected"])
+    share = g["alpha_bar_k"][:, None, None]
+    got = place.noisy(g["h0"], g["eps_scaled"], share)
+    torch.testing.assert_close(got, g["h_k"], rtol=1e-6, atol=1e-6)
+    # The process of a configuration with that mean, deviation and unit noise is the same.
+    unit = g["eps_scaled"] / g["sigma_selected"]
+    refiner = Refiner(Config(layers=1, hidden=8, forward_noise="gmm", loss="distance"), H36M_17)
+    steps = torch.arange(len(share))
+    refiner.signal = torch.cat((torch.ones(1), g["alpha_bar_k"]))
+    refiner.process.place = lambda *_: place
+    seen = []
+    refiner.denoiser.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "randn_like", lambda _: unit)
+        patch.setattr(refiner_module, "antithetic_steps", lambda *_: steps)
+        refiner.loss(torch.zeros(len(steps), 17, 2), g["h0"])
+    torch.testing.assert_close(seen[0][..., 2:5], g["h_k"], **TOLERANCE)
+
+
+@pytest.mark.golden
 def test_screen_units():
     g = read("screen_norm")
     size = torch.tensor([g["w"].item(), g["h"].item()], dtype=torch.float32)
@@ -296,16 +350,16 @@ def test_screen_units():
     torch.testing.assert_close(normalize_screen(g["pixels"], size), g["normalised"], **TOLERANCE)
 
 
-def seeded_refiner(config):
+def seeded_refiner(config, frames=1):
     """A network whose weights come from a generator alone, whatever the initialisation is."""
-    refiner = Refiner(config, H36M_17).eval()
+    refiner = Refiner(config, H36M_17, frames).eval()
     generator = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for _, parameter in sorted(refiner.named_parameters()):
             fan = parameter.shape[-2] if parameter.ndim > 1 else 1
             parameter.copy_(torch.randn(parameter.shape, generator=generator) * (0.5 / fan**0.5))
         for name, parameter in refiner.named_parameters():
-            if name.endswith((".gain", ".adjacency")):
+            if name.endswith((".gain", ".adjacency", "norm.weight")):
                 parameter.abs_().add_(0.5)
     return refiner
 
@@ -318,6 +372,12 @@ FROZEN_CASES = {
         sampling_steps=2, start_level=24, hypotheses=1,
     ),
     "noisy": Config(layers=2, hidden=16, eta=0.5, hypotheses=3, skip="quad", beta_shape="quad"),
+    "paper": Config(
+        layers=2, hidden=16, denoiser_layers=1, block="paper", conditioning="cross_attention",
+        conditioning_on="feature", forward_noise="gmm", depth="statistics", init="mixture",
+        diffusion_steps=50, start_level=50, sampling_steps=5, hypotheses=3,
+        uv_scale=0.02,
+    ),
 }  # fmt: skip
 
 
@@ -331,5 +391,22 @@ def test_own_frozen_output(case):
         context = torch.from_numpy(arrays[f"{case}/context"])
     with torch.no_grad():
         samples = seeded_refiner(FROZEN_CASES[case]).sample(uv, seed=3)
+    torch.testing.assert_close(samples.context, context, **TOLERANCE)
+    torch.testing.assert_close(samples.hypotheses, wanted, **TOLERANCE)
+
+
+@pytest.mark.golden
+def test_own_frozen_video_output():
+    """Made by this project's code; guards every later change of it."""
+    with np.load(FROZEN_VIDEO, allow_pickle=False) as arrays:
+        uv, context, wanted = (
+            torch.from_numpy(arrays[name]) for name in ("uv", "context", "hypotheses")
+        )
+    config = Config(
+        layers=2, hidden=16, hypotheses=3, context="mixste", context_width=16, context_layers=2,
+        context_heads=4, context_flip=True,
+    )  # fmt: skip
+    with torch.no_grad():
+        samples = seeded_refiner(config, frames=uv.shape[1]).sample(uv.flatten(0, 1), seed=3)
     torch.testing.assert_close(samples.context, context, **TOLERANCE)
     torch.testing.assert_close(samples.hypotheses, wanted, **TOLERANCE)

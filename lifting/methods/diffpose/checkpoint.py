@@ -1,7 +1,8 @@
 """The authors' weights, and this method's own, for the two networks.
 
-The authors save a list ``[model, optimiser, epoch, step, ema]`` whose model keys carry the prefix
-``module.``. Nothing but tensors and plain values is ever unpickled.
+The authors save a list ``[model, optimiser, epoch, step, ema]``, and for the video context encoder
+a mapping with the key ``model_pos``; model keys carry the prefix ``module.``. Nothing but tensors
+and plain values is ever unpickled.
 """
 
 from __future__ import annotations
@@ -9,21 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from lifting.errors import CheckpointError, MissingDataError
+from lifting.errors import CheckpointError
 from lifting.methods.conversion import Converted
 from lifting.methods.diffpose.config import Config
+from lifting.methods.diffpose.mixste_names import import_video_state
+from lifting.methods.diffpose.weights_file import State, check_names, load_file, strip_prefix
 from lifting.methods.settings import ModuleSettings
 
-State = dict[str, Tensor]
 FILES = ("denoiser", "context encoder")
 OWN_KEY = "lifting"
-PREFIX = "module."
+VIDEO_KEY = "model_pos"
 FILE_ITEMS = 5
 DEAD_IN_CONTEXT = tuple(f"temb.dense.{i}.{kind}" for i in (0, 1) for kind in ("weight", "bias"))
 
@@ -57,8 +58,8 @@ def convert(files: Sequence[Path], config: Config, settings: ModuleSettings) -> 
     """
     denoiser, context = files
     parts = {
-        "context": read_context(context, config.layers),
-        "denoiser": read_denoiser(denoiser, config.layers),
+        "context": _read_any_context(context, config),
+        "denoiser": read_denoiser(denoiser, config.denoiser_layers or config.layers),
     }
     return Converted(
         {f"network.{p}.{k}": v for p, part in parts.items() for k, v in part.state.items()},
@@ -77,10 +78,57 @@ def read_context(path: Path, layers: int) -> Imported:
         MissingDataError: No such file.
         CheckpointError: The file is unsafe, damaged, or holds something else.
     """
-    content = _load(path)
+    content = load_file(path)
     if isinstance(content, dict) and OWN_KEY in content:
         return Imported(_own_part(content, "network.context.", path))
     return _import(content, layers, path, timed=False)
+
+
+def read_video_context(path: Path, layers: int) -> Imported:
+    """Video context encoder weights from the authors' file or from a checkpoint of this method.
+
+    Args:
+        path: The file.
+        layers: Depth of the encoder.
+
+    Raises:
+        MissingDataError: No such file.
+        CheckpointError: The file is unsafe, damaged, or holds something else.
+    """
+    content = load_file(path)
+    if isinstance(content, dict) and OWN_KEY in content:
+        return Imported(_own_part(content, "network.context.", path))
+    weights = content.get(VIDEO_KEY) if isinstance(content, dict) else None
+    if not isinstance(weights, dict):
+        raise CheckpointError(
+            f"expected a mapping with weights under '{VIDEO_KEY}' in {path}, got "
+            f"{type(content).__name__}; give the authors' checkpoint of the video context encoder"
+        )
+    return Imported(import_video_state(weights, layers))
+
+
+def load_context(network: nn.Module, path: Path, config: Config) -> None:
+    """Fill a context encoder from the authors' file or from a checkpoint of this method.
+
+    Args:
+        network: The encoder.
+        path: The file.
+        config: Configuration of the encoder.
+
+    Raises:
+        MissingDataError: No such file.
+        CheckpointError: The file is unsafe, damaged, or of an encoder of another form or size.
+    """
+    given, wanted = _read_any_context(path, config).state, network.state_dict()
+    check_names(set(given), set(wanted))
+    for name, value in given.items():
+        if value.shape != wanted[name].shape:
+            raise CheckpointError(
+                f"expected {name} of shape {tuple(wanted[name].shape)}, got "
+                f"{tuple(value.shape)} in {path}; give the size it was trained with in the method "
+                "section, and its window in data.frames"
+            )
+    network.load_state_dict(given)
 
 
 def read_denoiser(path: Path, layers: int) -> Imported:
@@ -94,7 +142,7 @@ def read_denoiser(path: Path, layers: int) -> Imported:
         MissingDataError: No such file.
         CheckpointError: The file is unsafe, damaged, or holds something else.
     """
-    content = _load(path)
+    content = load_file(path)
     if isinstance(content, dict) and OWN_KEY in content:
         return Imported(_own_part(content, "network.denoiser.", path))
     return _import(content, layers, path, timed=True)
@@ -111,10 +159,10 @@ def import_state(official: Mapping[str, Tensor], layers: int, *, timed: bool) ->
     Raises:
         CheckpointError: A weight is missing, unknown, or of a shape that cannot be renamed.
     """
-    given = _strip(official)
+    given = strip_prefix(official)
     dead = () if timed else tuple(n for n in DEAD_IN_CONTEXT if n in given)
     expected = {name for group in _names(layers, timed).values() for name in group}
-    _check_names(set(given) - set(dead), expected)
+    check_names(set(given) - set(dead), expected)
     state: State = {}
     for ours, group in _names(layers, timed).items():
         parts = [_squeeze(name, given[name]) for name in group]
@@ -175,19 +223,10 @@ def _name_pairs(layers: int, timed: bool) -> Iterator[tuple[str, tuple[str, ...]
             yield f"layers.{i}.{ours}.offset", (f"{norm}.b_2",)
 
 
-def _load(path: Path) -> Any:
-    if not path.is_file():
-        raise MissingDataError(
-            f"expected a checkpoint at {path}, found no file; check method.context_checkpoint or "
-            "the path given"
-        )
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(
-            f"expected tensors and plain values in {path}, got a file that cannot be read safely "
-            f"({str(error).splitlines()[0]}); save its weights again without other objects"
-        ) from error
+def _read_any_context(path: Path, config: Config) -> Imported:
+    if config.context == "mixste":
+        return read_video_context(path, config.context_layers)
+    return read_context(path, config.layers)
 
 
 def _own_part(content: Mapping[str, Any], prefix: str, path: Path) -> State:
@@ -214,25 +253,6 @@ def _import(content: Any, layers: int, path: Path, *, timed: bool) -> Imported:
         return imported
     averaged = import_state(shadow, layers, timed=timed)
     return Imported(imported.state, averaged.state, imported.dead)
-
-
-def _strip(official: Mapping[str, Tensor]) -> State:
-    wrong = [k for k, v in official.items() if not isinstance(v, Tensor)]
-    if wrong:
-        raise CheckpointError(
-            f"expected a tensor under every name, got something else under {wrong[:3]}; "
-            "give the model part of the checkpoint"
-        )
-    return {k.removeprefix(PREFIX): v for k, v in official.items()}
-
-
-def _check_names(given: set[str], expected: set[str]) -> None:
-    missing, unknown = sorted(expected - given), sorted(given - expected)
-    if missing or unknown:
-        raise CheckpointError(
-            f"expected {len(expected)} weights, got {len(missing)} missing {missing[:3]} and "
-            f"{len(unknown)} unknown {unknown[:3]}; check which network and depth the file is for"
-        )
 
 
 def _squeeze(name: str, value: Tensor) -> Tensor:

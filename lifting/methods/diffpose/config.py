@@ -25,34 +25,73 @@ class Config:
         shared_init: Start the query, key, value and output projections of a layer, and the
             attention and feed-forward parts of all layers, from identical weights, as the
             released construction does.
+        denoiser_layers: Layers of the denoiser where they are not ``layers`` (paper: 3).
+        block: Layer of the denoiser: ``released``, or ``paper``, which has no learned-adjacency
+            feed-forward part.
+        process: ``diffusion``; or one of the paper's ablations without it, which refine the
+            context pose once: ``once`` by the denoiser, ``stacked`` by as many denoisers in a row
+            as the sampler has steps, trained together.
         representation: Diffused channels: ``uvxyz`` (released) or ``xyz`` with clean u, v beside.
-        conditioning: ``concat`` appends the context encoder's pose to the denoiser's input;
-            ``none`` is the released form.
+        conditioning: How the denoiser is told of the context: ``none`` (released); ``add``, beside
+            the diffusion step in each layer; ``concat``, beside the pose in its input;
+            ``cross_attention``, in a sub-layer of each layer.
+        conditioning_on: What it is told: the context encoder's ``pose``, or its last hidden
+            ``feature``.
         centre: Where the forward process contracts to: ``origin`` (released) or ``context``,
-            the context encoder's pose (the published shift with a single component).
-        forward_noise: ``gaussian_scaled`` multiplies unit noise by ``uv_scale`` and ``xyz_scale``;
-            ``gaussian`` is unit noise on every channel.
+            the context encoder's pose (the published shift with a single component). Not read
+            where ``forward_noise`` is ``gmm``.
+        forward_noise: ``gaussian_scaled`` multiplies unit noise by the 2D spread and
+            ``xyz_scale`` (released); ``gaussian`` is unit noise on every channel; ``gmm``
+            contracts to a component of a mixture and has its deviation (paper).
+        mixture: Mixture of the 2D detection: ``degenerate``, a single component of ``uv_scale``;
+            ``confidence``, a single one, the wider the less confident; ``synthetic``, five by an
+            error model, the last at the other side's joint; ``given``, that of the data
+            (``data.mixtures``, ``data.synthetic.extras``, or files of mixtures).
+        depth: Where the mixture has its depth from: the ``context`` encoder's pose, or
+            ``statistics`` of the training set, then without any context.
+        depth_components: Gaussians of each joint in those statistics.
         uv_scale: Standard deviation of the 2D detection, screen units, which scales its noise.
-        xyz_scale: Standard deviation of the noise on x, y and z, metres.
+        xyz_scale: Standard deviation of the noise on x, y and z, metres; of a mixture, what is
+            added to each deviation squared, as the error of the context pose.
         diffusion_steps: Number of steps T of the forward process.
         beta_shape: How the noise variances rise with the step.
         beta_start: Noise variance of the first step.
         beta_end: Noise variance of the last step.
-        prediction: What the denoiser is trained for: the (scaled) noise, or the clean pose
-            relative to ``centre``.
+        prediction: What the denoiser is trained for, relative to the centre: the (scaled) noise
+            (released), the clean pose, or the ``next`` state of the chain, one step less noisy
+            (paper).
         loss: ``squared`` sums squares over joints and channels (released); ``distance`` is the
             mean per-joint Euclidean distance, for ``representation: xyz`` only.
-        init: Start of the reverse process: ``context_point`` (released) or ``context_noise``,
-            the context pose with noise of the first sampled level really added.
+        init: Start of the reverse process: ``context_point`` (released); ``context_noise``,
+            the context pose with noise of the first sampled level really added; ``mixture``, a
+            draw from the mixture (paper); ``unit``, unit noise.
         sampling_steps: Steps n of the sampler.
         start_level: Level R below which the sampled steps are spread.
         skip: Spread of the sampled steps: ``uniform`` or ``quad``.
         eta: 0 is deterministic DDIM, 1 ancestral sampling.
         hypotheses: Number N of samples drawn for each pose.
-        aggregation: How the hypotheses become one answer.
+        aggregation: How the hypotheses become one answer: ``mean``, ``median``, or by how near
+            they project to the keypoints, the root placed by least squares: ``best_joint``,
+            ``best_pose``, ``posterior``, the mean weighted by that.
+        posterior_sharpness: Weight of a hypothesis in the posterior mean is the exponential of
+            minus this times its error, 1 / pixel.
+        posterior_kept: Hypotheses of least error that count in the posterior mean; 0 is all.
+        oracle_root: Also score, under the name ``oracle_root``, the answer of an aggregation by
+            projection from the labelled root, as released code of other methods does.
+        context: Context encoder: ``gcn`` lifts single frames by a graph network of the denoiser's
+            size; ``mixste`` lifts all frames of a window by transformers over joints and over
+            frames, and needs ``data.target: all``. The denoiser sees single frames in both.
+        context_width: Channels of ``mixste``; a multiple of ``context_heads``.
+        context_layers: Layers of ``mixste``, each a block over joints and one over frames.
+        context_heads: Attention heads of ``mixste``.
+        context_drop_path: Probability of leaving out a sub-layer of the last layer of ``mixste``
+            in training; it rises to that linearly from 0 in the first (released: 0).
+        context_flip: Average the trained context encoder's pose with that of its mirrored input,
+            as the released video code does; the denoiser then runs once.
         context_epochs: Epochs of the context stage; 0 skips the stage.
         context_loss: ``distance`` (mean per-joint distance) or ``squared`` (mean squared error).
         context_lr: Learning rate of the context stage; None takes the optimiser section's.
+        context_frozen: Keep the context encoder as it is while the denoiser is trained.
         context_checkpoint: File with a trained context encoder: the authors', or a checkpoint of
             this method. Skips the context stage.
         tto_latent: What test-time optimisation moves: ``conditioning``, the 2D pose that context
@@ -66,44 +105,73 @@ class Config:
     dropout: float = 0.25
     inner_dropout: float = 0.1
     shared_init: bool = False
+    denoiser_layers: int | None = None
+    block: Literal["released", "paper"] = "released"
+    process: Literal["diffusion", "once", "stacked"] = "diffusion"
     representation: Literal["uvxyz", "xyz"] = "xyz"
-    conditioning: Literal["none", "concat"] = "concat"
+    conditioning: Literal["none", "add", "concat", "cross_attention"] = "concat"
+    conditioning_on: Literal["pose", "feature"] = "pose"
     centre: Literal["origin", "context"] = "context"
-    forward_noise: Literal["gaussian_scaled", "gaussian"] = "gaussian_scaled"
+    forward_noise: Literal["gaussian_scaled", "gaussian", "gmm"] = "gaussian_scaled"
+    mixture: Literal["degenerate", "confidence", "synthetic", "given"] = "degenerate"
+    depth: Literal["context", "statistics"] = "context"
+    depth_components: int = 5
     uv_scale: float = 0.0
     xyz_scale: float = 0.05
     diffusion_steps: int = 51
     beta_shape: Literal["linear", "quad", "const", "sigmoid", "jsd"] = "linear"
     beta_start: float = 1e-4
     beta_end: float = 0.2
-    prediction: Literal["eps", "x0"] = "x0"
+    prediction: Literal["eps", "x0", "next"] = "x0"
     loss: Literal["squared", "distance"] = "squared"
-    init: Literal["context_point", "context_noise"] = "context_noise"
+    init: Literal["context_point", "context_noise", "mixture", "unit"] = "context_noise"
     sampling_steps: int = 3
     start_level: int = 51
     skip: Literal["uniform", "quad"] = "uniform"
     eta: float = 0.0
     hypotheses: int = 5
-    aggregation: Literal["mean", "median"] = "mean"
+    aggregation: Literal["mean", "median", "best_joint", "best_pose", "posterior"] = "mean"
+    posterior_sharpness: float = 0.5
+    posterior_kept: int = 0
+    oracle_root: bool = False
+    context: Literal["gcn", "mixste"] = "gcn"
+    context_width: int = 512
+    context_layers: int = 8
+    context_heads: int = 8
+    context_drop_path: float = 0.0
+    context_flip: bool = False
     context_epochs: int = 10
     context_loss: Literal["distance", "squared"] = "distance"
     context_lr: float | None = None
+    context_frozen: bool = True
     context_checkpoint: str | None = None
     tto_latent: Literal["conditioning", "noise"] = "conditioning"
 
     def __post_init__(self) -> None:
         for name in (
             "hidden", "layers", "heads", "diffusion_steps", "sampling_steps", "start_level",
-            "hypotheses",
+            "hypotheses", "context_width", "context_layers", "context_heads", "depth_components",
         ):  # fmt: skip
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("dropout", "inner_dropout"):
+        for name in ("dropout", "inner_dropout", "context_drop_path"):
             self._require(name, 0 <= getattr(self, name) < 1, "between 0 and below 1")
-        for name in ("uv_scale", "eta", "context_epochs"):
+        for name in (
+            "uv_scale", "eta", "context_epochs", "posterior_sharpness", "posterior_kept",
+        ):  # fmt: skip
             self._require(name, getattr(self, name) >= 0, "not negative")
+        self._require(
+            "denoiser_layers",
+            self.denoiser_layers is None or self.denoiser_layers >= 1,
+            "at least 1, or null",
+        )
         self._require("xyz_scale", self.xyz_scale > 0, "above 0")
         self._require("hidden", self.hidden % self.heads == 0, f"a multiple of heads={self.heads}")
         self._require("hidden", self.hidden >= 4, "at least 4, as the step embedding needs")
+        self._require(
+            "context_width",
+            self.context_width % self.context_heads == 0,
+            f"a multiple of context_heads={self.context_heads}",
+        )
         self._require("beta_start", 0 < self.beta_start < 1, "between 0 and 1")
         self._require("beta_end", self.beta_start <= self.beta_end < 1, "beta_start to below 1")
         self._require(
@@ -120,6 +188,26 @@ class Config:
             "loss",
             self.loss == "squared" or self.representation == "xyz",
             "'squared' with representation 'uvxyz', whose channels have no common unit",
+        )
+        self._check_pairs()
+
+    def _check_pairs(self) -> None:
+        """Refuse settings that contradict one another."""
+        diffuses = self.process == "diffusion"
+        self._require(
+            "prediction",
+            diffuses or self.prediction == "x0",
+            f"'x0' with process '{self.process}', which has no noise to answer",
+        )
+        self._require(
+            "tto_latent",
+            diffuses or self.tto_latent == "conditioning",
+            f"'conditioning' with process '{self.process}', which starts from no noise",
+        )
+        self._require(
+            "oracle_root",
+            not self.oracle_root or self.aggregation not in ("mean", "median"),
+            f"false with aggregation '{self.aggregation}', which projects nothing",
         )
 
     def _require(self, name: str, holds: bool, expected: str) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 from lifting.errors import ConfigError, check_shape
 
 BetaShape = Literal["linear", "quad", "const", "sigmoid", "jsd"]
-Prediction = Literal["eps", "x0"]
+Prediction = Literal["eps", "x0", "next"]
 Skip = Literal["uniform", "quad"]
 SIGMOID_RANGE = 6.0
 QUAD_SHARE = 0.8
@@ -159,7 +159,9 @@ def ddim(
         start: State at the last step, ``(batch, joints, channels)``.
         steps: Rising steps; the one before the first is -1.
         signal: Result of cumulative_signal.
-        prediction: Whether the network answers the noise or the clean state.
+        prediction: What the network answers: the noise, the clean state, or the state one step
+            earlier on the same path from clean to noise. Of two states on it both ends follow, so
+            steps can be skipped then too.
         eta: Share of fresh noise, 0 to 1.
         noise: Noise of every visited step in order of execution, broadcastable to the state;
             needed when eta is above 0. The released code draws unit noise here, whatever the
@@ -186,7 +188,7 @@ def ddim(
         step, before = steps[i], steps[i - 1] if i else -1
         x = states[-1]
         answer = denoise(x, torch.full((1,), float(step), device=x.device))
-        estimate, residual = _split(x, answer, shares[step + 1], prediction)
+        estimate, residual = _split(x, answer, shares[step : step + 2], prediction)
         x, fresh = _step(estimate, residual, shares[step + 1], shares[before + 1], eta)
         if fresh > 0 and noise is not None:
             x = x + fresh * noise[len(steps) - 1 - i]
@@ -195,11 +197,25 @@ def ddim(
     return Trajectory(states, clean)
 
 
-def _split(x: Tensor, answer: Tensor, share: float, prediction: Prediction) -> tuple[Tensor, ...]:
-    """Clean estimate and noise estimate of a state."""
+def _split(
+    x: Tensor, answer: Tensor, shares: Sequence[float], prediction: Prediction
+) -> tuple[Tensor, Tensor]:
+    """Clean estimate and noise estimate of a state.
+
+    Args:
+        x: The state.
+        answer: The network's.
+        shares: Signal share one step earlier, and of the state.
+        prediction: What the answer is.
+    """
+    earlier, share = shares
     if prediction == "eps":
         return (x - answer * math.sqrt(1 - share)) / math.sqrt(share), answer
-    return answer, (x - answer * math.sqrt(share)) / math.sqrt(1 - share)
+    if prediction == "x0":
+        return answer, (x - answer * math.sqrt(share)) / math.sqrt(1 - share)
+    apart = math.sqrt(earlier * (1 - share)) - math.sqrt(share * (1 - earlier))
+    clean = (math.sqrt(1 - share) * answer - math.sqrt(1 - earlier) * x) / apart
+    return clean, (math.sqrt(earlier) * x - math.sqrt(share) * answer) / apart
 
 
 def _step(

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from lifting.methods.diffpose.refiner import Refiner, Samples
+from lifting.methods.diffpose.refiner import Refiner
+from lifting.methods.diffpose.samples import Samples
 from lifting.tto.contract import LENGTH_PER_AXIS, Latents
 from lifting.tto.generic import LEAST_SIGMA_MM
 from lifting.typing import PerJoint, PerSample, Pose2D

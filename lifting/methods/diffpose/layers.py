@@ -12,6 +12,7 @@ from lifting.methods.diffpose.graph import ORDER
 from lifting.methods.diffpose.kernels import attend, convolve, normalize
 
 MIN_COLUMN_SUM = 1e-3
+STEP_FACTOR = 4
 
 
 class ChebConv(nn.Module):
@@ -90,6 +91,36 @@ class Attention(nn.Module):
         return merged
 
 
+class CrossAttention(nn.Module):
+    """Multi-head attention of the joints to the joints of a context.
+
+    Args:
+        channels: Width, a multiple of ``heads``.
+        attended: Channels of the context.
+        heads: Number of heads.
+        rate: Dropout on the attention weights.
+    """
+
+    def __init__(self, channels: int, attended: int, heads: int, rate: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.rate = rate
+        self.query = nn.Linear(channels, channels)
+        self.key_value = nn.Linear(attended, 2 * channels)
+        self.out = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """Attend ``(batch, joints, channels)`` to ``(batch, joints, attended)``."""
+        key, value = self.key_value(context).chunk(2, dim=-1)
+        query, key, value = (
+            v.unflatten(-1, (self.heads, -1)).transpose(1, 2) for v in (self.query(x), key, value)
+        )
+        rate = self.rate if self.training else 0.0
+        mixed = functional.scaled_dot_product_attention(query, key, value, dropout_p=rate)
+        merged: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return merged
+
+
 class GraphNet(nn.Module):
     """Feed-forward sub-layer over a learned adjacency: two graph convolutions, one ReLU.
 
@@ -138,3 +169,23 @@ def step_embedding(t: Tensor, size: int) -> Tensor:
     angles = t.float()[:, None] * rates
     embedding = torch.cat((angles.sin(), angles.cos()), dim=1)
     return functional.pad(embedding, (0, size % 2))
+
+
+class StepEmbedding(nn.Module):
+    """Feature of the diffusion step: sinusoids and a two-layer perceptron.
+
+    Args:
+        hidden: Channels of the sinusoids; the feature has four times as many.
+    """
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.first = nn.Linear(hidden, STEP_FACTOR * hidden)
+        self.second = nn.Linear(STEP_FACTOR * hidden, STEP_FACTOR * hidden)
+
+    def forward(self, t: Tensor) -> Tensor:
+        """Feature ``(batch, 4 hidden)`` of steps ``(batch,)``."""
+        inner = functional.silu(self.first(step_embedding(t, self.hidden)))
+        feature: Tensor = self.second(inner)
+        return feature

@@ -18,8 +18,8 @@ class Component(NamedTuple):
     """One selected component of every joint.
 
     Attributes:
-        mean: ``(batch, joints, 2)``, screen units.
-        spread: Standard deviations, ``(batch, joints, 2)``, screen units.
+        mean: ``(*batch, joints, 2)``, screen units.
+        spread: Standard deviations, ``(*batch, joints, 2)``, screen units.
     """
 
     mean: Pose2D
@@ -40,27 +40,36 @@ def degenerate_mixture(uv: Pose2D, spread: float) -> Tensor:
 
 
 def draw_components(mixture: Tensor, uniform: PerJoint) -> Tensor:
-    """Index of one component a joint, by its weight, ``(batch, joints)`` int64.
+    """Index of one component a joint, by its weight, ``(*batch, joints)`` int64.
 
     Args:
-        mixture: ``(batch, joints, components, 5)``; weights need not sum to one exactly.
-        uniform: ``(batch, joints)``, uniform in [0, 1): the only randomness.
+        mixture: ``(*batch, joints, components, 5)``; weights need not sum to one exactly.
+        uniform: ``(*batch, joints)``, uniform in [0, 1): the only randomness.
     """
-    check_shape("mixture", mixture, "batch joints components 5")
-    edges = mixture[..., 0].cumsum(dim=-1)
+    check_shape("mixture", mixture, "*batch joints components 5")
+    return draw_index(mixture[..., 0], uniform)
+
+
+def draw_index(weights: Tensor, uniform: Tensor) -> Tensor:
+    """Index drawn by weight, of the shape of ``uniform``, int64.
+
+    Args:
+        weights: ``(*batch, components)``, not negative.
+        uniform: ``(*batch,)``, uniform in [0, 1).
+    """
+    edges = weights.cumsum(dim=-1)
     level = uniform[..., None] * edges[..., -1:]
-    last = mixture.shape[-2] - 1
-    return (level >= edges).sum(dim=-1).clamp(max=last)
+    return (level >= edges).sum(dim=-1).clamp(max=weights.shape[-1] - 1)
 
 
 def pick_components(mixture: Tensor, index: Tensor) -> Component:
     """The named components.
 
     Args:
-        mixture: ``(batch, joints, components, 5)``.
-        index: ``(batch, joints)`` int64.
+        mixture: ``(*batch, joints, components, 5)``.
+        index: ``(*batch, joints)`` int64.
     """
-    check_shape("mixture", mixture, "batch joints components 5")
+    check_shape("mixture", mixture, "*batch joints components 5")
     index = index[..., None, None].expand(*index.shape, 1, 5)
     chosen = mixture.gather(-2, index).squeeze(-2)  # (batch, joints, 5)
     return Component(chosen[..., 1:3], chosen[..., 3:5])

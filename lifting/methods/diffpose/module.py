@@ -8,11 +8,18 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from lifting.batch import PoseBatch, Prediction
-from lifting.errors import check_shape
+from lifting.batch import PoseBatch, Prediction, root_relative
+from lifting.errors import ConfigError, check_shape
 from lifting.methods.base import LiftingModule
-from lifting.methods.diffpose.checkpoint import read_context
+from lifting.methods.diffpose.aggregate import (
+    Posterior,
+    average,
+    by_projection,
+    projection_errors,
+)
+from lifting.methods.diffpose.checkpoint import load_context
 from lifting.methods.diffpose.config import Config
+from lifting.methods.diffpose.evidence import answered, batch_mixtures, projection_evidence
 from lifting.methods.diffpose.latents import (
     CONDITIONING,
     LR_SCALE,
@@ -22,14 +29,17 @@ from lifting.methods.diffpose.latents import (
     noise_latent,
     noise_prior,
 )
-from lifting.methods.diffpose.refiner import Refiner, Samples
+from lifting.methods.diffpose.refiner import Refiner
+from lifting.methods.diffpose.samples import Samples
 from lifting.methods.diffpose.units import PosePair, from_network_units, to_network_units
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.nn.pose_loss import pose_loss
+from lifting.nn.units import MM_PER_METRE
 from lifting.tto.contract import Decoded, Latents
-from lifting.typing import Pose2D, Pose3D
+from lifting.typing import Points3D, Pose2D, Pose3D
 
 CONTEXT = "context"
+ORACLE_ROOT = "oracle_root"
 
 
 class Module(LiftingModule):
@@ -41,13 +51,21 @@ class Module(LiftingModule):
     Args:
         config: The switches.
         settings: What the run gives to every method.
+
+    Raises:
+        ConfigError: A video context encoder is to answer middle frames only.
     """
 
     config: Config
 
     def __init__(self, config: Config, settings: ModuleSettings) -> None:
         super().__init__(config, settings)
-        self.network = Refiner(config, self.skeleton)
+        if config.context == "mixste" and settings.target != "all":
+            raise ConfigError(
+                "expected data.target 'all' with method.context 'mixste', which lifts all frames "
+                f"of a window, got '{settings.target}'; set data.target to all"
+            )
+        self.network = Refiner(config, self.skeleton, settings.frames)
 
     def stages(self) -> tuple[Stage, ...]:
         """The context stage, unless its weights are given or it has no epochs, and the rest."""
@@ -60,16 +78,25 @@ class Module(LiftingModule):
         super().begin_stage(stage)
         given = self.config.context_checkpoint
         if given is not None:
-            imported = read_context(Path(given), self.config.layers)
-            self.network.context.load_state_dict(imported.state)
-        self.network.context.requires_grad_(self._in_context_stage)
-        self.network.denoiser.requires_grad_(not self._in_context_stage)
+            load_context(self.network.context, Path(given), self.config)
+        frozen = self.config.context_frozen and not self._in_context_stage
+        self.network.context.requires_grad_(not frozen)
+        for denoiser in (self.network.denoiser, self.network.stack):
+            denoiser.requires_grad_(not self._in_context_stage)
         self.train(self.training)
+
+    def on_fit_start(self) -> None:
+        """Give the process the depths of the training set, where it starts from them."""
+        statistics = self.network.process.endpoint.statistics
+        if statistics is not None:
+            tracks = self.trainer.datamodule.tracks("train")  # type: ignore[attr-defined]
+            labels = root_relative(tracks.labels(), self.skeleton.root)
+            statistics.fit((labels / MM_PER_METRE).to(self.device), tracks.visible)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; a frozen context encoder stays in evaluation mode."""
         super().train(mode)
-        if not self._in_context_stage:
+        if self.config.context_frozen and not self._in_context_stage:
             self.network.context.eval()
         return self
 
@@ -96,7 +123,8 @@ class Module(LiftingModule):
         if self._in_context_stage:
             loss = pose_loss(self.network.lift(uv), xyz, visible, self.config.context_loss)
             return self.log_losses({"context": loss}, batch)
-        return self.log_losses({"denoising": self.network.loss(uv, xyz, visible)}, batch)
+        mixture = self._mixtures(uv.view(len(batch), -1, *uv.shape[1:]), batch)
+        return self.log_losses({"denoising": self.network.loss(uv, xyz, visible, mixture)}, batch)
 
     def predict(self, batch: PoseBatch) -> Prediction:
         """Lift and, after the context stage, refine each frame that is a target."""
@@ -106,10 +134,10 @@ class Module(LiftingModule):
         samples = self._sample(uv, batch)
         several = self.config.hypotheses > 1
         return Prediction(
-            joints_3d=samples.aggregate(self.config.aggregation),
+            joints_3d=self._aggregate(samples, batch),
             hypotheses=samples.hypotheses.transpose(0, 1) if several else None,
             sigma=samples.spread() if several else None,
-            extras={CONTEXT: samples.context},
+            extras={CONTEXT: samples.context, **self._oracles(samples, batch)},
         )
 
     @property
@@ -148,7 +176,7 @@ class Module(LiftingModule):
             return Decoded(pose=self._lift(uv, batch))
         samples = self._sample(uv, batch, noise)
         return Decoded(
-            pose=samples.aggregate(self.config.aggregation),
+            pose=self._aggregate(samples, batch),
             log_sigma=log_expected_error(samples) if self.network.drawn > 1 else None,
             prior=None if noise is None else noise_prior(noise),
         )
@@ -162,7 +190,8 @@ class Module(LiftingModule):
         """Samples of ``(batch, targets, joints, 2)``, mm."""
         flat = uv.flatten(0, 1)
         start = None if noise is None else noise.flatten(0, 1)
-        samples = self.network.sample(flat, self.settings.seed, start)
+        mixture = self._mixtures(uv, batch)
+        samples = self.network.sample(flat, self.settings.seed, start, mixture)
         return Samples(*(self._shared(pose, flat, batch) for pose in samples))
 
     def _shared(self, pose: Pose3D, uv: Pose2D, batch: PoseBatch) -> Pose3D:
@@ -185,10 +214,31 @@ class Module(LiftingModule):
         keypoints = batch.keypoints_2d
         joints = len(self.skeleton)
         check_shape("keypoints_2d", keypoints, "batch frames joints 2", joints=joints)
-        if self.settings.target == "middle":
-            half = keypoints.shape[1] // 2
-            keypoints = keypoints[:, half : half + 1]
-        return keypoints.flatten(0, 1)
+        return answered(keypoints, self.settings.target).flatten(0, 1)
+
+    def _mixtures(self, uv: Pose2D, batch: PoseBatch) -> Tensor | None:
+        """2D mixtures around ``(batch, targets, joints, 2)``; None for a single point."""
+        source, target = self.config.mixture, self.settings.target
+        return batch_mixtures(batch, uv, source, target, self.skeleton)
+
+    def _aggregate(
+        self, samples: Samples, batch: PoseBatch, root: Points3D | None = None
+    ) -> Pose3D:
+        """One pose of all hypotheses; the root is solved for where none is given."""
+        how, config = self.config.aggregation, self.config
+        if how == "mean" or how == "median":
+            return average(samples.hypotheses, how)
+        evidence = projection_evidence(batch, self.settings.target)
+        errors = projection_errors(samples.hypotheses, evidence, root)
+        posterior = Posterior(config.posterior_sharpness, config.posterior_kept)
+        return by_projection(samples.hypotheses, how, errors, evidence.weights, posterior)
+
+    def _oracles(self, samples: Samples, batch: PoseBatch) -> dict[str, Pose3D]:
+        """Answers that read labels, by a name that says so; none unless asked for."""
+        if not self.config.oracle_root or batch.joints_3d is None:
+            return {}
+        root = batch.joints_3d[..., self.skeleton.root, :]
+        return {ORACLE_ROOT: self._aggregate(samples, batch, root)}
 
     def _sizes(self, batch: PoseBatch) -> Tensor:
         """Image size of each target frame, ``(batch targets, 2)``, pixels."""

@@ -5,7 +5,8 @@ Both are the same trunk of graph layers; the denoiser also hears the diffusion s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,33 +15,73 @@ from torch.nn import functional
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.graph import fused_basis
 from lifting.methods.diffpose.layers import (
+    STEP_FACTOR,
     Attention,
     ChebConv,
+    CrossAttention,
     GraphNet,
     Norm,
-    step_embedding,
+    StepEmbedding,
 )
 from lifting.nn.dropout import dropout
 from lifting.skeleton import Skeleton
+from lifting.typing import Pose3D
 
-TIME_FACTOR = 4
+
+class Encoded(NamedTuple):
+    """What a context encoder has to say of a 2D pose.
+
+    Attributes:
+        pose: ``(*batch, joints, 3)``, metres.
+        feature: Its last hidden state, ``(*batch, joints, channels)``.
+    """
+
+    pose: Pose3D
+    feature: Tensor
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """How the layers of a denoiser are told of the context.
+
+    Attributes:
+        kind: ``add``, beside the diffusion step; ``cross_attention``, in a sub-layer of its own.
+        channels: Channels of what they are told.
+    """
+
+    kind: Literal["add", "cross_attention"]
+    channels: int
 
 
 @dataclass(frozen=True)
 class NetworkSize:
-    """Size and regularisation of a trunk; see ``Config`` for the meaning of each."""
+    """Size and regularisation of a trunk; see ``Config`` for the meaning of each.
+
+    Attributes:
+        feed_forward: Whether layers have the learned-adjacency sub-layer.
+    """
 
     hidden: int = 96
     layers: int = 5
     heads: int = 4
     dropout: float = 0.25
     inner_dropout: float = 0.1
+    feed_forward: bool = True
 
     @classmethod
     def of(cls, config: Config) -> NetworkSize:
         """The size a configuration asks for."""
         return cls(
             config.hidden, config.layers, config.heads, config.dropout, config.inner_dropout
+        )
+
+    @classmethod
+    def of_denoiser(cls, config: Config) -> NetworkSize:
+        """The size a configuration asks for in the denoiser, where that differs."""
+        return replace(
+            cls.of(config),
+            layers=config.denoiser_layers or config.layers,
+            feed_forward=config.block == "released",
         )
 
 
@@ -51,38 +92,70 @@ class GraphLayer(nn.Module):
         size: Width, heads and dropout.
         joints: Number of joints.
         time_channels: Channels of the time feature; 0 for a layer that hears no step.
+        attended: Channels of the context that a sub-layer attends to; 0 for none.
     """
 
-    def __init__(self, size: NetworkSize, joints: int, time_channels: int) -> None:
+    def __init__(
+        self, size: NetworkSize, joints: int, time_channels: int, attended: int = 0
+    ) -> None:
         super().__init__()
         self.size = size
         self.attention_norm = Norm(size.hidden)
         self.attention = Attention(size.hidden, size.heads, size.inner_dropout)
-        self.graph_norm = Norm(size.hidden)
-        self.graph = GraphNet(size.hidden, joints)
+        self.graph_norm = Norm(size.hidden) if size.feed_forward else None
+        self.graph = GraphNet(size.hidden, joints) if size.feed_forward else None
         self.first = ChebConv(size.hidden, size.hidden)
         self.second = ChebConv(size.hidden, size.hidden)
         self.time = nn.Linear(time_channels, size.hidden) if time_channels else None
+        self.context_norm = Norm(size.hidden) if attended else None
+        self.context = (
+            CrossAttention(size.hidden, attended, size.heads, size.inner_dropout)
+            if attended
+            else None
+        )
 
-    def attend(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """The two pre-normalised sub-layers, ``(batch, joints, hidden)``."""
+    def attend(self, x: Tensor, mask: Tensor | None, context: Tensor | None) -> Tensor:
+        """The pre-normalised sub-layers, ``(batch, joints, hidden)``."""
         rate = self.size.dropout if self.training else 0.0
         x = x + dropout(self.attention(self.attention_norm(x), mask), rate)
+        if self.context is not None and self.context_norm is not None:
+            x = x + dropout(self.context(self.context_norm(x), context), rate)
+        if self.graph is None or self.graph_norm is None:
+            return x
         return x + dropout(self.graph(self.graph_norm(x)), rate)
 
-    def convolve(self, x: Tensor, basis: Tensor, time: Tensor | None) -> Tensor:
-        """The residual block; the time feature enters between its two convolutions."""
+    def convolve(
+        self, x: Tensor, basis: Tensor, time: Tensor | None, added: Tensor | None
+    ) -> Tensor:
+        """The residual block; step and context enter between its two convolutions."""
         rate = self.size.inner_dropout
         inner = self.first(x, basis, activate=True, rate=rate)
         if self.time is not None and time is not None:
             inner = inner + self.time(time)[:, None]
+        if added is not None:
+            inner = inner + added
         return x + self.second(inner, basis, activate=True, rate=rate)
 
     def forward(
-        self, x: Tensor, basis: Tensor, time: Tensor | None, mask: Tensor | None
+        self,
+        x: Tensor,
+        basis: Tensor,
+        time: Tensor | None,
+        mask: Tensor | None,
+        context: Tensor | None = None,
+        added: Tensor | None = None,
     ) -> Tensor:
-        """Transform ``(batch, joints, hidden)``."""
-        return self.convolve(self.attend(x, mask), basis, time)
+        """Transform ``(batch, joints, hidden)``.
+
+        Args:
+            x: Features.
+            basis: The fused basis.
+            time: Feature of the diffusion step; None for a layer that hears no step.
+            mask: ``(1 or batch, 1, joints)`` bool, False hides a joint; None hides none.
+            context: What a sub-layer attends to, ``(batch, joints, channels)``.
+            added: Context added beside the time, ``(batch, joints, hidden)``; None adds nothing.
+        """
+        return self.convolve(self.attend(x, mask, context), basis, time, added)
 
 
 class GraphTrunk(nn.Module):
@@ -94,6 +167,7 @@ class GraphTrunk(nn.Module):
         skeleton: The graph.
         size: Width, depth, heads, dropout.
         time_channels: Channels of the time feature, 0 for none.
+        hearing: How the layers are told of a context; None for not at all.
     """
 
     basis: Tensor
@@ -105,14 +179,18 @@ class GraphTrunk(nn.Module):
         skeleton: Skeleton,
         size: NetworkSize,
         time_channels: int = 0,
+        hearing: Hearing | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("basis", fused_basis(skeleton), persistent=False)
         self.input = ChebConv(inputs, size.hidden)
+        attended = hearing.channels if hearing and hearing.kind == "cross_attention" else 0
         self.layers = nn.ModuleList(
-            GraphLayer(size, len(skeleton), time_channels) for _ in range(size.layers)
+            GraphLayer(size, len(skeleton), time_channels, attended) for _ in range(size.layers)
         )
         self.output = ChebConv(size.hidden, outputs)
+        added = hearing.channels if hearing and hearing.kind == "add" else 0
+        self.project = nn.Linear(added, size.hidden) if added else None
 
     def share_initial_weights(self) -> None:
         """Give parts that the released construction copies the same starting weights.
@@ -128,14 +206,25 @@ class GraphTrunk(nn.Module):
         for layer in self.layers[1:]:
             assert isinstance(layer, GraphLayer)
             layer.attention.load_state_dict(first.attention.state_dict())
-            layer.graph.load_state_dict(first.graph.state_dict())
+            if layer.graph is not None and first.graph is not None:
+                layer.graph.load_state_dict(first.graph.state_dict())
 
-    def run(self, x: Tensor, time: Tensor | None, mask: Tensor | None) -> Tensor:
-        """Transform ``(batch, joints, inputs)`` to ``(batch, joints, outputs)``."""
+    def hide(
+        self, x: Tensor, time: Tensor | None, mask: Tensor | None, context: Tensor | None = None
+    ) -> Tensor:
+        """Last hidden state, ``(batch, joints, hidden)``, of ``(batch, joints, inputs)``."""
         x = self.input(x, self.basis)
+        added = None
+        if self.project is not None:
+            added = self.project(context)
+            x = x + added
         for layer in self.layers:
-            x = layer(x, self.basis, time, mask)
-        result: Tensor = self.output(x, self.basis)
+            x = layer(x, self.basis, time, mask, context, added)
+        return x
+
+    def answer(self, hidden: Tensor) -> Tensor:
+        """Output, ``(batch, joints, outputs)``, of the last hidden state."""
+        result: Tensor = self.output(hidden, self.basis)
         return result
 
 
@@ -159,27 +248,12 @@ class ContextEncoder(GraphTrunk):
             uv: 2D joints, screen units.
             mask: ``(1 or batch, 1, joints)`` bool, False hides a joint; None hides none.
         """
-        return self.run(uv, None, mask)
+        return self.encode(uv, mask).pose
 
-
-class StepEmbedding(nn.Module):
-    """Feature of the diffusion step: sinusoids and a two-layer perceptron.
-
-    Args:
-        hidden: Channels of the sinusoids; the feature has four times as many.
-    """
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.hidden = hidden
-        self.first = nn.Linear(hidden, TIME_FACTOR * hidden)
-        self.second = nn.Linear(TIME_FACTOR * hidden, TIME_FACTOR * hidden)
-
-    def forward(self, t: Tensor) -> Tensor:
-        """Feature ``(batch, 4 hidden)`` of steps ``(batch,)``."""
-        inner = functional.silu(self.first(step_embedding(t, self.hidden)))
-        feature: Tensor = self.second(inner)
-        return feature
+    def encode(self, uv: Tensor, mask: Tensor | None = None) -> Encoded:
+        """The lifted pose and the feature it was read from; arguments as :meth:`forward`."""
+        feature = self.hide(uv, None, mask)
+        return Encoded(self.answer(feature), feature)
 
 
 class Denoiser(GraphTrunk):
@@ -190,15 +264,26 @@ class Denoiser(GraphTrunk):
         outputs: Channels of the answer.
         skeleton: The graph.
         size: Width, depth, heads, dropout.
+        hearing: How its layers are told of the context; None where they are not.
 
-    Source: released code; the paper describes a smaller form of three blocks.
+    Source: released code; the paper describes a smaller form of three blocks without the
+        feed-forward sub-layer, whose layers are told of the context.
     """
 
-    def __init__(self, inputs: int, outputs: int, skeleton: Skeleton, size: NetworkSize) -> None:
-        super().__init__(inputs, outputs, skeleton, size, TIME_FACTOR * size.hidden)
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        skeleton: Skeleton,
+        size: NetworkSize,
+        hearing: Hearing | None = None,
+    ) -> None:
+        super().__init__(inputs, outputs, skeleton, size, STEP_FACTOR * size.hidden, hearing)
         self.embed = StepEmbedding(size.hidden)
 
-    def forward(self, x: Tensor, t: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, mask: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
         """Denoise ``(batch, joints, inputs)`` to ``(batch, joints, outputs)``.
 
         Args:
@@ -206,5 +291,6 @@ class Denoiser(GraphTrunk):
             t: Step index, ``(batch,)``, or ``(1,)`` when the whole batch is at one step, which
                 saves the perceptron's work for all but one sample.
             mask: ``(1 or batch, 1, joints)`` bool, False hides a joint; None hides none.
+            context: What the layers hear, ``(batch, joints, channels)``.
         """
-        return self.run(x, functional.silu(self.embed(t)), mask)
+        return self.answer(self.hide(x, functional.silu(self.embed(t)), mask, context))
