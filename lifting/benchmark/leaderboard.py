@@ -11,30 +11,26 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from lifting.atomic import write_text
 from lifting.benchmark.bootstrap import RESAMPLES, mean_interval
 from lifting.benchmark.report import caption, machine
-from lifting.benchmark.timing import cpu_seconds
+from lifting.benchmark.trained import pose_cpu_ms, scored_checkpoint
 from lifting.errors import ConfigError, suggest
 from lifting.experiment.build import build_data, build_module
-from lifting.experiment.checkpoint import load_weights, read_checkpoint
 from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.finished import finished_run, mark_finished
 from lifting.experiment.folder import RECORD_FILE
-from lifting.experiment.load import list_experiments, load_experiment, to_plain
+from lifting.experiment.load import list_experiments, load_experiment
 from lifting.experiment.record import ResultRecord, read_record
 from lifting.experiment.run import train
 from lifting.experiment.sequences import SEQUENCES_FILE, SequenceScore, read_sequences
 from lifting.methods.discovery import method_names
 
-TIMED_BATCHES = 2
 SCORES = ("mpjpe_mm", "pa_mpjpe_mm")
-CONFIG_COPY = "leaderboard.json"
 
 
 @dataclass(frozen=True)
@@ -201,13 +197,7 @@ def _score(row: Standing, key: str) -> str:
 def _run(method: str, seed: int, plan: Plan) -> Path:
     """Folder of a finished run, trained now unless it is there already."""
     config = _config(method, seed, plan)
-    settings = json.dumps(to_plain(config), sort_keys=True)
-    for copy in sorted((plan.output / config.name).glob(f"*-{config.run}/{CONFIG_COPY}")):
-        if copy.read_text(encoding="utf-8") == settings:
-            return copy.parent
-    finished = train(config).run_dir
-    write_text(finished / CONFIG_COPY, settings)
-    return finished
+    return finished_run(config) or mark_finished(train(config).run_dir, config)
 
 
 def _config(method: str, seed: int, plan: Plan) -> ExperimentConfig:
@@ -253,23 +243,5 @@ def _standing(
         parameters=records[0].extras["parameters"]["total"],
         samples=round(epochs * _epoch_samples(config)),
         train_seconds=float(np.mean([record.budget["seconds"] for record in records])),
-        pose_cpu_ms=_pose_cost(config, runs[0]),
+        pose_cpu_ms=pose_cpu_ms(config, scored_checkpoint(runs[0])),
     )
-
-
-def _pose_cost(config: ExperimentConfig, folder: Path) -> float:
-    """Processor milliseconds to lift a pose, as the method is evaluated."""
-    module = build_module(config)
-    checkpoint = folder / "checkpoints" / "best.ckpt"
-    load_weights(module, read_checkpoint(checkpoint, module.settings.method), checkpoint)
-    module.eval()
-    data = build_data(config)
-    data.setup("test")
-    batches = list(islice(data.test_dataloader(), TIMED_BATCHES))
-
-    def lift() -> None:
-        with torch.no_grad():
-            for batch in batches:
-                module.infer(batch)
-
-    return 1000 * cpu_seconds(lift, repeats=3) / sum(len(batch) for batch in batches)

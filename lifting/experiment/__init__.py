@@ -6,6 +6,7 @@ Without torch, so that a mistake in a configuration shows at once:
 * ``load``        extends, overrides, validation
 * ``files``       files that are whole or absent; ``folder`` the folders of runs
 * ``record``      ``result.json``; ``results`` tables from many of them
+* ``sweep``       a grid of experiments from one file; ``finished`` which runs need no repetition
 
 With torch:
 

@@ -50,7 +50,7 @@ def experiments_folder() -> Path:
 def list_experiments() -> dict[str, str]:
     """One-line description of every experiment, by name."""
     files = sorted(experiments_folder().glob("*.yaml"))
-    return {f.stem: str(_read(f).get("description", "")) for f in files if f.stem != BASE}
+    return {f.stem: str(read_values(f).get("description", "")) for f in files if f.stem != BASE}
 
 
 def load_experiment(
@@ -158,7 +158,7 @@ def _compose(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
     if path in chain:
         circle = " -> ".join(p.stem for p in (*chain, path))
         raise ConfigError(f"expected 'extends' without a circle, got {circle}; cut one of them")
-    values = _read(path)
+    values = read_values(path)
     parents = values.pop("extends", [])
     if isinstance(parents, str):
         parents = [parents]
@@ -188,7 +188,12 @@ def _relative(name: str, origin: Path) -> Path:
     raise ConfigError(f"unknown file '{name}' in 'extends' of {origin}; {suggest(name, known)}")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_values(path: Path) -> dict[str, Any]:
+    """The keys of a YAML file, nothing extended or checked.
+
+    Raises:
+        ConfigError: It is no YAML mapping, or cannot be read.
+    """
     try:
         loaded = OmegaConf.load(path)
         values = OmegaConf.to_container(loaded)

@@ -1,0 +1,52 @@
+"""What comparisons of trained runs share: the weights that were scored, and what a pose costs."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from lifting.benchmark.timing import cpu_seconds
+from lifting.experiment.build import build_data, build_module
+from lifting.experiment.callbacks import BEST, LAST
+from lifting.experiment.checkpoint import SUFFIX, load_weights, read_checkpoint
+from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.folder import CHECKPOINTS
+
+TIMED_BATCHES = 2
+
+
+def scored_checkpoint(folder: Path) -> Path:
+    """The weights that a training's score belongs to: the best, else the last ones.
+
+    Args:
+        folder: Folder of the run.
+    """
+    best = folder / CHECKPOINTS / f"{BEST}{SUFFIX}"
+    return best if best.is_file() else folder / CHECKPOINTS / f"{LAST}{SUFFIX}"
+
+
+def pose_cpu_ms(config: ExperimentConfig, checkpoint: Path) -> float:
+    """Processor milliseconds to lift a pose, as the method is evaluated.
+
+    Args:
+        config: The experiment.
+        checkpoint: Its weights.
+
+    Raises:
+        CheckpointError: The weights do not fit.
+    """
+    module = build_module(config)
+    load_weights(module, read_checkpoint(checkpoint, module.settings.method), checkpoint)
+    module.eval()
+    data = build_data(config)
+    data.setup("test")
+    batches = list(islice(data.test_dataloader(), TIMED_BATCHES))
+
+    def lift() -> None:
+        with torch.no_grad():
+            for batch in batches:
+                module.infer(batch)
+
+    return 1000 * cpu_seconds(lift, repeats=3) / sum(len(batch) for batch in batches)
