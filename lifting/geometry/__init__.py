@@ -8,6 +8,10 @@ z forward; rotation matrices act on column vectors.
 * ``kinematics``  bone vectors, bone lengths, forward kinematics
 * ``alignment``   root, scale and similarity alignment of poses
 * ``horn``        the rotation nearest to a moment matrix, for many at once
+* ``projective``, ``triangulation``, ``hartley_sturm``, ``triangulation_error``   points from
+  several views, and how sure they are
+* ``epipolar``, ``five_point``, ``robust``, ``marginal``   how two cameras stand to each other
+* ``averaging``, ``scale``   rotations of a whole rig, and its scale from bones
 * ``root``        where a root-relative pose stands, or its scale and offset in the image
 * ``solver``      damped least squares, every sample on its own
 """

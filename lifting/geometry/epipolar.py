@@ -1,0 +1,233 @@
+"""Two views of one scene: fundamental and essential matrices, and the relative pose they hold.
+
+One convention: image points a of the first view and b of the second obey ``b' F a = 0``, and
+``X_b = R X_a + t``, so that ``E = [t]x R`` and ``E = K_b' F K_a``. F and E have no scale and no
+sign; they come with unit Frobenius norm. Rays are X/Z and Y/Z, without distortion.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lifting.errors import check_shape
+from lifting.geometry.rotation import cross_matrix
+from lifting.typing import PerJoint, Points3D, Pose2D, RotationMatrix
+
+
+class EightPoint(NamedTuple):
+    """A fundamental matrix, or an essential one where rays were given.
+
+    Attributes:
+        matrix: ``(*batch, 3, 3)`` of rank two and unit Frobenius norm.
+        ambiguity: Least singular value of the equations over the next, ``(*batch,)``; near one
+            the points do not determine the matrix, as with points of one plane.
+    """
+
+    matrix: Tensor
+    ambiguity: Tensor
+
+
+class RelativePose(NamedTuple):
+    """Motion from the first camera's frame to the second's, ``X_b = R X_a + t``.
+
+    Attributes:
+        rotation: ``(*batch, 3, 3)``.
+        translation: ``(*batch, 3)``, of unit length where no length is known.
+    """
+
+    rotation: RotationMatrix
+    translation: Points3D
+
+    def essential(self) -> Tensor:
+        """``[t]x R`` of unit Frobenius norm, ``(*batch, 3, 3)``."""
+        return _unit(cross_matrix(self.translation) @ self.rotation)
+
+
+class Cheirality(NamedTuple):
+    """The pose, of four, that has most points in front of both cameras.
+
+    Attributes:
+        pose: ``(*batch,)`` of poses.
+        votes: Weight of the points in front, of each candidate, ``(*batch, 4)``.
+    """
+
+    pose: RelativePose
+    votes: Tensor
+
+
+def eight_point(first: Pose2D, second: Pose2D, weights: PerJoint | None = None) -> EightPoint:
+    """Fundamental matrix from eight or more points, by the normalised linear method.
+
+    Args:
+        first: ``(*batch, points, 2)``, pixels or rays.
+        second: ``(*batch, points, 2)``.
+        weights: ``(*batch, points)``, not negative; an equation is multiplied by its weight.
+            Points without weight are not looked at.
+
+    Raises:
+        ShapeError: Shapes that do not go together.
+
+    Source: Hartley, "In defense of the eight-point algorithm", 1997.
+    """
+    _check_pair(first, second, weights)
+    if weights is None:
+        weights = torch.ones_like(first[..., 0])
+    used = (weights > 0)[..., None]
+    a, to_a = _normalised(torch.where(used, first, 0.0).double(), weights.double())
+    b, to_b = _normalised(torch.where(used, second, 0.0).double(), weights.double())
+    rows = (b[..., :, None] * a[..., None, :]).flatten(-2) * weights[..., None].double()
+    values, vectors = torch.linalg.eigh(rows.mT @ rows)
+    matrix = vectors[..., 0].unflatten(-1, (3, 3))
+    u, s, vt = torch.linalg.svd(matrix)
+    matrix = (u[..., :2] * s[..., None, :2]) @ vt[..., :2, :]
+    ratio = values[..., 0].clamp(min=0) / values[..., 1].clamp(min=torch.finfo(rows.dtype).tiny)
+    found = _unit(to_b.mT @ matrix @ to_a)
+    return EightPoint(found.to(first.dtype), ratio.clamp(max=1).sqrt().to(first.dtype))
+
+
+def essential_from_fundamental(fundamental: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """``K_b' F K_a``, brought to the nearest essential matrix.
+
+    Args:
+        fundamental: ``(*batch, 3, 3)``.
+        first: Calibration K_a of the first camera, ``(*batch, 3, 3)``, pixels.
+        second: K_b of the second, which may differ.
+
+    Returns:
+        ``(*batch, 3, 3)`` of unit Frobenius norm.
+    """
+    return nearest_essential(second.mT @ fundamental @ first)
+
+
+def nearest_essential(matrix: Tensor) -> Tensor:
+    """Matrix with singular values s, s, 0 nearest to a matrix, of unit Frobenius norm.
+
+    Args:
+        matrix: ``(*batch, 3, 3)``.
+    """
+    check_shape("matrix", matrix, "*batch 3 3")
+    u, _, vt = torch.linalg.svd(matrix)
+    return u[..., :2] @ vt[..., :2, :] / 2**0.5
+
+
+def sampson_error(first: Pose2D, second: Pose2D, matrix: Tensor) -> PerJoint:
+    """Signed distance of pairs from the epipolar geometry, to first order.
+
+    Args:
+        first: ``(*batch, points, 2)``, pixels or rays.
+        second: ``(*batch, points, 2)``.
+        matrix: F for pixels, E for rays, ``(*batch, 3, 3)``.
+
+    Returns:
+        ``(*batch, points)``, unit of the points; its square is about the least sum of squared
+        moves that makes the pair agree (see ``geometry.hartley_sturm``).
+
+    Source: Sampson 1982; Hartley and Zisserman, equation 11.9.
+    """
+    lines_b = first @ matrix[..., :2].mT + matrix[..., None, :, 2]
+    lines_a = second @ matrix[..., :2, :2] + matrix[..., None, 2, :2]
+    error = (second * lines_b[..., :2]).sum(-1) + lines_b[..., 2]
+    square = lines_a.square().sum(-1) + lines_b[..., :2].square().sum(-1)
+    return error * square.clamp(min=torch.finfo(square.dtype).tiny).rsqrt()
+
+
+def decompose_essential(essential: Tensor) -> RelativePose:
+    """The four motions that have an essential matrix.
+
+    Args:
+        essential: ``(*batch, 3, 3)``.
+
+    Returns:
+        Poses ``(*batch, 4)``; translations of unit length.
+
+    Source: Hartley and Zisserman, result 9.19.
+    """
+    check_shape("essential", essential, "*batch 3 3")
+    u, _, vt = torch.linalg.svd(essential)
+    u = u * torch.linalg.det(u)[..., None, None].sign()
+    vt = vt * torch.linalg.det(vt)[..., None, None].sign()
+    turn = torch.zeros(3, 3, dtype=u.dtype, device=u.device)
+    turn[0, 1], turn[1, 0], turn[2, 2] = -1.0, 1.0, 1.0
+    one, other = u @ turn @ vt, u @ turn.mT @ vt
+    along = u[..., 2]
+    return RelativePose(
+        torch.stack((one, one, other, other), dim=-3),
+        torch.stack((along, -along, along, -along), dim=-2),
+    )
+
+
+def ray_depths(first: Pose2D, second: Pose2D, pose: RelativePose) -> tuple[PerJoint, PerJoint]:
+    """Depths in both cameras at which the rays of pairs come nearest to one another.
+
+    Args:
+        first: Rays, ``(*batch, points, 2)``.
+        second: Rays, ``(*batch, points, 2)``.
+        pose: Poses ``(*batch,)``.
+
+    Returns:
+        Depths in the first and in the second camera, each ``(*batch, points)``, in units of the
+        translation; large and of any sign for parallel rays.
+    """
+    a = first @ pose.rotation[..., :2].mT + pose.rotation[..., None, :, 2]
+    b, t = _homogeneous(second), pose.translation[..., None, :]
+    # Least squares of x a + t = y b.
+    aa, bb, ab = (a * a).sum(-1), (b * b).sum(-1), (a * b).sum(-1)
+    at, bt = (a * t).sum(-1), (b * t).sum(-1)
+    scale = (aa * bb - ab * ab).clamp(min=torch.finfo(a.dtype).eps)
+    return (ab * bt - bb * at) / scale, (aa * bt - ab * at) / scale
+
+
+def recover_pose(
+    essential: Tensor, first: Pose2D, second: Pose2D, weights: PerJoint | None = None
+) -> Cheirality:
+    """Relative pose of an essential matrix with most points in front of both cameras.
+
+    Args:
+        essential: ``(*batch, 3, 3)``.
+        first: Rays, ``(*batch, points, 2)``.
+        second: Rays, ``(*batch, points, 2)``.
+        weights: ``(*batch, points)``, of each point's vote; ones if None.
+
+    Raises:
+        ShapeError: Shapes that do not go together.
+    """
+    _check_pair(first, second, weights)
+    poses = decompose_essential(essential)
+    depths = ray_depths(first[..., None, :, :], second[..., None, :, :], poses)
+    vote = ((depths[0] > 0) & (depths[1] > 0)).to(first.dtype)
+    votes = (vote if weights is None else vote * weights[..., None, :]).sum(-1)
+    best = votes.argmax(-1, keepdim=True)
+    rotation = poses.rotation.take_along_dim(best[..., None, None], dim=-3)[..., 0, :, :]
+    translation = poses.translation.take_along_dim(best[..., None], dim=-2)[..., 0, :]
+    return Cheirality(RelativePose(rotation, translation), votes)
+
+
+def _check_pair(first: Pose2D, second: Pose2D, weights: PerJoint | None) -> None:
+    check_shape("first", first, "*batch points 2")
+    check_shape("second", second, "*batch points 2", points=first.shape[-2])
+    if weights is not None:
+        check_shape("weights", weights, "*batch points", points=first.shape[-2])
+
+
+def _homogeneous(points: Pose2D) -> Tensor:
+    return torch.cat((points, torch.ones_like(points[..., :1])), dim=-1)
+
+
+def _unit(matrix: Tensor) -> Tensor:
+    return matrix / torch.linalg.matrix_norm(matrix)[..., None, None]
+
+
+def _normalised(points: Pose2D, weights: PerJoint) -> tuple[Tensor, Tensor]:
+    """Homogeneous points about zero at mean distance sqrt(2), and the matrix that made them so."""
+    share = (weights / weights.sum(-1, keepdim=True))[..., None]
+    middle = (share * points).sum(-2)
+    distance = (points - middle[..., None, :]).norm(dim=-1, keepdim=True)
+    spread = (share * distance).sum((-2, -1)).clamp(min=torch.finfo(points.dtype).tiny)
+    scale = (2**0.5 / spread)[..., None]
+    diagonal = torch.diag_embed(torch.cat((scale, scale, torch.ones_like(scale)), dim=-1))
+    last = torch.cat((-scale * middle, torch.ones_like(scale)), dim=-1)
+    move = torch.cat((diagonal[..., :2], last[..., None]), dim=-1)
+    return _homogeneous(points) @ move.mT, move
