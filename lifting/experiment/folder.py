@@ -22,6 +22,7 @@ CONFIG_FILE, RECORD_FILE, CHECKPOINTS, FINISHED = (
 )
 EVALUATION = "-evaluate"  # ends the names of folders in which nothing was trained
 LEAST_FREE_BYTES = 64 * 2**20
+DATE, DATE_LENGTH = "%Y%m%d-%H%M%S", 15
 # A launcher starts a process for each device; all of them write to the first one's folder.
 SHARED_RUN_VARIABLE = "LIFTING_RUN_DIR"
 
@@ -58,7 +59,7 @@ def create_run_folder(config: ExperimentConfig, suffix: str = "") -> Path:
     if shared and "LOCAL_RANK" in os.environ:
         return Path(shared)
     parent = output_folder(config)
-    date = datetime.now().strftime("%Y%m%d-%H%M%S")
+    date = datetime.now().strftime(DATE)
     name = f"{date}-{config.run or config.data.name}{suffix}"
     try:
         folder = _fresh(parent, name)
@@ -106,7 +107,7 @@ def newest_run(output: str, experiment: str, containing: str) -> Path:
     parent = Path(output).expanduser() / experiment
     runs = [
         folder
-        for folder in sorted(parent.glob("*"))
+        for folder in parent.glob("*")
         if (folder / containing).is_file() and not folder.name.endswith(EVALUATION)
     ]
     if not runs:
@@ -114,7 +115,12 @@ def newest_run(output: str, experiment: str, containing: str) -> Path:
             f"expected a run with {containing} in {parent}, got none; train one with "
             f"`lifting train {experiment}` or name the file"
         )
-    return runs[-1]
+
+    def age(folder: Path) -> tuple[str, int]:
+        # Names tell the second; of runs that began in one, the later wrote its file later.
+        return folder.name[:DATE_LENGTH], (folder / containing).stat().st_mtime_ns
+
+    return max(runs, key=age)
 
 
 def run_of_checkpoint(checkpoint: Path) -> Path | None:

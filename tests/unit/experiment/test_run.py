@@ -91,6 +91,16 @@ class KillDuring(pl.Callback):
             raise Killed
 
 
+def test_of_runs_of_one_second_the_later_is_the_newest(tmp_path):
+    names = ("20260102-030405-z", "20260102-030405-b", "20260102-030405-m", "20260102-030404-zz")
+    for i, name in enumerate(names):
+        file = tmp_path / "tiny" / name / "config.yaml"
+        file.parent.mkdir(parents=True)
+        file.write_text("")
+        os.utime(file, ns=(10 * i, 10 * i))
+    assert newest_run(str(tmp_path), "tiny", "config.yaml").name == "20260102-030405-m"
+
+
 @pytest.mark.parametrize(
     ("stage", "step", "average"),
     [
