@@ -20,7 +20,6 @@ from lifting.methods.diffpose.checkpoint import (
     export_state,
     load_context,
     read_context,
-    read_video_context,
 )
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.mixste import VideoContextEncoder, VideoSize
@@ -348,7 +347,7 @@ def same(a, b):
 def test_video_file_is_read_without_its_generator(tmp_path):
     path = tmp_path / "mixste.bin"
     encoder = official_file(path, random_state=np.random.RandomState(3))
-    imported = read_video_context(path, SIZE.layers)
+    imported = read_context(path, SIZE.layers, video=True)
     assert same(imported.state, encoder.state_dict())
     module = make_module(replace(SMALL, context_checkpoint=str(path)))
     module.begin_stage(module.stages()[-1])
@@ -369,18 +368,18 @@ def test_refusals(tmp_path):
     path = tmp_path / "mixste.bin"
     official_file(path, random_state=functools.partial(print))
     with pytest.raises(CheckpointError, match="cannot be read safely"):
-        read_video_context(path, SIZE.layers)
+        read_context(path, SIZE.layers, video=True)
     official_file(path)
     with pytest.raises(CheckpointError, match=r"expected the list \[model, optimiser"):
         read_context(path, SIZE.layers)
     with pytest.raises(CheckpointError, match=r"24 missing \['STEblocks\.2"):
-        read_video_context(path, SIZE.layers + 1)
+        read_context(path, SIZE.layers + 1, video=True)
     longer = VideoContextEncoder(17, replace(SIZE, frames=7))
     with pytest.raises(CheckpointError, match=r"frame_position of shape \(1, 7, 16\), got \(1, 5"):
         load_context(longer, path, SMALL)
     torch.save([{}], path)
     with pytest.raises(CheckpointError, match="expected a mapping with weights under 'model_pos'"):
-        read_video_context(path, SIZE.layers)
+        read_context(path, SIZE.layers, video=True)
     with pytest.raises(CheckpointError, match="expected a tensor under every name"):
         import_video_state({"head.1.bias": 1}, SIZE.layers)
 

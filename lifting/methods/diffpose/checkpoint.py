@@ -67,12 +67,13 @@ def convert(files: Sequence[Path], config: Config, settings: ModuleSettings) -> 
     )
 
 
-def read_context(path: Path, layers: int) -> Imported:
+def read_context(path: Path, layers: int, *, video: bool = False) -> Imported:
     """Context encoder weights from the authors' file or from a checkpoint of this method.
 
     Args:
         path: The file.
         layers: Depth of the encoder.
+        video: The encoder is the one of windows.
 
     Raises:
         MissingDataError: No such file.
@@ -81,23 +82,8 @@ def read_context(path: Path, layers: int) -> Imported:
     content = load_file(path)
     if isinstance(content, dict) and OWN_KEY in content:
         return Imported(_own_part(content, "network.context.", path))
-    return _import(content, layers, path, timed=False)
-
-
-def read_video_context(path: Path, layers: int) -> Imported:
-    """Video context encoder weights from the authors' file or from a checkpoint of this method.
-
-    Args:
-        path: The file.
-        layers: Depth of the encoder.
-
-    Raises:
-        MissingDataError: No such file.
-        CheckpointError: The file is unsafe, damaged, or holds something else.
-    """
-    content = load_file(path)
-    if isinstance(content, dict) and OWN_KEY in content:
-        return Imported(_own_part(content, "network.context.", path))
+    if not video:
+        return _import(content, layers, path, timed=False)
     weights = content.get(VIDEO_KEY) if isinstance(content, dict) else None
     if not isinstance(weights, dict):
         raise CheckpointError(
@@ -224,9 +210,8 @@ def _name_pairs(layers: int, timed: bool) -> Iterator[tuple[str, tuple[str, ...]
 
 
 def _read_any_context(path: Path, config: Config) -> Imported:
-    if config.context == "mixste":
-        return read_video_context(path, config.context_layers)
-    return read_context(path, config.layers)
+    video = config.context == "mixste"
+    return read_context(path, config.context_layers if video else config.layers, video=video)
 
 
 def _own_part(content: Mapping[str, Any], prefix: str, path: Path) -> State:
