@@ -19,7 +19,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "predict",
         help="write 3D poses to an npz file",
         description="Lift the test split, or the keypoints of a file, and write joints_3d (N, "
-        "targets, joints, 3), root-relative millimetres, with sigma where the method gives one.",
+        "1, joints, 3), root-relative millimetres, one row a frame, with sigma where the method "
+        "gives one.",
     )
     add_experiment(parser)
     add_checkpoint(parser)
