@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lifting.geometry.camera import Camera, flip_intrinsics, flip_pixels
 from lifting.skeleton import Skeleton
-from lifting.typing import PerJoint, Pose2D, Pose3D
+from lifting.typing import ImageSize, PerJoint, Pose2D, Pose3D
 
 MIRRORED = "mirrored"
 """Extra that tells, ``(batch,)`` bool, whose other extras are those of the mirror image."""
@@ -31,6 +31,9 @@ class PoseBatch:
         joints_3d: ``(*batch, targets, joints, 3)``, camera frame, absolute, mm; ``targets`` is
             ``frames``, or 1 when only the middle frame is asked for. None for unlabelled input.
         visible: ``(*batch, targets, joints)`` bool, False where the label is not valid.
+        image: The middle frame around the person, ``(*batch, 3, height, width)`` uint8, RGB.
+        crop: The square that ``image`` shows: centre x, centre y and side, ``(*batch, 3)``, pixels
+            of the full image.
         camera: Cameras of the samples.
         subject: ``(batch,)`` int, index into the data's subject names.
         action: ``(batch,)`` int, index into the data's action names.
@@ -44,6 +47,8 @@ class PoseBatch:
     confidence: PerJoint | None = None
     joints_3d: Pose3D | None = None
     visible: PerJoint | None = None
+    image: Tensor | None = None
+    crop: Tensor | None = None
     subject: Tensor | None = None
     action: Tensor | None = None
     sequence: Tensor | None = None
@@ -136,6 +141,16 @@ def flip_per_joint(values: PerJoint, skeleton: Skeleton) -> PerJoint:
     return values.index_select(-1, torch.tensor(skeleton.flip_index, device=values.device))
 
 
+def flip_crop(crop: Tensor, size: ImageSize) -> Tensor:
+    """The square that shows the same of a mirrored image.
+
+    Args:
+        crop: Centre x, centre y and side, ``(*batch, 3)``, pixels.
+        size: Width and height of the full image, ``(*batch, 2)``, pixels.
+    """
+    return torch.cat((size[..., :1] - crop[..., :1], crop[..., 1:]), dim=-1)
+
+
 def flip_batch(batch: PoseBatch, skeleton: Skeleton) -> PoseBatch:
     """Mirror a batch: image, labels, intrinsics, and left with right.
 
@@ -155,6 +170,8 @@ def flip_batch(batch: PoseBatch, skeleton: Skeleton) -> PoseBatch:
         confidence=_select(batch.confidence, index),
         joints_3d=None if batch.joints_3d is None else flip_pose(batch.joints_3d, skeleton),
         visible=_select(batch.visible, index),
+        image=None if batch.image is None else batch.image.flip(-1),
+        crop=None if batch.crop is None else flip_crop(batch.crop, size),
         subject=batch.subject,
         action=batch.action,
         sequence=batch.sequence,

@@ -96,7 +96,7 @@ def handle(args: argparse.Namespace) -> int:
     if args.action == "check":
         return _check(args)
     if args.action == "picture":
-        return _picture(args)
+        return _picture_of_images(args) if args.name == "images" else _picture(args)
     if args.action == "fit-pss":
         return _fit_pss(args)
     if args.action == "fetch":
@@ -164,6 +164,25 @@ def _picture(args: argparse.Namespace) -> int:
     )
     with replacing(args.output) as temporary:
         save_figure(figure, temporary)
+    _print("picture", ("", ""), [("written", str(args.output))])
+    return 0
+
+
+def _picture_of_images(args: argparse.Namespace) -> int:
+    """Lay pictures side by side: one instant of as many recordings as are needed, in all views."""
+    from lifting.atomic import replacing
+    from lifting.data.config import DataConfig
+    from lifting.data.images.config import ImagesConfig
+    from lifting.data.sources import load_tracks
+    from lifting.visualization.image_sheet import image_sheet, save_image_sheet
+
+    options = ImagesConfig(instants=1)
+    setattr(options, f"{args.split}_images", args.poses)
+    config = DataConfig(name=args.name, root=args.root, cameras="random", images=options)
+    tracks = load_tracks(config, args.split)
+    assert tracks.image is not None
+    with replacing(args.output) as temporary:
+        save_image_sheet(temporary, image_sheet(tracks.image.numpy()))
     _print("picture", ("", ""), [("written", str(args.output))])
     return 0
 

@@ -50,6 +50,8 @@ def mirror_samples(batch: PoseBatch, chosen: Tensor, skeleton: Skeleton) -> None
             confidence=_select(batch.confidence, chosen),
             joints_3d=_select(batch.joints_3d, chosen),
             visible=_select(batch.visible, chosen),
+            image=_select(batch.image, chosen),
+            crop=_select(batch.crop, chosen),
             camera=batch.camera[chosen],
         ),
         skeleton,
@@ -59,6 +61,8 @@ def mirror_samples(batch: PoseBatch, chosen: Tensor, skeleton: Skeleton) -> None
         (batch.confidence, mirrored.confidence),
         (batch.joints_3d, mirrored.joints_3d),
         (batch.visible, mirrored.visible),
+        (batch.image, mirrored.image),
+        (batch.crop, mirrored.crop),
         (batch.camera.intrinsics, mirrored.camera.intrinsics),
     ):
         if old is not None and new is not None:

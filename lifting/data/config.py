@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lifting.data.images.config import ImagesConfig
+
 DATASETS: dict[str, str] = {
     "synthetic": "procedural people and motion, no download (the default)",
+    "images": "procedural people rendered as images, several views, no download",
     "cmu": "CMU motion capture, 17 joints, seen by virtual cameras (free for all uses)",
     "h36m": "Human3.6M in the npz form of VideoPose3D, 17 joints, four cameras",
     "humaneva": "HumanEva-I in the npz form of VideoPose3D, 15 joints, three cameras",
@@ -212,13 +215,16 @@ class DataConfig:
             start of one within a track.
         eval_every: Use every n-th frame as a validation and test sample; chunks lift all frames,
             and every n-th counts.
-        batch_size: Training samples a batch.
+        views: ``together`` trains on all views of an instant at once, with an axis of views after
+            the first; evaluation always sees them apart.
+        batch_size: Training samples a batch; with views together, instants.
         eval_batch_size: Validation, test and prediction samples a batch.
         flip: Mirror half of the training samples.
         bone_jitter: Standard deviation of random bone-length factors in training, 0 is off.
         workers: Loader processes; 0 gathers in the main one, which is faster for keypoints.
         device: Where the tracks live; ``auto`` is the training device if they fit.
         synthetic: Options of the data set ``synthetic``.
+        images: Options of the data set ``images``.
         h36m: Options of the data set ``h36m``.
         humaneva: Options of the data set ``humaneva``.
         mpi_inf_3dhp: Options of the data set ``mpi_inf_3dhp``.
@@ -240,6 +246,7 @@ class DataConfig:
     target: Literal["middle", "all"] = "middle"
     train_every: int = 1
     eval_every: int = 1
+    views: Literal["apart", "together"] = "apart"
     batch_size: int = 1024
     eval_batch_size: int = 1024
     flip: bool = True
@@ -247,6 +254,7 @@ class DataConfig:
     workers: int = 0
     device: Literal["auto", "cpu"] = "auto"
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    images: ImagesConfig = field(default_factory=ImagesConfig)
     h36m: H36mConfig = field(default_factory=H36mConfig)
     humaneva: HumanEvaConfig = field(default_factory=HumanEvaConfig)
     mpi_inf_3dhp: Mpi3dhpConfig = field(default_factory=Mpi3dhpConfig)

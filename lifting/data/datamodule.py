@@ -20,6 +20,7 @@ from lifting.data.info import DataInfo
 from lifting.data.sampler import BatchLoader, BatchSampler, Share, stream
 from lifting.data.sequence import PoseTracks
 from lifting.data.sources import load_tracks
+from lifting.data.view_gather import ViewBatches
 from lifting.geometry.camera import Camera
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ class PoseDataModule(pl.LightningDataModule):
             flip=config.flip,
             bone_jitter=config.bone_jitter,
         )
-        return self._loader("train", options, config.batch_size)
+        return self._loader("train", options, config.batch_size, config.views == "together")
 
     def val_dataloader(self) -> BatchLoader:
         """Batches of the validation split, in order."""
@@ -147,10 +148,15 @@ class PoseDataModule(pl.LightningDataModule):
         )
 
     def _loader(
-        self, split: Split, options: GatherOptions, batch_size: int | None = None
+        self,
+        split: Split,
+        options: GatherOptions,
+        batch_size: int | None = None,
+        together: bool = False,
     ) -> BatchLoader:
         tracks = self._placed(split)
-        batches = TrackBatches(tracks, options)
+        single = TrackBatches(tracks, options)
+        batches = ViewBatches(single) if together else single
         on_cpu = tracks.keypoints_2d.device.type == "cpu"
         workers = self.config.workers if on_cpu else 0  # a GPU tensor does not survive a fork
         sampler = BatchSampler(

@@ -12,6 +12,7 @@ from pathlib import Path
 from lifting.data.cmu_file import CREDIT, FILE_NAME
 from lifting.data.config import DATASETS, AmassConfig, SyntheticConfig
 from lifting.data.files import VARIABLE, search_folders
+from lifting.data.images.config import ImagesConfig
 from lifting.data.splits import CMU_PUBLIC_SPLIT
 from lifting.errors import ConfigError, suggest
 
@@ -49,7 +50,7 @@ class About:
         return self.shown or " or ".join(", ".join(form) for form in self.files) or "none"
 
 
-_SIZES, _PARTS = SyntheticConfig(), AmassConfig()
+_SIZES, _PICTURES, _PARTS = SyntheticConfig(), ImagesConfig(), AmassConfig()
 
 ABOUT: Mapping[str, About] = {
     "synthetic": About(
@@ -63,6 +64,24 @@ ABOUT: Mapping[str, About] = {
             ("split", "each part has a seed of its own; no person or motion is in two"),
             ("options", "data.synthetic.* (sizes, seed, skeleton)"),
             ("terms", "none: procedural motion"),
+        ),
+    ),
+    "images": About(
+        files=(),
+        page="",
+        facts=(
+            ("files", f"needs {MAKES_ITSELF}"),
+            ("content", f"images: train {_PICTURES.train_images}, val {_PICTURES.val_images}, "
+                        f"test {_PICTURES.test_images}, {_PICTURES.size} pixels, of people "
+                        f"around whom {_PICTURES.views} virtual cameras stand; 17 joints, crops, "
+                        "which joints are hidden, on demand the body's pose and a map of its "
+                        "parts"),
+            ("size", "65 kB an image of 128 pixels, kept in the cache"),
+            ("split", "each part has a seed of its own; no person, motion, clothes, background or "
+                      "(data.cameras random or wild) camera is in two"),
+            ("options", "data.images.* (sizes, motion, views, occluders, seed); with motion=cmu "
+                        "CMU's file is needed"),
+            ("terms", "none: procedural people"),
         ),
     ),
     "cmu": About(

@@ -130,6 +130,8 @@ class TrackBatches(Dataset[PoseBatch]):
             visible=self._visible(samples, rows - bounds[:, :1], labelled)
             if options.labels
             else None,
+            image=_select_if(tracks.image, rows[:, options.frames // 2]),
+            crop=_select_if(tracks.crop, rows[:, options.frames // 2]),
             camera=self._camera(track),
             subject=tracks.subject.index_select(0, track),
             action=tracks.action.index_select(0, track),

@@ -68,6 +68,9 @@ class PoseTracks:
         fps: Frames a second.
         source: Where the data come from, in words fit for a result record, by key
             (``dataset``, ``split``, ``two_d``, ``approximate_joints`` ...).
+        image: ``(N, 3, height, width)`` uint8, RGB, around the person; None without images.
+        crop: The square that each image shows: centre x, centre y and side, ``(N, 3)`` float32,
+            pixels of the full image.
         extras: Further per-frame tensors ``(N, ...)`` by name (for example mixtures).
     """
 
@@ -87,6 +90,8 @@ class PoseTracks:
     source: dict[str, str]
     joints_3d: Pose3D | None = None
     visible: PerJoint | None = None
+    image: Tensor | None = None
+    crop: Tensor | None = None
     extras: dict[str, Tensor]
 
     def __post_init__(self) -> None:
@@ -149,6 +154,8 @@ class PoseTracks:
             confidence=self.confidence[rows],
             joints_3d=None if self.joints_3d is None else self.joints_3d[rows],
             visible=None if self.visible is None else self.visible[rows],
+            image=None if self.image is None else self.image[rows],
+            crop=None if self.crop is None else self.crop[rows],
             extras={k: v[rows] for k, v in self.extras.items()},
             offsets=offsets,
             camera=self.camera[tracks],

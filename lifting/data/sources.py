@@ -17,6 +17,7 @@ from lifting.data import amass, cmu, human36m, humaneva, mpi_inf_3dhp, pw3d, syn
 from lifting.data.cache import cache_folder, cached_tracks
 from lifting.data.config import DATASETS, DataConfig, Split
 from lifting.data.film import film
+from lifting.data.images import source as images
 from lifting.data.mixture_file import with_mixtures
 from lifting.data.sequence import MotionClips, PoseTracks
 from lifting.errors import ConfigError, suggest
@@ -45,14 +46,18 @@ class TrackReader:
     Attributes:
         tracks: Reads a split.
         cache_key: Everything in the configuration and the files that the tracks depend on.
+        complete: Adds what is kept elsewhere than in the cache of tracks, as images are; None
+            when there is nothing to add.
     """
 
     tracks: Callable[[DataConfig, Split], PoseTracks]
     cache_key: Callable[[DataConfig, Split], dict[str, object]]
+    complete: Callable[[PoseTracks, DataConfig, Split], PoseTracks] | None = None
 
 
 READERS: dict[str, MotionReader | TrackReader] = {
     "synthetic": MotionReader(synthetic.motion, synthetic.cache_key),
+    "images": TrackReader(images.tracks, images.cache_key, images.with_pictures),
     "cmu": MotionReader(cmu.motion, cmu.cache_key),
     "h36m": TrackReader(human36m.tracks, human36m.cache_key),
     "humaneva": TrackReader(humaneva.tracks, humaneva.cache_key),
@@ -87,9 +92,9 @@ def load_tracks(config: DataConfig, split: Split) -> PoseTracks:
 def _load(reader: MotionReader | TrackReader, config: DataConfig, split: Split) -> PoseTracks:
     if isinstance(reader, TrackReader):
         key = {"dataset": config.name, "split": split, "files": reader.cache_key(config, split)}
-        return cached_tracks(
-            key, partial(reader.tracks, config, split), cache_folder(config.cache)
-        )
+        make = partial(reader.tracks, config, split)
+        tracks = cached_tracks(key, make, cache_folder(config.cache))
+        return tracks if reader.complete is None else reader.complete(tracks, config, split)
     return _filmed(reader, config, split)
 
 

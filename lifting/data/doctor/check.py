@@ -22,6 +22,7 @@ DOCTORS: Mapping[str, Callable[[str | None], list[CheckRow]]] = {
     "cmu": check_cmu,
     "h36m": check_h36m,
     "humaneva": check_humaneva,
+    "images": check_synthetic,
     "mpi_inf_3dhp": check_mpi_inf_3dhp,
     "synthetic": check_synthetic,
 }

@@ -1,0 +1,42 @@
+"""A trained model of any method, built from its checkpoint alone, for the refinement unit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lifting.errors import CheckpointError
+from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
+from lifting.methods.discovery import load_config_class, load_module_class
+from lifting.methods.epipolarpose.weights_file import load_file
+from lifting.methods.settings import ModuleSettings, OptimizerConfig
+
+
+def load_model(path: Path) -> LiftingModule:
+    """The module of a checkpoint, in evaluation mode, with frozen weights.
+
+    Args:
+        path: Written by ``lifting train`` or ``lifting convert``.
+
+    Raises:
+        MissingDataError: No such file.
+        CheckpointError: The file is unsafe, damaged, or no checkpoint of a method.
+        ConfigError: The method is not installed.
+    """
+    content = load_file(path)
+    facts = content.get(CHECKPOINT_KEY) if isinstance(content, dict) else None
+    if not isinstance(facts, dict):
+        raise CheckpointError(
+            f"expected a checkpoint written by `lifting train` in {path}, got something else; "
+            "name one in method.over"
+        )
+    method = str(facts["method"])
+    config = load_config_class(method)(**facts["config"])
+    module = load_module_class(method)(config, _settings(facts["settings"]))
+    module.load_state_dict(content["state_dict"])
+    return module.requires_grad_(False).eval()
+
+
+def _settings(values: dict[str, Any]) -> ModuleSettings:
+    optimizer = OptimizerConfig(**values["optimizer"])
+    return ModuleSettings(**{**values, "optimizer": optimizer})
