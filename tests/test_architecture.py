@@ -27,7 +27,7 @@ NO_TORCH = (
     "methods/discovery.py", "tto/__init__.py", "tto/config.py",
     "experiment/config.py", "experiment/load.py", "experiment/schema.py", "experiment/checks.py",
     "experiment/folder.py", "experiment/__init__.py", "experiment/finished.py",
-    "experiment/sweep.py", "benchmark/tto/plan.py", "cli/main.py",
+    "experiment/sweep.py", "benchmark/tto/plan.py", "benchmark/sampling/plan.py", "cli/main.py",
     "cli/options.py", "data/__init__.py", "methods/__init__.py", "cli/__init__.py",
 )  # fmt: skip
 HEAVY = {"torch", "pytorch_lightning", "torchmetrics", "wandb", "matplotlib", "scipy", "numpy"}

@@ -1,4 +1,4 @@
-"""Cost of DiffPose: one training step and two-step sampling, against the released form."""
+"""Cost of DiffPose: a training step, sampling, the video context encoder; beside the released."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lifting.benchmark.reference.diffpose import ReferenceNetwork
+from lifting.benchmark.sampling.speed import cpu_rows, cpu_video_row, gpu_rows
 from lifting.benchmark.timing import BenchRow, cpu_seconds
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.diffusion import (
@@ -18,7 +19,8 @@ from lifting.methods.diffpose.diffusion import (
     ddim,
     signal_at,
 )
-from lifting.methods.diffpose.network import Denoiser, NetworkSize
+from lifting.methods.diffpose.network import Denoiser
+from lifting.methods.diffpose.size import NetworkSize
 from lifting.skeleton import H36M_17
 
 CHANNELS = 5
@@ -34,7 +36,10 @@ THREADS = (1, 2)
 
 
 def rows() -> list[BenchRow]:
-    """Processor seconds of the released form and of ours, float32."""
+    """Processor seconds and poses a second of the released form and of ours, float32.
+
+    Where there is a GPU, also poses a second on it, in other precisions and compiled too.
+    """
     before = torch.get_num_threads()
     torch.manual_seed(0)
     ours = Denoiser(CHANNELS, CHANNELS, H36M_17, NetworkSize())
@@ -54,8 +59,12 @@ def rows() -> list[BenchRow]:
                 )
                 note = f"batch {batch}, {threads} threads; limited by matrix products"
                 table.append(BenchRow(name, slow, fast, "CPU-s", note))
+            table += cpu_rows(threads)
+            table.append(cpu_video_row(threads))
     finally:
         torch.set_num_threads(before)
+    if torch.cuda.is_available():
+        table += gpu_rows(torch.device("cuda"))
     return table
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from lifting.batch import root_relative
-from lifting.benchmark.reference.diffpose import ReferenceNetwork
+from lifting.benchmark.reference.diffpose import ReferenceNetwork, reference_sampling
+from lifting.benchmark.reference.mixste import ReferenceMixste
 from lifting.geometry.camera import normalize_screen
 from lifting.methods.diffpose import refiner as refiner_module
 from lifting.methods.diffpose.checkpoint import export_state, import_state
@@ -186,6 +187,21 @@ def test_video_context_encoder():
 
 
 @pytest.mark.golden
+def test_video_context_encoder_in_reference_form():
+    g = read("mixste_small")
+    size = VideoSize(
+        frames=int(g["cfg/num_frame"]),
+        width=int(g["cfg/embed_dim_ratio"]),
+        layers=int(g["cfg/depth"]),
+        heads=int(g["cfg/num_heads"]),
+    )
+    encoder = ReferenceMixste(len(H36M_17), size).eval()
+    encoder.load_state_dict(official_state(g))
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(g["uv_seq"]), g["xyz_seq"], **TOLERANCE)
+
+
+@pytest.mark.golden
 @pytest.mark.parametrize("form", FORMS)
 def test_denoiser(form):
     g = read("denoiser_frame")
@@ -307,6 +323,18 @@ def test_pipeline():
     for measure, name in ((mpjpe, "mpjpe_mm"), (pa_mpjpe, "p_mpjpe_mm")):
         value = measure(1000 * answer, 1000 * target)
         torch.testing.assert_close(value.float().mean(), g[name], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.golden
+def test_pipeline_in_reference_form():
+    g, betas = read("pipeline_frame"), read("schedule")["betas_linear"]
+    networks = (
+        build("reference", read(f"{name}_frame"), timed=name == "denoiser")
+        for name in ("context", "denoiser")
+    )
+    with torch.no_grad():
+        poses = reference_sampling(*networks, g["uv"], betas, g["seq"].tolist())
+    torch.testing.assert_close(poses, g["xyz_rootrel"][None], **TOLERANCE)
 
 
 @pytest.mark.golden

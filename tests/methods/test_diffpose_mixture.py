@@ -63,7 +63,8 @@ def seen_in_training(refiner, monkeypatch, uv, xyz, mixture):
     steps = spy("steps", refiner_module.antithetic_steps)
     monkeypatch.setattr(refiner_module, "antithetic_steps", steps)
     refiner.denoiser.register_forward_pre_hook(
-        lambda _, inputs: record.__setitem__("input", inputs[0])
+        lambda _, inputs, named: record.__setitem__("input", (inputs[0], named["context"])),
+        with_kwargs=True,
     )
     refiner.loss(uv, xyz, mixture=mixture)
     return record
@@ -117,7 +118,9 @@ def test_gaussian_forward_process(kind, centre, representation, poses, monkeypat
     share = refiner.signal[seen["steps"] + 1][:, None, None]
     wanted = middle + share.sqrt() * (clean - middle) + (1 - share).sqrt() * scale * seen["unit"]
     beside = [] if representation == "uvxyz" else [uv]
-    torch.testing.assert_close(seen["input"], torch.cat((*beside, wanted, context), -1))
+    state, told = seen["input"]
+    torch.testing.assert_close(state, torch.cat((*beside, wanted), -1))
+    torch.testing.assert_close(told, context)
 
 
 @pytest.mark.parametrize("representation", ["xyz", "uvxyz"])
@@ -154,7 +157,9 @@ def test_published_forward_process(depth, representation, poses, monkeypatch):
         clean, beside = torch.cat((mean, xyz), -1), []
     share = refiner.signal[seen["steps"] + 1][:, None, None]
     wanted = mu + share.sqrt() * (clean - mu) + (1 - share).sqrt() * sigma * seen["unit"]
-    torch.testing.assert_close(seen["input"], torch.cat((*beside, wanted, context), -1))
+    state, told = seen["input"]
+    torch.testing.assert_close(state, torch.cat((*beside, wanted), -1))
+    torch.testing.assert_close(told, context)
 
 
 def test_end_of_the_published_process_has_the_moments_of_the_mixture(poses):

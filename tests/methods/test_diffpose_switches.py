@@ -11,6 +11,7 @@ from lifting.errors import ConfigError
 from lifting.experiment.load import load_experiment, method_config
 from lifting.methods.diffpose import refiner as refiner_module
 from lifting.methods.diffpose.config import Config
+from lifting.methods.diffpose.denoiser import Given, denoise, told_of
 from lifting.methods.diffpose.diffusion import add_noise, ddim
 from lifting.methods.diffpose.layers import CrossAttention
 from lifting.methods.diffpose.module import Module
@@ -74,7 +75,7 @@ OVERRIDES = (
     "aggregation=best_joint", "aggregation=best_pose", "aggregation=posterior",
     "sampling_steps=7", "start_level=30", "eta=0.5", "skip=quad", "mixture=degenerate",
     "mixture=confidence", "mixture=synthetic", "depth=context", "depth=statistics",
-    "process=once", "process=stacked",
+    "process=once", "process=stacked", "student=consistency",
 )  # fmt: skip
 
 
@@ -179,7 +180,8 @@ def test_without_skips_the_next_state_is_the_answer():
 @pytest.mark.parametrize("kind", KINDS)
 def test_denoiser_hears_the_context_or_not(kind, on, poses):
     uv, _ = poses
-    refiner = make_refiner(replace(SMALL, conditioning=kind, conditioning_on=on))
+    config = replace(SMALL, conditioning=kind, conditioning_on=on)
+    refiner = make_refiner(config)
     inputs = {"none": 5, "concat": 5 + (3 if on == "pose" else 8)}.get(kind, 5)
     assert refiner.denoiser.input.weight.shape[1] == inputs
     context = refiner._encode(uv)
@@ -188,7 +190,8 @@ def test_denoiser_hears_the_context_or_not(kind, on, poses):
     other = context._replace(**{"feature" if on == "pose" else "pose": torch.zeros(5, 17, 3)})
     with torch.no_grad():
         plain, moved, deaf = (
-            refiner._denoise(state, t, uv, refiner._told(c)) for c in (context, change, other)
+            denoise(refiner.denoiser, state, t, Given(uv, told_of(c, config), state))
+            for c in (context, change, other)
         )
     assert torch.equal(plain, deaf)
     assert torch.equal(plain, moved) == (kind == "none")
@@ -331,7 +334,7 @@ def test_ablations_without_diffusion(process, networks, representation, poses):
         loss = (state - label).square().sum((1, 2)).mean()
         torch.testing.assert_close(refiner.loss(uv, xyz), loss)
     torch.testing.assert_close(samples.hypotheses, wanted.expand(3, -1, -1, -1))
-    assert not refiner.is_random
+    assert not refiner.sampler.is_random
 
 
 def test_stacked_networks_are_trained_together(make_batch, without_trainer):

@@ -140,7 +140,7 @@ def test_hypotheses_keep_their_distances_from_the_moved_noise(form, make_batch):
 @pytest.mark.parametrize("form", ["default", "single", "fresh"])
 def test_prior_is_the_mean_negative_log_density_of_the_noise(form, make_batch):
     module, batch = make_module(form, "noise"), make_batch()
-    table = module.network._noise_table(0)[0]
+    table = module.network.sampler.noise(0, 1, torch.device("cpu"))[0]
     start = module.encode(batch)["noise"]
     shifts = moved({"noise": start}, by=1.0)["noise"].detach()
     own = table - table.mean(dim=0, keepdim=True)
@@ -164,7 +164,7 @@ def test_expected_error_is_the_spread_of_the_hypotheses(make_batch):
         answer = module.predict(batch)
     error = (answer.sigma * math.sqrt(8 / math.pi)).clamp(min=10)
     assert (error > 10).any()
-    torch.testing.assert_close(decoded.log_sigma.exp(), error)
+    torch.testing.assert_close(decoded.log_sigma.exp(), error, rtol=1e-4, atol=5e-3)
     assert decoded.log_sigma[..., 0].exp() == pytest.approx(10)
     assert not decoded.log_sigma.requires_grad
 
@@ -182,7 +182,9 @@ def test_context_stage_moves_the_keypoints(latent, make_batch):
     latents = moved(module.encode(batch), by=0)
     decoded = module.decode(latents, batch)
     with torch.no_grad():
-        torch.testing.assert_close(decoded.pose, module.predict(batch).joints_3d)
+        torch.testing.assert_close(
+            decoded.pose, module.predict(batch).joints_3d, rtol=1e-4, atol=5e-3
+        )
     assert decoded.log_sigma is None
     (gradient,) = torch.autograd.grad(decoded.pose.square().sum(), latents["conditioning"])
     assert gradient.abs().min() > 0

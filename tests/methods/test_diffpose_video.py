@@ -15,7 +15,7 @@ from lifting.data.gather import GatherOptions, TrackBatches
 from lifting.errors import CheckpointError, ConfigError, ShapeError
 from lifting.experiment.checkpoint import load_weights, read_checkpoint
 from lifting.experiment.convert import convert
-from lifting.experiment.load import load_experiment
+from lifting.experiment.load import load_experiment, method_config
 from lifting.methods.diffpose.checkpoint import (
     export_state,
     load_context,
@@ -306,7 +306,8 @@ def test_unmoved_latents_decode_to_the_prediction(make_batch):
     decoded = module.decode(latents, batch)
     with torch.no_grad():
         answer = module.predict(batch).joints_3d
-    torch.testing.assert_close(decoded.pose, answer, rtol=0, atol=1e-2)
+    # Weights as wild as these amplify rounding, in which an answer without gradient differs.
+    torch.testing.assert_close(decoded.pose, answer, rtol=1e-3, atol=1e-2)
     (gradient,) = torch.autograd.grad(decoded.pose[2, 0].square().sum(), latents.values())
     assert gradient[2, -1].norm() > 0
     assert not gradient[[0, 1, 3]].any()
@@ -397,10 +398,8 @@ def test_published_files_become_a_checkpoint(tmp_path):
     )  # fmt: skip
     output = tmp_path / "video.ckpt"
     convert(config, [tmp_path / "denoiser.pth", tmp_path / "mixste.bin"], output)
-    module = Module(
-        Config(**{k: v for k, v in config.method.items() if k != "name"}),
-        ModuleSettings("diffpose", frames=FRAMES, target="all"),
-    )
+    settings = ModuleSettings("diffpose", frames=FRAMES, target="all")
+    module = Module(method_config(config.method), settings)
     load_weights(module, read_checkpoint(output, "diffpose"), output)
     assert same(module.network.context.state_dict(), encoder.state_dict())
     assert same(module.network.denoiser.state_dict(), denoiser.state_dict())

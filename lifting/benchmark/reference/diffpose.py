@@ -3,12 +3,14 @@
 Same mathematics and same weight names as ``lifting.methods.diffpose.network``, so one state dict
 serves both. Kept on purpose: Laplacian and Chebyshev basis from the adjacency in every call, a
 broadcast weight that is copied for every sample, separate projections of query, key and value,
-normalisation from elementary operations, the second ReLU, the library's dropout.
+normalisation from elementary operations, the second ReLU, the library's dropout. Sampling calls
+the denoiser for each hypothesis and each step, with a step for each pose.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ from torch.nn import functional
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.graph import adjacency
 from lifting.skeleton import Skeleton
+from lifting.typing import Pose2D
 
 TIME_FACTOR = 4
 
@@ -195,3 +198,47 @@ class ReferenceNetwork(nn.Module):
             x = layer(x, self.graph, time, mask)
         result: Tensor = self.output(x, self.graph)
         return result
+
+
+def reference_sampling(
+    context: ReferenceNetwork,
+    denoiser: ReferenceNetwork,
+    uv: Pose2D,
+    betas: Tensor,
+    steps: Sequence[int],
+    *,
+    noise: Tensor | None = None,
+    root: int = 0,
+) -> Tensor:
+    """Hypotheses of the frame system by deterministic DDIM, one after another.
+
+    Args:
+        context: Context encoder.
+        denoiser: Denoiser of u, v, x, y, z, which answers the noise in them.
+        uv: ``(batch, joints, 2)``, screen units.
+        betas: Noise variances of the forward steps.
+        steps: Rising steps; each is a call for every hypothesis.
+        noise: Scaled noise that the context pose gets at the last of the steps, ``(hypotheses,
+            1 or batch, joints, 5)``; None starts one hypothesis from the pose itself (released).
+        root: Joint that ends at zero.
+
+    Returns:
+        Root-relative, ``(hypotheses, batch, joints, 3)``, metres.
+    """
+    kept = (1 - betas).cumprod(dim=0).tolist()
+    lifted = context(uv)
+    start = torch.cat((uv, lifted - lifted[:, root : root + 1]), dim=-1)
+    share = kept[steps[-1]]
+    starts = [start]
+    if noise is not None:
+        starts = [math.sqrt(share) * start + math.sqrt(1 - share) * each for each in noise]
+    poses = []
+    for state in starts:
+        for i in reversed(range(len(steps))):
+            share, before = kept[steps[i]], kept[steps[i - 1]] if i else 1.0
+            answer = denoiser(state, torch.full((len(uv),), float(steps[i]), device=uv.device))
+            clean = (state - answer * math.sqrt(1 - share)) / math.sqrt(share)
+            state = math.sqrt(before) * clean + math.sqrt(1 - before) * answer
+        pose = state[..., 2:]
+        poses.append(pose - pose[:, root : root + 1])
+    return torch.stack(poses)

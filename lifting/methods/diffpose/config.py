@@ -6,10 +6,42 @@ Defaults are our own form, a refiner trained around the context encoder's answer
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from lifting.errors import ConfigError
+from lifting.methods.diffpose.checks import check_config, check_guidance
+
+
+@dataclass
+class GuidanceConfig:
+    """Energies of ``lifting/tto`` that lead the sampling; without a weight it is not led.
+
+    Attributes:
+        weight_projection: Weight of the mean distance from the keypoints, screen units.
+        weight_bone: Weight of the change of bone lengths since the context pose, metres.
+        weight_symmetry: Weight of the difference of left and right bone lengths, metres.
+        step_mm: How far a move shifts a pose down the gradient of the weighted sum: root mean
+            square of its joints, mm. It is less where the sum would fall to zero on a shorter way.
+        moves: Moves in each sampled step.
+        first_step: First sampled step that poses are moved in, counted from 0 in their order.
+        last_step: The last one; null is the sampler's last.
+    """
+
+    weight_projection: float = 0.0
+    weight_bone: float = 0.0
+    weight_symmetry: float = 0.0
+    step_mm: float = 5.0
+    moves: int = 1
+    first_step: int = 0
+    last_step: int | None = None
+
+    def __post_init__(self) -> None:
+        check_guidance(self)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any energy has a weight."""
+        return self.weight_projection + self.weight_bone + self.weight_symmetry > 0
 
 
 @dataclass
@@ -69,6 +101,14 @@ class Config:
         start_level: Level R below which the sampled steps are spread.
         skip: Spread of the sampled steps: ``uniform`` or ``quad``.
         eta: 0 is deterministic DDIM, 1 ancestral sampling.
+        student: Few-step student of the denoiser, trained in a third stage: ``none``, or
+            ``consistency``, which learns where the denoiser's deterministic path ends.
+        student_epochs: Epochs of that stage.
+        student_stride: Levels from a state to the one, further down the denoiser's path, whose
+            answer the student is to give too.
+        student_steps: Calls of the student for a hypothesis, at the ends of as many even parts of
+            the levels below ``start_level``; 0 lets the denoiser answer in ``sampling_steps``.
+        guidance: Energies that the sampled poses are moved down.
         hypotheses: Number N of samples drawn for each pose.
         aggregation: How the hypotheses become one answer: ``mean``, ``median``, or by how near
             they project to the keypoints, the root placed by least squares: ``best_joint``,
@@ -129,6 +169,11 @@ class Config:
     start_level: int = 51
     skip: Literal["uniform", "quad"] = "uniform"
     eta: float = 0.0
+    student: Literal["none", "consistency"] = "none"
+    student_epochs: int = 4
+    student_stride: int = 10
+    student_steps: int = 1
+    guidance: GuidanceConfig = field(default_factory=GuidanceConfig)
     hypotheses: int = 5
     aggregation: Literal["mean", "median", "best_joint", "best_pose", "posterior"] = "mean"
     posterior_sharpness: float = 0.5
@@ -148,71 +193,9 @@ class Config:
     tto_latent: Literal["conditioning", "noise"] = "conditioning"
 
     def __post_init__(self) -> None:
-        for name in (
-            "hidden", "layers", "heads", "diffusion_steps", "sampling_steps", "start_level",
-            "hypotheses", "context_width", "context_layers", "context_heads", "depth_components",
-        ):  # fmt: skip
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("dropout", "inner_dropout", "context_drop_path"):
-            self._require(name, 0 <= getattr(self, name) < 1, "between 0 and below 1")
-        for name in (
-            "uv_scale", "eta", "context_epochs", "posterior_sharpness", "posterior_kept",
-        ):  # fmt: skip
-            self._require(name, getattr(self, name) >= 0, "not negative")
-        self._require(
-            "denoiser_layers",
-            self.denoiser_layers is None or self.denoiser_layers >= 1,
-            "at least 1, or null",
-        )
-        self._require("xyz_scale", self.xyz_scale > 0, "above 0")
-        self._require("hidden", self.hidden % self.heads == 0, f"a multiple of heads={self.heads}")
-        self._require("hidden", self.hidden >= 4, "at least 4, as the step embedding needs")
-        self._require(
-            "context_width",
-            self.context_width % self.context_heads == 0,
-            f"a multiple of context_heads={self.context_heads}",
-        )
-        self._require("beta_start", 0 < self.beta_start < 1, "between 0 and 1")
-        self._require("beta_end", self.beta_start <= self.beta_end < 1, "beta_start to below 1")
-        self._require(
-            "start_level",
-            self.start_level <= self.diffusion_steps,
-            f"at most diffusion_steps={self.diffusion_steps}",
-        )
-        self._require(
-            "sampling_steps",
-            self.sampling_steps <= self.start_level,
-            f"at most start_level={self.start_level}",
-        )
-        self._require(
-            "loss",
-            self.loss == "squared" or self.representation == "xyz",
-            "'squared' with representation 'uvxyz', whose channels have no common unit",
-        )
-        self._check_pairs()
+        check_config(self)
 
-    def _check_pairs(self) -> None:
-        """Refuse settings that contradict one another."""
-        diffuses = self.process == "diffusion"
-        self._require(
-            "prediction",
-            diffuses or self.prediction == "x0",
-            f"'x0' with process '{self.process}', which has no noise to answer",
-        )
-        self._require(
-            "tto_latent",
-            diffuses or self.tto_latent == "conditioning",
-            f"'conditioning' with process '{self.process}', which starts from no noise",
-        )
-        self._require(
-            "oracle_root",
-            not self.oracle_root or self.aggregation not in ("mean", "median"),
-            f"false with aggregation '{self.aggregation}', which projects nothing",
-        )
-
-    def _require(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ConfigError(
-                f"expected method.{name} to be {expected}, got {getattr(self, name)!r}; "
-                "change it in the method section"
-            )
+    @property
+    def asks_student(self) -> bool:
+        """Whether a trained student answers."""
+        return self.student != "none" and self.student_steps > 0

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from lifting.batch import flip_pose, root_relative
 from lifting.methods.diffpose.config import Config
+from lifting.methods.diffpose.folded import FoldedTrunk
 from lifting.methods.diffpose.mixste import VideoContextEncoder, VideoSize
-from lifting.methods.diffpose.network import ContextEncoder, Encoded, NetworkSize
+from lifting.methods.diffpose.network import ContextEncoder, Encoded
+from lifting.methods.diffpose.size import NetworkSize
 from lifting.methods.diffpose.units import flip_screen
 from lifting.skeleton import Skeleton
 from lifting.typing import Pose2D
 
 AnyContextEncoder = ContextEncoder | VideoContextEncoder
+Encoder = AnyContextEncoder | FoldedTrunk
 
 
 def build_context(config: Config, skeleton: Skeleton, frames: int) -> AnyContextEncoder:
@@ -29,13 +32,11 @@ def build_context(config: Config, skeleton: Skeleton, frames: int) -> AnyContext
     return encoder
 
 
-def encode_poses(
-    encoder: AnyContextEncoder, uv: Pose2D, skeleton: Skeleton, *, flip: bool
-) -> Encoded:
+def encode_poses(encoder: Encoder, uv: Pose2D, skeleton: Skeleton, *, flip: bool) -> Encoded:
     """Root-relative poses of a context encoder and their features, ``(batch, joints, channels)``.
 
     Args:
-        encoder: Of either form.
+        encoder: Of either form, the former folded or not.
         uv: ``(batch, joints, 2)``, screen units; for the video form whole windows.
         skeleton: Gives root and symmetry.
         flip: Average the pose with the mirrored input's, mirrored back.
@@ -49,7 +50,7 @@ def encode_poses(
     return Encoded(root_relative(pose, skeleton.root), feature)
 
 
-def _encode(encoder: AnyContextEncoder, uv: Pose2D) -> Encoded:
+def _encode(encoder: Encoder, uv: Pose2D) -> Encoded:
     if isinstance(encoder, VideoContextEncoder):
         windows = uv.reshape(-1, encoder.size.frames, *uv.shape[1:])
         encoded = encoder.encode(windows)

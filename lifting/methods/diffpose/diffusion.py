@@ -17,6 +17,7 @@ from lifting.errors import ConfigError, check_shape
 BetaShape = Literal["linear", "quad", "const", "sigmoid", "jsd"]
 Prediction = Literal["eps", "x0", "next"]
 Skip = Literal["uniform", "quad"]
+Share = float | Tensor
 SIGMOID_RANGE = 6.0
 QUAD_SHARE = 0.8
 
@@ -31,6 +32,18 @@ class Trajectory(NamedTuple):
 
     states: list[Tensor]
     clean: list[Tensor]
+
+
+class Ends(NamedTuple):
+    """Both ends of the path through a state, each of the shape of the state.
+
+    Attributes:
+        clean: The clean form.
+        noise: The noise.
+    """
+
+    clean: Tensor
+    noise: Tensor
 
 
 def beta_schedule(shape: BetaShape, start: float, end: float, steps: int) -> Tensor:
@@ -151,6 +164,7 @@ def ddim(
     prediction: Prediction = "eps",
     eta: float = 0.0,
     noise: Sequence[Tensor] | None = None,
+    correct: Callable[[Tensor, int], Tensor] | None = None,
 ) -> Trajectory:
     """Run the reverse process from the last of the steps to a clean pose.
 
@@ -166,6 +180,8 @@ def ddim(
         noise: Noise of every visited step in order of execution, broadcastable to the state;
             needed when eta is above 0. The released code draws unit noise here, whatever the
             scale of the forward noise.
+        correct: Changes the clean estimate of a visited step, counted from 0 in order of
+            execution; the estimate of the noise stays.
 
     Returns:
         States and estimates; the answer is the last state.
@@ -188,7 +204,9 @@ def ddim(
         step, before = steps[i], steps[i - 1] if i else -1
         x = states[-1]
         answer = denoise(x, torch.full((1,), float(step), device=x.device))
-        estimate, residual = _split(x, answer, shares[step : step + 2], prediction)
+        estimate, residual = ends_of(x, answer, shares[step : step + 2], prediction)
+        if correct is not None:
+            estimate = correct(estimate, len(steps) - 1 - i)
         x, fresh = _step(estimate, residual, shares[step + 1], shares[before + 1], eta)
         if fresh > 0 and noise is not None:
             x = x + fresh * noise[len(steps) - 1 - i]
@@ -197,25 +215,23 @@ def ddim(
     return Trajectory(states, clean)
 
 
-def _split(
-    x: Tensor, answer: Tensor, shares: Sequence[float], prediction: Prediction
-) -> tuple[Tensor, Tensor]:
-    """Clean estimate and noise estimate of a state.
+def ends_of(x: Tensor, answer: Tensor, shares: Sequence[Share], prediction: Prediction) -> Ends:
+    """Clean pose and noise that a network sees in a state.
 
     Args:
-        x: The state.
+        x: The state, ``(batch, joints, channels)``.
         answer: The network's.
-        shares: Signal share one step earlier, and of the state.
+        shares: Signal share one step earlier, and of the state; numbers, or broadcastable.
         prediction: What the answer is.
     """
     earlier, share = shares
     if prediction == "eps":
-        return (x - answer * math.sqrt(1 - share)) / math.sqrt(share), answer
+        return Ends((x - answer * _root(1 - share)) / _root(share), answer)
     if prediction == "x0":
-        return answer, (x - answer * math.sqrt(share)) / math.sqrt(1 - share)
-    apart = math.sqrt(earlier * (1 - share)) - math.sqrt(share * (1 - earlier))
-    clean = (math.sqrt(1 - share) * answer - math.sqrt(1 - earlier) * x) / apart
-    return clean, (math.sqrt(earlier) * x - math.sqrt(share) * answer) / apart
+        return Ends(answer, (x - answer * _root(share)) / _root(1 - share))
+    apart = _root(earlier * (1 - share)) - _root(share * (1 - earlier))
+    clean = (_root(1 - share) * answer - _root(1 - earlier) * x) / apart
+    return Ends(clean, (_root(earlier) * x - _root(share) * answer) / apart)
 
 
 def _step(
@@ -225,3 +241,7 @@ def _step(
     fresh = eta * math.sqrt((1 - share / before) * (1 - before) / (1 - share))
     kept = math.sqrt(max(0.0, 1 - before - fresh**2))
     return math.sqrt(before) * estimate + kept * residual, fresh
+
+
+def _root(share: Share) -> Share:
+    return share.sqrt() if isinstance(share, Tensor) else math.sqrt(share)

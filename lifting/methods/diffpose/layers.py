@@ -110,8 +110,8 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """Attend ``(batch, joints, channels)`` to ``(batch, joints, attended)``."""
-        key, value = self.key_value(context).chunk(2, dim=-1)
+        """Attend ``(batch, joints, channels)`` to ``(batch or poses, joints, attended)``."""
+        key, value = for_all(self.key_value(context), x).chunk(2, dim=-1)
         query, key, value = (
             v.unflatten(-1, (self.heads, -1)).transpose(1, 2) for v in (self.query(x), key, value)
         )
@@ -119,6 +119,13 @@ class CrossAttention(nn.Module):
         mixed = functional.scaled_dot_product_attention(query, key, value, dropout_p=rate)
         merged: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return merged
+
+
+def for_all(shared: Tensor, x: Tensor) -> Tensor:
+    """What poses share, ``(poses, ...)``, for a batch that repeats them, one set after another."""
+    if len(shared) == len(x):
+        return shared
+    return shared.repeat(len(x) // len(shared), *(1 for _ in shared.shape[1:]))
 
 
 class GraphNet(nn.Module):
@@ -138,12 +145,15 @@ class GraphNet(nn.Module):
         self.expand = nn.Linear(channels, 2 * channels)
         self.contract = nn.Linear(2 * channels, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Transform ``(batch, joints, channels)``."""
+    def graph(self) -> Tensor:
+        """The normalised adjacency, ``(joints, joints)``."""
         sums = self.adjacency.sum(dim=0).clamp(min=MIN_COLUMN_SUM)
         scale = (sums + 1e-5).rsqrt()
-        graph = scale[:, None] * self.adjacency * scale
-        graph = graph.expand(len(x), *graph.shape)
+        return scale[:, None] * self.adjacency * scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform ``(batch, joints, channels)``."""
+        graph = self.graph().expand(len(x), -1, -1)
         hidden = self.expand(torch.bmm(graph, x)).relu_()
         # The weights narrow before the graph mixes: half the work of the order in the paper.
         narrow = functional.linear(hidden, self.contract.weight)

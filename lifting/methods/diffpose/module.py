@@ -1,4 +1,4 @@
-"""DiffPose under Lightning: the context stage, the denoiser stage, prediction."""
+"""DiffPose under Lightning: stages of context encoder, denoiser and student; prediction."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from lifting.methods.diffpose.aggregate import (
 from lifting.methods.diffpose.checkpoint import load_context
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.evidence import answered, batch_mixtures, projection_evidence
+from lifting.methods.diffpose.guidance import Guide
 from lifting.methods.diffpose.latents import (
     CONDITIONING,
     LR_SCALE,
@@ -38,14 +39,15 @@ from lifting.nn.units import MM_PER_METRE
 from lifting.tto.contract import Decoded, Latents
 from lifting.typing import Points3D, Pose2D, Pose3D
 
-CONTEXT = "context"
+CONTEXT, TRAIN, DISTIL = "context", "train", "distil"
 ORACLE_ROOT = "oracle_root"
 
 
 class Module(LiftingModule):
     """Trains a context encoder, then a denoiser around it; answers with the denoiser's samples.
 
-    It offers its 2D input or its starting noise as the latent of test-time optimisation
+    With a student it goes on to train that after the denoiser, and the student answers. It offers
+    its 2D input or its starting noise as the latent of test-time optimisation
     (:mod:`lifting.tto`).
 
     Args:
@@ -68,22 +70,38 @@ class Module(LiftingModule):
         self.network = Refiner(config, self.skeleton, settings.frames)
 
     def stages(self) -> tuple[Stage, ...]:
-        """The context stage, unless its weights are given or it has no epochs, and the rest."""
-        if self.config.context_checkpoint is not None or self.config.context_epochs == 0:
-            return (Stage("train"),)
-        return (Stage(CONTEXT, self.config.context_epochs), Stage("train"))
+        """Those of the context encoder, unless it is given or has no epochs, denoiser, student."""
+        config = self.config
+        stages = [Stage(TRAIN)]
+        if config.context_checkpoint is None and config.context_epochs > 0:
+            stages.insert(0, Stage(CONTEXT, config.context_epochs))
+        if config.student != "none":
+            stages.append(Stage(DISTIL, config.student_epochs))
+        return tuple(stages)
 
     def begin_stage(self, stage: Stage) -> None:
         """Let gradients into the stage's own network only; fetch a given context encoder."""
         super().begin_stage(stage)
-        given = self.config.context_checkpoint
-        if given is not None:
-            load_context(self.network.context, Path(given), self.config)
-        frozen = self.config.context_frozen and not self._in_context_stage
-        self.network.context.requires_grad_(not frozen)
-        for denoiser in (self.network.denoiser, self.network.stack):
-            denoiser.requires_grad_(not self._in_context_stage)
+        config, network, student = self.config, self.network, self.network.student
+        given = config.context_checkpoint
+        if given is not None and stage.name == TRAIN:
+            load_context(network.context, Path(given), config)
+        network.context.requires_grad_(self._trains_context)
+        for denoiser in (network.denoiser, network.stack):
+            denoiser.requires_grad_(stage.name == TRAIN)
+        network.by_student = stage.name == DISTIL
+        if student is not None:
+            student.check_answering()
+            student.network.requires_grad_(network.by_student)
+            if network.by_student:
+                student.begin(network.denoiser)
         self.train(self.training)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """A step of the optimiser, after which the student's average follows it."""
+        super().optimizer_step(*args, **kwargs)
+        if self.stage.name == DISTIL and self.network.student is not None:
+            self.network.student.follow()
 
     def on_fit_start(self) -> None:
         """Give the process the depths of the training set, where it starts from them."""
@@ -93,11 +111,20 @@ class Module(LiftingModule):
             labels = root_relative(tracks.labels(), self.skeleton.root)
             statistics.fit((labels / MM_PER_METRE).to(self.device), tracks.visible)
 
+    def setup(self, stage: str) -> None:
+        """Build the metrics; refuse to answer by a student that was never trained."""
+        super().setup(stage)
+        student = self.network.student
+        if stage in ("test", "predict") and student is not None and self.network.by_student:
+            student.check_distilled()
+
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; a frozen context encoder stays in evaluation mode."""
+        """Set the mode; networks that learn nothing in this stage stay in evaluation mode."""
         super().train(mode)
-        if self.config.context_frozen and not self._in_context_stage:
+        if not self._trains_context:
             self.network.context.eval()
+        if self.stage.name == DISTIL:
+            self.network.eval()
         return self
 
     def configure_optimizers(self) -> Any:
@@ -115,7 +142,7 @@ class Module(LiftingModule):
         return configured
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
-        """Lifting loss of the context stage, denoising loss of the other."""
+        """Lifting loss of the context encoder, or denoising or consistency loss."""
         target = self.target(batch).flatten(0, 1)
         uv, xyz = to_network_units(PosePair(self._keypoints(batch), target), self._sizes(batch))
         assert xyz is not None
@@ -124,6 +151,9 @@ class Module(LiftingModule):
             loss = pose_loss(self.network.lift(uv), xyz, visible, self.config.context_loss)
             return self.log_losses({"context": loss}, batch)
         mixture = self._mixtures(uv.view(len(batch), -1, *uv.shape[1:]), batch)
+        if self.stage.name == DISTIL:
+            loss = self.network.student_loss(uv, xyz, visible, mixture)
+            return self.log_losses({"consistency": loss}, batch)
         return self.log_losses({"denoising": self.network.loss(uv, xyz, visible, mixture)}, batch)
 
     def predict(self, batch: PoseBatch) -> Prediction:
@@ -191,7 +221,8 @@ class Module(LiftingModule):
         flat = uv.flatten(0, 1)
         start = None if noise is None else noise.flatten(0, 1)
         mixture = self._mixtures(uv, batch)
-        samples = self.network.sample(flat, self.settings.seed, start, mixture)
+        guide = self._guide(batch)
+        samples = self.network.sample(flat, self.settings.seed, start, mixture, guide)
         return Samples(*(self._shared(pose, flat, batch) for pose in samples))
 
     def _shared(self, pose: Pose3D, uv: Pose2D, batch: PoseBatch) -> Pose3D:
@@ -209,6 +240,11 @@ class Module(LiftingModule):
     def _in_context_stage(self) -> bool:
         return self.stage.name == CONTEXT
 
+    @property
+    def _trains_context(self) -> bool:
+        joint = not self.config.context_frozen and self.stage.name == TRAIN
+        return joint or self._in_context_stage
+
     def _keypoints(self, batch: PoseBatch) -> Pose2D:
         """Keypoints of the target frames, ``(batch targets, joints, 2)``, pixels."""
         keypoints = batch.keypoints_2d
@@ -220,6 +256,14 @@ class Module(LiftingModule):
         """2D mixtures around ``(batch, targets, joints, 2)``; None for a single point."""
         source, target = self.config.mixture, self.settings.target
         return batch_mixtures(batch, uv, source, target, self.skeleton)
+
+    def _guide(self, batch: PoseBatch) -> Guide | None:
+        """What leads the sampling; None where no energy has a weight."""
+        guidance, target = self.config.guidance, self.settings.target
+        if not guidance.is_on:
+            return None
+        evidence = projection_evidence(batch, target)
+        return Guide(guidance, evidence, self._sizes(batch), self.skeleton)
 
     def _aggregate(
         self, samples: Samples, batch: PoseBatch, root: Points3D | None = None

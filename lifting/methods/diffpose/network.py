@@ -5,14 +5,13 @@ Both are the same trunk of graph layers; the denoiser also hears the diffusion s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.graph import fused_basis
 from lifting.methods.diffpose.layers import (
     STEP_FACTOR,
@@ -22,10 +21,15 @@ from lifting.methods.diffpose.layers import (
     GraphNet,
     Norm,
     StepEmbedding,
+    for_all,
 )
+from lifting.methods.diffpose.size import Hearing, NetworkSize
 from lifting.nn.dropout import dropout
 from lifting.skeleton import Skeleton
 from lifting.typing import Pose3D
+
+Folded = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+"""Answer of a denoiser's layers to states, the feature of their step, and the context."""
 
 
 class Encoded(NamedTuple):
@@ -38,51 +42,6 @@ class Encoded(NamedTuple):
 
     pose: Pose3D
     feature: Tensor
-
-
-@dataclass(frozen=True)
-class Hearing:
-    """How the layers of a denoiser are told of the context.
-
-    Attributes:
-        kind: ``add``, beside the diffusion step; ``cross_attention``, in a sub-layer of its own.
-        channels: Channels of what they are told.
-    """
-
-    kind: Literal["add", "cross_attention"]
-    channels: int
-
-
-@dataclass(frozen=True)
-class NetworkSize:
-    """Size and regularisation of a trunk; see ``Config`` for the meaning of each.
-
-    Attributes:
-        feed_forward: Whether layers have the learned-adjacency sub-layer.
-    """
-
-    hidden: int = 96
-    layers: int = 5
-    heads: int = 4
-    dropout: float = 0.25
-    inner_dropout: float = 0.1
-    feed_forward: bool = True
-
-    @classmethod
-    def of(cls, config: Config) -> NetworkSize:
-        """The size a configuration asks for."""
-        return cls(
-            config.hidden, config.layers, config.heads, config.dropout, config.inner_dropout
-        )
-
-    @classmethod
-    def of_denoiser(cls, config: Config) -> NetworkSize:
-        """The size a configuration asks for in the denoiser, where that differs."""
-        return replace(
-            cls.of(config),
-            layers=config.denoiser_layers or config.layers,
-            feed_forward=config.block == "released",
-        )
 
 
 class GraphLayer(nn.Module):
@@ -183,13 +142,14 @@ class GraphTrunk(nn.Module):
     ) -> None:
         super().__init__()
         self.register_buffer("basis", fused_basis(skeleton), persistent=False)
-        self.input = ChebConv(inputs, size.hidden)
-        attended = hearing.channels if hearing and hearing.kind == "cross_attention" else 0
+        told = {hearing.kind: hearing.channels} if hearing else {}
+        self.beside = told.get("concat", 0)
+        self.input = ChebConv(inputs + self.beside, size.hidden)
+        attended, added = told.get("cross_attention", 0), told.get("add", 0)
         self.layers = nn.ModuleList(
             GraphLayer(size, len(skeleton), time_channels, attended) for _ in range(size.layers)
         )
         self.output = ChebConv(size.hidden, outputs)
-        added = hearing.channels if hearing and hearing.kind == "add" else 0
         self.project = nn.Linear(added, size.hidden) if added else None
 
     def share_initial_weights(self) -> None:
@@ -213,10 +173,12 @@ class GraphTrunk(nn.Module):
         self, x: Tensor, time: Tensor | None, mask: Tensor | None, context: Tensor | None = None
     ) -> Tensor:
         """Last hidden state, ``(batch, joints, hidden)``, of ``(batch, joints, inputs)``."""
+        if self.beside and context is not None:
+            x = torch.cat((x, for_all(context, x)), dim=-1)
         x = self.input(x, self.basis)
         added = None
         if self.project is not None:
-            added = self.project(context)
+            added = for_all(self.project(context), x)
             x = x + added
         for layer in self.layers:
             x = layer(x, self.basis, time, mask, context, added)
@@ -260,7 +222,7 @@ class Denoiser(GraphTrunk):
     """Predicts the noise in, or the clean form of, a noisy pose.
 
     Args:
-        inputs: Channels of the noisy pose and of what it is conditioned on.
+        inputs: Channels of the noisy pose, and of keypoints beside it.
         outputs: Channels of the answer.
         skeleton: The graph.
         size: Width, depth, heads, dropout.
@@ -282,7 +244,12 @@ class Denoiser(GraphTrunk):
         self.embed = StepEmbedding(size.hidden)
 
     def forward(
-        self, x: Tensor, t: Tensor, mask: Tensor | None = None, context: Tensor | None = None
+        self,
+        x: Tensor,
+        t: Tensor,
+        mask: Tensor | None = None,
+        context: Tensor | None = None,
+        folded: Folded | None = None,
     ) -> Tensor:
         """Denoise ``(batch, joints, inputs)`` to ``(batch, joints, outputs)``.
 
@@ -291,6 +258,11 @@ class Denoiser(GraphTrunk):
             t: Step index, ``(batch,)``, or ``(1,)`` when the whole batch is at one step, which
                 saves the perceptron's work for all but one sample.
             mask: ``(1 or batch, 1, joints)`` bool, False hides a joint; None hides none.
-            context: What the layers hear, ``(batch, joints, channels)``.
+            context: What it is told, ``(batch, joints, channels)``; of fewer poses if the batch
+                repeats them, one set after another.
+            folded: Computes the layers in their place, for a single step and without a mask.
         """
-        return self.answer(self.hide(x, functional.silu(self.embed(t)), mask, context))
+        time = functional.silu(self.embed(t))
+        if folded is not None:
+            return folded(x, time, context)
+        return self.answer(self.hide(x, time, mask, context))

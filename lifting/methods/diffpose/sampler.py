@@ -1,0 +1,135 @@
+"""The reverse process: which levels are visited, what is drawn, all hypotheses in one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lifting.batch import root_relative
+from lifting.methods.diffpose.config import Config
+from lifting.methods.diffpose.denoiser import Given, predict
+from lifting.methods.diffpose.diffusion import ddim
+from lifting.methods.diffpose.forward import DRAWS, Forward
+from lifting.methods.diffpose.noise import choices, unit_noise
+from lifting.skeleton import Skeleton
+from lifting.typing import Pose2D, Pose3D
+
+Correction = Callable[[Pose3D, int], Pose3D | None]
+"""Moves, metres, of the poses estimated at a visited step, counted from 0; None for no move."""
+
+
+def student_levels(level: int, count: int) -> tuple[int, ...]:
+    """Rising steps at which a student is called: the last of each of some equal parts.
+
+    Args:
+        level: R, above every step. The highest is always R - 1.
+        count: Parts, at most R.
+    """
+    return tuple((i + 1) * level // count - 1 for i in range(count))
+
+
+class Sampler:
+    """What the sampling of a configuration draws, and its way from a start to a clean pose.
+
+    Args:
+        config: The switches.
+        process: The forward process that is reversed.
+        skeleton: Joints.
+    """
+
+    def __init__(self, config: Config, process: Forward, skeleton: Skeleton) -> None:
+        self.config = config
+        self.process = process
+        self.skeleton = skeleton
+
+    @property
+    def is_random(self) -> bool:
+        """Whether two hypotheses of one pose can differ."""
+        config, process = self.config, self.process
+        if config.process != "diffusion":
+            return False
+        chosen = process.is_mixture and process.draws
+        return config.init != "context_point" or config.eta > 0 or chosen
+
+    @property
+    def drawn(self) -> int:
+        """Hypotheses that are computed; those beyond are copies."""
+        return self.config.hypotheses if self.is_random else 1
+
+    def noise(self, seed: int, visited: int, device: torch.device) -> Tensor:
+        """Unit noise of the start and of every step, ``(1 + steps, drawn, 1, joints, channels)``.
+
+        It is scaled like the forward noise where it is used; the released code leaves fresh noise
+        unscaled.
+
+        Args:
+            seed: Seed of the table.
+            visited: Steps that are visited.
+            device: Where it is needed.
+        """
+        steps = visited if self.config.eta > 0 else 0
+        shape = (1 + steps, self.drawn, 1, len(self.skeleton), self.process.channels)
+        starts = self.config.init != "context_point"
+        return unit_noise(shape, seed, device, starts=starts)
+
+    def choices(self, uv: Pose2D, seed: int) -> Tensor | None:
+        """Numbers that draw the components, ``(2, drawn, batch, joints)``; None for no draw.
+
+        Args:
+            uv: ``(batch, joints, 2)``.
+            seed: Seed of the table.
+        """
+        if not self.process.draws:
+            return None
+        table = choices((DRAWS, self.drawn, 1, uv.shape[-2]), seed, uv.device)
+        return table.expand(-1, -1, len(uv), -1)
+
+    def run(
+        self,
+        network: nn.Module,
+        start: Tensor,
+        given: Given,
+        levels: Sequence[int],
+        shares: Tensor,
+        *,
+        fresh: Tensor,
+        correct: Correction | None = None,
+    ) -> Tensor:
+        """Clean poses, less the centre, of all hypotheses, ``(drawn, batch, joints, channels)``.
+
+        Args:
+            network: The denoiser, or a student of it.
+            start: First states, less the centre, ``(drawn, batch, joints, channels)``.
+            given: Of the poses; the centre may differ between hypotheses and lead with their axis.
+            levels: Rising steps that are visited.
+            shares: Signal shares of all steps, on the host.
+            fresh: Noise of each visited step, already scaled, broadcastable to the start behind
+                its first axis; none where ``eta`` is 0.
+            correct: Moves the estimated pose of a step.
+        """
+        drawn = len(start)
+        centre = given.centre.expand(start.shape).flatten(0, 1)
+        every = given._replace(uv=given.uv.repeat(drawn, 1, 1), centre=centre)
+
+        def moved(estimate: Tensor, visited: int) -> Tensor:
+            assert correct is not None
+            pose = root_relative((estimate + centre)[..., -3:], self.skeleton.root)
+            move = correct(pose, visited)
+            if move is None:
+                return estimate
+            return estimate + functional.pad(move, (estimate.shape[-1] - 3, 0))
+
+        path = ddim(
+            lambda x, t: predict(network, x + centre, t, every, self.config),
+            start.flatten(0, 1),
+            levels,
+            shares,
+            prediction=self.config.prediction,
+            eta=self.config.eta,
+            noise=[noise.flatten(0, 1) for noise in fresh],
+            correct=None if correct is None else moved,
+        )
+        return path.states[-1].view(start.shape)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from lifting.cli.main import main, parse
+
+WITHOUT_TORCH = """
+import sys
+from lifting.cli.main import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as end:
+    status = end.code
+assert not {"torch", "pytorch_lightning", "matplotlib"} & set(sys.modules)
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--help"], 0, "--student-steps"),
+        (["nowhere"], 2, "expected the folder of a trained run"),
+        (["baseline"], 2, "'simple_baseline', which samples nothing"),
+        (["run", "--set", "method.etaa=1"], 2, "unknown key 'method.etaa'"),
+        (["run", "--steps", "99"], 2, "expected method.sampling_steps to be at most"),
+        (["run", "--student-steps", "1"], 2, "expected a run with a student"),
+    ],
+)
+def test_help_and_mistakes_need_no_torch(tmp_path, arguments, status, said):
+    for folder, name in (("run", "diffpose"), ("baseline", "simple_baseline")):
+        (tmp_path / folder / "checkpoints").mkdir(parents=True)
+        (tmp_path / folder / "config.yaml").write_text(f"method: {{name: {name}}}\n")
+        (tmp_path / folder / "checkpoints" / "best.ckpt").touch()
+    answer = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, "sampling", *arguments],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert answer.returncode == status, answer.stderr
+    assert said in answer.stdout + answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    "option", ["--poses", "--batch", "--hypotheses", "--steps", "--student-steps"]
+)
+def test_sizes_are_at_least_one(option, capsys):
+    assert main(["sampling", "run", option, "0"]) == 2
+    assert f"expected {option} from 1, got" in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_known_first(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["sampling", "run", "--output", str(tmp_path / "file" / "deep")]) == 2
+    assert f"expected to write to {tmp_path / 'file'}" in capsys.readouterr().err
+
+
+def test_steps_are_lists_after_the_runs():
+    arguments = parse(["sampling", "a", "b", "--steps", "1", "2", "--set", "method.eta=0.5"])
+    assert [str(run) for run in arguments.runs] == ["a", "b"]
+    assert arguments.steps == [1, 2]
+    assert arguments.poses == 1000
+    assert arguments.overrides == ["method.eta=0.5"]
+    with pytest.raises(SystemExit):
+        parse(["sampling", "a", "--full", "--poses", "3"])
