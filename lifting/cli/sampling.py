@@ -7,6 +7,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+from lifting.cli.options import RUN_HELP, add_study
 from lifting.errors import ConfigError
 
 POSES = 1000
@@ -21,13 +22,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Score what trained diffpose runs answer in few and in many network calls, by "
         "the denoiser and by a few-step student, and write a table and a chart.",
     )
-    parser.add_argument(
-        "runs",
-        nargs="+",
-        type=Path,
-        metavar="RUN",
-        help="folder of a trained run, outputs/<experiment>/<date>-<name>",
-    )
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=RUN_HELP)
     for name, default in (("steps", "1 2 3 5 10"), ("student-steps", "1 2 3 5")):
         parser.add_argument(
             f"--{name}",
@@ -50,39 +45,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="store_true",
         help="add rows of compiled networks; on a CPU this needs a C++ compiler",
     )
-    _add_frames(parser)
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a setting of all runs, such as method.eta=0.5; may be repeated",
+    add_study(
+        parser, poses=POSES, batch=BATCH, example="method.eta=0.5", output="outputs/sampling"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--output", type=Path, default=Path("outputs/sampling"), metavar="DIR")
     parser.set_defaults(handler=handle)
-
-
-def _add_frames(parser: argparse.ArgumentParser) -> None:
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument(
-        "--poses",
-        type=int,
-        default=POSES,
-        metavar="N",
-        help=f"frames that are looked at, the same for all runs (default: {POSES})",
-    )
-    size.add_argument(
-        "--full", action="store_true", help="all frames that the runs are tested on; for a GPU"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of frames")
-    parser.add_argument(
-        "--batch", type=int, default=BATCH, metavar="N", help=f"poses at a time (default: {BATCH})"
-    )
-    parser.add_argument(
-        "--data", metavar="NAME", help="file in experiments/data (default: the runs' own data)"
-    )
 
 
 def handle(arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lifting.cli.options import RUN_HELP, add_study
 from lifting.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,49 +34,19 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(handler=handle)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     table = _add(actions, TABLE, "methods beside variants of the optimisation")
-    table.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=_RUN_HELP)
+    table.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=RUN_HELP)
     curves = _add(actions, CURVES, "error and 2D residual against the number of steps")
-    curves.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=_RUN_HELP)
+    curves.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=RUN_HELP)
     curves.add_argument("--steps", type=int, default=STEPS, metavar="N", help=f"default: {STEPS}")
     calibrate = _add(
         actions, CALIBRATE, "fit the expected error on validation data, judge it on test data"
     )
-    calibrate.add_argument("runs", nargs=1, type=Path, metavar="RUN", help=_RUN_HELP)
-
-
-_RUN_HELP = "folder of a trained run, outputs/<experiment>/<date>-<name>"
+    calibrate.add_argument("runs", nargs=1, type=Path, metavar="RUN", help=RUN_HELP)
 
 
 def _add(actions: Actions, name: str, text: str) -> argparse.ArgumentParser:
     action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-    size = action.add_mutually_exclusive_group()
-    size.add_argument(
-        "--poses",
-        type=int,
-        default=POSES[name],
-        metavar="N",
-        help=f"frames that are looked at, the same for all runs (default: {POSES[name]})",
-    )
-    size.add_argument(
-        "--full", action="store_true", help="all frames that the runs are tested on; for a GPU"
-    )
-    action.add_argument("--seed", type=int, default=0, help="of the choice of frames")
-    action.add_argument(
-        "--batch", type=int, default=BATCH, metavar="N", help=f"poses at a time (default: {BATCH})"
-    )
-    action.add_argument(
-        "--data", metavar="NAME", help="file in experiments/data (default: the runs' own data)"
-    )
-    action.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a setting of all runs, such as tto.lr=2e-3; may be repeated",
-    )
-    action.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    action.add_argument("--output", type=Path, default=Path("outputs/tto"), metavar="DIR")
+    add_study(action, poses=POSES[name], batch=BATCH, example="tto.lr=2e-3", output="outputs/tto")
     return action
 
 
