@@ -21,6 +21,10 @@ MIRRORED = "mirrored"
 """Extra that tells, ``(batch,)`` bool, whose other extras are those of the mirror image."""
 
 
+LABEL_WEIGHT = "label_weight"
+"""Extra that tells, ``(*batch, frames, joints)``, how much each label counts; 1 where absent."""
+
+
 @dataclass(kw_only=True, slots=True)
 class PoseBatch:
     """A batch of windows. ``*batch`` is ``(batch,)`` or ``(batch, views)``.
@@ -128,6 +132,29 @@ def root_relative(pose: Pose3D, root: int) -> Pose3D:
         root: Index of the root joint.
     """
     return pose - pose[..., root : root + 1, :]
+
+
+def label_weights(batch: PoseBatch, skeleton: Skeleton) -> PerJoint | None:
+    """How much each label of a batch counts: zero where it is not valid, else its weight.
+
+    Args:
+        batch: With or without ``visible`` and the extra ``LABEL_WEIGHT``.
+        skeleton: Exchanges left and right of the weights where the batch was mirrored.
+
+    Returns:
+        ``(*batch, targets, joints)``; None where all count alike.
+    """
+    weights, visible = batch.extras.get(LABEL_WEIGHT), batch.visible
+    if weights is None:
+        return visible
+    targets = weights.shape[-2] if batch.joints_3d is None else batch.joints_3d.shape[-3]
+    if targets == 1:
+        weights = weights[..., weights.shape[-2] // 2, None, :]
+    if MIRRORED in batch.extras:
+        mirrored = batch.extras[MIRRORED]
+        mirrored = mirrored.view(*mirrored.shape, *(1,) * (weights.ndim - mirrored.ndim))
+        weights = torch.where(mirrored, flip_per_joint(weights, skeleton), weights)
+    return weights if visible is None else weights * visible
 
 
 def flip_pose(pose: Pose3D, skeleton: Skeleton) -> Pose3D:

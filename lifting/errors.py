@@ -34,6 +34,10 @@ class CheckpointError(LiftingError, ValueError):
     """A checkpoint is unreadable, unsafe, or belongs to another method."""
 
 
+class CollapseError(LiftingError, RuntimeError):
+    """A training without 3D truth answers the same to everything."""
+
+
 class OutputError(LiftingError, OSError):
     """A result cannot be written where it was asked for."""
 

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "lifting"
 # later may import the earlier, as in the last; rooms of layer 2 do not import one another.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors", "atomic"),
-    ("actions", "skeleton", "remap", "geometry", "batch", "body"),
+    ("actions", "skeleton", "remap", "geometry", "batch", "body", "teacher"),
     ("data", "metrics", "nn", "visualization", "tto"),
     ("methods",),
     ("experiment",),
@@ -25,6 +25,7 @@ ORDERED_LAYERS = {0, 1, 5}
 NO_TORCH = (
     "errors.py", "atomic.py", "__init__.py", "data/config.py", "methods/settings.py",
     "methods/discovery.py", "tto/__init__.py", "tto/config.py",
+    "teacher/__init__.py", "teacher/options.py",
     "experiment/config.py", "experiment/load.py", "experiment/schema.py", "experiment/checks.py",
     "experiment/folder.py", "experiment/__init__.py", "experiment/finished.py",
     "experiment/sweep.py", "benchmark/tto/plan.py", "benchmark/sampling/plan.py", "cli/main.py",

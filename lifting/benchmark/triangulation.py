@@ -1,17 +1,25 @@
-"""Cost of triangulation and of a rig's relative pose beside a loop over joints."""
+"""Cost of triangulation and of a rig's relative pose beside a loop over joints, and OpenCV.
+
+The rows with OpenCV are there where it is installed, and say how far its answers are from ours.
+"""
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import statistics
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from lifting.benchmark.reference import triangulation as reference
 from lifting.benchmark.timing import BenchRow, cpu_seconds
-from lifting.geometry.camera import Camera
-from lifting.geometry.hartley_sturm import triangulate_polynomial
-from lifting.geometry.projective import projection_matrix
+from lifting.benchmark.two_view_scene import rotation_degrees
+from lifting.geometry.camera import Camera, pixels_to_rays
+from lifting.geometry.hartley_sturm import correct_matches, triangulate_polynomial
+from lifting.geometry.projective import fundamental_from_projections, projection_matrix
 from lifting.geometry.robust import robust_relative_pose
 from lifting.geometry.rotation import look_at
 from lifting.geometry.triangulation import (
@@ -22,8 +30,9 @@ from lifting.geometry.triangulation import (
     triangulate_least_squares,
 )
 
-POSES, REFERENCE_POSES = 20_000, 20
+POSES, REFERENCE_POSES = 20_000, 100
 Method = Callable[[Tensor, Tensor], Triangulation]
+_REPEATS = 9
 _RIG_FRAMES = 64
 _NOISE_PX = 2.0
 
@@ -34,8 +43,11 @@ def rows() -> list[BenchRow]:
     torch.set_num_threads(1)
     try:
         camera, keypoints = _scene(POSES)
-        projections = projection_matrix(camera)
-        return [*_method_rows((keypoints, projections)), _rig_row(camera, keypoints)]
+        scene = (keypoints, projection_matrix(camera))
+        rows = [*_method_rows(scene), _rig_row(camera, keypoints)]
+        if importlib.util.find_spec("cv2") is not None:
+            rows += _opencv_rows(importlib.import_module("cv2"), camera, scene)
+        return rows
     finally:
         torch.set_num_threads(threads)
 
@@ -97,13 +109,24 @@ def _method_row(
         for first, second in few:
             reference.each_joint(plain, first, second, *p)
 
-    looped = cpu_seconds(loop, repeats=3) / len(few)
-    batched = cpu_seconds(lambda: ours(*scene), repeats=3) / len(keypoints)
+    looped, batched = _in_turn(loop, lambda: ours(*scene))
+    looped, batched = looped / len(few), batched / len(keypoints)
     note = (
         f"a 17-joint pose of two views, mean of {len(keypoints)}, float64, one thread; the "
-        f"released code took {released} us on another machine"
+        f"released code took {released} us on another machine, {1e-6 * released / batched:.3g} "
+        "times ours"
     )
     return BenchRow(name, 1e6 * looped, 1e6 * batched, "CPU-us", note)
+
+
+def _in_turn(theirs: Callable[[], object], ours: Callable[[], object]) -> tuple[float, float]:
+    """Median processor seconds of both, measured in turn: what else runs slows both alike."""
+    calls = (theirs, ours)
+    for call in calls:
+        call()
+    costs = [[cpu_seconds(c, repeats=1, warmup=0) for c in calls] for _ in range(_REPEATS)]
+    plain, batched = (statistics.median(column) for column in zip(*costs, strict=True))
+    return plain, batched
 
 
 def _rig_row(camera: Camera, keypoints: Tensor) -> BenchRow:
@@ -114,3 +137,85 @@ def _rig_row(camera: Camera, keypoints: Tensor) -> BenchRow:
 
     note = f"{_RIG_FRAMES} frames pooled, 256 hypotheses, one thread"
     return BenchRow("robust relative pose", None, cpu_seconds(solve, repeats=3), "CPU-s", note)
+
+
+def _opencv_rows(cv2: Any, camera: Camera, scene: tuple[Tensor, Tensor]) -> list[BenchRow]:
+    """Ours beside OpenCV's calls, one a pose, and one for the whole rig."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        return [
+            _opencv_dlt(cv2, scene),
+            _opencv_matches(cv2, scene),
+            _opencv_rig(cv2, camera, scene[0]),
+        ]
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _opencv_dlt(cv2: Any, scene: tuple[Tensor, Tensor]) -> BenchRow:
+    keypoints, projections = scene
+    few, p = keypoints[:REFERENCE_POSES], projections.numpy()
+    calls = [[view.T.contiguous().numpy() for view in pose] for pose in few]
+
+    def theirs() -> Tensor:
+        found = [torch.from_numpy(cv2.triangulatePoints(*p, *views)) for views in calls]
+        return torch.stack([(x[:3] / x[3]).T for x in found])
+
+    def ours() -> Tensor:
+        return triangulate_dlt(keypoints, projections, normalise=False).points
+
+    apart = (theirs() - ours()[:REFERENCE_POSES]).abs().max()
+    return _beside("triangulatePoints", theirs, ours, len(keypoints), f"{apart:.1g} mm")
+
+
+def _opencv_matches(cv2: Any, scene: tuple[Tensor, Tensor]) -> BenchRow:
+    keypoints, projections = scene
+    few = keypoints[:REFERENCE_POSES, :, None].numpy()
+    matrix = fundamental_from_projections(*projections)
+
+    def theirs() -> Tensor:
+        pairs = [cv2.correctMatches(matrix.numpy(), *views) for views in few]
+        return torch.stack([torch.from_numpy(x[0]) for pair in pairs for x in pair])
+
+    def ours() -> Tensor:
+        found = correct_matches(keypoints[:, 0], keypoints[:, 1], matrix)
+        return torch.stack((found.first, found.second), dim=1).flatten(0, 1)
+
+    apart = (theirs() - ours()[: 2 * REFERENCE_POSES]).abs().max()
+    return _beside("correctMatches", theirs, ours, len(keypoints), f"{apart:.1g} px")
+
+
+def _beside(
+    name: str,
+    theirs: Callable[[], object],
+    ours: Callable[[], object],
+    poses: int,
+    apart: str,
+) -> BenchRow:
+    plain, batched = _in_turn(theirs, ours)
+    plain, batched = plain / REFERENCE_POSES, batched / poses
+    note = f"a 17-joint pose of two views, one thread; answers at most {apart} apart"
+    return BenchRow(f"OpenCV's {name}", 1e6 * plain, 1e6 * batched, "CPU-us", note)
+
+
+def _opencv_rig(cv2: Any, camera: Camera, keypoints: Tensor) -> BenchRow:
+    pixels = keypoints[:_RIG_FRAMES].transpose(0, 1).flatten(1, 2)
+    a, b = pixels_to_rays(pixels, camera.intrinsics).numpy()
+    unit = torch.eye(3, dtype=torch.float64).numpy()
+    reach = 3 * _NOISE_PX / float(camera.intrinsics[0, 0])
+
+    def theirs() -> Tensor:
+        essential, _ = cv2.findEssentialMat(a, b, unit, cv2.USAC_MAGSAC, 0.999, reach)
+        return torch.from_numpy(cv2.recoverPose(essential, a, b, unit)[1])
+
+    def ours() -> Tensor:
+        return robust_relative_pose(*pixels, *camera.intrinsics).pose.rotation
+
+    assert camera.rotation is not None
+    wanted = camera.rotation[1] @ camera.rotation[0].mT
+    off = [rotation_degrees(found, wanted) for found in (theirs(), ours())]
+    note = f"{_RIG_FRAMES} frames pooled, {_NOISE_PX:g} px, one thread; "
+    note += f"rotation off by {off[0]:.2g} and {off[1]:.2g} degrees"
+    plain, batched = _in_turn(theirs, ours)
+    return BenchRow("OpenCV's findEssentialMat, recoverPose", plain, batched, "CPU-s", note)

@@ -1,4 +1,7 @@
-"""``lifting bench``: what operations cost, beside a straightforward form of the same."""
+"""``lifting bench``: what operations cost, beside a straightforward form of the same.
+
+``lifting bench occlusion RUN ...`` studies trained runs instead.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lifting.cli import occlusion
 from lifting.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
@@ -17,7 +21,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "bench",
         help="measure what operations cost",
-        description="Run benchmarks: processor or wall time of an operation beside a reference.",
+        description="Run benchmarks: processor or wall time of an operation beside a reference; "
+        f"or, with `{occlusion.NAME} RUN ...`, what hidden joints do to trained runs.",
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run; default all")
     parser.add_argument("--threads", type=int, default=0, help="threads of torch; 0 leaves them")
@@ -27,16 +32,20 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="FOLDER",
         help="also write FOLDER/<name>.json and .md, for example benchmarks",
     )
+    occlusion.add_options(parser)
     parser.set_defaults(handler=handle)
 
 
 def handle(arguments: argparse.Namespace) -> int:
     """Run the named benchmarks and print their tables."""
-    from rich.console import Console
-
-    names = _chosen(arguments.names)
     if arguments.threads < 0:
         raise ConfigError(f"expected --threads from 0, got {arguments.threads}")
+    if arguments.names[:1] == [occlusion.NAME]:
+        return _study(arguments)
+    from rich.console import Console
+
+    occlusion.refuse_options(arguments)
+    names = _chosen(arguments.names)
     import importlib
 
     import torch
@@ -54,6 +63,20 @@ def handle(arguments: argparse.Namespace) -> int:
             for path in write_report(arguments.write, name, rows, where):
                 console.print(f"written: {path}", highlight=False, markup=False)
     return 0
+
+
+def _study(arguments: argparse.Namespace) -> int:
+    """Run the study of trained runs, in the given number of threads."""
+    if arguments.write is not None:
+        raise ConfigError(
+            f"expected --output with `lifting bench {occlusion.NAME}`, got --write, which is for "
+            "benchmarks"
+        )
+    if arguments.threads:
+        import torch
+
+        torch.set_num_threads(arguments.threads)
+    return occlusion.handle(arguments.names[1:], arguments)
 
 
 def benchmark_names() -> list[str]:

@@ -6,6 +6,7 @@
 * ``synthetic``    procedural motion, the default (``procedural``); ``cmu``, ``human36m``,
   ``humaneva``, ``mpi_inf_3dhp``, ``pw3d`` and ``amass`` read files, ``keypoints`` a user's own
 * ``images``       procedural people rendered as images
+* ``image_folder`` pictures on disk beside the labels of a reader
 * ``files``, ``archive``, ``pickled``, ``sandboxed``   reading files without trusting them
 * ``film``, ``rigs``   virtual cameras for motion that has none
 * ``detections``, ``heatmaps``   detector-like 2D noise, and maps as a detector draws them

@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lifting.data.images.config import ImagesConfig
+from lifting.data.images.config import ImageFolderConfig, ImagesConfig
+from lifting.data.keypoints.config import KeypointRigConfig
+from lifting.data.teacher_config import Labels, TeacherConfig
 
 DATASETS: dict[str, str] = {
     "synthetic": "procedural people and motion, no download (the default)",
     "images": "procedural people rendered as images, several views, no download",
+    "image_folder": "pictures on disk beside the labels of Human3.6M, MPI-INF-3DHP or 3DPW",
     "cmu": "CMU motion capture, 17 joints, seen by virtual cameras (free for all uses)",
     "h36m": "Human3.6M in the npz form of VideoPose3D, 17 joints, four cameras",
     "humaneva": "HumanEva-I in the npz form of VideoPose3D, 15 joints, three cameras",
     "mpi_inf_3dhp": "MPI-INF-3DHP, its own files or the npz form of P-STMO, 17 joints",
     "3dpw": "3DPW sequence files, outdoors, moving camera, 17 approximate joints",
     "amass": "AMASS motion on a body model of yours, seen by virtual cameras",
+    "keypoint_rig": "your own recordings: a folder each, with a keypoint file for every camera",
 }
 
 Split = Literal["train", "val", "test"]
@@ -196,6 +200,8 @@ class DataConfig:
 
     Attributes:
         name: Data set, see ``DATASETS``.
+        stand_in: Procedural data set that takes the place of the files where they are not at
+            hand, as in smoke tests: ``images`` for methods that look at pictures.
         root: Folder of the files; None looks in LIFTING_DATA/<name> and LIFTING_DATA.
         cache: Folder for derived data; None is the user's cache folder.
         cameras: Which virtual rig films 3D motion that has no cameras of its own.
@@ -211,6 +217,7 @@ class DataConfig:
             before counts once, repeated edge frames never; training takes windows within the
             tracks. ``chunks_released`` is the released form: both count in evaluation.
         target: Answer the middle frame of a window, or all of them.
+        train_recordings: Train on so many recordings, evenly spread over the split; 0 takes all.
         train_every: Use every n-th frame as a training sample: the middle of a centred window, the
             start of one within a track.
         eval_every: Use every n-th frame as a validation and test sample; chunks lift all frames,
@@ -223,16 +230,23 @@ class DataConfig:
         bone_jitter: Standard deviation of random bone-length factors in training, 0 is off.
         workers: Loader processes; 0 gathers in the main one, which is faster for keypoints.
         device: Where the tracks live; ``auto`` is the training device if they fit.
+        labels: What is learnt: the data set's own 3D labels (``truth``), or those that a teacher
+            triangulates from the keypoints of all views (``epipolar``); then no 3D truth of the
+            training split is used. The test split keeps its truth where it has one.
+        teacher: How those labels are made.
         synthetic: Options of the data set ``synthetic``.
         images: Options of the data set ``images``.
+        image_folder: Options of the data set ``image_folder``.
         h36m: Options of the data set ``h36m``.
         humaneva: Options of the data set ``humaneva``.
         mpi_inf_3dhp: Options of the data set ``mpi_inf_3dhp``.
         pw3d: Options of the data set ``3dpw``.
         amass: Options of the data set ``amass``.
+        keypoint_rig: Options of the data set ``keypoint_rig``.
     """
 
     name: str = "synthetic"
+    stand_in: Literal["synthetic", "images"] = "synthetic"
     root: str | None = None
     cache: str | None = None
     cameras: Rig = "h36m"
@@ -244,6 +258,7 @@ class DataConfig:
     window_stride: int = 1
     windows: Literal["centred", "chunks", "chunks_released"] = "centred"
     target: Literal["middle", "all"] = "middle"
+    train_recordings: int = 0
     train_every: int = 1
     eval_every: int = 1
     views: Literal["apart", "together"] = "apart"
@@ -253,10 +268,14 @@ class DataConfig:
     bone_jitter: float = 0.0
     workers: int = 0
     device: Literal["auto", "cpu"] = "auto"
+    labels: Labels = "truth"
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     images: ImagesConfig = field(default_factory=ImagesConfig)
+    image_folder: ImageFolderConfig = field(default_factory=ImageFolderConfig)
     h36m: H36mConfig = field(default_factory=H36mConfig)
     humaneva: HumanEvaConfig = field(default_factory=HumanEvaConfig)
     mpi_inf_3dhp: Mpi3dhpConfig = field(default_factory=Mpi3dhpConfig)
     pw3d: Pw3dConfig = field(default_factory=Pw3dConfig)
     amass: AmassConfig = field(default_factory=AmassConfig)
+    keypoint_rig: KeypointRigConfig = field(default_factory=KeypointRigConfig)

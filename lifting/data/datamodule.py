@@ -15,11 +15,13 @@ from lifting.batch import PoseBatch
 from lifting.data.cache import tracks_hash
 from lifting.data.check import check_config, check_tracks
 from lifting.data.config import DataConfig, Split
+from lifting.data.epipolar_labels import training_labels
 from lifting.data.gather import GatherOptions, TrackBatches
 from lifting.data.info import DataInfo
 from lifting.data.sampler import BatchLoader, BatchSampler, Share, stream
 from lifting.data.sequence import PoseTracks
 from lifting.data.sources import load_tracks
+from lifting.data.supervision import supervision_of
 from lifting.data.view_gather import ViewBatches
 from lifting.geometry.camera import Camera
 
@@ -80,7 +82,7 @@ class PoseDataModule(pl.LightningDataModule):
         """
         if split not in self._tracks:
             given = self._given.get(split)
-            loaded = load_tracks(self.config, split) if given is None else given
+            loaded = self._load(split) if given is None else given
             self._tracks[split] = check_tracks(loaded, split)
         return self._tracks[split]
 
@@ -94,6 +96,7 @@ class PoseDataModule(pl.LightningDataModule):
             track_names=tracks.track_names,
             fps=tracks.fps,
             source=dict(tracks.source),
+            supervision=supervision_of(self.config, tracks),
         )
 
     def fingerprint(self) -> str:
@@ -135,6 +138,12 @@ class PoseDataModule(pl.LightningDataModule):
         if not isinstance(batch, PoseBatch):
             return super().transfer_batch_to_device(batch, device, dataloader_idx)
         return batch if batch.keypoints_2d.device == device else _to_device(batch, device)
+
+    def _load(self, split: Split) -> PoseTracks:
+        tracks = load_tracks(self.config, split)
+        if split == "train" and self.config.train_recordings:
+            tracks = spread_recordings(tracks, self.config.train_recordings)
+        return training_labels(tracks, self.config, split)
 
     def _options(self, every: int) -> GatherOptions:
         config = self.config
@@ -193,6 +202,18 @@ class PoseDataModule(pl.LightningDataModule):
             log.info("%s tracks (%.1f GB) stay on the CPU", split, size / 1e9)
             return tracks
         return tracks.to(device)
+
+
+def spread_recordings(tracks: PoseTracks, count: int) -> PoseTracks:
+    """The tracks of some recordings, evenly spread over all.
+
+    Args:
+        tracks: Any tracks.
+        count: Recordings at most.
+    """
+    numbers = torch.unique(tracks.recording)
+    chosen = numbers[torch.linspace(0, len(numbers) - 1, min(count, len(numbers))).long()]
+    return tracks.select(torch.isin(tracks.recording, chosen).nonzero()[:, 0])
 
 
 def _same(batch: Any) -> Any:

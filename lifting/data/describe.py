@@ -84,6 +84,26 @@ ABOUT: Mapping[str, About] = {
             ("terms", "none: procedural people"),
         ),
     ),
+    "image_folder": About(
+        files=(
+            ("h36m/*/*/*.jpg",), ("h36m/images/*.jpg",), ("h36m/*/Images/*/*.jpg",),
+            ("mpi_inf_3dhp/*/*/imageFrames/*/*.jpg",), ("mpi_inf_3dhp/*/*/imageSequence/*.jpg",),
+            ("3dpw/imageFiles/*/*.jpg",),
+        ),
+        shown="the pictures of h36m, mpi_inf_3dhp or 3dpw, in the folders of these",
+        page="http://vision.imar.ro/human3.6m",
+        facts=(
+            ("content", "the frames of a data set (data.image_folder.labels) with their pictures, "
+                        "cut to the square around the person; JPEG or PNG"),
+            ("split", "that of the data set, and its options"),
+            ("options", "data.image_folder.* (labels, files, first, size, margin)"),
+            ("how to get the files", "download the films or pictures beside the data set's own "
+                                     "files and extract the frames, see lifting/data/README.md"),
+            ("preparation", f"needs {READ_AS_IS}"),
+            ("terms", "those of the data set"),
+            ("never", NEVER),
+        ),
+    ),
     "cmu": About(
         files=((FILE_NAME,),),
         page="http://mocap.cs.cmu.edu",
@@ -197,6 +217,21 @@ ABOUT: Mapping[str, About] = {
             ("preparation", f"needs {READ_AS_IS}"),
             ("terms", "non-commercial; sub-datasets and body models have terms of their own"),
             ("never", NEVER),
+        ),
+    ),
+    "keypoint_rig": About(
+        files=(("*/*.json",), ("*/*.npz",), ("*/*/*.json",)),
+        shown="<recording>/<camera>.json, .npz or folder of JSON files; cameras.json optional",
+        page="",
+        facts=(
+            ("content", "keypoints of one person in two or more synchronised videos of static "
+                        "cameras; no 3D truth: a teacher makes the labels "
+                        "(data.labels=epipolar)"),
+            ("cameras", "cameras.json: image_size; where known intrinsics, rotation, position"),
+            ("split", "the end of every recording validates and tests "
+                      "(data.keypoint_rig.holdout)"),
+            ("preparation", f"needs {READ_AS_IS}"),
+            ("terms", "yours"),
         ),
     ),
 }  # fmt: skip

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from lifting.data.supervision import Supervision
 from lifting.skeleton import Skeleton
 
 
@@ -18,6 +19,7 @@ class DataInfo:
         track_names: By ``PoseBatch.sequence``, of the split it was built for.
         fps: Frames a second.
         source: Facts for the result record, as in ``PoseTracks.source``.
+        supervision: What labels the training has.
     """
 
     skeleton: Skeleton
@@ -26,3 +28,4 @@ class DataInfo:
     track_names: tuple[str, ...]
     fps: float
     source: dict[str, str]
+    supervision: Supervision = field(default_factory=Supervision)

@@ -13,7 +13,17 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from lifting.data import amass, cmu, human36m, humaneva, mpi_inf_3dhp, pw3d, synthetic
+from lifting.data import (
+    amass,
+    cmu,
+    human36m,
+    humaneva,
+    image_folder,
+    keypoint_rig,
+    mpi_inf_3dhp,
+    pw3d,
+    synthetic,
+)
 from lifting.data.cache import cache_folder, cached_tracks
 from lifting.data.config import DATASETS, DataConfig, Split
 from lifting.data.film import film
@@ -58,12 +68,16 @@ class TrackReader:
 READERS: dict[str, MotionReader | TrackReader] = {
     "synthetic": MotionReader(synthetic.motion, synthetic.cache_key),
     "images": TrackReader(images.tracks, images.cache_key, images.with_pictures),
+    "image_folder": TrackReader(
+        image_folder.tracks, image_folder.cache_key, image_folder.with_pictures
+    ),
     "cmu": MotionReader(cmu.motion, cmu.cache_key),
     "h36m": TrackReader(human36m.tracks, human36m.cache_key),
     "humaneva": TrackReader(humaneva.tracks, humaneva.cache_key),
     "mpi_inf_3dhp": TrackReader(mpi_inf_3dhp.tracks, mpi_inf_3dhp.cache_key),
     "3dpw": TrackReader(pw3d.tracks, pw3d.cache_key),
     "amass": MotionReader(amass.motion, amass.cache_key),
+    "keypoint_rig": TrackReader(keypoint_rig.tracks, keypoint_rig.cache_key),
 }
 
 

@@ -17,6 +17,7 @@ from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.sequence import PoseTracks
 from lifting.errors import DataError
+from lifting.experiment.supervision import scored
 from lifting.geometry.camera import normalize_screen
 from lifting.methods.settings import ModuleSettings
 from lifting.metrics.clusters import PoseClusters
@@ -62,7 +63,7 @@ def baseline_scores(
             joints = predict(batch).to(labels).expand(labels.shape).clone()
             metrics[name].update(Prediction(joints_3d=joints), batch)
     return {
-        name: {key: float(value) for key, value in scores.compute().items()}
+        name: scored({key: float(value) for key, value in scores.compute().items()}, data)
         for name, scores in metrics.items()
     }
 
@@ -143,7 +144,8 @@ class _NearestNeighbour:
         self.root = tracks.skeleton.root
         self.all_frames = all_frames
         labels = _track_labels(tracks)
-        rows = torch.linspace(0, len(labels) - 1, min(len(labels), MAX_REFERENCES)).long()
+        rows = _whole_rows(tracks)
+        rows = rows[torch.linspace(0, len(rows) - 1, min(len(rows), MAX_REFERENCES)).long()]
         track = torch.searchsorted(tracks.offsets[1:], rows, right=True)
         size = tracks.cameras.size[tracks.camera[track]]
         self.keys = normalised_input(tracks.keypoints_2d[rows], size, self.root)
@@ -158,6 +160,13 @@ class _NearestNeighbour:
         return self.poses[found].view(
             *rows.shape[:2], *self.poses.shape[1:]
         )  # (batch, targets, joints, 3)
+
+
+def _whole_rows(tracks: PoseTracks) -> Tensor:
+    """Frames with a valid label of every joint, ``(rows,)``; all where there is none."""
+    if tracks.visible is not None and bool(tracks.visible.all(-1).any()):
+        return tracks.visible.all(-1).nonzero()[:, 0]
+    return torch.arange(len(tracks))
 
 
 def _labels(batch: PoseBatch) -> Pose3D:

@@ -36,6 +36,7 @@ CHECKS: dict[str, Check] = {
     "seed": _SEED,
     "data.frames": (lambda v: v >= 1 and v % 2 == 1, "an odd number from 1, to have a middle"),
     "data.window_stride": _COUNT,
+    "data.train_recordings": _NOT_NEGATIVE,
     "data.train_every": _COUNT,
     "data.eval_every": _COUNT,
     "data.batch_size": _COUNT,

@@ -22,6 +22,7 @@ from lifting.data.datamodule import PoseDataModule
 from lifting.errors import ConfigError
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.record import CLUSTERS_OF, ResultRecord
+from lifting.experiment.supervision import supervision_facts
 from lifting.methods.base import LiftingModule
 from lifting.metrics.clusters import PoseClusters
 from lifting.metrics.protocol import Protocol, get_protocol
@@ -119,7 +120,12 @@ def build_record(
         git=git_state(),
         data={**info.source, "fingerprint": data.fingerprint()},
         baselines={k: _of_split(v, split) for k, v in baselines.items()},
-        extras={**told, "parameters": parameter_count(module), "machine": machine_facts()},
+        extras={
+            "supervision": supervision_facts(data),
+            **told,
+            "parameters": parameter_count(module),
+            "machine": machine_facts(),
+        },
     )
 
 

@@ -61,7 +61,9 @@ def load_experiment(
     Args:
         name_or_path: Name of a file in the experiments folder, or the path of a YAML file.
         overrides: ``key=value`` with dots between sections, the last one wins;
-            ``extends=data/cmu`` lays further files over the experiment first.
+            ``extends=data/cmu`` lays further files over the experiment first. What such a file
+            changes in one method stands beside it under the method's name, as
+            ``overlay/smoke_epipolarpose`` beside ``overlay/smoke``, and is laid over after it.
         method: Values of the method section that stand between the file and the overrides, for
             example those that a checkpoint was trained with.
 
@@ -75,13 +77,13 @@ def load_experiment(
     overlays, assignments = _split_overrides(overrides)
     values = _compose(path, ())
     values.setdefault("name", path.stem)
-    for overlay in overlays:
-        values = _merge(values, _shared(_compose(_relative(overlay, path), ())))
-    if method is not None:
-        values = _merge(values, {"method": dict(method)})
+    above: dict[str, Any] = {} if method is None else {"method": dict(method)}
     for assignment in assignments:
-        values = _merge(values, assignment)
-    return _validated(values)
+        above = _merge(above, assignment)
+    for overlay in overlays:
+        for file in _with_own(_relative(overlay, path), _merge(values, above)):
+            values = _merge(values, _shared(_compose(file, ())))
+    return _validated(_merge(values, above))
 
 
 def find_experiment(name_or_path: str) -> Path:
@@ -186,6 +188,14 @@ def _relative(name: str, origin: Path) -> Path:
         p.relative_to(folders[0]).with_suffix("").as_posix() for p in folders[0].rglob("*.yaml")
     }
     raise ConfigError(f"unknown file '{name}' in 'extends' of {origin}; {suggest(name, known)}")
+
+
+def _with_own(overlay: Path, values: Mapping[str, Any]) -> list[Path]:
+    """An overlay, and its file for the experiment's method if there is one."""
+    section = values.get("method")
+    name = section.get("name") if isinstance(section, Mapping) else None
+    own = overlay.with_stem(f"{overlay.stem}_{name}")
+    return [overlay, own] if own.is_file() else [overlay]
 
 
 def read_values(path: Path) -> dict[str, Any]:

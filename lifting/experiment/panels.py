@@ -98,7 +98,7 @@ class PanelsCallback(Callback):
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the worst samples and the bars."""
         self._draw_worst(trainer, pl_module, "test")
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and _metric(trainer, "test"):
             self._draw_bars(trainer, pl_module)
 
     def _collector(self, trainer: pl.Trainer, module: Any) -> WorstSamples:
@@ -118,7 +118,7 @@ class PanelsCallback(Callback):
         worst, self._worst = self._worst, None
         if worst is None or worst.samples is None or not len(worst.samples):
             return
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero or not _metric(trainer, split):
             return
         samples = worst.samples.cpu()
         info = trainer.datamodule.info(split)  # type: ignore[attr-defined]
@@ -222,6 +222,12 @@ def _picture(samples: Samples, index: int, title: str) -> SamplePicture:
         image_size=(width, height),
         title=title,
     )
+
+
+def _metric(trainer: pl.Trainer, split: str) -> bool:
+    """Whether errors in mm mean anything, see ``Supervision``."""
+    info: DataInfo = trainer.datamodule.info(split)  # type: ignore[attr-defined]
+    return info.supervision.metric
 
 
 def _wandb_loggers(trainer: pl.Trainer) -> list[WandbLogger]:

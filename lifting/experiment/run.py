@@ -51,6 +51,7 @@ from lifting.experiment.progress import progress_callback
 from lifting.experiment.record import write_record
 from lifting.experiment.sequences import SequenceScores
 from lifting.experiment.summary import SPLIT, print_facts, print_summary
+from lifting.experiment.supervision import supervision_callbacks
 from lifting.methods.base import LiftingModule
 from lifting.methods.settings import Stage
 
@@ -221,7 +222,7 @@ def _fit(run: _Run, stage: Stage, folder: Path, *, final: bool) -> dict[str, flo
     config, module = run.config, run.module
     seed_everywhere(config.seed, stage.name)
     monitor = module.key_prefix + config.trainer.monitor
-    callbacks = stage_callbacks(
+    callbacks = supervision_callbacks(config, run.data) + stage_callbacks(
         config.trainer, seed=config.seed, stage=stage.name, monitor=monitor, folder=folder
     )
     if config.trainer.progress:

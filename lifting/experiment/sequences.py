@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ class SequenceScore:
         track: Its name.
         recording: Number of the recording; views of one recording share it.
         joints: Joints that were scored, the weight of the means.
-        mpjpe_mm: Mean joint error.
+        mpjpe_mm: Mean joint error; NaN where the labels of the training have no true scale.
         pa_mpjpe_mm: The same after similarity alignment of each pose.
     """
 
@@ -121,6 +122,7 @@ def _data(trainer: pl.Trainer) -> PoseDataModule:
 
 def _table(data: PoseDataModule, sums: Tensor) -> str:
     tracks = data.tracks("test")
+    metric = data.info("test").supervision.metric
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(COLUMNS)
@@ -131,6 +133,6 @@ def _table(data: PoseDataModule, sums: Tensor) -> str:
     for name, recording, subject, action, (joints, plain, aligned) in facts:
         if joints:
             who, what = tracks.subject_names[subject], tracks.action_names[action]
-            means = (f"{plain / joints:.6f}", f"{aligned / joints:.6f}")
+            means = (f"{plain / joints if metric else math.nan:.6f}", f"{aligned / joints:.6f}")
             writer.writerow((name, recording, who, what, int(joints), *means))
     return text.getvalue()

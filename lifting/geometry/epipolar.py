@@ -16,6 +16,8 @@ from lifting.errors import check_shape
 from lifting.geometry.rotation import cross_matrix
 from lifting.typing import PerJoint, Points3D, Pose2D, RotationMatrix
 
+_ROUNDING = 1e-14
+
 
 class EightPoint(NamedTuple):
     """A fundamental matrix, or an essential one where rays were given.
@@ -83,9 +85,11 @@ def eight_point(first: Pose2D, second: Pose2D, weights: PerJoint | None = None) 
     matrix = vectors[..., 0].unflatten(-1, (3, 3))
     u, s, vt = torch.linalg.svd(matrix)
     matrix = (u[..., :2] * s[..., None, :2]) @ vt[..., :2, :]
-    ratio = values[..., 0].clamp(min=0) / values[..., 1].clamp(min=torch.finfo(rows.dtype).tiny)
+    # Below what rounding leaves, two values are alike: exact points of a plane are ambiguous too.
+    least = (_ROUNDING * values[..., -1]).clamp(min=torch.finfo(rows.dtype).tiny)
+    ratio = torch.maximum(values[..., 0], least) / torch.maximum(values[..., 1], least)
     found = _unit(to_b.mT @ matrix @ to_a)
-    return EightPoint(found.to(first.dtype), ratio.clamp(max=1).sqrt().to(first.dtype))
+    return EightPoint(found.to(first.dtype), ratio.sqrt().to(first.dtype))
 
 
 def essential_from_fundamental(fundamental: Tensor, first: Tensor, second: Tensor) -> Tensor:

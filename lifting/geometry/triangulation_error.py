@@ -53,22 +53,30 @@ def triangulation_covariance(
     return covariance.to(points.dtype)
 
 
-def parallax(points: Pose3D, positions: Points3D) -> PerJoint:
+def parallax(points: Pose3D, positions: Points3D, used: Tensor | None = None) -> PerJoint:
     """Largest angle at a point between the rays to two of the cameras.
 
     Args:
         points: ``(*batch, joints, 3)``, world frame, mm.
         positions: Camera centres, ``(*batch, views, 3)`` or without the batch, mm.
+        used: ``(*batch, views, joints)`` bool, cameras that see the point; None for all.
 
     Returns:
-        ``(*batch, joints)``, radians. The error in depth grows with the reciprocal of its sine.
+        ``(*batch, joints)``, radians; zero where fewer than two see it. The error in depth grows
+        with the reciprocal of its sine.
 
     Raises:
-        ShapeError: The last axis is not 3.
+        ShapeError: Shapes that do not go together.
     """
     check_shape("points", points, "*batch joints 3")
     check_shape("positions", positions, "*batch views 3")
     rays = points[..., None, :] - positions[..., None, :, :]  # (*batch, joints, views, 3)
     first, second = rays[..., :, None, :], rays[..., None, :, :]
     across = torch.linalg.cross(first, second, dim=-1).norm(dim=-1)
-    return torch.atan2(across, (first * second).sum(-1)).flatten(-2).amax(-1)
+    angle = torch.atan2(across, (first * second).sum(-1))
+    if used is not None:
+        views, joints = positions.shape[-2], points.shape[-2]
+        check_shape("used", used, "*batch views joints", views=views, joints=joints)
+        seen = used.mT
+        angle = torch.where(seen[..., :, None] & seen[..., None, :], angle, 0.0)
+    return angle.flatten(-2).amax(-1)

@@ -21,15 +21,18 @@ from lifting.batch import (
     flip_batch,
     flip_per_joint,
     flip_pose,
+    label_weights,
     root_relative,
 )
+from lifting.data.supervision import Supervision
 from lifting.errors import DataError
 from lifting.methods.schedule import learning_rate_factor
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.metrics.clusters import PoseClusters
 from lifting.metrics.collection import PoseMetrics
-from lifting.metrics.protocol import get_protocol
+from lifting.metrics.protocol import get_protocol, needs_scale
 from lifting.skeleton import Skeleton, get_skeleton
+from lifting.typing import PerJoint
 
 CHECKPOINT_KEY = "lifting"
 # Split that each of Lightning's stages scores.
@@ -51,6 +54,7 @@ class LiftingModule(pl.LightningModule):
         self.skeleton: Skeleton = get_skeleton(settings.skeleton)
         self.stage = self.stages()[-1]
         self.metrics: dict[str, PoseMetrics] = {}
+        self.supervision = Supervision()  # of the data; known once they are
 
     @abstractmethod
     def predict(self, batch: PoseBatch) -> Prediction:
@@ -84,6 +88,10 @@ class LiftingModule(pl.LightningModule):
             )
         return root_relative(batch.joints_3d, self.skeleton.root)
 
+    def label_weights(self, batch: PoseBatch) -> PerJoint | None:
+        """How much each label counts, ``(batch, targets, joints)``; None where all count alike."""
+        return label_weights(batch, self.skeleton)
+
     def infer(self, batch: PoseBatch) -> Prediction:
         """Lift a batch, averaged with its mirrored self when the settings ask for it."""
         prediction = self.predict(batch)
@@ -115,6 +123,7 @@ class LiftingModule(pl.LightningModule):
                 info.action_names,
                 [PoseClusters.load(Path(file)) for file in self.settings.pss],
             )
+            self.supervision = info.supervision
 
     def validation_step(  # type: ignore[override]
         self, batch: PoseBatch, batch_idx: int
@@ -185,12 +194,15 @@ class LiftingModule(pl.LightningModule):
         checkpoint[CHECKPOINT_KEY] = {
             "method": self.settings.method,
             "stage": self.stage.name,
+            "supervision": self.supervision.protocol,
             "settings": asdict(self.settings),
             "config": asdict(self.config),
         }
 
     def _log_metrics(self, split: str) -> None:
-        values = self.metrics[split].compute()
+        found = self.metrics[split].compute()
+        metric = self.supervision.metric
+        values = {k: v for k, v in found.items() if metric or not needs_scale(k)}
         self.log_dict({f"{self.key_prefix}{split}/{k}": v for k, v in values.items()})
 
 

@@ -115,11 +115,7 @@ class Protocol:
         Raises:
             ConfigError: No metric has that key.
         """
-        key = metric if metric.startswith("oracle/") else metric.split("/")[0]
-        key = re.sub(r"@H\d+_mm$", "", key)
-        key = re.sub(r"pck_[\d.]+mm$", "pck_150mm", re.sub(r"^pss_\d+$", "pss_50", key))
-        extra = re.search(r"_((?:pa_)?mpjpe_mm)$", key)
-        rule = _RULES.get(key) or _RULES.get(extra[1] if extra else key)
+        key, rule = _rule_of(metric)
         if rule is None:
             raise ConfigError(f"unknown metric '{metric}'; {suggest(key, _RULES)}")
         group, align = rule
@@ -158,6 +154,28 @@ _RULES: Mapping[str, tuple[Group, str]] = MappingProxyType(
         "sigma_spearman": ("position", "none"),
     }
 )
+
+
+_SCALE_FREE = ("pss_50",)  # of poses that are brought to one size
+
+
+def needs_scale(metric: str) -> bool:
+    """Whether a score compares lengths, so that it means nothing where the scale is not known.
+
+    Args:
+        metric: A logged key without its split; counters, which are no scores, need none.
+    """
+    key, rule = _rule_of(metric)
+    return rule is not None and rule[1] == "none" and key not in _SCALE_FREE
+
+
+def _rule_of(metric: str) -> tuple[str, tuple[Group, str] | None]:
+    """Key of a logged number in the table of rules, and its rule if it is a known score."""
+    key = metric if metric.startswith("oracle/") else metric.split("/")[0]
+    key = re.sub(r"@H\d+_mm$", "", key)
+    key = re.sub(r"pck_[\d.]+mm$", "pck_150mm", re.sub(r"^pss_\d+$", "pss_50", key))
+    extra = re.search(r"_((?:pa_)?mpjpe_mm)$", key)
+    return key, _RULES.get(key) or _RULES.get(extra[1] if extra else key)
 
 
 def group_actions(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:

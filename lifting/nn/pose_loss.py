@@ -19,7 +19,7 @@ def pose_loss(
     Args:
         predicted: ``(*batch, joints, 3)``, any length unit.
         target: Same shape and unit.
-        visible: ``(*batch, joints)`` bool; None when all are valid.
+        visible: ``(*batch, joints)`` bool, or how much each joint counts; None when all are valid.
         kind: ``distance`` is the mean per-joint Euclidean distance; ``squared`` the mean squared
             error of a coordinate.
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from lifting.batch import PoseBatch
+from lifting.tto.config import TtoConfig
 from lifting.typing import ImageSize, Intrinsics, PerJoint, PerSample, Pose2D, Pose3D
 
 Latents = dict[str, Tensor]
@@ -181,3 +182,17 @@ class TtoResult(NamedTuple):
             return None if values[0] is None else torch.cat(values, dim=int(name == "history"))
 
         return cls(**{name: join(name) for name in cls._fields})  # type: ignore[arg-type]
+
+
+@runtime_checkable
+class Fitting(Protocol):
+    """A method that optimises a batch by itself, from several starts or in stages."""
+
+    def fit(self, batch: PoseBatch, config: TtoConfig) -> TtoResult:
+        """Optimise every sample of a batch on its own; the method is as before afterwards.
+
+        Args:
+            batch: Windows; labels must not be read.
+            config: Says what of it the method reads.
+        """
+        ...

@@ -13,7 +13,7 @@ from lifting.batch import PoseBatch
 from lifting.errors import ConfigError
 from lifting.skeleton import Skeleton
 from lifting.tto.config import TtoConfig
-from lifting.tto.contract import Latents, Refinable, Status, TtoResult
+from lifting.tto.contract import Fitting, Latents, Refinable, Status, TtoResult
 from lifting.tto.decoder import Decoder
 from lifting.tto.freezing import frozen, lent_weights
 from lifting.tto.generic import InputLatent, Predictor
@@ -83,8 +83,11 @@ def refine(
         DataError: The batch lacks a camera, or labels that are asked for.
         ShapeError: The method's answer has another shape than promised.
     """
+    own = module if config.latent == "own" and isinstance(module, Fitting) else None
 
     def part(rows: PoseBatch) -> TtoResult:
+        if own is not None:
+            return own.fit(rows, config)
         return _refine(module, rows, config, targets=targets, flip=flip, precision=precision)
 
     size = _chunk(config, batch)

@@ -6,7 +6,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lifting.batch import MIRRORED, PoseBatch, flip_batch, flip_per_joint
+from lifting.batch import LABEL_WEIGHT, MIRRORED, PoseBatch, flip_batch, flip_per_joint
 from lifting.errors import ConfigError, DataError, ShapeError
 from lifting.geometry.camera import Camera, project, world_to_camera
 from lifting.methods.epipolarpose.config import Config
@@ -14,7 +14,6 @@ from lifting.methods.epipolarpose.crop import Crop
 from lifting.methods.epipolarpose.labels import crop_labels
 from lifting.methods.epipolarpose.module import Module
 from lifting.methods.epipolarpose.network import PoseNetwork
-from lifting.methods.epipolarpose.student import LABEL_WEIGHT
 from lifting.methods.settings import ModuleSettings
 from lifting.remap import remap_joints
 from lifting.skeleton import H36M_17, MPII_16
@@ -133,6 +132,37 @@ def test_channels_last_changes_nothing_but_speed(batch, without_trainer):
     images = torch.randn(2, 3, 64, 64).contiguous(memory_format=torch.channels_last)
     cells = last.student.network.scores(images).cells
     assert cells.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_places_keep_their_digits_under_autocast(batch, without_trainer, monkeypatch):
+    module = without_trainer(loud(make_module(replace(TINY, occluders="procedural")))).eval()
+    module.begin_stage(module.stages()[-1])
+    student, network = module.student, module.student.network
+
+    def plainly(images):
+        with torch.autocast("cpu", enabled=False):
+            return forward(images)
+
+    forward = network.forward
+    monkeypatch.setattr(network, "forward", plainly)
+    place = true_place(batch)
+    loss, pose = module.training_step(batch, 0), student.pose(place, batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(module.training_step(batch, 0), loss)
+        assert torch.equal(student.pose(place, batch), pose)
+
+
+def test_the_network_learns_under_autocast(batch, without_trainer):
+    module = without_trainer(loud(make_module(STILL))).eval()
+    plain = module.training_step(batch, 0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = module.training_step(batch, 0)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, plain, rtol=0.05, atol=0)
+    loss.backward()
+    gradients = [p.grad for p in module.student.network.parameters() if p.requires_grad]
+    assert all(torch.isfinite(g).all() for g in gradients)
+    assert any(g.abs().max() > 0 for g in gradients)
 
 
 def test_weights_of_labels_count(batch, without_trainer):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from lifting.cli.main import main
+from lifting.experiment.load import load_experiment
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 NAMES = sorted(p.stem for p in FOLDER.glob("*.yaml") if p.stem != "base")
@@ -29,6 +30,8 @@ def test_trains_tests_and_predicts(name, tmp_path):
     record = json.loads((run / "result.json").read_text())
     assert np.isfinite(record["metrics"]["mpjpe_mm"])
     assert record["experiment"] == name
+    used = load_experiment(str(run / "config.yaml")).data
+    assert used.name == used.stand_in
     assert list(run.rglob("run-*.wandb")), "no offline W&B run was written"
 
     checkpoint = ["--checkpoint", str(run / "checkpoints" / "best.ckpt")]

@@ -2,7 +2,10 @@
 
 Kept on purpose: a loop over joints, a decomposition of a small matrix for each, the roots of the
 published polynomial, and the equations of the iterative method divided in place, so that their
-weights accumulate over the rounds.
+weights accumulate over the rounds, view by view. What the released code leaves to a compiled loop,
+the direct linear transform, is left to numpy's here: exact, and slower than the released one by
+half. No yardstick is made slow: polynomials are arrays of coefficients, and what a pose's joints
+share is computed once.
 """
 
 from __future__ import annotations
@@ -13,13 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Method = Callable[[Array, Array, Array, Array], Array]
+Method = Callable[[Array, Array, Array], Array]
+"""Keypoints ``(2, joints, 2)``, projections ``(2, 3, 4)`` and equations ``(joints, 4, 4)`` to
+points ``(joints, 3)``."""
 
 ROUNDS, TOLERANCE_MM = 10, 3e-5
 
 
 def each_joint(method: Method, first: Array, second: Array, p_a: Array, p_b: Array) -> Array:
-    """A method on one joint after the other.
+    """A method on the joints of a pose.
 
     Args:
         method: One of this module's.
@@ -31,38 +36,48 @@ def each_joint(method: Method, first: Array, second: Array, p_a: Array, p_b: Arr
     Returns:
         ``(joints, 3)``, mm.
     """
-    pairs = zip(first, second, strict=True)
-    return np.stack([method(a, b, p_a, p_b) for a, b in pairs])
+    keypoints, projections = np.array((first, second)), np.array((p_a, p_b))
+    return method(keypoints, projections, _equations(keypoints, projections))
 
 
-def dlt(first: Array, second: Array, p_a: Array, p_b: Array) -> Array:
-    """Direct linear transform of one joint, equations as they are."""
-    vector = np.linalg.svd(_equations(first, second, p_a, p_b))[2][-1]
-    return vector[:3] / vector[3]
+def dlt(keypoints: Array, projections: Array, rows: Array) -> Array:
+    """Direct linear transform of each joint, equations as they are."""
+    vector = np.linalg.svd(rows)[2][:, -1]
+    return vector[:, :3] / vector[:, 3:]
 
 
-def linear(first: Array, second: Array, p_a: Array, p_b: Array) -> Array:
-    """Linear least squares of one joint."""
-    return _solve(_equations(first, second, p_a, p_b))
+def linear(keypoints: Array, projections: Array, rows: Array) -> Array:
+    """Linear least squares of each joint."""
+    return np.array([_solve(own) for own in rows])
 
 
-def iterative(first: Array, second: Array, p_a: Array, p_b: Array) -> Array:
-    """Linear least squares of one joint, equations divided by the depths of each round."""
-    rows = _equations(first, second, p_a, p_b)
-    depths, point = np.ones(2), np.zeros(3)
+def iterative(keypoints: Array, projections: Array, rows: Array) -> Array:
+    """Linear least squares of each joint, equations divided by the depths of each round."""
+    return np.array([_iterated(own.copy(), projections) for own in rows])
+
+
+def polynomial(keypoints: Array, projections: Array, rows: Array) -> Array:
+    """Least reprojection error of each joint, then linear least squares."""
+    matrix = fundamental(*projections)
+    pairs = [corrected(a, b, matrix) for a, b in zip(*keypoints, strict=True)]
+    moved = np.array(pairs).transpose(1, 0, 2)
+    return linear(moved, projections, _equations(moved, projections))
+
+
+def _iterated(rows: Array, projections: Array) -> Array:
+    matrix, aim = rows[:, :3], -rows[:, 3]
+    depths, point = [1.0, 1.0], np.zeros(3)
     for _ in range(ROUNDS):
-        point = _solve(rows)
-        found = np.array([p[2, :3] @ point + p[2, 3] for p in (p_a, p_b)])
-        if (np.abs(found - depths) <= TOLERANCE_MM).all():
+        point = np.asarray(np.linalg.lstsq(matrix, aim, rcond=None)[0], np.float64)
+        found = [float(p[2, :3] @ point + p[2, 3]) for p in projections]
+        if all(abs(a - b) <= TOLERANCE_MM for a, b in zip(found, depths, strict=True)):
             break
-        rows /= np.repeat(found, 2)[:, None]
+        for view, depth in enumerate(found):
+            own = slice(2 * view, 2 * view + 2)
+            matrix[own] /= depth
+            aim[own] /= depth
         depths = found
     return point
-
-
-def polynomial(first: Array, second: Array, p_a: Array, p_b: Array) -> Array:
-    """Least reprojection error of one joint, then linear least squares."""
-    return linear(*corrected(first, second, fundamental(p_a, p_b)), p_a, p_b)
 
 
 def fundamental(p_a: Array, p_b: Array) -> Array:
@@ -96,11 +111,15 @@ def corrected(first: Array, second: Array, matrix: Array) -> tuple[Array, Array]
 
 
 def _best_parameter(a: float, b: float, c: float, d: float, f: float, g: float) -> float:
-    up, down, t = np.poly1d([a, b]), np.poly1d([c, d]), np.poly1d([1, 0])
-    square = up * up + g * g * (down * down)
-    bend = 1 + f * f * (t * t)
-    roots = (t * square * square - (bend * bend * up * down) * (a * d - b * c)).roots.real
-    cost = roots**2 / bend(roots) + down(roots) ** 2 / square(roots)
+    up, down = np.array((a, b)), np.array((c, d))
+    square = np.convolve(up, up) + g * g * np.convolve(down, down)
+    bend = np.array((f * f, 0.0, 1.0))
+    both = np.convolve(np.convolve(bend, bend), np.convolve(up, down))
+    coefficients = (b * c - a * d) * both
+    coefficients[1:6] += np.convolve(square, square)
+    roots = np.roots(coefficients).real
+    cost = roots**2 / np.polyval(bend, roots)
+    cost += np.polyval(down, roots) ** 2 / np.polyval(square, roots)
     far = np.inf if f == 0 else 1 / f**2 + c * c / (a * a + g * g * c * c)
     return float(roots[cost.argmin()]) if cost.min() <= far else 1e12
 
@@ -109,9 +128,10 @@ def _to_origin(point: Array) -> Array:
     return np.array([[1, 0, -point[0]], [0, 1, -point[1]], [0, 0, 1]])
 
 
-def _equations(first: Array, second: Array, p_a: Array, p_b: Array) -> Array:
-    views = ((first, p_a), (second, p_b))
-    return np.stack([u * p[2] - p[axis] for x, p in views for axis, u in enumerate(x)])
+def _equations(keypoints: Array, projections: Array) -> Array:
+    """Rows ``u P_3 - P_1`` and ``v P_3 - P_2`` of both views, ``(joints, 4, 4)``."""
+    rows = keypoints[..., None] * projections[:, None, 2:] - projections[:, None, :2]
+    return rows.transpose(1, 0, 2, 3).reshape(-1, 4, 4)
 
 
 def _solve(rows: Array) -> Array:

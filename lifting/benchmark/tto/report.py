@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lifting.atomic import replacing, write_text
+from lifting.atomic import write_text
 from lifting.benchmark.bootstrap import RESAMPLES
+from lifting.benchmark.pages import draw, facts, head, markdown, write_page
 from lifting.benchmark.report import caption, machine
 from lifting.benchmark.tto.calibrate import AFFINE, TEMPERATURE, Calibrated, Quality
 from lifting.benchmark.tto.curves import Course
@@ -23,7 +23,6 @@ from lifting.benchmark.tto.plan import ROOTS, Plan, Run
 from lifting.benchmark.tto.subset import Shown
 from lifting.benchmark.tto.table import Row
 from lifting.tto.config import RootRule
-from lifting.visualization.style import save_figure
 from lifting.visualization.tto_plots import StepCurve, reliability_chart, step_chart
 
 RUN_TITLES = (
@@ -55,13 +54,13 @@ def write_table(
     )
     device = choose_device(plan.device).type.upper().replace("CUDA", "GPU")
     titles = [title.replace("CPU", device) for title in ROW_TITLES]
-    lines = [*_head(plan, shown), "", note, "", *_runs(runs)]
+    lines = [*head(plan, shown), "", note, "", *_runs(runs)]
     for exact, root in dict.fromkeys((row.exact, row.root) for row in rows):
         chosen = [row for row in rows if (row.exact, row.root) == (exact, root)]
         lines += ["", f"**{heading(exact, root)}**", ""]
-        lines += _markdown(titles, [cells(row) for row in chosen])
+        lines += markdown(titles, [cells(row) for row in chosen])
     values = {"rows": [{**asdict(row), "oracle": row.oracle} for row in rows]}
-    return _write("table", lines, {**_facts(runs, shown, plan), **values}, plan)
+    return write_page("table", lines, {**facts(runs, shown, plan), **values}, plan)
 
 
 def write_courses(
@@ -79,19 +78,17 @@ def write_courses(
         "method", "optimisation", *(f"MPJPE at {k}" for k in marks), "least", "2D residual at 0",
         f"at {last}",
     )  # fmt: skip
-    lines = [*_head(plan, shown), "", "Every step is taken; errors in mm, residuals in px.", ""]
+    lines = [*head(plan, shown), "", "Every step is taken; errors in mm, residuals in px.", ""]
     lines += _runs(runs, steps=last)
     for root in ROOTS:
         chosen = [course for course in courses if course.root == root]
         lines += ["", f"**{heading(exact, root)}**", ""]
-        lines += _markdown(titles, [_course_cells(course, marks) for course in chosen])
+        lines += markdown(titles, [_course_cells(course, marks) for course in chosen])
     values = {"courses": [asdict(course) for course in courses]}
-    files = _write("curves", lines, {**_facts(runs, shown, plan), **values}, plan)
+    files = write_page("curves", lines, {**facts(runs, shown, plan), **values}, plan)
     table = plan.output / "curves.csv"
     write_text(table, _csv(courses))
-    charts = [
-        _draw(_chart(run, courses, exact=exact), plan, f"curves-{run.label}") for run in runs
-    ]
+    charts = [draw(_chart(run, courses, exact=exact), plan, f"curves-{run.label}") for run in runs]
     return (*files, table, *charts)
 
 
@@ -111,7 +108,7 @@ def write_calibration(study: Calibrated, run: Run, plan: Plan) -> tuple[Path, ..
         "Likelihood is that of the training, nats a joint, lower is better; gap is the mean "
         "distance of expected and observed error over tenths of the joints; the root is left out."
     )
-    table = _markdown(FIT_TITLES, [_fit_cells(*item) for item in study.qualities.items()], left=1)
+    table = markdown(FIT_TITLES, [_fit_cells(*item) for item in study.qualities.items()], left=1)
     lines = [f"`{plan.command}`", "", note, "", meaning, "", *table, ""]
     lines += [f"- {name}: `{overrides_of(study, name)}`" for name in (TEMPERATURE, AFFINE)]
     values = {
@@ -124,12 +121,12 @@ def write_calibration(study: Calibrated, run: Run, plan: Plan) -> tuple[Path, ..
         "recordings": study.recordings,
         "qualities": {name: _plain(q) for name, q in study.qualities.items()},
     }
-    files = _write("calibration", lines, values, plan)
+    files = write_page("calibration", lines, values, plan)
     chart = reliability_chart(
         {name: q.reliability for name, q in study.qualities.items()},
         title=f"{run.label}: expected and observed error, test split",
     )
-    return (*files, _draw(chart, plan, "calibration"))
+    return (*files, draw(chart, plan, "calibration"))
 
 
 def overrides_of(study: Calibrated, name: str) -> str:
@@ -225,20 +222,6 @@ def _csv(courses: Iterable[Course]) -> str:
     return text.getvalue()
 
 
-def _head(plan: Plan, shown: Shown) -> list[str]:
-    source = shown.source
-    keypoints = source.get("two_d", "as the data give them")
-    frames = "all frames" if shown.every == 1 else f"every {shown.every}th frame"
-    chosen = frames if plan.poses is None else f"drawn from {frames} with seed {plan.seed}"
-    return [
-        f"`{plan.command}`",
-        "",
-        f"Data {source.get('dataset', '')}, keypoints {keypoints}; {shown.poses:,} test poses of "
-        f"{shown.recordings:,} recordings, {chosen} (fingerprint {shown.fingerprints[0]}); "
-        f"{caption(machine())}.",
-    ]
-
-
 def _runs(runs: Sequence[Run], *, steps: int | None = None) -> list[str]:
     rows = []
     for run in runs:
@@ -248,43 +231,4 @@ def _runs(runs: Sequence[Run], *, steps: int | None = None) -> list[str]:
         rate, weight, uniform = (f"{number:g}" for number in numbers)
         taken = tto.iterations if steps is None else steps
         rows.append((run.label, run.name, *spent, str(taken), rate, weight, uniform))
-    return _markdown(RUN_TITLES, rows)
-
-
-def _facts(runs: Sequence[Run], shown: Shown, plan: Plan) -> dict[str, Any]:
-    return {
-        "command": plan.command,
-        "seed": plan.seed,
-        "machine": machine(),
-        "frames": asdict(shown),
-        "runs": [
-            {
-                "label": run.label,
-                "run": run.name,
-                "budget": None if run.budget is None else asdict(run.budget),
-                "tto": asdict(run.config.tto),
-            }
-            for run in runs
-        ],
-    }
-
-
-def _markdown(titles: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 2) -> list[str]:
-    rule = ["---"] * left + ["--:"] * (len(titles) - left)
-    return ["| " + " | ".join(row) + " |" for row in (titles, rule, *rows)]
-
-
-def _write(
-    stem: str, lines: Iterable[str], values: dict[str, Any], plan: Plan
-) -> tuple[Path, ...]:
-    text, data = plan.output / f"{stem}.md", plan.output / f"{stem}.json"
-    write_text(text, "\n".join(lines) + "\n")
-    write_text(data, json.dumps(values, indent=2) + "\n")
-    return text, data
-
-
-def _draw(figure: Figure, plan: Plan, stem: str) -> Path:
-    path = plan.output / f"{stem.replace(' ', '-')}.png"
-    with replacing(path) as temporary:
-        save_figure(figure, temporary)
-    return path
+    return markdown(RUN_TITLES, rows)

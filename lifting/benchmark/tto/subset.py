@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +81,23 @@ class Frames:
         )
         for rows in torch.split(self.rows, size):
             yield self._data.transfer_batch_to_device(gathered.gather(rows), device, 0)
+
+    def showing(self, tracks: PoseTracks) -> Frames:
+        """The same frames of other tracks, such as changed copies of these.
+
+        Args:
+            tracks: As long as these.
+        """
+        other = copy(self)
+        other.tracks = tracks
+        return other
+
+    def thinned(self, poses: int) -> Frames:
+        """Some of the chosen frames, spread evenly over them; all where they are no more."""
+        other = copy(self)
+        count = min(poses, len(self.rows))
+        other.rows = self.rows[torch.arange(count) * len(self.rows) // count]
+        return other
 
     def recordings(self) -> npt.NDArray[np.int64]:
         """Recording of every chosen frame."""

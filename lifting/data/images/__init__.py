@@ -1,4 +1,4 @@
-"""Procedural images: posed ellipsoid bodies, clothed, lit, before a background.
+"""Procedural images: posed ellipsoid bodies, clothed, lit, before a background; and photographs.
 
 * ``people``      motion -> bodies at single instants, seen by rigs
 * ``cast``        rays against ellipsoids: which solid a pixel shows, where, with which normal
@@ -10,6 +10,7 @@
 * ``scenery``     background and occluders of a picture
 * ``sight``       which joints a picture shows
 * ``render``      all of it, in chunks of pictures
-* ``store``       pictures on disk, mapped into memory
+* ``photos``      squares of pictures on disk, for the data set ``image_folder``
+* ``store``       pictures in the cache, mapped into memory
 * ``source``      ``tracks`` and ``with_pictures``: the data set ``images``
 """

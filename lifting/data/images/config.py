@@ -1,4 +1,4 @@
-"""Options of the data set ``images``. Imports no torch."""
+"""Options of the data sets ``images`` and ``image_folder``. Imports no torch."""
 
 from __future__ import annotations
 
@@ -45,3 +45,27 @@ class ImagesConfig:
     seed: int = 0
     extras: tuple[str, ...] = ()
     device: Literal["cpu", "cuda"] = "cpu"
+
+
+@dataclass
+class ImageFolderConfig:
+    """Pictures on disk beside the labels of another data set, cut out once and kept in the cache.
+
+    Attributes:
+        labels: Data set with labels and cameras; its own section of the options says which
+            subjects, cameras and frames.
+        files: Path of a picture below the data set's folder, with ``{subject}``, ``{recording}``,
+            ``{camera}`` and ``{frame}`` in it, as in
+            ``{subject}/{recording}.{camera}/{frame:06d}.jpg``; None looks for the usual forms.
+        first: Number of a recording's first picture; None is the usual one.
+        size: Side of a picture as it is kept, pixels.
+        margin: Side of a picture over that of the 2 m square at the root's depth.
+        threads: Pictures that are read at a time.
+    """
+
+    labels: Literal["h36m", "mpi_inf_3dhp", "3dpw"] = "h36m"
+    files: str | None = None
+    first: int | None = None
+    size: int = 256
+    margin: float = 1.0
+    threads: int = 4

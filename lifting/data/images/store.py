@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,10 +27,7 @@ def stored_pictures(
     make: Callable[[], Iterator[Pictures]],
     folder: Path,
 ) -> Pictures:
-    """Pictures of a key: mapped from their files, or rendered and kept.
-
-    Files that are absent, damaged or of another shape are made again; a folder that cannot be
-    written costs a warning and memory, not the run.
+    """Rendered pictures of a key and their part maps, see :func:`stored_arrays`.
 
     Args:
         key: Everything the pictures depend on, as plain values.
@@ -38,11 +35,33 @@ def stored_pictures(
         make: Renders them, some at a time.
         folder: Where files are kept; it is created.
     """
-    paths = [folder / f"images-{key_hash(key)}-{kind}.npy" for kind in _KINDS]
-    kept = [_mapped(path, shape) for path, shape in zip(paths, shapes, strict=True)]
-    if kept[0] is not None and kept[1] is not None:
-        return Pictures(kept[0], kept[1])
-    log.info("rendering %d pictures of %d pixels, once", *shapes[0][:: len(shapes[0]) - 1])
+    image, parts = stored_arrays(key, dict(zip(_KINDS, shapes, strict=True)), make, folder)
+    return Pictures(image, parts)
+
+
+def stored_arrays(
+    key: Mapping[str, object],
+    shapes: Mapping[str, tuple[int, ...]],
+    make: Callable[[], Iterator[Sequence[Tensor]]],
+    folder: Path,
+) -> tuple[Tensor, ...]:
+    """Arrays of bytes of a key: mapped from their files, or made and kept.
+
+    Files that are absent, damaged or of another shape are made again; a folder that cannot be
+    written costs a warning and memory, not the run.
+
+    Args:
+        key: Everything the arrays depend on, as plain values.
+        shapes: By what ends the name of the file; the first are pictures.
+        make: Makes them in the order of ``shapes``, some at a time.
+        folder: Where files are kept; it is created.
+    """
+    paths = [folder / f"images-{key_hash(key)}-{kind}.npy" for kind in shapes]
+    kept = _read(paths, shapes)
+    if kept is not None:
+        return kept
+    count, *_, size = next(iter(shapes.values()))
+    log.info("making %d pictures of %d pixels, once", count, size)
     try:
         _write(paths, shapes, make)
     except OutputError as error:
@@ -53,30 +72,39 @@ def stored_pictures(
             error,
             ENVIRONMENT,
         )
-        parts = list(make())
-        return Pictures(torch.cat([p.image for p in parts]), torch.cat([p.parts for p in parts]))
-    written = [_mapped(path, shape) for path, shape in zip(paths, shapes, strict=True)]
-    assert written[0] is not None
-    assert written[1] is not None
-    return Pictures(written[0], written[1])
+        return tuple(torch.cat(parts) for parts in zip(*make(), strict=True))
+    written = _read(paths, shapes)
+    assert written is not None
+    return written
+
+
+def _read(paths: list[Path], shapes: Mapping[str, tuple[int, ...]]) -> tuple[Tensor, ...] | None:
+    """All arrays, or None if one of them has to be made."""
+    found = []
+    for path, shape in zip(paths, shapes.values(), strict=True):
+        array = _mapped(path, shape)
+        if array is None:
+            return None
+        found.append(array)
+    return tuple(found)
 
 
 def _write(
     paths: list[Path],
-    shapes: tuple[tuple[int, ...], tuple[int, ...]],
-    make: Callable[[], Iterator[Pictures]],
+    shapes: Mapping[str, tuple[int, ...]],
+    make: Callable[[], Iterator[Sequence[Tensor]]],
 ) -> None:
     with ExitStack() as stack:
         files = [
             np.lib.format.open_memmap(
                 stack.enter_context(replacing(path)), mode="w+", dtype=np.uint8, shape=shape
             )
-            for path, shape in zip(paths, shapes, strict=True)
+            for path, shape in zip(paths, shapes.values(), strict=True)
         ]
         first = 0
-        for pictures in make():
-            last = first + len(pictures.image)
-            for file, values in zip(files, pictures, strict=True):
+        for arrays in make():
+            last = first + len(arrays[0])
+            for file, values in zip(files, arrays, strict=True):
                 file[first:last] = values.cpu().numpy()
             first = last
         for file in files:

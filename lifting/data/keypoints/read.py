@@ -22,11 +22,34 @@ from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import Camera
 from lifting.remap import remap_joints
 from lifting.skeleton import H36M_17
+from lifting.typing import PerJoint, Pose2D
 
 # Focal length of an unknown camera in parts of the image's larger side: 45 degrees across, as
 # many cameras have, and close to that of Human3.6M.
 GUESSED_FOCAL = 1.2
 _LARGEST_SIDE = 100_000
+
+
+class PersonSeen(NamedTuple):
+    """One person of one video.
+
+    Attributes:
+        people: Everyone, in pixels.
+        filled: The person without gaps, in the detector's joints.
+        when: Numbers of the frames.
+        camera: ``(1,)``, given or guessed.
+        keypoints_2d: ``(frames, 17, 2)``, pixels, in ``h36m17``.
+        confidence: ``(frames, 17)``, 0 to 1.
+        facts: What was read and changed, by key.
+    """
+
+    people: People
+    filled: Filled
+    when: Timeline
+    camera: Camera
+    keypoints_2d: Pose2D
+    confidence: PerJoint
+    facts: dict[str, str]
 
 
 class _Lens(NamedTuple):
@@ -69,6 +92,39 @@ def read_keypoints(
         DataError: The file is damaged, of no known format, or contradicts the arguments.
         ConfigError: An argument is of no use.
     """
+    person_seen = read_person(
+        path,
+        image_size=image_size,
+        skeleton=skeleton,
+        person=person,
+        intrinsics=intrinsics,
+        fps=fps,
+        coordinates=coordinates,
+        max_bytes=max_bytes,
+    )
+    when = person_seen.when
+    names = _names(path, person_seen.people, when, person_seen.filled)
+    return _tracks(person_seen, names, fps / when.step)
+
+
+def read_person(
+    path: Path,
+    *,
+    image_size: tuple[float, float] | None = None,
+    skeleton: str | None = None,
+    person: str = LARGEST,
+    intrinsics: Sequence[float] | None = None,
+    fps: float = 30.0,
+    coordinates: Coordinates = "auto",
+    max_bytes: int = DEFAULT_MAX_BYTES,
+) -> PersonSeen:
+    """One person of a video with the numbers of the frames; arguments as of ``read_keypoints``.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: The file is damaged, of no known format, or contradicts the arguments.
+        ConfigError: An argument is of no use.
+    """
     _check_options(fps, coordinates, max_bytes)
     people = read_people(path, skeleton, max_bytes)
     size = _image_size(path, people, image_size)
@@ -92,25 +148,27 @@ def read_keypoints(
         "intrinsics": lens.origin,
     }
     camera = Camera(intrinsics=torch.tensor([lens.numbers]), size=torch.tensor([size]))
-    names = _names(path, people, when, filled)
-    return _tracks(people, filled, camera, names, fps / when.step, facts)
+    points, confidence = _remapped(people, filled)
+    return PersonSeen(people, filled, when, camera, points, confidence, facts)
 
 
-def _tracks(
-    people: People, filled: Filled, camera: Camera, names: tuple[str, ...], fps: float,
-    facts: dict[str, str],
-) -> PoseTracks:  # fmt: skip
+def _remapped(people: People, filled: Filled) -> tuple[Pose2D, PerJoint]:
     joints = torch.from_numpy(filled.joints)
     points, confidence = remap_joints(
         joints[..., :2].contiguous(), people.skeleton, H36M_17, joints[..., 2]
     )
+    return points.float(), confidence.float()
+
+
+def _tracks(seen: PersonSeen, names: tuple[str, ...], fps: float) -> PoseTracks:
+    people, filled = seen.people, seen.filled
     none = torch.zeros(len(names), dtype=torch.int64)
     return PoseTracks(
         skeleton=H36M_17,
-        keypoints_2d=points.float(),
-        confidence=confidence.float(),
+        keypoints_2d=seen.keypoints_2d,
+        confidence=seen.confidence,
         offsets=torch.from_numpy(filled.offsets),
-        cameras=camera,
+        cameras=seen.camera,
         camera=none,
         recording=torch.arange(len(names)),
         subject=none,
@@ -120,7 +178,7 @@ def _tracks(
         action_names=("unknown",),
         fps=fps,
         source={
-            **facts,
+            **seen.facts,
             "dataset": "own keypoints",
             "split": "test",
             "two_d": f"{people.form} ({people.skeleton.name})",

@@ -22,11 +22,13 @@ class Timeline(NamedTuple):
         number: ``(frames,)``, place in the video counted from the first frame, rising.
         step: Distance of the names' numbers that counts as one frame.
         numbered: Whether the names gave the numbers; if not, frames count in their order.
+        first: Number in the name of the first frame; 0 where names give none.
     """
 
     number: IntArray
     step: int
     numbered: bool
+    first: int = 0
 
 
 def natural_key(name: str) -> tuple[tuple[int, str], ...]:
@@ -61,7 +63,7 @@ def timeline(names: Sequence[str]) -> Timeline:
     step = int(np.gcd.reduce(steps))
     if (steps <= 0).any() or np.median(steps) > step * (MAX_GAP + 1):
         return in_order
-    return Timeline((numbers - numbers[0]) // step, step, numbered=True)
+    return Timeline((numbers - numbers[0]) // step, step, numbered=True, first=int(numbers[0]))
 
 
 def _numbers(names: Sequence[str]) -> IntArray | None:

@@ -1,14 +1,15 @@
-"""The switches of EpipolarPose's image form and of the refinement unit. Imports no torch.
+"""The switches of EpipolarPose's forms and of the refinement unit. Imports no torch.
 
 The defaults are the published network and recipe.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lifting.errors import ConfigError
+from lifting.methods.epipolarpose.keypoint_config import KeypointConfig
 
 DEPTHS = (18, 34, 50, 101, 152)
 STRIDE = 32
@@ -19,12 +20,12 @@ NO_OCCLUDERS, PROCEDURAL = "none", "procedural"
 class Config:
     """Configuration of EpipolarPose.
 
-    The keypoint form needs none: there any method learns from the labels of the data section.
-
     Attributes:
         form: ``image``, a network that answers images; ``refined``, the same and the refinement
             unit on top of it, in two stages; ``over``, the refinement unit on top of a trained
-            model of any method, which ``over`` names.
+            model of any method, which ``over`` names; ``keypoint``, a lifting method as the
+            student, for which ``keypoint`` alone counts of what follows.
+        keypoint: The lifting student and its losses.
         depth: Layers of the residual network.
         width: Channels of its first layer (published: 64); the others are multiples.
         head_width: Channels of the deconvolutions (published: 256).
@@ -69,7 +70,8 @@ class Config:
             of this method.
     """
 
-    form: Literal["image", "refined", "over"] = "image"
+    form: Literal["image", "refined", "over", "keypoint"] = "image"
+    keypoint: KeypointConfig = field(default_factory=KeypointConfig)
     depth: int = 50
     width: int = 64
     head_width: int = 256
@@ -105,6 +107,10 @@ class Config:
     refiner_start: str | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.keypoint, dict):  # as a checkpoint holds it
+            self.keypoint = KeypointConfig(**self.keypoint)
+        if self.form == "keypoint":
+            self.keypoint.lifter_config()
         self._require("depth", self.depth in DEPTHS, f"one of {', '.join(map(str, DEPTHS))}")
         for name in ("width", "head_width", "min_joints", "student_epochs", "refiner_width"):
             self._require(name, getattr(self, name) >= 1, "at least 1")

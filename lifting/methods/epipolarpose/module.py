@@ -1,4 +1,4 @@
-"""EpipolarPose's image form and its refinement unit under Lightning."""
+"""EpipolarPose's forms and its refinement unit under Lightning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from lifting.errors import ConfigError
 from lifting.methods.base import LiftingModule
 from lifting.methods.epipolarpose.checkpoint import start_network, start_unit
 from lifting.methods.epipolarpose.config import Config
+from lifting.methods.epipolarpose.keypoint import KeypointStudent
 from lifting.methods.epipolarpose.refiner import Refiner, refiner_rate
+from lifting.methods.epipolarpose.sight import SightErrors
 from lifting.methods.epipolarpose.student import Student
 from lifting.methods.epipolarpose.trained import load_model
 from lifting.methods.settings import ModuleSettings, Stage
@@ -25,12 +27,13 @@ from lifting.tto.generic import InputLatent
 from lifting.typing import Pose3D
 
 STUDENT, UNREFINED = "student", "unrefined"
+REFINING = ("refined", "over")
 STATISTICS_BATCHES = 200
 PLACE = "normalised"
 
 
 class Module(LiftingModule):
-    """Trains and applies the network of images, the refinement unit on top, or the unit alone.
+    """Trains and applies the network of images, a lifting student, or the refinement unit.
 
     Args:
         config: The switches.
@@ -48,14 +51,18 @@ class Module(LiftingModule):
         self.student: Student | None = None
         self.base: LiftingModule | None = None
         self.refiner: Refiner | None = None
-        if config.over is None:
+        self.lifting: KeypointStudent | None = None
+        if config.form == "keypoint":
+            self.lifting = KeypointStudent(config.keypoint, settings)
+        elif config.over is None:
             self._check_frames(1, "whose pictures show single frames")
             self.student = Student(config, self.skeleton)
         else:
             self.base = load_model(Path(config.over))
             self._check_frames(self.base.settings.frames, f"as the model in {config.over} has")
-        if config.form != "image":
+        if config.form in REFINING:
             self.refiner = Refiner(self.skeleton, config)
+        self.sight = SightErrors(self.skeleton)
 
     def stages(self) -> tuple[Stage, ...]:
         """The network, the refinement unit, or one after the other."""
@@ -93,6 +100,29 @@ class Module(LiftingModule):
         if self.refiner is not None and self._refines and not bool(self.refiner.fitted):
             self.refiner.fit_statistics(self._labelled_answers())
 
+    def on_train_epoch_start(self) -> None:
+        """Let a lifting student do what it does at the start of an epoch."""
+        if self.lifting is not None:
+            self.lifting.lifter.on_train_epoch_start()
+
+    def on_train_batch_end(self, outputs: Any, batch: PoseBatch, batch_idx: int) -> None:
+        """Let a lifting student do what it does after a step."""
+        if self.lifting is not None:
+            self.lifting.lifter.on_train_batch_end(outputs, batch, batch_idx)
+
+    def describe(self) -> dict[str, Any]:
+        """What a record shall say: the student and its losses, or the depth that the box gives."""
+        if self.lifting is not None:
+            keypoint = self.config.keypoint
+            return {"lifter": keypoint.lifter, "losses": keypoint.weights()}
+        told = {} if self.student is None else {"root_depth": "that of the box"}
+        if self.refiner is not None:
+            told["refined"] = "by a unit trained on the labels of the data section"
+        if self.base is not None:
+            below = self.base
+            told["refined_model"] = f"{below.settings.method}, {below.supervision.protocol}"
+        return told
+
     def configure_optimizers(self) -> Any:
         """The base's for the network; the published ones for the refinement unit."""
         if self.refiner is None or not self._refines:
@@ -106,6 +136,8 @@ class Module(LiftingModule):
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Loss of the stage's own part."""
+        if self.lifting is not None:
+            return self.log_losses(self.lifting.losses(batch), batch)
         if self.refiner is not None and self._refines:
             with torch.no_grad():
                 pose = self._first(batch).joints_3d
@@ -116,6 +148,23 @@ class Module(LiftingModule):
             self.student.check_margin(batch)
         loss = self.student.loss(batch, self._draws(batch_idx))
         return self.log_losses({"joints": loss}, batch)
+
+    def on_test_epoch_start(self) -> None:
+        """Forget the last test."""
+        super().on_test_epoch_start()
+        self.sight.to(self.device).reset()
+
+    def on_test_batch_end(
+        self, outputs: Any, batch: PoseBatch, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Score the prediction, also by what rendered pictures show and hide."""
+        super().on_test_batch_end(outputs, batch, batch_idx, dataloader_idx)
+        self.sight.update(outputs.joints_3d, batch)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test scores."""
+        super().on_test_epoch_end()
+        self.log_dict({f"test/{key}": value for key, value in self.sight.compute().items()})
 
     def predict(self, batch: PoseBatch) -> Prediction:
         """The network's or the other model's answer, refined if there is a unit."""
@@ -131,7 +180,7 @@ class Module(LiftingModule):
     @property
     def lr_scale(self) -> Mapping[str, float]:
         """Factor of the learning rate for each latent."""
-        return {} if self.base is None else self._latents().lr_scale
+        return {} if self._lifter is None else self._latents().lr_scale
 
     def encode(self, batch: PoseBatch) -> Latents:
         """Start of test-time optimisation: the network's answer, or the other model's latents.
@@ -163,16 +212,17 @@ class Module(LiftingModule):
 
     def _first(self, batch: PoseBatch) -> Prediction:
         """Answer before the refinement unit."""
-        if self.base is not None:
-            return self.base.predict(batch)
+        if self._lifter is not None:
+            return self._lifter.predict(batch)
         assert self.student is not None
         joints = self.student.pose(self.student.locate(batch), batch)[:, None]
         root = self.skeleton.root
         return Prediction(joints_3d=root_relative(joints, root), trajectory=joints[..., root, :])
 
     def _latents(self) -> Refinable | InputLatent:
-        assert self.base is not None
-        return self.base if isinstance(self.base, Refinable) else InputLatent(self.base)
+        lifter = self._lifter
+        assert lifter is not None
+        return lifter if isinstance(lifter, Refinable) else InputLatent(lifter)
 
     def _labelled_answers(self) -> Iterator[tuple[Pose3D, Pose3D]]:
         """Answers to training batches and their labels, poses with all labels only."""
@@ -189,9 +239,14 @@ class Module(LiftingModule):
         return stream(self.settings.seed, self.current_epoch, batch_idx, self.global_rank)
 
     @property
+    def _lifter(self) -> LiftingModule | None:
+        """The method that lifts: the student, or the one below the refinement unit."""
+        return self.base if self.lifting is None else self.lifting.lifter
+
+    @property
     def _refines(self) -> bool:
         """The refinement unit is at work: in its own stage, and in all that follows."""
-        return self.config.form != "image" and self.stage == self.stages()[-1]
+        return self.config.form in REFINING and self.stage == self.stages()[-1]
 
     def _check_frames(self, frames: int, why: str) -> None:
         if self.settings.frames != frames:

@@ -3,6 +3,7 @@
 One softmax over all cells of a joint. Its marginals are never formed: the scores are
 exponentiated once, and one thin matrix product gives the sums that all three coordinates need.
 The gradient is written by hand, which saves the backward passes of the softmax and of the sums.
+All of it is computed in float32 also under autocast.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ def soft_argmax(scores: Tensor, joints: int, align: Align = "edge") -> Pose3D:
     check_shape("scores", scores, "batch channels height width", channels=joints * depth)
     wide = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
     offset = 0.5 if align == "center" else 0.0
-    return _SoftArgmax.apply(wide, joints, offset)  # type: ignore[no-untyped-call]
+    with torch.autocast(scores.device.type, enabled=False):
+        return _SoftArgmax.apply(wide, joints, offset)  # type: ignore[no-untyped-call]
 
 
 @torch.no_grad()

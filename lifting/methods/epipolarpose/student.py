@@ -1,7 +1,12 @@
-"""The image form without Lightning: from a batch of pictures to a loss, or to poses."""
+"""The image form without Lightning: from a batch of pictures to a loss, or to poses.
+
+Places are computed in float32 also under autocast, which is for the network alone: half the digits
+would move a joint by pixels.
+"""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -9,7 +14,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Generator, Tensor, nn
 
-from lifting.batch import MIRRORED, PoseBatch, flip_per_joint
+from lifting.batch import PoseBatch, label_weights
 from lifting.errors import ConfigError, DataError, check_shape
 from lifting.geometry.camera import Camera
 from lifting.methods.epipolarpose.augment import (
@@ -38,9 +43,6 @@ from lifting.skeleton import MPII_16, Skeleton
 from lifting.typing import PerJoint, Pose3D
 
 ROUNDING = 0.01
-LABEL_WEIGHT = "label_weight"
-"""Extra of the data, ``(*batch, targets, joints)``: how much each label counts; all one if absent.
-"""
 
 
 class Seen(NamedTuple):
@@ -119,21 +121,22 @@ class Student(nn.Module):
         scale, angle, gain = (value.to(seen.square) for value in drawn)
         crop = replace(seen.box, scale=scale, angle=angle)
         patches = self._patches(seen, crop)
-        if self.bank is not None:
-            occlusion = draw_occlusion(
-                len(patches), len(self.bank), config.occluder_count, generator
+        with _exact(seen.pictures):
+            if self.bank is not None:
+                occlusion = draw_occlusion(
+                    len(patches), len(self.bank), config.occluder_count, generator
+                )
+                moved = (value.to(patches.device) for value in occlusion)
+                patches = paste(patches, self.bank, type(occlusion)(*moved))
+            labels = crop_labels(
+                joints,
+                seen.camera.intrinsics,
+                crop,
+                self.head.root,
+                weights,
+                z_weight=config.z_weight,
+                patch=config.patch,
             )
-            moved = (value.to(patches.device) for value in occlusion)
-            patches = paste(patches, self.bank, type(occlusion)(*moved))
-        labels = crop_labels(
-            joints,
-            seen.camera.intrinsics,
-            crop,
-            self.head.root,
-            weights,
-            z_weight=config.z_weight,
-            patch=config.patch,
-        )
         found = self.network(self._input(patches, gain))
         return joint_loss(found, labels, config.loss, norm=config.norm)
 
@@ -157,12 +160,13 @@ class Student(nn.Module):
         Source: EpipolarPose, released code, which reads the true root depth.
         """
         seen = self.see(batch)
-        image = normalised_to_image(normalised, seen.box, self.config.patch)
         intrinsics = seen.camera.intrinsics
-        joints = image_to_camera(image, intrinsics, root_depth(seen.box, intrinsics))
-        if self.head is self.skeleton:
-            return joints
-        return remap_joints(joints, self.head, self.skeleton)[0]
+        with _exact(seen.pictures):
+            image = normalised_to_image(normalised, seen.box, self.config.patch)
+            joints = image_to_camera(image, intrinsics, root_depth(seen.box, intrinsics))
+            if self.head is self.skeleton:
+                return joints
+            return remap_joints(joints, self.head, self.skeleton)[0]
 
     def see(self, batch: PoseBatch) -> Seen:
         """Pictures and boxes of a batch, its views one after the other.
@@ -209,10 +213,10 @@ class Student(nn.Module):
 
     def _patches(self, seen: Seen, crop: Crop) -> Tensor:
         patch = self.config.patch
-        to_picture = image_to_picture(seen.square, seen.pictures.shape[-1])
-        return cut_patches(
-            seen.pictures, compose_affine(to_picture, patch_to_image(crop, patch)), patch
-        )
+        with _exact(seen.pictures):
+            to_picture = image_to_picture(seen.square, seen.pictures.shape[-1])
+            affine = compose_affine(to_picture, patch_to_image(crop, patch))
+            return cut_patches(seen.pictures, affine, patch)
 
     def _input(self, patches: Tensor, gain: Tensor | None = None) -> Tensor:
         images = network_input(patches, gain)
@@ -232,20 +236,11 @@ class Student(nn.Module):
         joints = batch.joints_3d.flatten(0, -3)
         check_shape("joints_3d", joints, "people joints 3", people=len(seen.pictures))
         weights = torch.ones_like(joints[..., 0])
-        if batch.visible is not None:
-            weights = weights * batch.visible.flatten(0, -2)
-        if LABEL_WEIGHT in batch.extras:
-            weights = weights * self._own_side(batch, LABEL_WEIGHT).flatten(0, -2)
+        given = label_weights(batch, self.skeleton)
+        if given is not None:
+            weights = weights * given.flatten(0, -2)
         rows = torch.tensor(self.rows, device=joints.device)
         return joints.index_select(1, rows), weights.index_select(1, rows)
-
-    def _own_side(self, batch: PoseBatch, name: str) -> PerJoint:
-        """An extra of every joint, left and right exchanged where the batch was mirrored."""
-        values = batch.extras[name]
-        if MIRRORED not in batch.extras:
-            return values
-        mirrored = batch.extras[MIRRORED].view(-1, *(1,) * (values.ndim - 1))
-        return torch.where(mirrored, flip_per_joint(values, self.skeleton), values)
 
     @torch.no_grad()
     def _labels_of_views(
@@ -260,16 +255,21 @@ class Student(nn.Module):
             )
         views = batch.image.shape[:2]
         found = frozen.locate(self._input(self._patches(seen, seen.box)))
-        image = normalised_to_image(found.joints, seen.box, self.config.patch)
-        labels = label_views(
-            image[..., :2].reshape(*views, -1, 2),
-            found.confidence.reshape(*views, -1),
-            batch.camera,
-            self.head.root,
-            self.config,
-        )
+        with _exact(seen.pictures):
+            image = normalised_to_image(found.joints, seen.box, self.config.patch)
+            labels = label_views(
+                image[..., :2].reshape(*views, -1, 2),
+                found.confidence.reshape(*views, -1),
+                batch.camera,
+                self.head.root,
+                self.config,
+            )
         weights = labels.weights[:, None].expand(*views, -1)
         return labels.joints.flatten(0, 1), weights.flatten(0, 1)
+
+
+def _exact(like: Tensor) -> AbstractContextManager[object]:
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def head_rows(head: Skeleton, skeleton: Skeleton) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from lifting.data.supervision import Supervision
 from lifting.errors import CheckpointError
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.methods.discovery import load_config_class, load_module_class
@@ -34,6 +35,7 @@ def load_model(path: Path) -> LiftingModule:
     config = load_config_class(method)(**facts["config"])
     module = load_module_class(method)(config, _settings(facts["settings"]))
     module.load_state_dict(content["state_dict"])
+    module.supervision = Supervision(str(facts.get("supervision", "unknown")))
     return module.requires_grad_(False).eval()
 
 

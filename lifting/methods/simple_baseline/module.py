@@ -103,7 +103,7 @@ class Module(LiftingModule):
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Loss of a batch, in metres."""
         target = self.target(batch) / MM_PER_METRE
-        loss = pose_loss(self._lift(batch), target, batch.visible, self.config.loss)
+        loss = pose_loss(self._lift(batch), target, self.label_weights(batch), self.config.loss)
         return self.log_losses({"pose": loss}, batch)
 
     def on_train_batch_end(self, outputs: Any, batch: PoseBatch, batch_idx: int) -> None:

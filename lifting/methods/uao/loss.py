@@ -19,7 +19,8 @@ def uncertainty_loss(
         predicted: ``(*batch, joints, 3)``, metres.
         log_sigma: ``(*batch, joints)``, natural log of metres.
         target: ``(*batch, joints, 3)``, metres.
-        visible: ``(*batch, joints)`` bool, False where a label does not count; None for all.
+        visible: ``(*batch, joints)`` bool, False where a label does not count, or how much each
+            counts; None for all.
 
     Returns:
         A scalar; zero where no label counts.

@@ -41,7 +41,9 @@ class Module(LiftingModule):
         """Loss of a batch over all joints, the root with its true position zero."""
         estimate = self.network(self._keypoints(batch))
         target = self.target(batch) / MM_PER_METRE
-        loss = uncertainty_loss(estimate.pose, estimate.log_sigma, target, batch.visible)
+        loss = uncertainty_loss(
+            estimate.pose, estimate.log_sigma, target, self.label_weights(batch)
+        )
         return self.log_losses({"uncertainty": loss}, batch)
 
     def predict(self, batch: PoseBatch) -> Prediction:

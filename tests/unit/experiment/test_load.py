@@ -65,6 +65,17 @@ def test_overlay_goes_below_overrides_and_above_the_file(folder):
     assert (config.name, config.data.frames, config.data.eval_every) == ("tiny", 7, 4)
 
 
+def test_an_overlays_file_for_the_method_follows_it(folder):
+    write(folder, "overlay/small", "trainer: {max_epochs: 1}\nmethod: {loss: absolute}\n")
+    write(folder, "overlay/small_tiny_method", "method: {head: {width: 2}, warm_epochs: 0}\n")
+    write(folder, "overlay/small_other", "method: {nothing: 1}\n")
+    config = load_experiment("tiny", ["extends=overlay/small", "method.warm_epochs=4"])
+    assert config.trainer.max_epochs == 1
+    assert config.method["head"] == {"width": 2, "dropout": 0.2}
+    assert (config.method["loss"], config.method["warm_epochs"]) == ("absolute", 4)
+    assert load_experiment("tiny").method["head"]["width"] == 16
+
+
 def test_values_of_a_checkpoint_go_between_file_and_overrides(tiny_experiment):
     method = {"name": "tiny_method", "warm_epochs": 5, "head": {"width": 99, "dropout": 0.1}}
     config = load_experiment(tiny_experiment, ["method.head.width=3"], method=method)

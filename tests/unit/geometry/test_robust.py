@@ -90,7 +90,9 @@ def test_a_small_pool_loses_little():
 
 
 def test_no_worse_than_opencv():
-    cv2 = pytest.importorskip("cv2")
+    cv2 = pytest.importorskip(
+        "cv2", reason="compares with OpenCV: pip install opencv-python-headless"
+    )
     matrix = np.array([[1145.0, 0, 512], [0, 1143, 515], [0, 0, 1]])
     ours, theirs = [], []
     for seed in range(4):

@@ -1,0 +1,251 @@
+"""``lifting rig``: cameras and 3D joints from keypoints of several views, and their report."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lifting.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lifting.teacher.options import TeacherOptions
+    from lifting.teacher.solution import RigSolution
+    from lifting.teacher.views import RigViews
+
+SOLUTION, REPORT, FIGURES, PICTURE = "solution.npz", "report.md", "report.json", "rig.png"
+_TOLD = ("given", "intrinsics", "sizes")
+_NUMBERS = (
+    ("sigma", "standard deviation of a keypoint, pixels (default: from the residuals)"),
+    ("sigma-max", "largest one that is believed (default: 0.5 %% of the image's larger side)"),
+    ("min-confidence", "keypoints below are not used (default: 0.3)"),
+    ("min-angle", "degrees under which rays must meet (default: 5)"),
+    ("stature", "height of the person, mm, for the scale where cameras do not give it"),
+)
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the arguments."""
+    parser = subparsers.add_parser(
+        "rig",
+        help="solve a rig of cameras from the keypoints of its views",
+        description="Estimate what is not known of static cameras, and the 3D joints of the "
+        "person they see, from synchronised 2D keypoints.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _register_solve(commands)
+    report = commands.add_parser(
+        "report",
+        help="print the quality report of a solution",
+        description="Print the quality report of a solution, and draw its picture anew.",
+    )
+    report.add_argument("solution", type=Path, help=f"{SOLUTION} of 'lifting rig solve'")
+    report.add_argument("--json", action="store_true", help="print JSON")
+    report.add_argument(
+        "--picture", type=Path, metavar="FILE", help=f"default: {PICTURE} beside the solution"
+    )
+    report.set_defaults(handler=handle_report)
+
+
+def _register_solve(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> None:
+    parser = commands.add_parser(
+        "solve",
+        help="cameras and joints from keypoint files, one a camera",
+        description=f"Write {SOLUTION}, {REPORT}, {FIGURES} and {PICTURE}.",
+    )
+    parser.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="keypoints of one camera, in any format of 'lifting predict --keypoints'; cameras go "
+        "by the names of the files",
+    )
+    parser.add_argument("--output", type=Path, default=Path("outputs/rig"), metavar="DIR")
+    _add_cameras(parser)
+    _add_reading(parser)
+    _add_solving(parser)
+    parser.set_defaults(handler=handle_solve)
+
+
+def _add_cameras(parser: argparse.ArgumentParser) -> None:
+    known = parser.add_argument_group("what is known of the cameras")
+    known.add_argument(
+        "--cameras",
+        type=Path,
+        metavar="JSON",
+        help="by camera: image_size, intrinsics, rotation (world to camera) and position (mm)",
+    )
+    known.add_argument(
+        "--told",
+        choices=_TOLD,
+        default="given",
+        help="use at most this: all that is given, intrinsics, or the sizes of the images",
+    )
+    known.add_argument(
+        "--image-size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"), help="of all cameras"
+    )
+    known.add_argument(
+        "--focal",
+        choices=("shared", "each"),
+        help="unknown focal lengths: one for all over the image's larger side (default), or each",
+    )
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    reading = parser.add_argument_group("how files are read")
+    reading.add_argument("--skeleton", help="order of the joints (default: by their number)")
+    reading.add_argument("--person", help="number of a track in all files (default: largest)")
+    reading.add_argument("--fps", type=float, help="frames a second (default: 30)")
+    reading.add_argument("--coordinates", choices=("pixels", "unit", "signed"))
+
+
+def _add_solving(parser: argparse.ArgumentParser) -> None:
+    solving = parser.add_argument_group("how it is solved")
+    for name, text in _NUMBERS:
+        solving.add_argument(f"--{name}", type=float, metavar="X", help=text)
+    solving.add_argument(
+        "--bone",
+        action="append",
+        default=[],
+        metavar="JOINT=MM",
+        help="known length of the bone that ends at a joint; may be repeated",
+    )
+    solving.add_argument("--pool-frames", type=int, metavar="N", help="default: 300")
+    solving.add_argument("--shifts", type=int, metavar="N", help="frames tried (default: 5)")
+    solving.add_argument("--seed", type=int, help="of the draws")
+    solving.add_argument(
+        "--no-repair", action="store_true", help="leave exchanged left and right as they are"
+    )
+    solving.add_argument(
+        "--held-out",
+        action="store_true",
+        help="also solve without each view in turn, and measure the error in it",
+    )
+
+
+def handle_solve(arguments: argparse.Namespace) -> int:
+    """Read, solve, write, and print the report."""
+    options = _options(arguments)
+    from lifting.data.keypoints.config import KeypointRigConfig
+    from lifting.data.rig_files import read_rig
+    from lifting.teacher.report import as_json, markdown
+    from lifting.teacher.solution_file import write_solution
+    from lifting.teacher.solve import solve_rig
+
+    given = {n: getattr(arguments, n) for n in ("skeleton", "person", "fps", "coordinates")}
+    given = {name: value for name, value in given.items() if value is not None}
+    if arguments.image_size is not None:
+        given["image_size"] = tuple(arguments.image_size)
+    rig = read_rig(arguments.files, arguments.cameras, KeypointRigConfig(**given), arguments.told)
+    solution = solve_rig(rig.views, options)
+    facts: dict[str, Any] = {
+        "command": _command(arguments),
+        "known": {"given": "all", "intrinsics": "intrinsics", "sizes": "sizes of the images"}[
+            rig.known
+        ],
+        "frames_left_out": rig.left_out,
+    }
+    if arguments.held_out:
+        facts["held_out_px"] = _held_out(rig.views, options)
+    from lifting.atomic import write_text
+
+    folder = arguments.output
+    write_solution(folder / SOLUTION, solution, facts)
+    write_text(folder / REPORT, markdown(solution, facts))
+    write_text(folder / FIGURES, as_json(solution, facts))
+    _draw(solution, folder / PICTURE)
+    print(markdown(solution, facts), end="")
+    for name in (SOLUTION, REPORT, FIGURES, PICTURE):
+        print(f"written: {folder / name}")
+    return 0
+
+
+def handle_report(arguments: argparse.Namespace) -> int:
+    """Read a solution, draw it and print its report."""
+    from lifting.teacher.report import as_json, markdown
+    from lifting.teacher.solution_file import read_solution
+
+    kept = read_solution(arguments.solution)
+    picture = arguments.picture or arguments.solution.with_name(PICTURE)
+    _draw(kept.solution, picture)
+    text = as_json if arguments.json else markdown
+    print(text(kept.solution, kept.facts), end="")
+    if not arguments.json:
+        print(f"written: {picture}")
+    return 0
+
+
+def _options(arguments: argparse.Namespace) -> TeacherOptions:
+    from lifting.teacher.options import TeacherOptions
+
+    names = (*(name.replace("-", "_") for name, _ in _NUMBERS), "pool_frames", "shifts", "seed")
+    values = {name: getattr(arguments, name) for name in names}
+    values["focal_model"] = arguments.focal
+    values = {name: value for name, value in values.items() if value is not None}
+    return TeacherOptions(
+        **values,
+        repair_swaps=not arguments.no_repair,
+        bone_lengths=dict(map(_bone, arguments.bone)) or None,
+    )
+
+
+def _bone(text: str) -> tuple[str, float]:
+    joint, _, length = text.partition("=")
+    try:
+        return joint, float(length)
+    except ValueError:
+        raise ConfigError(
+            f"expected --bone JOINT=MM, got '{text}'; for example --bone left_knee=430"
+        ) from None
+
+
+def _held_out(views: RigViews, options: TeacherOptions) -> dict[str, float]:
+    """Median error in each view of the joints that the others give, pixels, by its name."""
+    from lifting.teacher.held_out import held_out_error
+
+    count = len(views.keypoints)
+    return {views.name(v): held_out_error(views, options, view=v).median for v in range(count)}
+
+
+def _draw(solution: RigSolution, path: Path) -> None:
+    import torch
+
+    from lifting.atomic import replacing
+    from lifting.teacher.report import up_direction
+    from lifting.visualization.rig_plot import RigPicture, rig_figure
+    from lifting.visualization.style import save_figure
+
+    picture = RigPicture(
+        joints=torch.where(solution.valid[..., None], solution.joints, torch.nan),
+        centre=solution.centre,
+        rotation=solution.rotation,
+        intrinsics=solution.intrinsics,
+        sizes=solution.sizes,
+        names=solution.names,
+        up=up_direction(solution),
+        title=f"{len(solution.names)} cameras, {len(solution.joints)} frames: "
+        f"{solution.quality.verdict}",
+    )
+    with replacing(path) as temporary:
+        save_figure(rig_figure(picture, solution.skeleton), temporary)
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """The command line that repeats the solution, wherever its files go."""
+    words = ["lifting", "rig", "solve", *map(str, arguments.files)]
+    skipped = ("files", "output", "handler", "debug", "told", "no_repair", "held_out", "bone")
+    for name, value in vars(arguments).items():
+        if name not in skipped and value is not None:
+            values = value if isinstance(value, list) else [value]
+            words += [f"--{name.replace('_', '-')}", *map(str, values)]
+    words += ["--told", arguments.told] if arguments.told != "given" else []
+    for bone in arguments.bone:
+        words += ["--bone", bone]
+    words += [
+        f"--{n.replace('_', '-')}" for n in ("no_repair", "held_out") if arguments.__dict__[n]
+    ]
+    return shlex.join(words)

@@ -1,0 +1,164 @@
+"""Cameras of a rig put together from pairs: rotations all at once, centres one after another."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from lifting.errors import DataError
+from lifting.geometry.averaging import synchronise_rotations
+from lifting.geometry.camera import Camera, pixels_to_rays
+from lifting.geometry.consensus import triangulate_consensus
+from lifting.geometry.projective import projection_matrix
+from lifting.teacher.relative import PairPoses
+from lifting.teacher.views import Observed, RigViews
+from lifting.typing import Intrinsics, PerJoint, Points3D, Pose3D, RotationMatrix
+
+_ROUNDS = 4
+_TRUSTED = 0.1  # radians that a pair's rotation may be off the others' before it counts for less
+_CENTRE_ROUNDS = 8
+
+
+def assemble(
+    observed: Observed, intrinsics: Intrinsics, pairs: PairPoses, views: RigViews, sigma: float
+) -> Camera:
+    """Cameras in the frame of the first, in units of the distance of the strongest pair.
+
+    Along a maximum spanning tree of the pairs' strength, each next camera is put where the joints
+    that the ones before it agree on are seen along the right rays.
+
+    Args:
+        observed: Keypoints of the frames that are pooled.
+        intrinsics: ``(views, 9)`` without distortion.
+        pairs: Relative poses.
+        views: For the sizes of images, and names in messages.
+        sigma: Deviation of keypoints, pixels.
+
+    Raises:
+        DataError: A view shares too few keypoints with the others.
+    """
+    count = len(observed.keypoints)
+    tree = spanning_tree(pairs, count, views)
+    rotation = consistent_rotations(pairs, count)
+    start = tree[0]
+    a, b = pairs.ends[start].tolist()
+    position = torch.zeros(count, 3, dtype=rotation.dtype, device=rotation.device)
+    position[b] = -(rotation[b].mT @ pairs.pose.translation[start].to(rotation))
+    camera = Camera(
+        intrinsics=intrinsics,
+        size=views.sizes.to(rotation),
+        rotation=rotation,
+        position=position,  # filled in below
+    )
+    placed = [a, b]
+    for edge in tree[1:]:
+        view = next(v for v in pairs.ends[edge].tolist() if v not in placed)
+        joints, seen = _agreed(observed, camera, placed, sigma)
+        rays = pixels_to_rays(observed.keypoints[view], intrinsics[view])
+        weights = torch.where(seen, observed.confidence[view], 0.0)
+        reach = sigma / float(intrinsics[view, :2].mean())
+        position[view] = centre_of_rays(joints, rays, weights, rotation[view], reach)
+        placed.append(view)
+    camera.position = (position - position[0]) @ rotation[0].mT
+    camera.rotation = rotation @ rotation[0].mT
+    return camera
+
+
+def spanning_tree(pairs: PairPoses, count: int, views: RigViews) -> list[int]:
+    """Pairs that connect all cameras with the greatest strength, each touching those before it.
+
+    Args:
+        pairs: Relative poses.
+        count: Cameras.
+        views: For names in messages.
+
+    Raises:
+        DataError: They do not connect all.
+
+    Source: Prim 1957.
+    """
+    index, strength = pairs.ends.tolist(), pairs.strength.tolist()
+    best = max(range(len(index)), key=strength.__getitem__)
+    tree, inside = [best], set(index[best])
+    while len(inside) < count:
+        open_edges = [e for e, ends in enumerate(index) if len(inside & set(ends)) == 1]
+        if not open_edges:
+            lonely = ", ".join(views.name(v) for v in range(count) if v not in inside)
+            raise DataError(
+                f"expected views that share keypoints with the others, got none for {lonely}; "
+                "leave it out, or check that it shows the same time"
+            )
+        edge = max(open_edges, key=strength.__getitem__)
+        tree.append(edge)
+        inside |= set(index[edge])
+    return tree
+
+
+def consistent_rotations(pairs: PairPoses, count: int) -> RotationMatrix:
+    """Rotations of all cameras, ``(views, 3, 3)``; pairs that contradict the others count less."""
+    weights = pairs.strength.double().clamp(min=1e-3)
+    relative = pairs.pose.rotation.double()
+    a, b = pairs.ends.unbind(1)
+    rotation = synchronise_rotations(relative, pairs.ends, count, weights)
+    for _ in range(_ROUNDS):
+        gap = torch.linalg.matrix_norm(rotation[b] - relative @ rotation[a]) / 2**0.5
+        rotation = synchronise_rotations(
+            relative, pairs.ends, count, weights / (1 + (gap / _TRUSTED).square())
+        )
+    return rotation
+
+
+def centre_of_rays(
+    joints: Pose3D, rays: Tensor, weights: PerJoint, rotation: RotationMatrix, reach: float
+) -> Points3D:
+    """Centre of a camera of known rotation, from which joints are seen along given rays.
+
+    Args:
+        joints: ``(*batch, 3)``, world frame; not looked at where there is no weight.
+        rays: ``(*batch, 2)``, X/Z and Y/Z without distortion.
+        weights: ``(*batch)``, not negative.
+        rotation: World to camera, ``(3, 3)``.
+        reach: Deviation of rays that is expected, focal lengths.
+
+    Returns:
+        ``(3,)``, unit of the joints.
+
+    Source: intersection of lines, reweighted by Cauchy's kernel.
+    """
+    used = weights > 0
+    joints = torch.where(used[..., None], joints, 0.0).reshape(-1, 3)
+    ray = torch.cat((rays, torch.ones_like(rays[..., :1])), dim=-1).reshape(-1, 3)
+    axis = functional.normalize(ray @ rotation, dim=-1)
+    base = weights.flatten().double().square()
+    eye = torch.eye(3, dtype=axis.dtype, device=axis.device)
+    across = eye - axis[:, :, None] * axis[:, None]
+    factor = base
+    centre = torch.zeros_like(axis[0])
+    for step in range(_CENTRE_ROUNDS):
+        matrix = (factor[:, None, None] * across).sum(0)
+        aim = (factor[:, None] * (across @ joints[..., None])[..., 0]).sum(0)
+        centre = torch.linalg.lstsq(matrix, aim[:, None]).solution[:, 0]
+        arm = joints - centre
+        depth = (arm * axis).sum(-1)
+        distance = (across @ arm[..., None])[..., 0].norm(dim=-1)
+        far = arm.norm(dim=-1).clamp(min=1e-9)
+        # The reach shrinks to what is expected, so that a poor start is not held on to.
+        scale = far * reach * max(1.0, 64.0 / 2**step)
+        factor = base / far.square() / (1 + (distance / scale).square())
+        factor = torch.where(depth > 0, factor, 0.01 * factor)
+    return centre
+
+
+def _agreed(
+    observed: Observed, camera: Camera, placed: list[int], sigma: float
+) -> tuple[Pose3D, Tensor]:
+    """Joints that the cameras placed so far agree on, ``(frames, joints, 3)``, and which."""
+    found = triangulate_consensus(
+        observed.keypoints[placed].transpose(0, 1),
+        projection_matrix(camera)[placed],
+        observed.confidence[placed].transpose(0, 1),
+        reach=4 * sigma,
+    )
+    sound = (found.agree & found.found.in_front()).sum(-2) >= 2
+    return found.found.points, sound & found.found.valid

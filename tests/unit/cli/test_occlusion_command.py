@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from lifting.cli.main import main
+
+WITHOUT_TORCH = """
+import sys
+from lifting.cli.main import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as end:
+    status = end.code
+assert not {"torch", "pytorch_lightning", "matplotlib"} & set(sys.modules)
+sys.exit(status)
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--help"], 0, "--rates"),
+        (["occlusion", "nowhere"], 2, "expected the folder of a trained run"),
+        (["occlusion", "nowhere", "--kinds", "drop", "swop"], 2, "unknown corruption 'swop'"),
+        (["occlusion", "run", "--data", "cmuu"], 2, "unknown file 'data/cmuu'"),
+    ],
+)
+def test_help_and_mistakes_need_no_torch(tmp_path, arguments, status, said):
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "config.yaml").write_text("method: {name: simple_baseline}\n")
+    (tmp_path / "run" / "checkpoints" / "best.ckpt").touch()
+    answer = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH, "bench", *arguments],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert answer.returncode == status, answer.stderr
+    assert said in answer.stdout + answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("option", ["--frames", "--batch", "--searched", "--stride"])
+def test_sizes_are_at_least_one(option, capsys):
+    assert main(["bench", "occlusion", "run", option, "0"]) == 2
+    assert f"expected {option} from 1, got 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["occlusion"], "expected folders of trained runs"),
+        (["occlusion", "run", "--rates", "30"], "0.3 is 30 %"),
+        (["occlusion", "run", "--write", "there"], "expected --output with `lifting bench"),
+        (["uao", "--rates", "0.3"], "expected --rates with `lifting bench occlusion RUN ...`"),
+        (["--set", "tto.lr=1"], "expected --set with `lifting bench occlusion RUN ...`"),
+    ],
+)
+def test_options_belong_to_one_of_the_two(arguments, said, capsys):
+    assert main(["bench", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_an_output_that_cannot_be_written_is_known_first(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    place = str(tmp_path / "file" / "deep")
+    assert main(["bench", "occlusion", "run", "--output", place]) == 2
+    assert f"expected to write to {tmp_path / 'file'}" in capsys.readouterr().err
