@@ -13,5 +13,6 @@
 * ``mixtures``, ``mixture_em``   2D mixtures around detections and fitted to maps;
   ``mixture_sources`` makes those of whole splits, ``mixture_file`` keeps them
 * ``window``, ``gather``, ``view_gather``, ``augment``, ``datamodule``   from tracks to batches
+* ``rig_files``, ``rig_cache``   keypoint files of several cameras, and the teacher's solutions
 * ``prepare``      what ``lifting data ...`` runs
 """

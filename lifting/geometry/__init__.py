@@ -12,6 +12,8 @@ z forward; rotation matrices act on column vectors.
   several views, and how sure they are
 * ``epipolar``, ``five_point``, ``robust``, ``marginal``   how two cameras stand to each other
 * ``averaging``, ``scale``   rotations of a whole rig, and its scale from bones
+* ``consensus``, ``resection``   joints that most views agree on; where a camera stands
+* ``bundle``, ``bundle_terms``, ``bundle_task``, ``bundle_system``   cameras and a moving body
 * ``root``        where a root-relative pose stands, or its scale and offset in the image
 * ``solver``      damped least squares, every sample on its own
 """

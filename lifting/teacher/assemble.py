@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -15,7 +17,7 @@ from lifting.teacher.relative import PairPoses
 from lifting.teacher.views import Observed, RigViews
 from lifting.typing import Intrinsics, PerJoint, Points3D, Pose3D, RotationMatrix
 
-_ROUNDS = 4
+_ROUNDS = 5
 _TRUSTED = 0.1  # radians that a pair's rotation may be off the others' before it counts for less
 _CENTRE_ROUNDS = 8
 
@@ -25,8 +27,9 @@ def assemble(
 ) -> Camera:
     """Cameras in the frame of the first, in units of the distance of the strongest pair.
 
-    Along a maximum spanning tree of the pairs' strength, each next camera is put where the joints
-    that the ones before it agree on are seen along the right rays.
+    Along a maximum spanning tree of the pairs' strength, less of those that contradict the others,
+    each next camera is put where the joints that the ones before it agree on are seen along the
+    right rays.
 
     Args:
         observed: Keypoints of the frames that are pooled.
@@ -39,10 +42,13 @@ def assemble(
         DataError: A view shares too few keypoints with the others.
     """
     count = len(observed.keypoints)
-    tree = spanning_tree(pairs, count, views)
-    rotation = consistent_rotations(pairs, count)
+    spanning_tree(pairs, pairs.strength, views)  # names the views that stand alone
+    rotation, trust = consistent_rotations(pairs, count)
+    tree = spanning_tree(pairs, pairs.strength * trust, views)
     start = tree[0]
     a, b = pairs.ends[start].tolist()
+    # The first two stand as their own pair says, whose direction belongs to its rotation.
+    rotation[b] = pairs.pose.rotation[start].to(rotation) @ rotation[a]
     position = torch.zeros(count, 3, dtype=rotation.dtype, device=rotation.device)
     position[b] = -(rotation[b].mT @ pairs.pose.translation[start].to(rotation))
     camera = Camera(
@@ -65,21 +71,21 @@ def assemble(
     return camera
 
 
-def spanning_tree(pairs: PairPoses, count: int, views: RigViews) -> list[int]:
+def spanning_tree(pairs: PairPoses, strength: Tensor, views: RigViews) -> list[int]:
     """Pairs that connect all cameras with the greatest strength, each touching those before it.
 
     Args:
         pairs: Relative poses.
-        count: Cameras.
-        views: For names in messages.
+        strength: ``(pairs,)``.
+        views: For their number, and names in messages.
 
     Raises:
         DataError: They do not connect all.
 
     Source: Prim 1957.
     """
-    index, strength = pairs.ends.tolist(), pairs.strength.tolist()
-    best = max(range(len(index)), key=strength.__getitem__)
+    index, rank, count = pairs.ends.tolist(), strength.tolist(), len(views.keypoints)
+    best = max(range(len(index)), key=rank.__getitem__)
     tree, inside = [best], set(index[best])
     while len(inside) < count:
         open_edges = [e for e, ends in enumerate(index) if len(inside & set(ends)) == 1]
@@ -89,24 +95,40 @@ def spanning_tree(pairs: PairPoses, count: int, views: RigViews) -> list[int]:
                 f"expected views that share keypoints with the others, got none for {lonely}; "
                 "leave it out, or check that it shows the same time"
             )
-        edge = max(open_edges, key=strength.__getitem__)
+        edge = max(open_edges, key=rank.__getitem__)
         tree.append(edge)
         inside |= set(index[edge])
     return tree
 
 
-def consistent_rotations(pairs: PairPoses, count: int) -> RotationMatrix:
-    """Rotations of all cameras, ``(views, 3, 3)``; pairs that contradict the others count less."""
+class Rotations(NamedTuple):
+    """Rotations of all cameras.
+
+    Attributes:
+        rotation: ``(views, 3, 3)``, from a frame of their own.
+        trust: Of each pair, ``(pairs,)``: 1 where it agrees with them, less where it does not.
+    """
+
+    rotation: RotationMatrix
+    trust: Tensor
+
+
+def consistent_rotations(pairs: PairPoses, count: int) -> Rotations:
+    """Rotations of all cameras; pairs that contradict the others count less.
+
+    Args:
+        pairs: Relative poses.
+        count: Cameras.
+    """
     weights = pairs.strength.double().clamp(min=1e-3)
     relative = pairs.pose.rotation.double()
     a, b = pairs.ends.unbind(1)
-    rotation = synchronise_rotations(relative, pairs.ends, count, weights)
+    trust = torch.ones_like(weights)
     for _ in range(_ROUNDS):
+        rotation = synchronise_rotations(relative, pairs.ends, count, weights * trust)
         gap = torch.linalg.matrix_norm(rotation[b] - relative @ rotation[a]) / 2**0.5
-        rotation = synchronise_rotations(
-            relative, pairs.ends, count, weights / (1 + (gap / _TRUSTED).square())
-        )
-    return rotation
+        trust = 1 / (1 + (gap / _TRUSTED).square())
+    return Rotations(rotation, trust)
 
 
 def centre_of_rays(

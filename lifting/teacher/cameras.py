@@ -27,7 +27,10 @@ GIVEN = "given cameras"
 """Scale rule where the extrinsics are known."""
 _TRIAL_FRAMES = 100  # for the choice of the first guess of focal lengths
 _TRIAL_HYPOTHESES = 64
-_ROUNDS = 3
+_ATTEMPTS = 3
+_AGREED = 0.15  # loss from which other draws are tried
+_FIRST_STEPS = 12
+_ROUNDS = 2
 _WIDTH = 3.0  # sigmas
 _POOL = 600  # keypoints that hypotheses are scored on
 
@@ -77,8 +80,7 @@ def find_cameras(
         lens = _best_guess(views, observed, options, sigma_max, frames)
         freedom = Freedom(focal=options.focal_model)
     pool = observed.frames(frames)
-    robust = _robust(options, sigma_max)
-    camera = assemble(pool, lens, pair_poses(pool, lens, robust), views, sigma_max)
+    camera = _first_cameras(pool, lens, views, options, freedom, sigma_max)
     for _ in range(_ROUNDS):
         found = triangulate(pool, camera, 4 * sigma_max)
         if options.repair_swaps:
@@ -88,6 +90,36 @@ def find_cameras(
     found = triangulate(pool, camera, 4 * sigma_max)
     scale = metric_scale(found.joints, views.skeleton, options)
     return Cameras(_scaled(camera, scale.factor), frames, scale.rule)
+
+
+def _first_cameras(
+    pool: Observed,
+    lens: Intrinsics,
+    views: RigViews,
+    options: TeacherOptions,
+    freedom: Freedom,
+    sigma_max: float,
+) -> Camera:
+    """Cameras before the last adjustments: of several draws of hypotheses, the best.
+
+    Two views of a person who hardly moves are explained by more than one pose, and nothing but
+    the other views tells which is wrong. A first draw that all keypoints agree with is taken.
+    """
+    best, least = None, float("inf")
+    for attempt in range(_ATTEMPTS):
+        robust = _robust(options, sigma_max)
+        robust = replace(robust, seed=options.seed + attempt)
+        camera = assemble(pool, lens, pair_poses(pool, lens, robust), views, sigma_max)
+        camera = _adjusted(
+            camera, pool, views, options, freedom, sigma_max, steps=_FIRST_STEPS
+        ).camera
+        loss = triangulate(pool, camera, 4 * sigma_max).loss
+        if best is None or loss < least:
+            best, least = camera, loss
+        if least < _AGREED:
+            break
+    assert best is not None
+    return best
 
 
 def pooled_frames(observed: Observed, options: TeacherOptions) -> Tensor:
@@ -158,6 +190,8 @@ def _adjusted(
     options: TeacherOptions,
     freedom: Freedom,
     sigma: float,
+    *,
+    steps: int = BundleOptions.iterations,
 ) -> Bundle:
     """Bundle adjustment of pooled frames, after the rig is scaled by its bones."""
     found = triangulate(pool, camera, 8 * sigma)
@@ -170,6 +204,7 @@ def _adjusted(
         width=_WIDTH,
         bones=options.bones,
         symmetry=options.symmetry,
+        iterations=steps,
     )
     return adjust_bundle(
         _scaled(camera, factor),

@@ -32,11 +32,13 @@ class Triangulated(NamedTuple):
         weights: ``(views, frames, joints)``, confidence where the view agrees; where no two do,
             the confidence of all.
         sigma: Deviation of keypoints, pixels.
+        loss: About the share of keypoints that disagree, 0 to 1.
     """
 
     joints: Pose3D
     weights: PerJoint
     sigma: float
+    loss: float
 
 
 class Solved(NamedTuple):
@@ -73,7 +75,8 @@ def triangulate(observed: Observed, camera: Camera, reach: float) -> Triangulate
     kept = torch.where(agree.any(-2, keepdim=True), agree, observed.used.transpose(0, 1))
     weights = torch.where(kept, observed.confidence.transpose(0, 1), 0.0)
     sigma = estimate_sigma(found.distance.transpose(0, 1), agree.transpose(0, 1))
-    return Triangulated(found.found.points, weights.transpose(0, 1), sigma)
+    loss = float(found.loss.sum() / observed.confidence.sum())
+    return Triangulated(found.found.points, weights.transpose(0, 1), sigma, loss)
 
 
 def solve_joints(

@@ -13,7 +13,7 @@ from lifting.teacher.solution import RigSolution
 from lifting.teacher.views import Observed, RigViews, observe
 from lifting.typing import Intrinsics
 
-REVISION = 2
+REVISION = 3
 """Raised when the same input gets another solution, so that no kept one is read instead."""
 SIGMA_SHARE = 0.005
 """Largest deviation of keypoints that is believed by default, over the larger side of images."""

@@ -3,6 +3,7 @@
 * ``style``          colours by side, line widths, saving
 * ``view``           frames and viewpoints: camera or world axes -> what a viewer sees
 * ``skeleton_plot``  2D keypoints, a 3D skeleton, and a sample's input, truth and prediction
+* ``rig_plot``       cameras around the skeletons of some frames
 * ``contact_sheet``  many poses at one scale
 * ``bars``           errors per joint and per action
 * ``curves``         logged scalars against steps
