@@ -1,0 +1,78 @@
+"""Which trainings the claims are looked at with, and how. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from lifting.errors import ConfigError
+from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.load import load_experiment
+
+METHOD = "nbf"
+GUESS, ROBUST, PLAIN = "first guess", "fitted, robust", "fitted, plain"
+POSE_DEPENDENT, CONSTANT = "pose-dependent", "constant"
+FEATURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        POSE_DEPENDENT: (),
+        CONSTANT: ("method.orientation=vmf_yz", "method.orientations=1"),
+    }
+)
+LIKELIHOODS: Mapping[str, str] = MappingProxyType({ROBUST: "mixture", PLAIN: "plain"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimsPlan:
+    """Trainings and pictures.
+
+    Attributes:
+        command: Command line that repeats it.
+        output: Folder of the runs and of the table.
+        experiment: What is trained.
+        seeds: Each kind of features is trained once with each.
+        pictures: Test pictures that are scored.
+        stride: Between two places of AdvOcc's square, pixels of a picture of 224.
+        batch: Pictures that are fitted together.
+        overrides: Further ``key=value`` settings for all runs.
+    """
+
+    command: str
+    output: Path
+    experiment: str = METHOD
+    seeds: tuple[int, ...] = (0, 1, 2)
+    pictures: int = 96
+    stride: int = 20
+    batch: int = 32
+    overrides: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.seeds:
+            raise ConfigError("expected at least one seed, got none; name some, as --seeds 0 1 2")
+        for name in ("pictures", "stride", "batch"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"expected --{name} from 1, got {getattr(self, name)}")
+
+    def config(self, features: str, seed: int) -> ExperimentConfig:
+        """The experiment of one training.
+
+        Args:
+            features: One of ``FEATURES``.
+            seed: Its seed.
+
+        Raises:
+            ConfigError: The experiment is none of this method, or a setting does not fit.
+        """
+        method = load_experiment(self.experiment).method["name"]
+        if method != METHOD:
+            raise ConfigError(
+                f"expected an experiment of {METHOD}, got {self.experiment} of {method}; name "
+                "another"
+            )
+        own = (*FEATURES[features], f"seed={seed}", f"run={features}-seed{seed}")
+        return load_experiment(self.experiment, [*self.overrides, *own, f"output={self.output}"])
+
+    def scored(self) -> dict[str, object]:
+        """What a run's scores depend on beside its training."""
+        return {"pictures": self.pictures, "stride": self.stride}

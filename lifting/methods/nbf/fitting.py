@@ -1,0 +1,149 @@
+"""Fitting a body to a feature map: the objective, two starts, two stages, a status for each image.
+
+The optimiser is the project's test-time optimisation: every image has a row of its own, so what
+comes out for one does not depend on the others. Computed in double precision that holds to the
+micrometre; in single precision rounding differs with an image's place in the batch and, as steps
+are about as long as kernels are wide, grows by a half a step, until an image may end in another of
+several minima of nearly the same depth. A first stage turns and moves the body as a whole,
+a second one bends it. The twin that is flipped in depth is optimised beside it, and per image the
+one that explains the features better is kept.
+
+Source: 3DNBF, arXiv 2308.10123, section 3.4, and its released code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from lifting.methods.nbf.body_latents import PLACE, POSE, SHAPE, TURN
+from lifting.methods.nbf.objective import FeatureObjective, FitModel, FitOptions
+from lifting.methods.nbf.rotations import BodyPose, flip_depth
+from lifting.methods.nbf.selection import RayGrid
+from lifting.tto.config import TtoConfig
+from lifting.tto.contract import Status
+from lifting.tto.objective import Objective
+from lifting.tto.optimizer import Solution, minimise
+from lifting.typing import PerSample, Pose3D
+
+
+class FittedBody(NamedTuple):
+    """What fitting leaves of a batch.
+
+    Attributes:
+        body: The body of the better start.
+        joints: Human3.6M's 17, ``(batch, 17, 3)``, mm, camera frame.
+        evidence: Share of each joint's part that the image shows, ``(batch, joints)``.
+        flipped: ``(batch,)`` bool, whether the start flipped in depth won.
+        status: ``(batch,)`` int, values of :class:`lifting.tto.contract.Status`.
+        iterations: ``(batch,)`` int, steps of the start that won.
+        before: Objective of the given start, ``(batch,)``.
+        after: Objective of what is returned, ``(batch,)``, never above it.
+    """
+
+    body: BodyPose
+    joints: Pose3D
+    evidence: Tensor
+    flipped: PerSample
+    status: PerSample
+    iterations: PerSample
+    before: PerSample
+    after: PerSample
+
+
+def fit_bodies(model: FitModel, observed: Tensor, grid: RayGrid, start: BodyPose) -> FittedBody:
+    """Fit a body to each feature map.
+
+    Args:
+        model: What all images share.
+        observed: Unit features, ``(batch, rays, channels)``.
+        grid: The rays.
+        start: Where to start.
+
+    Returns:
+        Never a body of a higher objective than the start's.
+    """
+    options, batch = model.options, len(observed)
+    given = start.translation
+    observed, start = observed.to(model.bank), start.to(model.bank)
+    starts = [start]
+    if options.two_sided:
+        starts.append(flip_depth(start, model.body.mirror))
+    several = len(starts)
+    both = BodyPose(*(torch.cat(parts) for parts in zip(*starts, strict=True)))
+    maps, rays = observed.repeat(several, 1, 1), _repeated(grid, several)
+    turned = _stage(FeatureObjective(model, maps, rays, both, options.coarse), bend=False)
+    bent = _stage(FeatureObjective(model, maps, rays, turned.body), bend=True)
+    objective = FeatureObjective(model, observed, grid, start)
+    with torch.no_grad():
+        before = objective(objective.latents.encode(start)).energy
+    # The start itself is a candidate: a stage of wider kernels may have left it for a worse one.
+    energies = torch.cat((before, bent.solution.best.energy)).view(1 + several, batch)
+    best = energies.nan_to_num(torch.inf).argmin(0)
+    bodies = BodyPose(*(_pick(torch.cat(p), best) for p in zip(start, bent.body, strict=True)))
+    steps = turned.solution.iterations + bent.solution.iterations
+    finite = bent.solution.finite.view(several, batch)[0] & before.isfinite()
+    evidence = objective.evidence(bodies)
+    with torch.no_grad():
+        joints = model.body.kernels(*bodies).joints_17
+    return FittedBody(
+        body=bodies.to(given),
+        joints=joints.to(given),
+        evidence=evidence.to(given),
+        flipped=best == 2,
+        status=_status(best, finite, evidence, bent.solution.best.behind, options),
+        iterations=_pick(torch.cat((torch.zeros_like(steps[:batch]), steps)), best),
+        before=before.to(given),
+        after=energies.gather(0, best[None])[0].to(given),
+    )
+
+
+class _Stage(NamedTuple):
+    body: BodyPose
+    solution: Solution
+
+
+def _stage(objective: FeatureObjective, *, bend: bool) -> _Stage:
+    """Optimise from the objective's start."""
+    options = objective.model.options
+    rates = {TURN: 1.0, PLACE: 1.0, POSE: 0.0, SHAPE: 0.0}
+    if bend:
+        rates = {TURN: 1.0, PLACE: options.second_place, POSE: 1.0, SHAPE: options.shape}
+    config = TtoConfig(
+        iterations=options.second_steps if bend else options.first_steps,
+        lr=options.lr,
+        tolerance=options.tolerance,
+    )
+    start = objective.latents.encode(objective.start)
+    solution = minimise(cast(Objective, objective), start, config, rates)
+    body = objective.latents.decode(solution.latents, objective.start)
+    return _Stage(body, solution)
+
+
+def _status(
+    best: Tensor, finite: Tensor, evidence: Tensor, behind: Tensor, options: FitOptions
+) -> Tensor:
+    """How each image ended; a later state hides an earlier one."""
+    status = torch.full_like(best, Status.MOVED)
+    for state, holds in (
+        (Status.KEPT, best == 0),
+        (Status.BEHIND, behind.view(-1, len(best)).amax(0) > 0),
+        (Status.UNOBSERVED, evidence.mean(-1) < options.least_evidence),
+        (Status.NOT_FINITE, ~finite),
+    ):
+        status = torch.where(holds, torch.full_like(status, state), status)
+    return status
+
+
+def _repeated(grid: RayGrid, copies: int) -> RayGrid:
+    focal, centre = (value.repeat(copies, 1) for value in (grid.focal, grid.centre))
+    return replace(grid, focal=focal, centre=centre)
+
+
+def _pick(values: Tensor, which: Tensor) -> Tensor:
+    """Of candidates one after the other the chosen one, by sample."""
+    apart = values.view(-1, len(which), *values.shape[1:])
+    return apart[which, torch.arange(len(which), device=which.device)]

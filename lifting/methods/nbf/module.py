@@ -1,0 +1,159 @@
+"""3DNBF under Lightning: training in two stages, prediction, and fitting at test time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lifting.batch import PoseBatch, Prediction, root_relative
+from lifting.data.sampler import stream
+from lifting.errors import ConfigError
+from lifting.geometry.camera import project
+from lifting.methods.base import LiftingModule
+from lifting.methods.nbf.config import Config
+from lifting.methods.nbf.fitting import FittedBody, fit_bodies
+from lifting.methods.nbf.network import NeuralBody
+from lifting.methods.nbf.objective import FeatureObjective
+from lifting.methods.nbf.rotations import BodyPose
+from lifting.methods.nbf.view import CropView, body_labels
+from lifting.methods.settings import ModuleSettings, Stage
+from lifting.skeleton import H36M_17
+from lifting.tto.config import TtoConfig
+from lifting.tto.contract import LENGTH_PER_AXIS, Status, TtoResult
+from lifting.tto.freezing import frozen
+from lifting.typing import PerJoint, Pose3D
+
+GUESS, FEATURES = "guess", "features"
+
+
+class Module(LiftingModule):
+    """Trains the features of a body's volume, guesses bodies, and fits them to images.
+
+    Args:
+        config: The switches.
+        settings: What the run gives to every method.
+
+    Raises:
+        ConfigError: Windows of several frames, or another skeleton than the body's.
+    """
+
+    config: Config
+
+    def __init__(self, config: Config, settings: ModuleSettings) -> None:
+        super().__init__(config, settings)
+        if settings.frames != 1 or settings.skeleton != H36M_17.name:
+            raise ConfigError(
+                f"expected data.frames 1 and the skeleton {H36M_17.name}, which the body has, got "
+                f"{settings.frames} and {settings.skeleton}; change the data section"
+            )
+        self.network = NeuralBody(config, settings.seed)
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The first guess from coarse maps, the features alone, each if asked for; then all."""
+        config = self.config
+        first = ((GUESS, config.guess_epochs), (FEATURES, config.feature_epochs))
+        return (*(Stage(name, epochs) for name, epochs in first if epochs), Stage("train"))
+
+    def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
+        """Losses of the stage; the bank moves afterwards."""
+        network, view = self.network, CropView.of_batch(batch)
+        labels = body_labels(batch, network.body.mirror)
+        draws = stream(self.settings.seed, self.current_epoch, batch_idx, self.global_rank)
+        spread = self.config.gain_spread
+        gain = 1 + spread * (2 * torch.rand(len(batch), 3, generator=draws) - 1)
+        gain = gain.to(view.focal)
+        if self.stage.name == GUESS:
+            guess = network.coarse_guess(batch, gain)
+            return self.log_losses(network.coarse_losses(guess, labels, view), batch)
+        answer = network(batch, gain)
+        seed = int(torch.randint(2**31, (), generator=draws))
+        generator = torch.Generator(answer.features.device).manual_seed(seed)
+        contrast = network.contrast(answer.features, labels, view, generator)
+        losses = network.feature_losses(contrast, generator)
+        losses |= network.part_losses(answer.estimate, labels)
+        if self.stage.name != FEATURES:
+            losses |= network.body_losses(answer.estimate.guess, labels, view)
+        network.learn(contrast)
+        return self.log_losses(losses, batch)
+
+    def predict(self, batch: PoseBatch) -> Prediction:
+        """The first guess, and how much of each joint the image shows of it."""
+        view = CropView.of_batch(batch)
+        answer = self.network(batch)
+        start = answer.estimate.guess.body(view)
+        joints = self.network.body.joints(*start).joints[:, None]
+        root = self.skeleton.root
+        objective = FeatureObjective(self.network.fit_model(), answer.features, view.grid(), start)
+        return Prediction(
+            joints_3d=root_relative(joints, root),
+            sigma=self._sigma(objective.evidence(objective.start).to(joints)),
+            trajectory=joints[..., root, :],
+        )
+
+    @torch.no_grad()
+    def start(self, batch: PoseBatch) -> tuple[Tensor, BodyPose]:
+        """Features of the images, and the bodies that fitting starts from."""
+        answer = self.network(batch)
+        return answer.features, answer.estimate.guess.body(CropView.of_batch(batch))
+
+    def fit(self, batch: PoseBatch, config: TtoConfig | None = None) -> TtoResult:
+        """Fit bodies to a batch of images; the module is as before afterwards.
+
+        Args:
+            batch: With images; labels are not read.
+            config: Of test-time optimisation. It is not read: terms, steps, rates and starts stand
+                in the method's own section.
+        """
+        with frozen(self), torch.autocast(batch.keypoints_2d.device.type, enabled=False):
+            features, start = self.start(batch)
+            model, grid = self.network.fit_model(), CropView.of_batch(batch).grid()
+            found = fit_bodies(model, features, grid, start)
+            objective = FeatureObjective(model, features, grid, start)
+            before = objective.evidence(objective.start).to(features)
+            joints = self.network.body.joints(*start).joints
+        return self._result(batch, found, joints, before)
+
+    def _result(
+        self, batch: PoseBatch, found: FittedBody, start: Pose3D, seen_before: PerJoint
+    ) -> TtoResult:
+        """What fitting found, as test-time optimisation tells it."""
+        untouched = (found.status >= Status.UNOBSERVED)[:, None, None]
+        joints = torch.where(untouched, start, found.joints)[:, None]
+        start = start[:, None]
+        sigma, before = self._sigma(found.evidence), self._sigma(seen_before)
+        root = self.skeleton.root
+        none = torch.zeros_like(found.status)
+        return TtoResult(
+            pose=root_relative(joints, root),
+            log_sigma=(LENGTH_PER_AXIS * sigma).log(),
+            sigma_factor=sigma / before,
+            root=joints[:, :, root : root + 1],
+            start=root_relative(start, root),
+            status=found.status,
+            iterations=found.iterations,
+            before=found.before,
+            after=found.after,
+            residual_before=_residual(start, batch),
+            residual_after=_residual(joints, batch),
+            behind=none,
+            masked=none,
+        )
+
+    def _sigma(self, evidence: Tensor) -> PerJoint:
+        """Standard errors by what the image shows, ``(batch, 1, joints)``, mm.
+
+        A joint is known as well as its own part and that of the joint it hangs on.
+        """
+        parents = torch.tensor(self.skeleton.parents, device=evidence.device).clamp(min=0)
+        shown = (evidence + evidence[:, parents]) / 2
+        config = self.config
+        sigma = config.sigma_hidden + (config.sigma_seen - config.sigma_hidden) * shown
+        return sigma[:, None]
+
+
+def _residual(joints: Pose3D, batch: PoseBatch) -> Tensor:
+    """Mean distance from the keypoints that are known, ``(batch,)``, pixels."""
+    found = project(joints, batch.camera.intrinsics[:, None])
+    distance = (found - batch.keypoints_2d).norm(dim=-1)
+    known = distance.isfinite()
+    return torch.where(known, distance, 0.0).sum((1, 2)) / known.sum((1, 2)).clamp(min=1)
