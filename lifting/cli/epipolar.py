@@ -6,6 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
+from lifting.cli.options import add_overrides
 from lifting.errors import ConfigError
 
 EXPERIMENT, HELD_OUT = "epipolarpose_cmu", "view3"
@@ -44,15 +45,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="NAME",
         help="truth, given, intrinsics, held_out, two_d, refined (default: all)",
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a setting of all runs, such as data.eval_every=5; may be repeated",
-    )
-    parser.add_argument("--output", type=Path, default=Path("outputs/epipolar"), metavar="DIR")
+    add_overrides(parser, "data.eval_every=5", "outputs/epipolar")
     parser.set_defaults(handler=handle)
 
 

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 from lifting.benchmark.nbf_claims.plan import FEATURES, METHOD, ClaimsPlan
+from lifting.cli.options import add_overrides
 
 SEEDS, PICTURES, STRIDE = (0, 1, 2), 96, 20
 
@@ -40,15 +41,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="PX",
         help=f"of AdvOcc's square, pixels of a picture of 224 (default: {STRIDE}; published: 10)",
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help="override a setting of all runs, such as trainer.threads=1; may be repeated",
-    )
-    parser.add_argument("--output", type=Path, default=Path("outputs/nbf_claims"), metavar="DIR")
+    add_overrides(parser, "trainer.threads=1", "outputs/nbf_claims")
     parser.set_defaults(handler=handle)
 
 

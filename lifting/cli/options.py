@@ -36,6 +36,25 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_overrides(parser: argparse.ArgumentParser, example: str, output: str) -> None:
+    """Settings of all runs, and where the results go.
+
+    Args:
+        parser: Of the study.
+        example: An override, for the help.
+        output: Folder by default.
+    """
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="overrides",
+        help=f"override a setting of all runs, such as {example}; may be repeated",
+    )
+    parser.add_argument("--output", type=Path, default=Path(output), metavar="DIR")
+
+
 def add_study(
     parser: argparse.ArgumentParser, *, poses: int, batch: int, example: str, output: str
 ) -> None:
@@ -66,16 +85,8 @@ def add_study(
     parser.add_argument(
         "--data", metavar="NAME", help="file in experiments/data (default: the runs' own data)"
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help=f"override a setting of all runs, such as {example}; may be repeated",
-    )
+    add_overrides(parser, example, output)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--output", type=Path, default=Path(output), metavar="DIR")
 
 
 def all_overrides(arguments: argparse.Namespace) -> list[str]:

@@ -43,6 +43,7 @@ def assemble(
     """
     count = len(observed.keypoints)
     spanning_tree(pairs, pairs.strength, views)  # names the views that stand alone
+    spanning_tree(pairs, pairs.strength, views)  # names a view that is not connected
     rotation, trust = consistent_rotations(pairs, count)
     tree = spanning_tree(pairs, pairs.strength * trust, views)
     start = tree[0]

@@ -1,22 +1,8 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from lifting.cli.main import main, parse
-
-WITHOUT_TORCH = """
-import sys
-from lifting.cli.main import main
-try:
-    status = main(sys.argv[1:])
-except SystemExit as end:
-    status = end.code
-assert not {"torch", "pytorch_lightning", "matplotlib"} & set(sys.modules)
-sys.exit(status)
-"""
 
 
 @pytest.mark.parametrize(
@@ -30,15 +16,12 @@ sys.exit(status)
         (["run", "--student-steps", "1"], 2, "expected a run with a student"),
     ],
 )
-def test_help_and_mistakes_need_no_torch(tmp_path, arguments, status, said):
+def test_help_and_mistakes_need_no_torch(run_without_torch, tmp_path, arguments, status, said):
     for folder, name in (("run", "diffpose"), ("baseline", "simple_baseline")):
         (tmp_path / folder / "checkpoints").mkdir(parents=True)
         (tmp_path / folder / "config.yaml").write_text(f"method: {{name: {name}}}\n")
         (tmp_path / folder / "checkpoints" / "best.ckpt").touch()
-    answer = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH, "sampling", *arguments],
-        capture_output=True, text=True, check=False, cwd=tmp_path,
-    )  # fmt: skip
+    answer = run_without_torch("sampling", *arguments)
     assert answer.returncode == status, answer.stderr
     assert said in answer.stdout + answer.stderr
     assert "Traceback" not in answer.stderr

@@ -1,22 +1,8 @@
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from lifting.cli.main import main, parse
-
-WITHOUT_TORCH = """
-import sys
-from lifting.cli.main import main
-try:
-    status = main(sys.argv[1:])
-except SystemExit as end:
-    status = end.code
-assert not {"torch", "pytorch_lightning", "matplotlib"} & set(sys.modules)
-sys.exit(status)
-"""
 
 
 @pytest.mark.parametrize(
@@ -28,14 +14,11 @@ sys.exit(status)
         (["table", "run", "--data", "cmuu"], 2, "unknown file 'data/cmuu'"),
     ],
 )
-def test_help_and_mistakes_need_no_torch(tmp_path, arguments, status, said):
+def test_help_and_mistakes_need_no_torch(run_without_torch, tmp_path, arguments, status, said):
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "config.yaml").write_text("method: {name: simple_baseline}\n")
     (tmp_path / "run" / "checkpoints" / "best.ckpt").touch()
-    answer = subprocess.run(
-        [sys.executable, "-c", WITHOUT_TORCH, "tto", *arguments],
-        capture_output=True, text=True, check=False, cwd=tmp_path,
-    )  # fmt: skip
+    answer = run_without_torch("tto", *arguments)
     assert answer.returncode == status, answer.stderr
     assert said in answer.stdout + answer.stderr
     assert "Traceback" not in answer.stderr
