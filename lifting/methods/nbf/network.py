@@ -185,9 +185,7 @@ class NeuralBody(nn.Module):
         }
         return {name: w * functional.mse_loss(a, b) for name, (w, a, b) in terms.items()}
 
-    def coarse_losses(
-        self, guess: Guess, labels: BodyLabels, view: CropView
-    ) -> dict[str, Tensor]:
+    def coarse_losses(self, guess: Guess, labels: BodyLabels, view: CropView) -> dict[str, Tensor]:
         """Terms of the first guess from coarse maps, weighted; squared errors.
 
         The rotations are compared before they are made ones: their squared error then has its

@@ -1,9 +1,9 @@
 """First guess of pose, shape and camera, pooled from features by attention to body parts.
 
-The published head is linear: what a joint is turned by follows from its own part alone. Beside it
-the head may look at the whole person (ours): by a linear map at the backbone's coarsest maps,
-which learns which way somebody faces in a fraction of the time, and by a small network at all parts
-and where they lie.
+The published head is linear: what a joint is turned by follows from its own part alone. Beside
+it the head may look at the whole person (ours): by a linear map at the backbone's coarsest maps,
+which learns which way somebody faces in a fraction of the time, and by a small network at all
+parts and where they lie.
 
 Source: PARE, as the released code of 3DNBF uses it; weak-perspective camera of SPIN.
 """
