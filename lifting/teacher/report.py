@@ -84,7 +84,7 @@ def _cameras(solution: RigSolution, held_out: Mapping[str, float]) -> list[str]:
     quality = solution.quality
     rows = []
     for view, name in enumerate(solution.names):
-        place = ", ".join(f"{value:.0f}" for value in solution.centre[view].tolist())
+        place = ", ".join(_number(value, 0) for value in solution.centre[view].tolist())
         rows.append(
             (
                 name,
@@ -158,7 +158,8 @@ def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]
 
 
 def _number(value: float, digits: int) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else "-"
+    # Adding zero makes a zero of what rounds to a negative one.
+    return f"{round(value, digits) + 0.0:.{digits}f}" if math.isfinite(value) else "-"
 
 
 def _finite(value: Any) -> Any:
