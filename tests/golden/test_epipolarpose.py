@@ -42,9 +42,9 @@ from lifting.methods.epipolarpose.crop import (
 from lifting.methods.epipolarpose.labels import RELEASED_ROOT, Labels, crop_labels, joint_loss
 from lifting.methods.epipolarpose.network import PoseNetwork
 from lifting.methods.epipolarpose.refiner import RefinementUnit, Refiner
-from lifting.methods.epipolarpose.resnet import FORMS
 from lifting.methods.epipolarpose.softargmax import image_confidence, soft_argmax
 from lifting.metrics.functional.position import mpjpe, n_mpjpe_procrustes_scale
+from lifting.nn.resnet import FORMS
 from lifting.skeleton import H36M_17
 
 FROZEN = Path(__file__).parent / "data" / "epipolarpose.npz"

@@ -8,7 +8,6 @@ keypoints, the network of images and the refinement unit.
 * ``config``      the switches (no torch)
 * ``keypoint``    any lifting method as the student of a teacher's labels; ``keypoint_config``,
   ``keypoint_losses``
-* ``resnet``      residual networks
 * ``network``     residual network, deconvolutions, volumes of scores
 * ``softargmax``  expected place of a joint in its volume
 * ``crop``        camera, image, patch and normalised coordinates

@@ -19,9 +19,9 @@ from lifting.errors import CheckpointError
 from lifting.methods.conversion import Converted
 from lifting.methods.epipolarpose.config import Config
 from lifting.methods.epipolarpose.network import PoseNetwork
-from lifting.methods.epipolarpose.resnet import FORMS
 from lifting.methods.epipolarpose.weights_file import State, load_file, weights_of
 from lifting.methods.settings import ModuleSettings
+from lifting.nn.resnet import FORMS
 from lifting.skeleton import MPII_16, get_skeleton
 
 FILES = ("network",)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from lifting.errors import ShapeError, check_shape
 from lifting.methods.epipolarpose.config import Config
-from lifting.methods.epipolarpose.resnet import STRIDE, ResNet
 from lifting.methods.epipolarpose.softargmax import image_confidence, soft_argmax
+from lifting.nn.resnet import STRIDE, ResNet
 from lifting.typing import PerJoint, Pose3D
 
 DECONVOLUTIONS = 3

@@ -147,7 +147,16 @@ class ResNet(nn.Module):
         Args:
             images: ``(batch, 3, height, width)``.
         """
-        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))
+        return self.layers(self.stem(images))
+
+    def stem(self, images: Tensor) -> Tensor:
+        """What comes before the first layer, ``(batch, width, height / 2, width / 2)``."""
+        found: Tensor = self.relu(self.bn1(self.conv1(images)))
+        return found
+
+    def layers(self, stem: Tensor) -> Features:
+        """Features of what ``stem`` answers."""
+        x = self.maxpool(stem)
         found = []
         for i in range(1, 5):
             x = self.get_submodule(f"layer{i}")(x)
