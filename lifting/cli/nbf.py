@@ -41,6 +41,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="PX",
         help=f"of AdvOcc's square, pixels of a picture of 224 (default: {STRIDE}; published: 10)",
     )
+    parser.add_argument(
+        "--fit",
+        dest="fits",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a setting of the fits alone, as method.weight_guess=0; may be repeated",
+    )
     add_overrides(parser, "trainer.threads=1", "outputs/nbf_claims")
     parser.set_defaults(handler=handle)
 
@@ -55,6 +63,7 @@ def handle(arguments: argparse.Namespace) -> int:
         pictures=arguments.pictures,
         stride=arguments.stride,
         overrides=tuple(arguments.overrides),
+        fits=tuple(arguments.fits),
     )
     plan.config(next(iter(FEATURES)), plan.seeds[0])  # a mistake is told before torch is loaded
     from lifting.benchmark.nbf_claims.report import write_claims
@@ -82,6 +91,7 @@ def _command(arguments: argparse.Namespace) -> str:
     for name, default in (("pictures", PICTURES), ("stride", STRIDE)):
         value = getattr(arguments, name)
         words += [f"--{name}", str(value)] if value != default else []
-    for override in arguments.overrides:
-        words += ["--set", override]
+    for flag, settings in (("--set", arguments.overrides), ("--fit", arguments.fits)):
+        for setting in settings:
+            words += [flag, setting]
     return shlex.join(words)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,7 +20,17 @@ FEATURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         CONSTANT: ("method.orientation=vmf_yz", "method.orientations=1"),
     }
 )
-LIKELIHOODS: Mapping[str, str] = MappingProxyType({ROBUST: "mixture", PLAIN: "plain"})
+LIKELIHOODS: Mapping[str, str | None] = MappingProxyType({ROBUST: None, PLAIN: "plain"})
+"""Models of occlusion; None is the experiment's own."""
+FITTING = frozenset(
+    {
+        "method.coarse", "method.coarse_bend", "method.first_steps", "method.fit_lr",
+        "method.fit_precision", "method.fit_shape", "method.kappa", "method.occlusion",
+        "method.second_steps", "method.two_sided", "method.weight_guess",
+        "method.weight_pose_prior",
+    }
+)  # fmt: skip
+"""Settings that no training depends on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +46,7 @@ class ClaimsPlan:
         stride: Between two places of AdvOcc's square, pixels of a picture of 224.
         batch: Pictures that are fitted together.
         overrides: Further ``key=value`` settings for all runs.
+        fits: Those for the fits alone; trainings are not repeated for them.
     """
 
     command: str
@@ -46,6 +57,7 @@ class ClaimsPlan:
     stride: int = 20
     batch: int = 32
     overrides: tuple[str, ...] = ()
+    fits: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.seeds:
@@ -53,6 +65,13 @@ class ClaimsPlan:
         for name in ("pictures", "stride", "batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"expected --{name} from 1, got {getattr(self, name)}")
+
+        for setting in self.fits:
+            if setting.partition("=")[0] not in FITTING:
+                raise ConfigError(
+                    f"expected --fit with a setting of the fits, got {setting}; name one of "
+                    f"{', '.join(sorted(FITTING))}, or use --set, which trains anew"
+                )
 
     def config(self, features: str, seed: int) -> ExperimentConfig:
         """The experiment of one training.
@@ -70,9 +89,18 @@ class ClaimsPlan:
                 f"expected an experiment of {METHOD}, got {self.experiment} of {method}; name "
                 "another"
             )
-        own = (*FEATURES[features], f"seed={seed}", f"run={features}-seed{seed}")
+        # The fits are scored here, on other pictures and with more than one likelihood.
+        own = (*FEATURES[features], "tto.enabled=false", f"seed={seed}",
+               f"run={features}-seed{seed}")  # fmt: skip
         return load_experiment(self.experiment, [*self.overrides, *own, f"output={self.output}"])
+
+    def fitting(self, config: ExperimentConfig) -> ExperimentConfig:
+        """A training's experiment with the settings of the fits."""
+        chosen = load_experiment(self.experiment, [*self.overrides, *self.fits])
+        names = {key.partition(".")[2] for key in FITTING}
+        own = {name: value for name, value in chosen.method.items() if name in names}
+        return replace(config, method={**config.method, **own})
 
     def scored(self) -> dict[str, object]:
         """What a run's scores depend on beside its training."""
-        return {"pictures": self.pictures, "stride": self.stride}
+        return {"pictures": self.pictures, "stride": self.stride, "fits": list(self.fits)}

@@ -110,7 +110,7 @@ def _scored(
     prepare_process(config)
     device = choose_device("auto")
     modules = {
-        name: _module(folder, config, occlusion).to(device)
+        name: _module(folder, plan.fitting(config), occlusion).to(device)
         for name, occlusion in LIKELIHOODS.items()
     }
     first = next(iter(modules.values()))
@@ -150,9 +150,11 @@ def _scored(
     return result
 
 
-def _module(folder: Path, config: ExperimentConfig, occlusion: str) -> Module:
+def _module(folder: Path, config: ExperimentConfig, occlusion: str | None) -> Module:
     """A run's module, which fits with one of the likelihoods."""
-    settings = {**config.method, "occlusion": occlusion}
+    settings = dict(config.method)
+    if occlusion is not None:
+        settings["occlusion"] = occlusion
     module = build_module(replace(config, method=settings))
     file = scored_checkpoint(folder)
     load_weights(module, read_checkpoint(file, module.settings.method), file)

@@ -81,9 +81,22 @@ def test_trainings_differ_in_features_and_seed_alone(tmp_path):
     dependent, constant = (one.config(features, 1) for features in FEATURES)
     assert dependent.seed == constant.seed == 1
     assert dependent.trainer.max_epochs == 1
-    assert dependent.method["orientations"] == 4
-    assert {**constant.method, "orientations": 4} == dependent.method
+    assert (dependent.method["orientation"], dependent.method["orientations"]) == ("z_bins3", 3)
+    features = {"orientation": "z_bins3", "orientations": 3}
+    assert {**constant.method, **features} == dependent.method
     assert replace(constant, method={}, run=None) == replace(dependent, method={}, run=None)
+
+
+def test_settings_of_fits_leave_trainings_alone(tmp_path):
+    chosen = plan(tmp_path, fits=("method.weight_guess=0.5",))
+    config = chosen.config(CONSTANT, 1)
+    assert config == plan(tmp_path).config(CONSTANT, 1)
+    fitting = chosen.fitting(config)
+    assert fitting.method["weight_guess"] == 0.5
+    assert {**fitting.method, "weight_guess": config.method["weight_guess"]} == config.method
+    assert chosen.scored() != plan(tmp_path).scored()
+    with pytest.raises(ConfigError, match=r"a setting of the fits, got method\.paste=1"):
+        plan(tmp_path, fits=("method.paste=1",))
 
 
 def test_refusals(tmp_path):
