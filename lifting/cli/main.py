@@ -13,7 +13,7 @@ from lifting.errors import LiftingError
 
 COMMANDS = (
     "train", "test", "predict", "experiments", "data", "results", "leaderboard", "dashboard",
-    "bench", "convert", "tto", "sampling", "epipolar", "nbf", "rig", "sweep",
+    "bench", "convert", "tto", "sampling", "epipolar", "nbf", "fits", "rig", "sweep",
 )  # fmt: skip
 FAILED = 2
 INTERRUPTED = 130

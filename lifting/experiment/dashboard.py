@@ -20,6 +20,8 @@ from lifting.experiment.connection import answers, base_url, has_key
 PICTURES_WORST = "pictures/worst"
 PICTURES_PER_JOINT = "pictures/per_joint"
 PICTURES_PER_ACTION = "pictures/per_action"
+PICTURES_FITS = "pictures/fits"
+FILM_FITS = "pictures/fits_film"
 TABLE_WORST = "worst_samples"
 STEP = "trainer/global_step"
 SPEC_VERSION = 1
@@ -85,6 +87,7 @@ DASHBOARD: tuple[Section, ...] = (
             Panel("table", "worst test samples", (TABLE_WORST,)),
             Panel("media", "error per joint and per action",
                   (PICTURES_PER_JOINT, PICTURES_PER_ACTION)),
+            Panel("media", "bodies fitted to images", (PICTURES_FITS, FILM_FITS)),
         ),
     ),
 )  # fmt: skip

@@ -33,6 +33,7 @@ from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.protocol import get_protocol, needs_scale
 from lifting.skeleton import Skeleton, get_skeleton
 from lifting.typing import PerJoint
+from lifting.visualization.fit_picture import FitPicture
 
 CHECKPOINT_KEY = "lifting"
 # Split that each of Lightning's stages scores.
@@ -91,6 +92,16 @@ class LiftingModule(pl.LightningModule):
     def label_weights(self, batch: PoseBatch) -> PerJoint | None:
         """How much each label counts, ``(batch, targets, joints)``; None where all count alike."""
         return label_weights(batch, self.skeleton)
+
+    def fit_pictures(self, batch: PoseBatch) -> tuple[FitPicture, ...]:
+        """How test-time optimisation goes on some images of a batch, for people to look at.
+
+        Override for a method that fits bodies to images; the others have nothing to show.
+
+        Args:
+            batch: Of a test.
+        """
+        return ()
 
     def infer(self, batch: PoseBatch) -> Prediction:
         """Lift a batch, averaged with its mirrored self when the settings ask for it."""

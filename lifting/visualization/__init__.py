@@ -7,6 +7,7 @@
 * ``contact_sheet``  many poses at one scale
 * ``bars``           errors per joint and per action
 * ``curves``         logged scalars against steps
+* ``fit_picture``    a body on its way over an image; ``fit_plots``, drawn as a sheet and a film
 * ``animation``      a moving pose as gif or mp4
 
 Matplotlib draws through its object-oriented interface and the Agg renderer, so no display is

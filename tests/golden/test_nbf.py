@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lifting.benchmark.advocc import occluder_windows
+from lifting.data.images.advocc import occluder_windows
 from lifting.methods.nbf.bank import FeatureBank
 from lifting.methods.nbf.kernels import kernel_hits, pack_symmetric
 from lifting.methods.nbf.likelihood import (

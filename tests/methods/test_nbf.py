@@ -12,6 +12,7 @@ from lifting.geometry.camera import Camera, project
 from lifting.geometry.rotation import axis_angle_to_matrix
 from lifting.methods.nbf.config import Config
 from lifting.methods.nbf.module import Module
+from lifting.methods.nbf.paste import draw_squares, draw_textures
 from lifting.methods.nbf.priors import PosePrior
 from lifting.methods.nbf.render import render
 from lifting.methods.nbf.rotations import upright
@@ -55,7 +56,7 @@ def batch():
         crop=crop,
     )
     view = CropView.of_batch(found)
-    grid = replace(view.grid(), height=SIDE, width=SIDE, focal=view.focal, centre=view.centre)
+    grid = replace(view.grid(4), height=SIDE, width=SIDE, focal=view.focal, centre=view.centre)
     shown = render(kernels.means, kernels.precisions, grid, build().network.render)
     part = body.part[shown.dense().argmax(-1)]
     part = torch.where(shown.opacity > 0.5, part + 1, 0).view(PEOPLE, SIDE, SIDE)
@@ -86,14 +87,14 @@ def test_the_crop_is_a_camera(batch):
 
 def test_labels_of_a_mirrored_batch_are_mirrored(batch):
     mirror, body = EllipsoidBody.mirror, EllipsoidBody("light")
-    plain = body_labels(batch, mirror)
+    plain = body_labels(batch, mirror, 4)
     flipped = flip_batch(batch, H36M_17)
-    found = body_labels(flipped, mirror)
+    found = body_labels(flipped, mirror, 4)
     assert flipped.joints_3d is not None
     joints = body.kernels(*found.pose).joints_17
     torch.testing.assert_close(joints, flipped.joints_3d[:, 0], rtol=0, atol=0.05)
-    assert found.occluded.view(PEOPLE, 16, 16)[:, :2, -2:].all()
-    assert found.occluded.sum() == plain.occluded.sum() == 4 * PEOPLE
+    assert (plain.parts[:, :2, :2] == -1).all()
+    assert (found.parts[:, :2, -2:] == -1).all()
     # Sampling at one pixel of four is not symmetric, so compare what the image shows of a side.
     knee, other = (H36M_17.index(f"{side}_knee") for side in ("left", "right"))
     swapped, counted = (labels.parts == joint for labels, joint in ((found, knee), (plain, other)))
@@ -113,10 +114,37 @@ def test_a_step_learns_features_and_a_body(batch, without_trainer):
     assert (module.network.bank.clutter != build().network.bank.clutter).all()
 
 
+def test_squares_hide_pixels_and_their_labels():
+    draws = torch.Generator().manual_seed(0)
+    hidden = draw_squares(400, SIDE, 0.5, draws)
+    shown = hidden.flatten(1).any(-1)
+    assert 0.4 < float(shown.float().mean()) < 0.6
+    assert hidden.float().mean((1, 2))[shown].max() <= 0.27  # half of each side, and rounding
+    textures = draw_textures(50, SIDE, draws)
+    assert textures.shape == (50, 3, SIDE, SIDE)
+    assert textures.float().flatten(2).std(-1).mean() > 5
+    assert not draw_squares(9, SIDE, 0.0, draws).any()
+
+
+def test_a_step_sees_the_squares(batch, without_trainer):
+    module = without_trainer(build(replace(TINY, paste=0.9)))
+    labels = body_labels(batch, EllipsoidBody.mirror, 4)
+    image = batch.image.clone()
+    found, after = module._pasted(batch, labels, torch.Generator().manual_seed(3))
+    assert torch.equal(batch.image, image)
+    changed = (found.image != image).any(1)
+    assert changed.any()
+    gone = (labels.parts >= 0) & (after.parts < 0)
+    assert gone.any()
+    assert changed[:, 2::4, 2::4][gone].all()
+    assert torch.equal(after.parts[~changed[:, 2::4, 2::4]], labels.parts[~changed[:, 2::4, 2::4]])
+    module.training_step(batch, 0).backward()
+
+
 @pytest.mark.parametrize(
     "change",
     [{}, {"contrast": "pairwise"}, {"orientation": "z_bins3", "orientations": 3},
-     {"orientations": 1, "clutter_centres": 3}],
+     {"orientations": 1, "clutter_centres": 3}, {"stride": 2}],
 )  # fmt: skip
 def test_it_learns(batch, without_trainer, change):
     module = without_trainer(build(replace(TINY, gain_spread=0.0, **change)))

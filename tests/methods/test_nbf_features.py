@@ -9,7 +9,7 @@ from torch.nn import functional
 from lifting.errors import ConfigError, ShapeError
 from lifting.geometry.rotation import axis_angle_to_matrix
 from lifting.methods.nbf.bank import FeatureBank
-from lifting.methods.nbf.extractor import TINY_CHANNELS, Extractor, TinyBackbone
+from lifting.methods.nbf.extractor import make_extractor
 from lifting.methods.nbf.likelihood import (
     Scores,
     negative_log_likelihood,
@@ -18,6 +18,7 @@ from lifting.methods.nbf.likelihood import (
 )
 from lifting.methods.nbf.losses import (
     Rows,
+    background_contrast,
     feature_nll,
     info_nce,
     noise_regulariser,
@@ -221,16 +222,36 @@ def test_observed_features_are_those_of_the_pixels():
     assert hidden.visible.tolist() == [[False, True]]
 
 
-def test_background_is_off_the_body():
-    rendering = two_kernels()
+def test_background_is_off_the_body_and_more_often_beside_it():
+    background = torch.ones(2, 12, 12, dtype=torch.bool)
+    background[0, 4:6, 4:6] = False
+    background[1] = False
     generator = torch.Generator().manual_seed(0)
-    pixels = background_pixels(rendering, 500, generator)
-    assert rendering.opacity[0, pixels[0]].max() < 0.05
-    everywhere = torch.ones(1, 64, dtype=torch.bool)
-    behind = background_pixels(rendering, 500, generator, everywhere)
-    assert rendering.opacity[0, behind[0]].max() > 0.3
-    values = torch.arange(64.0)[None, :, None]
-    assert torch.equal(pixel_features(values, pixels)[..., 0], pixels.float())
+    even = background_pixels(background, 4000, generator)
+    assert background[0].flatten()[even[0]].all()
+    assert even[1].unique().numel() == 144  # a body that fills the image leaves no choice
+    near = background_pixels(background, 4000, generator, near=4.0)
+    assert background[0].flatten()[near[0]].all()
+    beside = torch.zeros(12, 12, dtype=torch.bool)
+    beside[2:8, 2:8] = True
+    count = int(beside.sum()) - 4
+    for pixels, factor in ((even, 1), (near, 4)):
+        share = beside.flatten()[pixels[0]].float().mean()
+        expected = factor * count / (factor * count + 140 - count)
+        assert abs(float(share) - expected) < 0.04
+    values = torch.arange(144.0)[None, :, None].expand(2, -1, -1)
+    assert torch.equal(pixel_features(values, near)[..., 0], near.float())
+
+
+def test_background_that_looks_like_a_kernel_is_pushed_away(draw):
+    bank, own = unit(draw(2, 5, 8)), unit(draw(1, 8))
+    alike = background_contrast(own.expand(1, 3, 8), bank, own, 0.07)
+    noise = bank[0, :3][None].clone().requires_grad_(True)
+    other = background_contrast(noise, bank, own, 0.07)
+    assert alike < other
+    (slope,) = torch.autograd.grad(other, noise)
+    moved = unit(noise.detach() - 0.3 * slope)
+    assert background_contrast(moved, bank, own, 0.07) < other
 
 
 # Likelihood
@@ -270,15 +291,28 @@ def test_density_integrates_to_one_on_the_sphere():
 # Network and rotations
 
 
-def test_extractor_gives_unit_features_at_a_quarter():
+@pytest.mark.parametrize(
+    ("backbone", "stride", "width"),
+    [("tiny", 4, 48), ("tiny", 2, 32), ("resnet50", 4, 256), ("resnet50", 2, 128)],
+)
+def test_extractor_gives_unit_features(backbone, stride, width):
     torch.manual_seed(0)
-    extractor = Extractor(TinyBackbone(), TINY_CHANNELS, features=16)
-    found = extractor(torch.randn(2, 3, 64, 96))
-    assert found.features.shape == (2, 16 * 24, 16)
-    assert found.decoded.shape == (2, 64, 16, 24)
-    torch.testing.assert_close(found.features.norm(dim=-1), torch.ones(2, 384))
-    alone = extractor(torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))[:1])
-    assert alone.features.shape == (1, 384, 16)
+    extractor = make_extractor(backbone, 16, stride).eval()
+    images = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        found = extractor(images)
+        rows, columns = 64 // stride, 96 // stride
+        assert found.features.shape == (2, rows * columns, 16)
+        assert found.decoded.shape == (2, width, rows, columns)
+        assert [m.shape[1] for m in found.coarse] == list(extractor.coarse_channels)
+        assert [m.shape[2] for m in found.coarse] == [4, 2]
+        torch.testing.assert_close(
+            found.features.norm(dim=-1), torch.ones(2, rows * columns), rtol=0, atol=1e-4
+        )
+        alone = extractor(images[1:]).features
+        torch.testing.assert_close(alone[0], found.features[1], rtol=0, atol=1e-4)
+        for mine, theirs in zip(extractor.coarse(images), found.coarse, strict=True):
+            torch.testing.assert_close(mine, theirs)
     with pytest.raises(ShapeError, match=r"multiples of 32, got .*60"):
         extractor(torch.randn(2, 3, 60, 96))
 

@@ -1,5 +1,6 @@
 """Fitting a body to a map of features: the flip, the limits, and the paper's claims in small."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from lifting.methods.nbf.body_latents import PLACE, BodyLatents
 from lifting.methods.nbf.fitting import fit_bodies
 from lifting.methods.nbf.objective import FeatureObjective, FitModel, FitOptions
 from lifting.methods.nbf.orientation import Orientation, expected_features
-from lifting.methods.nbf.priors import PosePrior
+from lifting.methods.nbf.priors import GuessErrors, PosePrior
 from lifting.methods.nbf.render import RenderOptions, normalise_features, render
 from lifting.methods.nbf.rotations import BodyPose, flip_depth, rotation_vector, upright
 from lifting.methods.nbf.selection import RayGrid
@@ -99,6 +100,29 @@ def test_fitting_halves_the_error_and_the_three_claims_hold(oracles):
     assert ours < 0.5 * start
     assert ours < constant
     assert ours < plain
+
+
+def test_a_guess_that_is_trusted_is_kept():
+    oracle = Oracle(images=2)
+    one = oracle.model
+    moved = []
+    for weight in (0.0, 1e-3, 10.0):
+        model = replace(one, options=replace(one.options, weight_guess=weight, weight_pose=0.0))
+        found = oracle.fit(model)
+        moved.append(float(one.errors.distance(found.body, oracle.start).mean()))
+    assert moved[0] > moved[1] > 100 * moved[2]
+
+
+def test_the_distance_of_a_guess_is_in_its_errors():
+    errors = GuessErrors(turn=0.2, bend=0.1, across=10.0, depth=0.05)
+    turns = torch.zeros(4, 17, 3)
+    turns[1, 0, 1] = turns[2, 5, 0] = 1e-2
+    place = torch.tensor([[100.0, 0, 4000]]).expand(4, 3).clone()
+    place[3] = place[3] * math.exp(0.05) + torch.tensor([10 * math.exp(0.05), 0, 0])
+    poses = BodyPose(axis_angle_to_matrix(turns.double()), torch.zeros(4, 14), place.double())
+    guess = BodyPose(*(part[:1].expand_as(part) for part in poses))
+    expected = torch.tensor([0, (1e-2 / 0.2) ** 2, (1e-2 / 0.1) ** 2, 2]).double()
+    torch.testing.assert_close(errors.distance(poses, guess), expected, rtol=1e-3, atol=1e-9)
 
 
 def test_an_image_alone_is_fitted_as_in_a_batch():

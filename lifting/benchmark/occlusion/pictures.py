@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from lifting.batch import PoseBatch
-from lifting.benchmark.advocc import occlude
 from lifting.benchmark.occlusion.plan import OCCLUDER, PictureKind
+from lifting.data.images.advocc import occlude, occluder_texture
 from lifting.data.images.crops import crop_pixels
-from lifting.data.images.noise import CELLS, enlarge
 from lifting.data.images.sight import SEEN
 from lifting.data.sampler import stream
 from lifting.data.sequence import PoseTracks
@@ -21,8 +20,7 @@ from lifting.geometry.camera import project
 from lifting.typing import PerJoint, Pose2D
 
 SIGHT = "sight"
-_TEXTURE_STREAM, _WINDOW_STREAM = 9011, 9013  # numbers that no picture of the data is drawn from
-_CONTRAST = (0.5, 0.35, 0.25, 0.2)  # of the grids, coarse to fine
+_WINDOW_STREAM = 9013  # a number that no picture of the data is drawn from
 _SLENDER = 0.25
 
 
@@ -71,25 +69,6 @@ def hidden_joints(places: Pose2D, windows: Tensor) -> PerJoint:
     top, left, bottom, right = (edge[:, None] for edge in windows.unbind(-1))
     x, y = places.unbind(-1)
     return (x >= left) & (x < right) & (y >= top) & (y < bottom)
-
-
-def occluder_texture(size: int, seed: int) -> Tensor:
-    """What objects show: random grids of several sizes, coloured; none of the data's textures.
-
-    Args:
-        size: Side, pixels.
-        seed: Of the texture.
-
-    Returns:
-        ``(3, size, size)`` uint8.
-    """
-    generator = stream(seed, _TEXTURE_STREAM)
-    canvas = torch.rand(3, 1, 1, generator=generator).expand(3, size, size).clone()
-    for cells, contrast in zip(CELLS, _CONTRAST, strict=True):
-        grid = 2 * torch.rand(1, cells, cells, generator=generator) - 1
-        tint = contrast * torch.randn(3, 1, 1, generator=generator)
-        canvas += tint * enlarge(grid, size)
-    return (255 * canvas.clamp(0, 1)).round().to(torch.uint8)
 
 
 def picture_texture(kind: PictureKind, size: int, seed: int) -> Tensor:

@@ -14,14 +14,6 @@ import torch
 from torch import Tensor
 
 from lifting.batch import PoseBatch
-from lifting.benchmark.advocc import (
-    OCCLUDERS,
-    Worst,
-    occlude,
-    occluder_windows,
-    scored_joints,
-    worst_windows,
-)
 from lifting.benchmark.occlusion.measure import (
     PLAIN,
     Answer,
@@ -31,11 +23,20 @@ from lifting.benchmark.occlusion.measure import (
     pair_errors,
 )
 from lifting.benchmark.occlusion.measure import scored_joints as joints_of
-from lifting.benchmark.occlusion.pictures import occluder_texture, true_places
+from lifting.benchmark.occlusion.pictures import true_places
 from lifting.benchmark.occlusion.plan import Trials
 from lifting.benchmark.occlusion.result import Group, group_of
 from lifting.benchmark.tto.plan import Plan
 from lifting.benchmark.tto.subset import Frames
+from lifting.data.images.advocc import (
+    OCCLUDERS,
+    Worst,
+    occlude,
+    occluder_texture,
+    occluder_windows,
+    scored_joints,
+    worst_windows,
+)
 from lifting.experiment.callbacks import seed_everywhere
 from lifting.methods.base import LiftingModule
 from lifting.metrics.functional.errors import per_pose

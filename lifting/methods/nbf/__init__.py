@@ -12,10 +12,11 @@ Human Pose Estimation", ICCV 2023, arXiv 2308.10123. The bodies are in :mod:`lif
 * ``observed``     features that an image shows of the kernels
 * ``losses``       contrast between features
 * ``extractor``    image to features; ``regressor``, the first guess of the body
-* ``view``         the crop as a camera, and the labels of a batch
+* ``view``         the crop as a camera, and the labels of a batch; ``paste``, squares over images
 * ``likelihood``   how well a rendered map explains an observed one
 * ``rotations``    six numbers, vectors, and the body flipped in depth
-* ``priors``       of poses; ``body_latents``, what fitting moves
-* ``objective``    what fitting minimises; ``fitting``, two starts in two stages
+* ``priors``       of poses, and what a first guess is worth; ``body_latents``, what fitting moves
+* ``objective``    what fitting minimises; ``fitting``, one start or two in stages
+* ``recording``    what a fit held on the way; ``pictures``, that for people to look at
 * ``network``      all of it without Lightning; ``module``, under Lightning
 """

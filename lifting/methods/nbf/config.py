@@ -14,6 +14,9 @@ class Config:
 
     Attributes:
         body: Kernels of the body: ``standard`` (406) or ``light`` (119).
+        backbone: ``tiny``, five residual stages, or ``resnet50`` (published).
+        stride: Pixels of the image to one of the feature map: 4 (published), or 2 for small
+            images.
         features: Channels of a feature (published: 128).
         orientation: Coarse orientations of a limb: on a circle in the yz-plane (paper), or bins
             of its depth component (released).
@@ -32,6 +35,7 @@ class Config:
         clutter: Background features that are remembered (released: 2160).
         clutter_centres: Centres of them that an image is compared with (released: 1).
         background_samples: Background pixels of an image at each step.
+        background_near: What a pixel beside the body counts among them (released: 1).
         momentum: Share of a kernel's feature that a step keeps.
         guess_epochs: Epochs in which the backbone alone learns a first guess, before all else: it
             is there that the network learns which way people face, at a tenth of the cost.
@@ -39,6 +43,7 @@ class Config:
             learns both at once.
         weight_contrast: Weight of the contrast.
         weight_noise: Weight of the background's likeness to kernels.
+        weight_background: Weight of the background's likeness to itself (released: 0).
         weight_parts: Weight of the body parts (released: 60, in the first stage only).
         weight_joints: Weight of the joints in space, metres (released: 300).
         weight_image: Weight of the joints in the image, of whose half side (released: 150).
@@ -46,6 +51,7 @@ class Config:
         weight_rotations: Weight of the rotation matrices (released: 60).
         weight_shape: Weight of the shape coefficients (released: 0.06).
         weight_camera: Weight of the weak-perspective camera.
+        paste: Chance of a textured square over a training image (released: 0).
         gain_spread: Half the range of the random gain of each colour in training.
         occlusion: Model of occlusion when fitting: either explanation of a pixel, each as
             probable; the better one; the released soft maximum; or none.
@@ -53,16 +59,21 @@ class Config:
         first_steps: Steps of fitting that turn and move the body.
         second_steps: Steps that bend it, too.
         fit_lr: Learning rate of fitting, radians and metres.
+        fit_shape: Factor of that rate for the shape coefficients; 0 holds them (released).
         fit_precision: Of fitting. ``double`` costs 1.4 times as much on a processor; in ``single``
             the result of an image hangs on its place in the batch.
         two_sided: Fit the twin that is flipped in depth, too.
         coarse: Factor of the kernels' spread in the first stage of fitting.
+        coarse_bend: That in the first third of the second stage.
+        weight_guess: Weight of the first guess, as a measurement with the errors of such guesses.
         weight_pose_prior: Weight of the prior of poses, beside a likelihood a pixel.
         sigma_seen: Standard error of a joint that the image shows, mm.
         sigma_hidden: That of one it does not show, mm.
     """
 
     body: Literal["standard", "light"] = "standard"
+    backbone: Literal["tiny", "resnet50"] = "tiny"
+    stride: Literal[2, 4] = 4
     features: int = 32
     orientation: Literal["vmf_yz", "z_bins3"] = "vmf_yz"
     orientations: int = 4
@@ -78,11 +89,13 @@ class Config:
     clutter: int = 1024
     clutter_centres: int = 1
     background_samples: int = 10
+    background_near: float = 4.0
     momentum: float = 0.9
     guess_epochs: int = 0
     feature_epochs: int = 0
     weight_contrast: float = 1.0
     weight_noise: float = 1.0
+    weight_background: float = 0.2
     weight_parts: float = 1.0
     weight_joints: float = 300.0
     weight_image: float = 150.0
@@ -90,15 +103,19 @@ class Config:
     weight_rotations: float = 60.0
     weight_shape: float = 0.06
     weight_camera: float = 60.0
+    paste: float = 0.0
     gain_spread: float = 0.2
     occlusion: Literal["mixture", "max", "softmax", "plain"] = "mixture"
     kappa: float = 10.0
     first_steps: int = 30
     second_steps: int = 60
     fit_lr: float = 0.02
+    fit_shape: float = 0.0
     fit_precision: Literal["double", "single"] = "double"
     two_sided: bool = True
     coarse: float = 2.0
+    coarse_bend: float = 1.0
+    weight_guess: float = 3e-4
     weight_pose_prior: float = 3e-4
     sigma_seen: float = 50.0
     sigma_hidden: float = 200.0
@@ -109,14 +126,14 @@ class Config:
             self._require(name, getattr(self, name) >= 1, "at least 1")
         wanted = self.orientation != "z_bins3" or self.orientations == 3
         self._require("orientations", wanted, "3 with method.orientation=z_bins3")
-        free = ("_steps", "_epochs", "_width", "blur")
+        free = ("_steps", "_epochs", "_width", "blur", "fit_shape")
         for name in vars(self):
             if name.startswith("weight_") or name.endswith(free):
                 self._require(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("temperature", "kappa", "fit_lr", "coarse", "sigma_seen", "sigma_hidden",
-                     "orientation_kappa"):  # fmt: skip
+        for name in ("temperature", "kappa", "background_near", "fit_lr", "coarse", "coarse_bend",
+                     "sigma_seen", "sigma_hidden", "orientation_kappa"):  # fmt: skip
             self._require(name, getattr(self, name) > 0, "above 0")
-        for name in ("momentum", "gain_spread"):
+        for name in ("momentum", "gain_spread", "paste"):
             self._require(name, 0 <= getattr(self, name) < 1, "from 0 to below 1")
 
     def _require(self, name: str, holds: bool, expected: str) -> None:

@@ -13,6 +13,7 @@ Source: 3DNBF, arXiv 2308.10123, section 3.4, and its released code.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple, cast
 
@@ -24,10 +25,14 @@ from lifting.methods.nbf.objective import FeatureObjective, FitModel, FitOptions
 from lifting.methods.nbf.rotations import BodyPose, flip_depth
 from lifting.methods.nbf.selection import RayGrid
 from lifting.tto.config import TtoConfig
-from lifting.tto.contract import Status
-from lifting.tto.objective import Objective
+from lifting.tto.contract import Latents, Status
+from lifting.tto.objective import Evaluation, Objective
 from lifting.tto.optimizer import Solution, minimise
 from lifting.typing import PerSample, Pose3D
+
+Watch = Callable[[FeatureObjective, Latents, PerSample], None]
+"""Called at the start of a stage and after each of its steps: the stage's objective, the latents
+and their energies, all starts of the batch one after the other."""
 
 
 class FittedBody(NamedTuple):
@@ -54,7 +59,13 @@ class FittedBody(NamedTuple):
     after: PerSample
 
 
-def fit_bodies(model: FitModel, observed: Tensor, grid: RayGrid, start: BodyPose) -> FittedBody:
+def fit_bodies(
+    model: FitModel,
+    observed: Tensor,
+    grid: RayGrid,
+    start: BodyPose,
+    watch: Watch | None = None,
+) -> FittedBody:
     """Fit a body to each feature map.
 
     Args:
@@ -62,6 +73,7 @@ def fit_bodies(model: FitModel, observed: Tensor, grid: RayGrid, start: BodyPose
         observed: Unit features, ``(batch, rays, channels)``.
         grid: The rays.
         start: Where to start.
+        watch: Sees every iterate, and changes nothing.
 
     Returns:
         Never a body of a higher objective than the start's.
@@ -75,17 +87,20 @@ def fit_bodies(model: FitModel, observed: Tensor, grid: RayGrid, start: BodyPose
     several = len(starts)
     both = BodyPose(*(torch.cat(parts) for parts in zip(*starts, strict=True)))
     maps, rays = observed.repeat(several, 1, 1), _repeated(grid, several)
-    turned = _stage(FeatureObjective(model, maps, rays, both, options.coarse), bend=False)
-    bent = _stage(FeatureObjective(model, maps, rays, turned.body), bend=True)
+    body, steps = both, torch.zeros(several * batch, dtype=torch.int64, device=given.device)
+    for stage in _stages(options):
+        wide = FeatureObjective(model, maps, rays, body, stage.coarse, guess=both)
+        solution = _minimise(wide, stage, watch)
+        body = wide.latents.decode(solution.latents, wide.start)
+        steps = steps + solution.iterations
     objective = FeatureObjective(model, observed, grid, start)
     with torch.no_grad():
         before = objective(objective.latents.encode(start)).energy
     # The start itself is a candidate: a stage of wider kernels may have left it for a worse one.
-    energies = torch.cat((before, bent.solution.best.energy)).view(1 + several, batch)
+    energies = torch.cat((before, solution.best.energy)).view(1 + several, batch)
     best = energies.nan_to_num(torch.inf).argmin(0)
-    bodies = BodyPose(*(_pick(torch.cat(p), best) for p in zip(start, bent.body, strict=True)))
-    steps = turned.solution.iterations + bent.solution.iterations
-    finite = bent.solution.finite.view(several, batch)[0] & before.isfinite()
+    bodies = BodyPose(*(_pick(torch.cat(p), best) for p in zip(start, body, strict=True)))
+    finite = solution.finite.view(several, batch)[0] & before.isfinite()
     evidence = objective.evidence(bodies)
     with torch.no_grad():
         joints = model.body.kernels(*bodies).joints_17
@@ -94,7 +109,7 @@ def fit_bodies(model: FitModel, observed: Tensor, grid: RayGrid, start: BodyPose
         joints=joints.to(given),
         evidence=evidence.to(given),
         flipped=best == 2,
-        status=_status(best, finite, evidence, bent.solution.best.behind, options),
+        status=_status(best, finite, evidence, solution.best.behind, options),
         iterations=_pick(torch.cat((torch.zeros_like(steps[:batch]), steps)), best),
         before=before.to(given),
         after=energies.gather(0, best[None])[0].to(given),
@@ -102,25 +117,41 @@ def fit_bodies(model: FitModel, observed: Tensor, grid: RayGrid, start: BodyPose
 
 
 class _Stage(NamedTuple):
-    body: BodyPose
-    solution: Solution
+    steps: int
+    coarse: float
+    bend: bool
 
 
-def _stage(objective: FeatureObjective, *, bend: bool) -> _Stage:
+def _stages(options: FitOptions) -> tuple[_Stage, ...]:
+    """Turn and move; bend wide kernels, if asked for; bend those of the body."""
+    wide = options.second_steps // 3 if options.coarse_bend != 1 else 0
+    bends = (_Stage(wide, options.coarse_bend, True),) if wide else ()
+    return (
+        _Stage(options.first_steps, options.coarse, False),
+        *bends,
+        _Stage(options.second_steps - wide, 1.0, True),
+    )
+
+
+def _minimise(objective: FeatureObjective, stage: _Stage, watch: Watch | None) -> Solution:
     """Optimise from the objective's start."""
     options = objective.model.options
     rates = {TURN: 1.0, PLACE: 1.0, POSE: 0.0, SHAPE: 0.0}
-    if bend:
+    if stage.bend:
         rates = {TURN: 1.0, PLACE: options.second_place, POSE: 1.0, SHAPE: options.shape}
-    config = TtoConfig(
-        iterations=options.second_steps if bend else options.first_steps,
-        lr=options.lr,
-        tolerance=options.tolerance,
-    )
+    config = TtoConfig(iterations=stage.steps, lr=options.lr, tolerance=options.tolerance)
     start = objective.latents.encode(objective.start)
-    solution = minimise(cast(Objective, objective), start, config, rates)
-    body = objective.latents.decode(solution.latents, objective.start)
-    return _Stage(body, solution)
+    evaluate = objective if watch is None else _watched(objective, watch)
+    return minimise(cast(Objective, evaluate), start, config, rates)
+
+
+def _watched(objective: FeatureObjective, watch: Watch) -> Callable[[Latents], Evaluation]:
+    def evaluate(latents: Latents) -> Evaluation:
+        found = objective(latents)
+        watch(objective, {k: v.detach() for k, v in latents.items()}, found.energy.detach())
+        return found
+
+    return evaluate
 
 
 def _status(

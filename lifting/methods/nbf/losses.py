@@ -128,6 +128,26 @@ def noise_regulariser(noise: Tensor, bank: Tensor) -> Tensor:
     return noise.flatten(0, -2).mean(0) @ bank.flatten(0, 1).mean(0)
 
 
+def background_contrast(
+    noise: Tensor, bank: Tensor, background: Tensor, temperature: float
+) -> Tensor:
+    """Cross-entropy of background features with the background's own, against all kernels (ours).
+
+    The released terms keep the background from looking like kernels. Fitting compares both, so a
+    pixel beside the body must look like the background, too, or it pays to cover it.
+
+    Args:
+        noise: Unit features, ``(batch, count, channels)``.
+        bank: ``(orientations, kernels, channels)``, unit.
+        background: ``(centres, channels)``, unit; the nearest counts.
+        temperature: Of the cosines.
+    """
+    flat = noise.flatten(0, -2)
+    own = (flat @ background.T).amax(-1, keepdim=True)
+    logits = torch.cat((own, flat @ bank.flatten(0, 1).T), dim=1) / temperature
+    return (logits.logsumexp(1) - logits[:, 0]).mean()
+
+
 def pairwise_kernels(observed: Tensor, visible: Tensor, *, hinge: bool = True) -> Tensor:
     """Contrast between the kernels of an image.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -14,14 +16,17 @@ from lifting.methods.nbf.config import Config
 from lifting.methods.nbf.fitting import FittedBody, fit_bodies
 from lifting.methods.nbf.network import NeuralBody
 from lifting.methods.nbf.objective import FeatureObjective
+from lifting.methods.nbf.paste import draw_squares, draw_textures
+from lifting.methods.nbf.pictures import FitView, fit_pictures
 from lifting.methods.nbf.rotations import BodyPose
-from lifting.methods.nbf.view import CropView, body_labels
+from lifting.methods.nbf.view import BACKGROUND, BodyLabels, CropView, body_labels
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.skeleton import H36M_17
 from lifting.tto.config import TtoConfig
 from lifting.tto.contract import LENGTH_PER_AXIS, Status, TtoResult
 from lifting.tto.freezing import frozen
 from lifting.typing import PerJoint, Pose3D
+from lifting.visualization.fit_picture import FitPicture
 
 GUESS, FEATURES = "guess", "features"
 
@@ -57,11 +62,12 @@ class Module(LiftingModule):
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Losses of the stage; the bank moves afterwards."""
         network, view = self.network, CropView.of_batch(batch)
-        labels = body_labels(batch, network.body.mirror)
+        labels = body_labels(batch, network.body.mirror, self.config.stride)
         draws = stream(self.settings.seed, self.current_epoch, batch_idx, self.global_rank)
         spread = self.config.gain_spread
         gain = 1 + spread * (2 * torch.rand(len(batch), 3, generator=draws) - 1)
         gain = gain.to(view.focal)
+        batch, labels = self._pasted(batch, labels, draws)
         if self.stage.name == GUESS:
             guess = network.coarse_guess(batch, gain)
             return self.log_losses(network.coarse_losses(guess, labels, view), batch)
@@ -76,6 +82,22 @@ class Module(LiftingModule):
         network.learn(contrast)
         return self.log_losses(losses, batch)
 
+    def _pasted(
+        self, batch: PoseBatch, labels: BodyLabels, draws: torch.Generator
+    ) -> tuple[PoseBatch, BodyLabels]:
+        """The same with squares before some of the people."""
+        chance, stride = self.config.paste, self.config.stride
+        if not chance:
+            return batch, labels
+        assert batch.image is not None
+        count, side, device = len(batch), int(batch.image.shape[-1]), batch.image.device
+        hidden = draw_squares(count, side, chance, draws).to(device)
+        colours = draw_textures(count, side, draws).to(device)
+        every = slice(stride // 2, None, stride)
+        image = torch.where(hidden[:, None], colours, batch.image)
+        parts = torch.where(hidden[:, every, every], BACKGROUND, labels.parts)
+        return replace(batch, image=image), labels._replace(parts=parts)
+
     def predict(self, batch: PoseBatch) -> Prediction:
         """The first guess, and how much of each joint the image shows of it."""
         view = CropView.of_batch(batch)
@@ -83,7 +105,8 @@ class Module(LiftingModule):
         start = answer.estimate.guess.body(view)
         joints = self.network.body.joints(*start).joints[:, None]
         root = self.skeleton.root
-        objective = FeatureObjective(self.network.fit_model(), answer.features, view.grid(), start)
+        grid, model = view.grid(self.config.stride), self.network.fit_model()
+        objective = FeatureObjective(model, answer.features, grid, start)
         return Prediction(
             joints_3d=root_relative(joints, root),
             sigma=self._sigma(objective.evidence(objective.start).to(joints)),
@@ -106,12 +129,25 @@ class Module(LiftingModule):
         """
         with frozen(self), torch.autocast(batch.keypoints_2d.device.type, enabled=False):
             features, start = self.start(batch)
-            model, grid = self.network.fit_model(), CropView.of_batch(batch).grid()
+            grid = CropView.of_batch(batch).grid(self.config.stride)
+            model = self.network.fit_model()
             found = fit_bodies(model, features, grid, start)
             objective = FeatureObjective(model, features, grid, start)
             before = objective.evidence(objective.start).to(features)
             joints = self.network.body.joints(*start).joints
         return self._result(batch, found, joints, before)
+
+    def fit_pictures(
+        self, batch: PoseBatch, what: FitView | None = None
+    ) -> tuple[FitPicture, ...]:
+        """Fits of the first images of a batch, clean and behind a square, on the way.
+
+        Args:
+            batch: With images.
+            what: What is shown.
+        """
+        with frozen(self), torch.autocast(batch.keypoints_2d.device.type, enabled=False):
+            return fit_pictures(self.network, batch, what or FitView())
 
     def _result(
         self, batch: PoseBatch, found: FittedBody, start: Pose3D, seen_before: PerJoint

@@ -16,10 +16,11 @@ from lifting.batch import PoseBatch
 from lifting.body.ellipsoid import EllipsoidBody
 from lifting.methods.nbf.bank import FeatureBank
 from lifting.methods.nbf.config import Config
-from lifting.methods.nbf.extractor import TINY_CHANNELS, Extractor, TinyBackbone
+from lifting.methods.nbf.extractor import make_extractor
 from lifting.methods.nbf.losses import (
     ContrastOptions,
     Rows,
+    background_contrast,
     feature_nll,
     noise_regulariser,
     pairwise_background,
@@ -81,12 +82,12 @@ class NeuralBody(nn.Module):
         super().__init__()
         self.config = config
         self.body = EllipsoidBody(config.body)
-        self.extractor = Extractor(TinyBackbone(), TINY_CHANNELS, config.features)
+        self.extractor = make_extractor(config.backbone, config.features, config.stride)
         self.head = PoseHead(
             self.extractor.width,
             len(self.body.parents),
             self.body.shape_count,
-            TINY_CHANNELS[-2:],
+            self.extractor.coarse_channels,
             config.head_width,
         )
         self.bank = FeatureBank(
@@ -125,15 +126,17 @@ class NeuralBody(nn.Module):
             view: Their crops.
             generator: Draws background pixels, on the features' device.
         """
+        background, config = labels.parts < 0, self.config
         with torch.no_grad():
             kernels = self.body.kernels(*labels.pose)
-            rendering = render(kernels.means, kernels.precisions, view.grid(), self.render)
+            grid = view.grid(config.stride)
+            rendering = render(kernels.means, kernels.precisions, grid, self.render)
             pixels = background_pixels(
-                rendering, self.config.background_samples, generator, labels.occluded
+                background, config.background_samples, generator, config.background_near
             )
             limb_labels = self.orientation.labels(kernels.limbs)
         return Contrast(
-            observed_features(features, rendering, labels.occluded),
+            observed_features(features, rendering, background.flatten(1)),
             limb_labels[:, self.body.limb],
             pixel_features(features, pixels),
         )
@@ -159,9 +162,12 @@ class NeuralBody(nn.Module):
             term = term + pairwise_orientations(observed, visible, contrast.labels)
             term = term + feature_nll(observed, visible, contrast.labels, bank, 1.0)
         noise = noise_regulariser(contrast.background, bank)
+        centres = self.bank.background(config.clutter_centres)
+        apart = background_contrast(contrast.background, bank, centres, config.temperature)
         return {
             "contrast": config.weight_contrast * term,
             "noise": config.weight_noise * noise,
+            "background": config.weight_background * apart,
         }
 
     def part_losses(self, estimate: Estimate, labels: BodyLabels) -> dict[str, Tensor]:
@@ -219,7 +225,10 @@ class NeuralBody(nn.Module):
             lr=config.fit_lr,
             two_sided=config.two_sided,
             weight_pose=config.weight_pose_prior,
+            weight_guess=config.weight_guess,
+            shape=config.fit_shape,
             coarse=config.coarse,
+            coarse_bend=config.coarse_bend,
         )
         dtype = torch.float64 if config.fit_precision == "double" else torch.float32
         return FitModel(

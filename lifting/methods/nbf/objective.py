@@ -22,7 +22,7 @@ from lifting.methods.nbf.likelihood import (
     negative_log_likelihood,
 )
 from lifting.methods.nbf.orientation import Orientation, expected_features
-from lifting.methods.nbf.priors import PosePrior
+from lifting.methods.nbf.priors import GuessErrors, PosePrior
 from lifting.methods.nbf.render import RenderOptions, normalise_features, render
 from lifting.methods.nbf.rotations import BodyPose
 from lifting.methods.nbf.selection import RayGrid
@@ -45,9 +45,11 @@ class FitOptions:
             (released).
         shape: Factor of the learning rate of the shape; 0 holds it (released).
         weight_pose: Weight of the pose prior, beside a likelihood per pixel.
+        weight_guess: Weight of the first guess, beside a likelihood per pixel.
         weight_limit: Weight of the angles beyond their limits.
         weight_shape: Weight of the squared shape coefficients.
-        coarse: Factor of the kernels' spread in the first stage.
+        coarse: Factor of the kernels' spread while the body turns and moves.
+        coarse_bend: That in the first third of the steps that bend it; 1 is none of them.
         tolerance: Stop an image whose objective fell by less than this part in a step.
         least_cosine: Cosine with its rendered feature from which on a pixel shows the body, if
             it is the better explanation.
@@ -64,9 +66,11 @@ class FitOptions:
     second_place: float = 1.0
     shape: float = 0.0
     weight_pose: float = 3e-4
+    weight_guess: float = 3e-4
     weight_limit: float = 1e-2
-    weight_shape: float = 1e-3
+    weight_shape: float = 1e-4
     coarse: float = 2.0
+    coarse_bend: float = 1.0
     tolerance: float = 0.0
     least_cosine: float = 0.3
     least_evidence: float = 0.1
@@ -84,6 +88,7 @@ class FitModel:
         prior: Of the joints' rotation vectors.
         render: How to render.
         options: How to fit.
+        errors: Of the first guess.
     """
 
     body: KernelBody
@@ -93,6 +98,7 @@ class FitModel:
     prior: PosePrior
     render: RenderOptions = field(default_factory=RenderOptions)
     options: FitOptions = field(default_factory=FitOptions)
+    errors: GuessErrors = field(default_factory=GuessErrors)
 
 
 class Explained(NamedTuple):
@@ -120,6 +126,7 @@ class FeatureObjective:
         grid: The rays.
         start: Where the latents start.
         coarse: Factor of the kernels' spread.
+        guess: The first guess; None where that is the start.
     """
 
     def __init__(
@@ -129,10 +136,12 @@ class FeatureObjective:
         grid: RayGrid,
         start: BodyPose,
         coarse: float = 1.0,
+        guess: BodyPose | None = None,
     ) -> None:
         self.model, self.coarse = model, coarse
         self.observed = observed = observed.to(model.bank)
         self.grid, self.start = grid.to(observed), start.to(observed)
+        self.guess = self.start if guess is None else guess.to(observed)
         self.latents = BodyLatents.of_body(model.body, fit_shape=model.options.shape > 0)
         self.clutter = clutter_score(observed, model.clutter)
         self.prior = model.prior.of_joints(self.latents.joints).to(observed)
@@ -159,6 +168,7 @@ class FeatureObjective:
         )
         energy = unlikely / (options.kappa * self.observed.shape[1])
         energy = energy + options.weight_pose * self.prior.distance(latents[POSE])
+        energy = energy + options.weight_guess * self.model.errors.distance(body, self.guess)
         energy = energy + options.weight_limit * self.prior.excess(latents[POSE])
         energy = energy + options.weight_shape * body.betas.square().sum(-1)
         joints = explained.kernels.joints_17[:, None]

@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lifting.methods.nbf.render import Rendering, normalise_features
 
 LEAST_SHARE = 0.05
-BODY_OPACITY = 0.05
 _LEAST_TOTAL = 1e-8
+_BESIDE = 2
 
 
 class Observed(NamedTuple):
@@ -30,7 +31,7 @@ class Observed(NamedTuple):
 
 
 def observed_features(
-    feature_map: Tensor, rendering: Rendering, occluded: Tensor | None = None
+    feature_map: Tensor, rendering: Rendering, background: Tensor | None = None
 ) -> Observed:
     """Mean feature of each kernel's pixels by its weight there: the transpose of rendering.
 
@@ -39,12 +40,12 @@ def observed_features(
     Args:
         feature_map: Unit features, ``(batch, rays, channels)``.
         rendering: Of the true body.
-        occluded: Pixels where something stands before the body, ``(batch, rays)`` bool; they show
-            nothing of it.
+        background: Pixels that show no body, ``(batch, rays)`` bool, be it for what stands before
+            it; kernels look alike there, however much of them reaches into such a pixel.
     """
     weights = rendering.dense().detach()  # (batch, rays, kernels)
-    if occluded is not None:
-        weights = torch.where(occluded[..., None], 0.0, weights)
+    if background is not None:
+        weights = torch.where(background[..., None], 0.0, weights)
     total = weights.sum(1)
     sums = torch.bmm(weights.mT.to(feature_map.dtype), feature_map)
     mean = sums / (total + _LEAST_TOTAL)[..., None].to(feature_map.dtype)
@@ -53,28 +54,25 @@ def observed_features(
 
 @torch.no_grad()
 def background_pixels(
-    rendering: Rendering,
-    count: int,
-    generator: torch.Generator | None = None,
-    occluded: Tensor | None = None,
+    background: Tensor, count: int, generator: torch.Generator | None = None, near: float = 1.0
 ) -> Tensor:
-    """Draw pixels that show no body, uniformly.
+    """Draw pixels of the background.
 
     Args:
-        rendering: Of the true body.
+        background: Pixels that show no body, ``(batch, height, width)`` bool.
         count: Pixels of each sample.
         generator: Draws.
-        occluded: Pixels where something stands before the body, ``(batch, rays)`` bool; they are
-            background, too.
+        near: What a pixel within two of the body counts beside any other (released: 1).
 
     Returns:
         Indices of rays, ``(batch, count)``; any pixels where the body fills the image.
     """
-    free = rendering.opacity < BODY_OPACITY
-    if occluded is not None:
-        free = free | occluded
-    free = free | ~free.any(-1, keepdim=True)
-    return torch.multinomial(free.float(), count, replacement=True, generator=generator)
+    body = (~background).float()[:, None]
+    beside = functional.max_pool2d(body, 2 * _BESIDE + 1, 1, _BESIDE)[:, 0] > 0
+    share = torch.where(beside, near, 1.0) * background
+    share = share.flatten(1)
+    share = torch.where(share.any(-1, keepdim=True), share, 1.0)
+    return torch.multinomial(share, count, replacement=True, generator=generator)
 
 
 def pixel_features(feature_map: Tensor, pixels: Tensor) -> Tensor:

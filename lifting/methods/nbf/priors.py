@@ -1,7 +1,8 @@
-"""What is known of poses and shapes before the image is looked at.
+"""What is known of poses and places before the features are looked at.
 
 Rotation vectors of joints relative to their parents are taken as Gaussian, and must stay inside
-hard limits; shape coefficients are standard normal.
+hard limits; shape coefficients are standard normal. The first guess counts as a measurement of its
+own, with the errors such guesses have (ours).
 
 Source: the project's specification of 3DNBF, sections 11 and 14.4; the released code uses a
 learned prior whose weights may not be passed on.
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lifting.methods.nbf.rotations import BodyPose
 from lifting.skeleton import H36M_17
 from lifting.typing import PerSample, Points3D
 
@@ -107,6 +109,43 @@ class PosePrior:
         """
         beyond = (self.low - turns).clamp(min=0) + (turns - self.high).clamp(min=0)
         return beyond.square().sum((1, 2))
+
+
+@dataclass(frozen=True)
+class GuessErrors:
+    """Standard errors of a first guess, about each axis.
+
+    Attributes:
+        turn: Of the root's rotation, radians.
+        bend: Of the other joints' rotations, radians.
+        across: Of the root's place across the line of sight, mm.
+        depth: Of its depth, as a share of it.
+    """
+
+    turn: float = 0.5
+    bend: float = 0.3
+    across: float = 40.0
+    depth: float = 0.03
+
+    def distance(self, body: BodyPose, guess: BodyPose) -> PerSample:
+        """Squared distance of bodies from their guesses in standard errors, summed.
+
+        An angle counts as twice the sine of its half, so that the gradient is smooth up to a half
+        turn.
+
+        Args:
+            body: The bodies.
+            guess: The guesses.
+        """
+        chord = (body.rotations - guess.rotations).square().sum((-1, -2)) / 2
+        far = body.translation[:, 2].clamp(min=1.0) / guess.translation[:, 2].clamp(min=1.0)
+        across = body.translation[:, :2] / far[:, None] - guess.translation[:, :2]
+        return (
+            chord[:, 0] / self.turn**2
+            + chord[:, 1:].sum(-1) / self.bend**2
+            + across.square().sum(-1) / self.across**2
+            + (far.log() / self.depth) ** 2
+        )
 
 
 def _row(name: str) -> tuple[_Triple, _Triple, _Triple, _Triple]:

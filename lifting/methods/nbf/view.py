@@ -10,7 +10,6 @@ from torch import Tensor
 
 from lifting.batch import MIRRORED, PoseBatch
 from lifting.errors import DataError, check_shape
-from lifting.methods.nbf.extractor import STRIDE
 from lifting.methods.nbf.rotations import BodyPose
 from lifting.methods.nbf.selection import RayGrid
 from lifting.typing import Points3D, Pose2D
@@ -55,10 +54,10 @@ class CropView(NamedTuple):
         centre = (lens[:, 2:4] - crop[:, :2]) * scale + side / 2
         return cls(lens[:, 0:2] * scale, centre, side)
 
-    def grid(self) -> RayGrid:
-        """Rays of the feature map."""
-        side = self.side // STRIDE
-        return RayGrid(side, side, self.focal / STRIDE, self.centre / STRIDE)
+    def grid(self, stride: int) -> RayGrid:
+        """Rays of a feature map; ``stride`` pixels of the crop to one of the map."""
+        side = self.side // stride
+        return RayGrid(side, side, self.focal / stride, self.centre / stride)
 
     def project(self, points: Points3D) -> Pose2D:
         """Pixels of the crop from minus to plus one, ``(batch, points, 2)``.
@@ -99,20 +98,19 @@ class BodyLabels(NamedTuple):
         pose: The bodies.
         parts: Joint that carries what a pixel of the feature map shows, ``(batch, height,
             width)`` int64, -1 for background and for what stands before the body.
-        occluded: Pixels of the map where something stands before all else, ``(batch, rays)`` bool.
     """
 
     pose: BodyPose
     parts: Tensor
-    occluded: Tensor
 
 
-def body_labels(batch: PoseBatch, mirror: Sequence[int]) -> BodyLabels:
+def body_labels(batch: PoseBatch, mirror: Sequence[int], stride: int) -> BodyLabels:
     """Labels of a batch; those of mirrored samples are mirrored.
 
     Args:
         batch: With the extras ``rotations``, ``betas``, ``translation`` and ``parts``.
         mirror: Permutation of the joints that exchanges left and right.
+        stride: Pixels of the image to one of the feature map.
 
     Raises:
         DataError: An extra is missing.
@@ -128,14 +126,12 @@ def body_labels(batch: PoseBatch, mirror: Sequence[int]) -> BodyLabels:
     pose = BodyPose(
         rotations.reshape(size, -1, 3, 3), betas.reshape(size, -1), translation.reshape(size, 3)
     )
-    full = batch.extras["parts"].flatten(0, -3)[:, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
-    code = full.long()
+    every = slice(stride // 2, None, stride)
+    code = batch.extras["parts"].flatten(0, -3)[:, every, every].long()
     turned = batch.extras.get(MIRRORED)
     if turned is not None:
         pose, code = _mirrored(pose, code, turned, mirror)
-    occluded = code >= _OCCLUDED
-    parts = torch.where(occluded, BACKGROUND, code % _OCCLUDED - 1)
-    return BodyLabels(pose, parts, occluded.flatten(1))
+    return BodyLabels(pose, torch.where(code >= _OCCLUDED, BACKGROUND, code - 1))
 
 
 def network_images(batch: PoseBatch, gain: Tensor | None = None) -> Tensor:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lifting.benchmark.advocc import (
+from lifting.data.images.advocc import (
     occlude,
     occluder_windows,
     scored_joints,

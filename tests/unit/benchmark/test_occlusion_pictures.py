@@ -11,12 +11,12 @@ from lifting.batch import PoseBatch
 from lifting.benchmark.occlusion.pictures import (
     hidden_joints,
     hide,
-    occluder_texture,
     picture_texture,
     picture_windows,
     seen_joints,
     true_places,
 )
+from lifting.data.images.advocc import occluder_texture
 
 SIZE = 1000  # large, so that rounding to pixels does not count
 BOX = torch.tensor([[[100.0, 200], [500, 800], [300, 500]]]).repeat(40, 1, 1)

@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from lifting.benchmark.advocc import occlude, occluder_windows, scored_joints
 from lifting.benchmark.occlusion.measure import pair_errors, plain_answer
-from lifting.benchmark.occlusion.pictures import occluder_texture, true_places
+from lifting.benchmark.occlusion.pictures import true_places
 from lifting.benchmark.tto.measure import load_trained
 from lifting.benchmark.tto.plan import load_runs
 from lifting.benchmark.tto.subset import Frames
 from lifting.cli.main import main
+from lifting.data.images.advocc import (
+    occlude,
+    occluder_texture,
+    occluder_windows,
+    scored_joints,
+)
 from lifting.experiment.record import read_record
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"

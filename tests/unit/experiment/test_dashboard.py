@@ -65,6 +65,8 @@ def test_shown_pictures_are_those_that_the_callback_logs():
         panels.PICTURES_PER_JOINT,
         panels.PICTURES_PER_ACTION,
         panels.TABLE_WORST,
+        panels.PICTURES_FITS,
+        panels.FILM_FITS,
     }
 
 

@@ -16,6 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lifting.data.images.noise import CELLS, enlarge
+from lifting.data.sampler import stream
 from lifting.errors import ConfigError, check_shape
 from lifting.typing import PerJoint, PerSample, Pose2D
 
@@ -23,6 +25,8 @@ REFERENCE_SIZE = 224
 OCCLUDERS = (40, 80)
 STRIDE = 10
 _CHUNK = 256
+_TEXTURE_STREAM = 9011  # a number that no picture of the data is drawn from
+_CONTRAST = (0.5, 0.35, 0.25, 0.2)  # of the texture's grids, coarse to fine
 
 Measure = Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]
 """Errors, ``(n,)`` by metric, larger being worse, of occluded images ``(n, 3, height, width)``,
@@ -67,6 +71,25 @@ def occluder_windows(size: int, occluder: int, stride: int = STRIDE) -> Tensor:
     row, column = torch.meshgrid(start, start, indexing="ij")
     first = torch.stack((row.flatten(), column.flatten()), dim=-1)
     return torch.cat((first, (first + side).clamp(max=size)), dim=-1)
+
+
+def occluder_texture(size: int, seed: int) -> Tensor:
+    """What objects show: random grids of several sizes, coloured; none of the data's textures.
+
+    Args:
+        size: Side, pixels.
+        seed: Of the texture.
+
+    Returns:
+        ``(3, size, size)`` uint8.
+    """
+    generator = stream(seed, _TEXTURE_STREAM)
+    canvas = torch.rand(3, 1, 1, generator=generator).expand(3, size, size).clone()
+    for cells, contrast in zip(CELLS, _CONTRAST, strict=True):
+        grid = 2 * torch.rand(1, cells, cells, generator=generator) - 1
+        tint = contrast * torch.randn(3, 1, 1, generator=generator)
+        canvas += tint * enlarge(grid, size)
+    return (255 * canvas.clamp(0, 1)).round().to(torch.uint8)
 
 
 def occlude(images: Tensor, windows: Tensor, texture: Tensor) -> Tensor:
