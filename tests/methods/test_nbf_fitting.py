@@ -113,6 +113,35 @@ def test_a_guess_that_is_trusted_is_kept():
     assert moved[0] > moved[1] > 100 * moved[2]
 
 
+def test_wide_kernels_take_a_third_of_the_steps_that_bend():
+    oracle = Oracle(images=1)
+    spreads = []
+
+    def watch(objective, latents, energy):
+        spreads.append(objective.coarse)
+
+    turns = [3.0] * 5
+    for wide, bends in ((1.0, [1.0] * 10), (2.0, [2.0] * 4 + [1.0] * 7)):
+        options = FitOptions(
+            first_steps=4, second_steps=9, two_sided=False, coarse=3.0, coarse_bend=wide
+        )
+        spreads.clear()
+        model = replace(oracle.model, options=options)
+        fit_bodies(model, oracle.observed, oracle.grid, oracle.start, watch)
+        assert spreads == turns + bends
+
+
+def test_a_shape_moves_where_it_may():
+    oracle = Oracle(images=2)
+    wrong = oracle.start._replace(betas=torch.full_like(oracle.start.betas, 1.5))
+    ends = []
+    for shape in (0.0, 5.0):
+        model = replace(oracle.model, options=replace(oracle.model.options, shape=shape))
+        ends.append(fit_bodies(model, oracle.observed, oracle.grid, wrong).body.betas.abs().mean())
+    assert ends[0] == 1.5
+    assert ends[1] < 1.4  # the maps show bodies of mean shape
+
+
 def test_the_distance_of_a_guess_is_in_its_errors():
     errors = GuessErrors(turn=0.2, bend=0.1, across=10.0, depth=0.05)
     turns = torch.zeros(4, 17, 3)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,8 +20,9 @@ FEATURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         CONSTANT: ("method.orientation=vmf_yz", "method.orientations=1"),
     }
 )
-LIKELIHOODS: Mapping[str, str | None] = MappingProxyType({ROBUST: None, PLAIN: "plain"})
-"""Models of occlusion; None is the experiment's own."""
+LIKELIHOODS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {ROBUST: (), PLAIN: ("method.occlusion=plain",)}
+)
 FITTING = frozenset(
     {
         "method.coarse", "method.coarse_bend", "method.first_steps", "method.fit_lr",
@@ -65,7 +66,6 @@ class ClaimsPlan:
         for name in ("pictures", "stride", "batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"expected --{name} from 1, got {getattr(self, name)}")
-
         for setting in self.fits:
             if setting.partition("=")[0] not in FITTING:
                 raise ConfigError(
@@ -73,12 +73,13 @@ class ClaimsPlan:
                     f"{', '.join(sorted(FITTING))}, or use --set, which trains anew"
                 )
 
-    def config(self, features: str, seed: int) -> ExperimentConfig:
+    def config(self, features: str, seed: int, fits: Sequence[str] = ()) -> ExperimentConfig:
         """The experiment of one training.
 
         Args:
             features: One of ``FEATURES``.
             seed: Its seed.
+            fits: Further settings, which no training depends on.
 
         Raises:
             ConfigError: The experiment is none of this method, or a setting does not fit.
@@ -92,14 +93,12 @@ class ClaimsPlan:
         # The fits are scored here, on other pictures and with more than one likelihood.
         own = (*FEATURES[features], "tto.enabled=false", f"seed={seed}",
                f"run={features}-seed{seed}")  # fmt: skip
-        return load_experiment(self.experiment, [*self.overrides, *own, f"output={self.output}"])
+        settings = [*self.overrides, *own, f"output={self.output}", *fits]
+        return load_experiment(self.experiment, settings)
 
-    def fitting(self, config: ExperimentConfig) -> ExperimentConfig:
-        """A training's experiment with the settings of the fits."""
-        chosen = load_experiment(self.experiment, [*self.overrides, *self.fits])
-        names = {key.partition(".")[2] for key in FITTING}
-        own = {name: value for name, value in chosen.method.items() if name in names}
-        return replace(config, method={**config.method, **own})
+    def fitting(self, features: str, seed: int, answer: str) -> ExperimentConfig:
+        """The same with what one of ``LIKELIHOODS`` fits with."""
+        return self.config(features, seed, [*self.fits, *LIKELIHOODS[answer]])
 
     def scored(self) -> dict[str, object]:
         """What a run's scores depend on beside its training."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lifting.atomic import write_text
@@ -110,8 +110,8 @@ def _scored(
     prepare_process(config)
     device = choose_device("auto")
     modules = {
-        name: _module(folder, plan.fitting(config), occlusion).to(device)
-        for name, occlusion in LIKELIHOODS.items()
+        name: _module(folder, plan.fitting(features, seed, name)).to(device)
+        for name in LIKELIHOODS
     }
     first = next(iter(modules.values()))
     answers: dict[str, Answer] = {SEARCHING: _guess(first)}
@@ -150,12 +150,9 @@ def _scored(
     return result
 
 
-def _module(folder: Path, config: ExperimentConfig, occlusion: str | None) -> Module:
-    """A run's module, which fits with one of the likelihoods."""
-    settings = dict(config.method)
-    if occlusion is not None:
-        settings["occlusion"] = occlusion
-    module = build_module(replace(config, method=settings))
+def _module(folder: Path, config: ExperimentConfig) -> Module:
+    """A run's module, which fits as an experiment says."""
+    module = build_module(config)
     file = scored_checkpoint(folder)
     load_weights(module, read_checkpoint(file, module.settings.method), file)
     assert isinstance(module, Module)

@@ -19,7 +19,7 @@ from lifting.methods.nbf.objective import FeatureObjective
 from lifting.methods.nbf.paste import draw_squares, draw_textures
 from lifting.methods.nbf.pictures import FitView, fit_pictures
 from lifting.methods.nbf.rotations import BodyPose
-from lifting.methods.nbf.view import BACKGROUND, BodyLabels, CropView, body_labels
+from lifting.methods.nbf.view import BACKGROUND, BodyLabels, CropView, at_cells, body_labels
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.skeleton import H36M_17
 from lifting.tto.config import TtoConfig
@@ -93,9 +93,8 @@ class Module(LiftingModule):
         count, side, device = len(batch), int(batch.image.shape[-1]), batch.image.device
         hidden = draw_squares(count, side, chance, draws).to(device)
         colours = draw_textures(count, side, draws).to(device)
-        every = slice(stride // 2, None, stride)
         image = torch.where(hidden[:, None], colours, batch.image)
-        parts = torch.where(hidden[:, every, every], BACKGROUND, labels.parts)
+        parts = torch.where(at_cells(hidden, stride), BACKGROUND, labels.parts)
         return replace(batch, image=image), labels._replace(parts=parts)
 
     def predict(self, batch: PoseBatch) -> Prediction:

@@ -34,6 +34,8 @@ from lifting.methods.nbf.render import RenderOptions, render
 from lifting.methods.nbf.rotations import BodyPose
 from lifting.methods.nbf.selection import RayGrid
 from lifting.methods.nbf.view import CropView
+from lifting.metrics.functional.errors import per_pose
+from lifting.metrics.functional.position import joint_errors
 from lifting.typing import PerJoint, PerSample, Pose2D, Pose3D
 from lifting.visualization.fit_picture import FitFrame, FitPicture
 
@@ -222,8 +224,7 @@ def _errors(joints: Pose3D, batch: PoseBatch) -> list[float | None]:
 
 def _mean_error(joints: Pose3D, wanted: Pose3D, counted: PerJoint) -> PerSample:
     """Mean distance of the joints that count, relative to the root, mm; NaN for none."""
-    distance = (root_relative(joints, 0) - root_relative(wanted, 0)).norm(dim=-1)
-    return torch.where(counted, distance, 0.0).sum(-1) / counted.sum(-1)
+    return per_pose(joint_errors(root_relative(joints, 0), root_relative(wanted, 0), counted))
 
 
 def _joints(network: NeuralBody, body: BodyPose) -> Pose3D:

@@ -126,12 +126,22 @@ def body_labels(batch: PoseBatch, mirror: Sequence[int], stride: int) -> BodyLab
     pose = BodyPose(
         rotations.reshape(size, -1, 3, 3), betas.reshape(size, -1), translation.reshape(size, 3)
     )
-    every = slice(stride // 2, None, stride)
-    code = batch.extras["parts"].flatten(0, -3)[:, every, every].long()
+    code = at_cells(batch.extras["parts"].flatten(0, -3), stride).long()
     turned = batch.extras.get(MIRRORED)
     if turned is not None:
         pose, code = _mirrored(pose, code, turned, mirror)
     return BodyLabels(pose, torch.where(code >= _OCCLUDED, BACKGROUND, code - 1))
+
+
+def at_cells(pixels: Tensor, stride: int) -> Tensor:
+    """What an image has at the middles of the cells of its feature map.
+
+    Args:
+        pixels: ``(batch, height, width)``.
+        stride: Pixels to a cell.
+    """
+    middles = slice(stride // 2, None, stride)
+    return pixels[:, middles, middles]
 
 
 def network_images(batch: PoseBatch, gain: Tensor | None = None) -> Tensor:

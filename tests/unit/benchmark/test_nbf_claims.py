@@ -91,9 +91,11 @@ def test_settings_of_fits_leave_trainings_alone(tmp_path):
     chosen = plan(tmp_path, fits=("method.weight_guess=0.5",))
     config = chosen.config(CONSTANT, 1)
     assert config == plan(tmp_path).config(CONSTANT, 1)
-    fitting = chosen.fitting(config)
-    assert fitting.method["weight_guess"] == 0.5
-    assert {**fitting.method, "weight_guess": config.method["weight_guess"]} == config.method
+    for answer, occlusion in ((ROBUST, config.method["occlusion"]), (PLAIN, "plain")):
+        fitting = chosen.fitting(CONSTANT, 1, answer)
+        changed = {"weight_guess": 0.5, "occlusion": occlusion}
+        assert fitting.method == {**config.method, **changed}
+        assert fitting.data == config.data
     assert chosen.scored() != plan(tmp_path).scored()
     with pytest.raises(ConfigError, match=r"a setting of the fits, got method\.paste=1"):
         plan(tmp_path, fits=("method.paste=1",))

@@ -61,7 +61,7 @@ def test_the_first_cell_has_its_centre_half_a_cell_from_the_corner():
 def test_maps_have_the_shape_asked_for_and_peak_at_the_joint(people):
     maps, crop = render(people, size=(48, 64), background=0.0)
     assert maps.shape == (5, 17, 64, 48)
-    assert maps.min() >= 0
+    assert maps.amin((2, 3)).max() < 0.01  # no map is level
     centre = frame_to_map(people, crop)
     spine = H36M_17.index("spine")
     # a midline joint has no partner; a false second mode is rare and lower
