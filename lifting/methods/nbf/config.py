@@ -133,8 +133,9 @@ class Config:
         for name in ("temperature", "kappa", "background_near", "fit_lr", "coarse", "coarse_bend",
                      "sigma_seen", "sigma_hidden", "orientation_kappa"):  # fmt: skip
             self._require(name, getattr(self, name) > 0, "above 0")
-        for name in ("momentum", "gain_spread", "paste"):
+        for name in ("momentum", "gain_spread"):
             self._require(name, 0 <= getattr(self, name) < 1, "from 0 to below 1")
+        self._require("paste", 0 <= self.paste <= 1, "from 0 to 1")
 
     def _require(self, name: str, holds: bool, expected: str) -> None:
         if not holds:
