@@ -242,7 +242,7 @@ def fitting(people: Bodies, dtype: torch.dtype) -> Callable[[], object]:
         render=RenderOptions(COUNTS[0]),
     )
     start = standing(EllipsoidBody(), people.turns)
-    return lambda: fit_bodies(model, people.observed, people.grid, start)
+    return lambda: fit_bodies(model, people.observed, people.grid, (start,))
 
 
 def _fit_row(dtype: torch.dtype) -> BenchRow:

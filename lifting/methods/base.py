@@ -186,7 +186,7 @@ class LiftingModule(pl.LightningModule):
         kind = torch.optim.AdamW if options.name == "adamw" else torch.optim.Adam
         optimizer = kind(
             [p for p in self.parameters() if p.requires_grad],
-            lr=options.lr,
+            lr=options.lr if self.stage.lr is None else self.stage.lr,
             betas=(options.betas[0], options.betas[1]),
             weight_decay=options.weight_decay,
             amsgrad=options.amsgrad,

@@ -43,10 +43,12 @@ class Stage:
     Attributes:
         name: Names the checkpoints' folder and prefixes the logged keys of all but the last stage.
         epochs: How long it lasts; None takes the trainer's ``max_epochs``.
+        lr: Its learning rate; None takes the optimiser section's.
     """
 
     name: str
     epochs: int | None = None
+    lr: float | None = None
 
 
 @dataclass

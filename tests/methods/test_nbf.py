@@ -12,10 +12,11 @@ from lifting.geometry.camera import Camera, project
 from lifting.geometry.rotation import axis_angle_to_matrix
 from lifting.methods.nbf.config import Config
 from lifting.methods.nbf.module import Module
+from lifting.methods.nbf.network import Contrast
 from lifting.methods.nbf.paste import draw_squares, draw_textures
 from lifting.methods.nbf.priors import PosePrior
 from lifting.methods.nbf.render import render
-from lifting.methods.nbf.rotations import upright
+from lifting.methods.nbf.rotations import mirror_sideways, upright
 from lifting.methods.nbf.view import CropView, body_labels
 from lifting.methods.settings import ModuleSettings
 from lifting.skeleton import H36M_17
@@ -159,9 +160,27 @@ def test_it_learns(batch, without_trainer, change):
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_contrast_looks_at_the_first_images_only(batch):
+    def contrast(batch: PoseBatch, **change: int) -> Contrast:
+        network = build(replace(TINY, **change)).eval().network
+        features = network(batch).features
+        labels = body_labels(batch, network.body.mirror, TINY.stride)
+        generator = torch.Generator().manual_seed(0)
+        return network.contrast(features, labels, CropView.of_batch(batch), generator)
+
+    every, some = contrast(batch), contrast(batch, contrast_images=2)
+    alone = contrast(batch.rows(slice(0, 2)))
+    assert len(every.labels) == len(every.background) == PEOPLE
+    assert len(some.labels) == len(some.background) == len(some.observed.visible) == 2
+    torch.testing.assert_close(some.observed.features, alone.observed.features)
+    torch.testing.assert_close(some.background, alone.background)
+
+
 def test_a_guess_and_features_alone_first(batch, without_trainer):
-    module = without_trainer(build(replace(TINY, guess_epochs=2, feature_epochs=3)))
+    config = replace(TINY, guess_epochs=2, guess_lr=5e-4, feature_epochs=3)
+    module = without_trainer(build(config))
     assert [stage.epochs for stage in module.stages()] == [2, 3, None]
+    assert [stage.lr for stage in module.stages()] == [5e-4, None, None]
     assert len(build().stages()) == 1
     module.begin_stage(module.stages()[0])
     before = module.network.bank.features.clone()
@@ -214,6 +233,22 @@ def test_fitting_leaves_the_module_as_it_was(batch):
     unlabelled = replace(batch, joints_3d=None, extras={})
     again = module.fit(unlabelled)
     assert torch.equal(again.pose, result.pose)
+
+
+def test_the_mirrored_image_gives_a_second_start(batch):
+    network = build(replace(TINY, mirrored=True)).eval().network
+    features, (first, second) = network.starts(batch)
+    assert torch.equal(features, network(batch).features)
+    turned, (again, _) = network.starts(flip_batch(batch, H36M_17))
+    assert not torch.equal(features, turned)
+    for one, other in zip(second, mirror_sideways(again, network.body.mirror), strict=True):
+        torch.testing.assert_close(one, other)
+    assert not torch.allclose(first.rotations, second.rotations, atol=1e-4)
+    pixels = [CropView.of_batch(batch).project(network.body.joints(*body).joints)
+              for body in (first, second)]  # fmt: skip
+    assert (pixels[0] - pixels[1]).norm(dim=-1).mean() < 0.2  # both lie over the person
+    result = build(replace(TINY, mirrored=True)).fit(batch)
+    assert (result.after <= result.before + 1e-6).all()
 
 
 def test_test_time_optimisation_is_the_methods_own(batch):

@@ -198,6 +198,16 @@ def test_parts_count_the_background_first():
     assert part_loss(logits, torch.tensor([[[0, 1]]])) > 10
 
 
+def test_a_pixel_of_the_body_may_count_more_than_one_beside_it():
+    logits = torch.zeros(1, 3, 1, 4)
+    logits[0, 0] = 2.0  # certain of the background everywhere
+    parts = torch.tensor([[[-1, -1, -1, 1]]])
+    missed = part_loss(logits, torch.tensor([[[1, 1, 1, 1]]]))
+    right = part_loss(logits, torch.tensor([[[-1, -1, -1, -1]]]))
+    torch.testing.assert_close(part_loss(logits, parts), (3 * right + missed) / 4)
+    torch.testing.assert_close(part_loss(logits, parts, 3.0), (3 * right + 3 * missed) / 6)
+
+
 # What an image shows
 
 

@@ -73,7 +73,7 @@ class Oracle:
         )
 
     def fit(self, model=None):
-        return fit_bodies(model or self.model, self.observed, self.grid, self.start)
+        return fit_bodies(model or self.model, self.observed, self.grid, (self.start,))
 
     def error(self, joints):
         own, true = (j - j[:, :1] for j in (joints, self.joints))
@@ -127,7 +127,7 @@ def test_wide_kernels_take_a_third_of_the_steps_that_bend():
         )
         spreads.clear()
         model = replace(oracle.model, options=options)
-        fit_bodies(model, oracle.observed, oracle.grid, oracle.start, watch)
+        fit_bodies(model, oracle.observed, oracle.grid, (oracle.start,), watch)
         assert spreads == turns + bends
 
 
@@ -137,7 +137,9 @@ def test_a_shape_moves_where_it_may():
     ends = []
     for shape in (0.0, 5.0):
         model = replace(oracle.model, options=replace(oracle.model.options, shape=shape))
-        ends.append(fit_bodies(model, oracle.observed, oracle.grid, wrong).body.betas.abs().mean())
+        ends.append(
+            fit_bodies(model, oracle.observed, oracle.grid, (wrong,)).body.betas.abs().mean()
+        )
     assert ends[0] == 1.5
     assert ends[1] < 1.4  # the maps show bodies of mean shape
 
@@ -172,7 +174,7 @@ def test_an_image_alone_is_fitted_as_in_a_batch():
     one = slice(1, 2)
     grid = replace(oracle.grid, focal=oracle.grid.focal[one], centre=oracle.grid.centre[one])
     start = BodyPose(*(part[one] for part in oracle.start))
-    alone = fit_bodies(model, oracle.observed[one], grid, start)
+    alone = fit_bodies(model, oracle.observed[one], grid, (start,))
     torch.testing.assert_close(alone.joints, whole.joints[one], rtol=0, atol=1e-4)
     torch.testing.assert_close(alone.after, whole.after[one], rtol=0, atol=1e-7)
     assert (alone.joints - model.body.kernels(*start).joints_17).norm(dim=-1).max() > 50
@@ -194,9 +196,29 @@ def test_the_flipped_start_finds_the_other_way_round():
     oracle.start = flip_depth(oracle.true, oracle.model.body.mirror)
     both = replace(oracle.model, options=replace(oracle.model.options, two_sided=True))
     found = oracle.fit(both)
-    assert found.flipped.all()
+    assert (found.won == 1).all()
     assert oracle.error(found.joints) < 60
     assert oracle.error(oracle.fit().joints) > oracle.error(found.joints)
+
+
+def test_the_better_of_two_guesses_wins_for_each_image():
+    oracle = Oracle(images=4, square=0)
+    wrong = flip_depth(oracle.true, oracle.model.body.mirror)
+    half = torch.tensor([True, False, True, False])
+
+    def mixed(one: BodyPose, other: BodyPose) -> BodyPose:
+        chosen = half[:, None, None, None], half[:, None], half[:, None]
+        return BodyPose(*(torch.where(*v) for v in zip(chosen, one, other, strict=True)))
+
+    first, second = mixed(oracle.start, wrong), mixed(wrong, oracle.start)
+    options = replace(oracle.model.options, two_sided=False)
+    model = replace(oracle.model, options=options)
+    found = fit_bodies(model, oracle.observed, oracle.grid, (first, second))
+    assert found.won.tolist() == [0, 1, 0, 1]
+    assert oracle.error(found.joints) < 60
+    alone = fit_bodies(model, oracle.observed, oracle.grid, (first,))
+    assert oracle.error(alone.joints) > 1.5 * oracle.error(found.joints)
+    assert (found.after <= alone.after + 1e-4).all()
 
 
 def test_nothing_of_the_body_in_the_image():

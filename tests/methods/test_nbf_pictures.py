@@ -60,8 +60,8 @@ def recorded(module, batch, options=None):
     if options is not None:
         model = replace(model, options=replace(model.options, **options))
     grid, recorder = CropView.of_batch(batch).grid(TINY.stride), Recorder()
-    found = fit_bodies(model, features, grid, start, watch=recorder)
-    return recorder, start, found, fit_bodies(model, features, grid, start)
+    found = fit_bodies(model, features, grid, (start,), watch=recorder)
+    return recorder, start, found, fit_bodies(model, features, grid, (start,))
 
 
 def test_watching_changes_nothing(module, batch):
@@ -78,7 +78,7 @@ def test_a_course_runs_from_the_guess_to_the_answer(module, batch):
     for first, given, last, answer in zip(course[0], start, course[-1], found.body, strict=True):
         assert torch.equal(first, given)
         assert torch.equal(last, answer)
-    moved = (found.status == Status.MOVED) & ~found.flipped
+    moved = (found.status == Status.MOVED) & (found.won == 0)
     assert moved.any()
     turned = (course[5].rotations[:, 0] - start.rotations[:, 0]).abs().amax((1, 2))
     assert (turned[moved] > 0).any()  # the first stage turns
@@ -91,7 +91,7 @@ def test_the_start_that_won_is_followed(module, batch):
     recorder, start, found, _ = recorded(module, batch, {"least_evidence": 0.0})
     twin = flip_depth(start, module.network.body.mirror)
     won = found._replace(
-        flipped=torch.tensor([True, False, True, False]),
+        won=torch.tensor([1, 0, 1, 0]),
         iterations=torch.tensor([9, 9, 9, 0]),
         status=torch.full((PEOPLE,), Status.MOVED),
     )

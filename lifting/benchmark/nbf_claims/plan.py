@@ -12,7 +12,9 @@ from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.load import load_experiment
 
 METHOD = "nbf"
-GUESS, ROBUST, PLAIN = "first guess", "fitted, robust", "fitted, plain"
+GUESS, BOTH, ROBUST, PLAIN = (
+    "first guess", "mean of both guesses", "fitted, robust", "fitted, plain"
+)  # fmt: skip
 POSE_DEPENDENT, CONSTANT = "pose-dependent", "constant"
 FEATURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -26,6 +28,7 @@ LIKELIHOODS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 FITTING = frozenset(
     {
         "method.coarse", "method.coarse_bend", "method.first_steps", "method.fit_lr",
+        "method.mirrored",
         "method.fit_precision", "method.fit_shape", "method.kappa", "method.occlusion",
         "method.second_steps", "method.two_sided", "method.weight_guess",
         "method.weight_pose_prior",

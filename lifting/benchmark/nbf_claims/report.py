@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 
 from lifting.atomic import write_text
 from lifting.benchmark.nbf_claims.plan import (
+    BOTH,
     CONSTANT,
     GUESS,
     PLAIN,
@@ -53,7 +54,7 @@ class Verdict:
 
 
 def verdicts(runs: Sequence[Trained]) -> list[Verdict]:
-    """The three claims on all pictures.
+    """The three claims on all pictures, the first beside both guesses that a fit starts from.
 
     Args:
         runs: Of both kinds of features with the same seeds.
@@ -63,6 +64,7 @@ def verdicts(runs: Sequence[Trained]) -> list[Verdict]:
     found = []
     for claim, other in (
         ("fitting improves the first guess", (POSE_DEPENDENT, GUESS)),
+        ("fitting improves the mean of both guesses", (POSE_DEPENDENT, BOTH)),
         ("pose-dependent features beat constant ones", (CONSTANT, ROBUST)),
         ("the robust likelihood beats the plain one", (POSE_DEPENDENT, PLAIN)),
     ):
@@ -81,7 +83,7 @@ def table(runs: Sequence[Trained]) -> list[tuple[str, ...]]:
     scores = [score for run in runs for score in run.scores]
     rows = []
     for features in (POSE_DEPENDENT, CONSTANT):
-        for answer in (GUESS, ROBUST, PLAIN):
+        for answer in (GUESS, BOTH, ROBUST, PLAIN):
             own = [s for s in scores if (s.features, s.answer) == (features, answer)]
             if own:
                 cells = [_cell(own, CLEAN, _seen)]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lifting.atomic import write_text
 from lifting.batch import PoseBatch, Prediction, root_relative
-from lifting.benchmark.nbf_claims.plan import FEATURES, GUESS, LIKELIHOODS, ClaimsPlan
+from lifting.benchmark.nbf_claims.plan import BOTH, FEATURES, GUESS, LIKELIHOODS, ClaimsPlan
 from lifting.benchmark.occlusion.measure import PLAIN as SEARCHING
 from lifting.benchmark.occlusion.measure import Answer, measure
 from lifting.benchmark.occlusion.plan import ADVOCC, Trials
@@ -114,7 +114,9 @@ def _scored(
         for name in LIKELIHOODS
     }
     first = next(iter(modules.values()))
-    answers: dict[str, Answer] = {SEARCHING: _guess(first)}
+    # What a test with mirrored pictures gives: both guesses that a fit starts from, averaged.
+    both = _module(folder, plan.config(features, seed, ["flip_test=true"])).to(device)
+    answers: dict[str, Answer] = {SEARCHING: _guess(first), BOTH: both.infer}
     answers |= {name: _fitted(module) for name, module in modules.items()}
     frames = Frames(config, "test", every=config.data.eval_every, poses=plan.pictures, seed=0)
     scores, seconds = [], 0.0

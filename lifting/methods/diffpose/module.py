@@ -74,7 +74,7 @@ class Module(LiftingModule):
         config = self.config
         stages = [Stage(TRAIN)]
         if config.context_checkpoint is None and config.context_epochs > 0:
-            stages.insert(0, Stage(CONTEXT, config.context_epochs))
+            stages.insert(0, Stage(CONTEXT, config.context_epochs, config.context_lr))
         if config.student != "none":
             stages.append(Stage(DISTIL, config.student_epochs))
         return tuple(stages)
@@ -126,20 +126,6 @@ class Module(LiftingModule):
         if self.stage.name == DISTIL:
             self.network.eval()
         return self
-
-    def configure_optimizers(self) -> Any:
-        """The base's, with the context stage's own learning rate where one is given."""
-        configured = super().configure_optimizers()
-        rate = self.config.context_lr
-        if self._in_context_stage and rate is not None:
-            schedule = configured["lr_scheduler"]["scheduler"]
-            schedule.base_lrs = [rate for _ in schedule.base_lrs]
-            for group, factor in zip(
-                configured["optimizer"].param_groups, schedule.lr_lambdas, strict=True
-            ):
-                group["initial_lr"] = rate
-                group["lr"] = rate * factor(0)
-        return configured
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Lifting loss of the context encoder, or denoising or consistency loss."""

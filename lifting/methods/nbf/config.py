@@ -31,6 +31,8 @@ class Config:
             joint's own part, that look at the whole person; 0 leaves them out (released).
         contrast: Softmax over the bank (released), or pairs (paper).
         temperature: Of the softmax.
+        contrast_images: Images of a batch that the contrast looks at in a step, as it costs a
+            third of one; 0 for all (released).
         contrast_kernels: Visible kernels of an image that the softmax looks at in a step.
         clutter: Background features that are remembered (released: 2160).
         clutter_centres: Centres of them that an image is compared with (released: 1).
@@ -39,12 +41,15 @@ class Config:
         momentum: Share of a kernel's feature that a step keeps.
         guess_epochs: Epochs in which the backbone alone learns a first guess, before all else: it
             is there that the network learns which way people face, at a tenth of the cost.
+        guess_lr: Learning rate of those epochs; None takes the optimiser section's.
         feature_epochs: Epochs of the features alone, before the first guess is learned too; 0
             learns both at once.
         weight_contrast: Weight of the contrast.
         weight_noise: Weight of the background's likeness to kernels.
         weight_background: Weight of the background's likeness to itself (released: 0).
         weight_parts: Weight of the body parts (released: 60, in the first stage only).
+        parts_body: What a pixel of the body counts in the loss of the parts beside one of the
+            background (released: 1); in small pictures thin limbs are lost without.
         weight_joints: Weight of the joints in space, metres (released: 300).
         weight_image: Weight of the joints in the image, of whose half side (released: 150).
         weight_turn: Weight of the root's rotation while the guess comes from coarse maps.
@@ -63,6 +68,7 @@ class Config:
         fit_precision: Of fitting. ``double`` costs 1.4 times as much on a processor; in ``single``
             the result of an image hangs on its place in the batch.
         two_sided: Fit the twin that is flipped in depth, too.
+        mirrored: Fit from the guess for the mirrored picture, too, mirrored back.
         coarse: Factor of the kernels' spread in the first stage of fitting.
         coarse_bend: That in the first third of the second stage.
         weight_guess: Weight of the first guess, as a measurement with the errors of such guesses.
@@ -85,6 +91,7 @@ class Config:
     head_width: int = 256
     contrast: Literal["info_nce", "pairwise"] = "info_nce"
     temperature: float = 0.07
+    contrast_images: int = 0
     contrast_kernels: int = 128
     clutter: int = 1024
     clutter_centres: int = 1
@@ -92,11 +99,13 @@ class Config:
     background_near: float = 4.0
     momentum: float = 0.9
     guess_epochs: int = 0
+    guess_lr: float | None = None
     feature_epochs: int = 0
     weight_contrast: float = 1.0
     weight_noise: float = 1.0
     weight_background: float = 0.2
     weight_parts: float = 1.0
+    parts_body: float = 1.0
     weight_joints: float = 300.0
     weight_image: float = 150.0
     weight_turn: float = 60.0
@@ -113,6 +122,7 @@ class Config:
     fit_shape: float = 0.0
     fit_precision: Literal["double", "single"] = "double"
     two_sided: bool = True
+    mirrored: bool = False
     coarse: float = 2.0
     coarse_bend: float = 1.0
     weight_guess: float = 3e-4
@@ -124,14 +134,16 @@ class Config:
         for name in ("features", "orientations", "kernels_per_ray", "clutter", "clutter_centres",
                      "background_samples", "contrast_kernels"):  # fmt: skip
             self._require(name, getattr(self, name) >= 1, "at least 1")
+        self._require("guess_lr", self.guess_lr is None or self.guess_lr > 0, "above 0, or null")
         wanted = self.orientation != "z_bins3" or self.orientations == 3
         self._require("orientations", wanted, "3 with method.orientation=z_bins3")
-        free = ("_steps", "_epochs", "_width", "blur", "fit_shape")
+        free = ("_steps", "_epochs", "_width", "_images", "blur", "fit_shape")
         for name in vars(self):
             if name.startswith("weight_") or name.endswith(free):
                 self._require(name, getattr(self, name) >= 0, "0 or more")
-        for name in ("temperature", "kappa", "background_near", "fit_lr", "coarse", "coarse_bend",
-                     "sigma_seen", "sigma_hidden", "orientation_kappa"):  # fmt: skip
+        for name in ("temperature", "kappa", "background_near", "parts_body", "fit_lr", "coarse",
+                     "coarse_bend", "sigma_seen", "sigma_hidden",
+                     "orientation_kappa"):  # fmt: skip
             self._require(name, getattr(self, name) > 0, "above 0")
         for name in ("momentum", "gain_spread"):
             self._require(name, 0 <= getattr(self, name) < 1, "from 0 to below 1")

@@ -1,19 +1,19 @@
-"""Fitting a body to a feature map: the objective, two starts, two stages, a status for each image.
+"""Fitting a body to a feature map: the objective, several starts, two stages, a status each.
 
 The optimiser is the project's test-time optimisation: every image has a row of its own, so what
 comes out for one does not depend on the others. Computed in double precision that holds to the
 micrometre; in single precision rounding differs with an image's place in the batch and, as steps
 are about as long as kernels are wide, grows by a half a step, until an image may end in another of
 several minima of nearly the same depth. A first stage turns and moves the body as a whole,
-a second one bends it. The twin that is flipped in depth is optimised beside it, and per image the
-one that explains the features better is kept.
+a second one bends it. Several guesses, and the twin that is flipped in depth, are optimised beside
+each other, and per image the one that explains the features best is kept.
 
 Source: 3DNBF, arXiv 2308.10123, section 3.4, and its released code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple, cast
 
@@ -39,20 +39,20 @@ class FittedBody(NamedTuple):
     """What fitting leaves of a batch.
 
     Attributes:
-        body: The body of the better start.
+        body: The body of the best start.
         joints: Human3.6M's 17, ``(batch, 17, 3)``, mm, camera frame.
         evidence: Share of each joint's part that the image shows, ``(batch, joints)``.
-        flipped: ``(batch,)`` bool, whether the start flipped in depth won.
+        won: ``(batch,)`` int64, number of the start that won; the twin flipped in depth is last.
         status: ``(batch,)`` int, values of :class:`lifting.tto.contract.Status`.
         iterations: ``(batch,)`` int, steps of the start that won.
-        before: Objective of the given start, ``(batch,)``.
+        before: Objective of the first start, ``(batch,)``.
         after: Objective of what is returned, ``(batch,)``, never above it.
     """
 
     body: BodyPose
     joints: Pose3D
     evidence: Tensor
-    flipped: PerSample
+    won: PerSample
     status: PerSample
     iterations: PerSample
     before: PerSample
@@ -63,7 +63,7 @@ def fit_bodies(
     model: FitModel,
     observed: Tensor,
     grid: RayGrid,
-    start: BodyPose,
+    starts: Sequence[BodyPose],
     watch: Watch | None = None,
 ) -> FittedBody:
     """Fit a body to each feature map.
@@ -72,24 +72,24 @@ def fit_bodies(
         model: What all images share.
         observed: Unit features, ``(batch, rays, channels)``.
         grid: The rays.
-        start: Where to start.
+        starts: Where to start, the first guess first. Each is a measurement of its own.
         watch: Sees every iterate, and changes nothing.
 
     Returns:
-        Never a body of a higher objective than the start's.
+        Never a body of a higher objective than the first start's.
     """
     options, batch = model.options, len(observed)
-    given = start.translation
-    observed, start = observed.to(model.bank), start.to(model.bank)
-    starts = [start]
+    given = starts[0].translation
+    observed, starts = observed.to(model.bank), [start.to(model.bank) for start in starts]
+    start = starts[0]
     if options.two_sided:
         starts.append(flip_depth(start, model.body.mirror))
     several = len(starts)
-    both = BodyPose(*(torch.cat(parts) for parts in zip(*starts, strict=True)))
+    every = BodyPose(*(torch.cat(parts) for parts in zip(*starts, strict=True)))
     maps, rays = observed.repeat(several, 1, 1), _repeated(grid, several)
-    body, steps = both, torch.zeros(several * batch, dtype=torch.int64, device=given.device)
+    body, steps = every, torch.zeros(several * batch, dtype=torch.int64, device=given.device)
     for stage in _stages(options):
-        wide = FeatureObjective(model, maps, rays, body, stage.coarse, guess=both)
+        wide = FeatureObjective(model, maps, rays, body, stage.coarse, guess=every)
         solution = _minimise(wide, stage, watch)
         body = wide.latents.decode(solution.latents, wide.start)
         steps = steps + solution.iterations
@@ -99,7 +99,7 @@ def fit_bodies(
     # The start itself is a candidate: a stage of wider kernels may have left it for a worse one.
     energies = torch.cat((before, solution.best.energy)).view(1 + several, batch)
     best = energies.nan_to_num(torch.inf).argmin(0)
-    bodies = BodyPose(*(_pick(torch.cat(p), best) for p in zip(start, body, strict=True)))
+    bodies = BodyPose(*(of_start(torch.cat(p), best) for p in zip(start, body, strict=True)))
     finite = solution.finite.view(several, batch)[0] & before.isfinite()
     evidence = objective.evidence(bodies)
     with torch.no_grad():
@@ -108,9 +108,9 @@ def fit_bodies(
         body=bodies.to(given),
         joints=joints.to(given),
         evidence=evidence.to(given),
-        flipped=best == 2,
+        won=(best - 1).clamp(min=0),
         status=_status(best, finite, evidence, solution.best.behind, options),
-        iterations=_pick(torch.cat((torch.zeros_like(steps[:batch]), steps)), best),
+        iterations=of_start(torch.cat((torch.zeros_like(steps[:batch]), steps)), best),
         before=before.to(given),
         after=energies.gather(0, best[None])[0].to(given),
     )
@@ -174,7 +174,12 @@ def _repeated(grid: RayGrid, copies: int) -> RayGrid:
     return replace(grid, focal=focal, centre=centre)
 
 
-def _pick(values: Tensor, which: Tensor) -> Tensor:
-    """Of candidates one after the other the chosen one, by sample."""
+def of_start(values: Tensor, which: Tensor) -> Tensor:
+    """What belongs to the chosen start of each image.
+
+    Args:
+        values: Of all starts of a batch, one start after the other.
+        which: ``(batch,)`` int64.
+    """
     apart = values.view(-1, len(which), *values.shape[1:])
     return apart[which, torch.arange(len(which), device=which.device)]

@@ -210,14 +210,17 @@ def feature_nll(
     return _mean_where(-kappa * (observed * own).sum(-1), visible)
 
 
-def part_loss(logits: Tensor, parts: Tensor) -> Tensor:
+def part_loss(logits: Tensor, parts: Tensor, body: float = 1.0) -> Tensor:
     """Cross-entropy of body parts, the background included.
 
     Args:
         logits: ``(batch, parts + 1, height, width)``; the first channel is the background.
         parts: ``(batch, height, width)`` int64, -1 for background, else the part.
+        body: What a pixel of the body counts beside one of the background (released: 1).
     """
-    return functional.cross_entropy(logits, parts + 1)
+    weight = logits.new_full(logits.shape[1:2], body)
+    weight[0] = 1.0
+    return functional.cross_entropy(logits, parts + 1, weight=weight)
 
 
 def _pairs(cosine: Tensor, both: Tensor, *, hinge: bool) -> Tensor:

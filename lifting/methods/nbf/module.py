@@ -56,8 +56,9 @@ class Module(LiftingModule):
     def stages(self) -> tuple[Stage, ...]:
         """The first guess from coarse maps, the features alone, each if asked for; then all."""
         config = self.config
-        first = ((GUESS, config.guess_epochs), (FEATURES, config.feature_epochs))
-        return (*(Stage(name, epochs) for name, epochs in first if epochs), Stage("train"))
+        guess = Stage(GUESS, config.guess_epochs, config.guess_lr)
+        features = Stage(FEATURES, config.feature_epochs)
+        return (*(stage for stage in (guess, features) if stage.epochs), Stage("train"))
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Losses of the stage; the bank moves afterwards."""
@@ -127,10 +128,11 @@ class Module(LiftingModule):
                 in the method's own section.
         """
         with frozen(self), torch.autocast(batch.keypoints_2d.device.type, enabled=False):
-            features, start = self.start(batch)
+            features, starts = self.network.starts(batch)
+            start = starts[0]
             grid = CropView.of_batch(batch).grid(self.config.stride)
             model = self.network.fit_model()
-            found = fit_bodies(model, features, grid, start)
+            found = fit_bodies(model, features, grid, starts)
             objective = FeatureObjective(model, features, grid, start)
             before = objective.evidence(objective.start).to(features)
             joints = self.network.body.joints(*start).joints

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lifting.batch import PoseBatch
+from lifting.batch import PoseBatch, flip_batch
 from lifting.body.ellipsoid import EllipsoidBody
 from lifting.methods.nbf.bank import FeatureBank
 from lifting.methods.nbf.config import Config
@@ -40,8 +40,9 @@ from lifting.methods.nbf.orientation import Orientation
 from lifting.methods.nbf.priors import PosePrior
 from lifting.methods.nbf.regressor import Estimate, Guess, PoseHead
 from lifting.methods.nbf.render import RenderOptions, render
-from lifting.methods.nbf.rotations import six_of_matrix
+from lifting.methods.nbf.rotations import BodyPose, mirror_sideways, six_of_matrix
 from lifting.methods.nbf.view import MM_PER_METRE, BodyLabels, CropView, network_images
+from lifting.skeleton import H36M_17
 
 
 class Answer(NamedTuple):
@@ -54,6 +55,18 @@ class Answer(NamedTuple):
 
     features: Tensor
     estimate: Estimate
+
+
+class Starts(NamedTuple):
+    """What fitting starts from.
+
+    Attributes:
+        features: Of the images, ``(batch, rays, channels)``.
+        bodies: The first guess, then that for the mirrored image where it is asked for.
+    """
+
+    features: Tensor
+    bodies: tuple[BodyPose, ...]
 
 
 class Contrast(NamedTuple):
@@ -111,6 +124,21 @@ class NeuralBody(nn.Module):
         found = self.extractor(network_images(batch, gain))
         return Answer(found.features, self.head(found.decoded, found.coarse))
 
+    @torch.no_grad()
+    def starts(self, batch: PoseBatch) -> Starts:
+        """Features and guesses of a batch of images, for a fit.
+
+        What harms the guess for an image, be it that something stands before the head, harms that
+        for the mirrored one less often (ours); which of them is right the features tell.
+        """
+        answer = self(batch)
+        bodies = [answer.estimate.guess.body(CropView.of_batch(batch))]
+        if self.config.mirrored:
+            other = flip_batch(batch, H36M_17)
+            body = self(other).estimate.guess.body(CropView.of_batch(other))
+            bodies.append(mirror_sideways(body, self.body.mirror))
+        return Starts(answer.features, tuple(bodies))
+
     def coarse_guess(self, batch: PoseBatch, gain: Tensor | None = None) -> Guess:
         """First guess from the backbone alone, at a fraction of the cost; as ``forward``."""
         return self.head.coarse(self.extractor.coarse(network_images(batch, gain)))
@@ -118,7 +146,7 @@ class NeuralBody(nn.Module):
     def contrast(
         self, features: Tensor, labels: BodyLabels, view: CropView, generator: torch.Generator
     ) -> Contrast:
-        """Features that the images show of each kernel, and of the background.
+        """Features that the first images show of each kernel, and of the background.
 
         Args:
             features: ``(batch, rays, channels)``.
@@ -126,7 +154,10 @@ class NeuralBody(nn.Module):
             view: Their crops.
             generator: Draws background pixels, on the features' device.
         """
-        background, config = labels.parts < 0, self.config
+        config = self.config
+        count = config.contrast_images or len(features)
+        features, labels, view = features[:count], labels.first(count), view.first(count)
+        background = labels.parts < 0
         with torch.no_grad():
             kernels = self.body.kernels(*labels.pose)
             grid = view.grid(config.stride)
@@ -172,7 +203,9 @@ class NeuralBody(nn.Module):
 
     def part_losses(self, estimate: Estimate, labels: BodyLabels) -> dict[str, Tensor]:
         """Term of the body parts, weighted."""
-        return {"parts": self.config.weight_parts * part_loss(estimate.parts, labels.parts)}
+        config = self.config
+        term = part_loss(estimate.parts, labels.parts, config.parts_body)
+        return {"parts": config.weight_parts * term}
 
     def body_losses(self, guess: Guess, labels: BodyLabels, view: CropView) -> dict[str, Tensor]:
         """Terms of the first guess, weighted; squared errors."""

@@ -143,12 +143,11 @@ def worst_squares(network: NeuralBody, batch: PoseBatch, what: FitView, texture:
 def _frames(network: NeuralBody, batch: PoseBatch, what: FitView) -> list[list[FitFrame]]:
     """Fit all images together, and draw what was held after some steps, by image."""
     view, model = CropView.of_batch(batch), network.fit_model()
-    with torch.no_grad():
-        answer = network(batch)
-        start = answer.estimate.guess.body(view)
+    features, starts = network.starts(batch)
+    start = starts[0]
     grid, recorder = view.grid(network.config.stride), Recorder()
-    found = fit_bodies(model, answer.features, grid, start, watch=recorder)
-    objective = FeatureObjective(model, answer.features, grid, start)
+    found = fit_bodies(model, features, grid, starts, watch=recorder)
+    objective = FeatureObjective(model, features, grid, start)
     course = recorder.course(start, found)
     steps = [0, *recorder.steps]
     shown = [_frame(network, objective, course[i], view, batch, steps[i], what.side)

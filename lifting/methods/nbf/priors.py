@@ -122,8 +122,8 @@ class GuessErrors:
         depth: Of its depth, as a share of it.
     """
 
-    turn: float = 0.5
-    bend: float = 0.3
+    turn: float = 0.25
+    bend: float = 0.6
     across: float = 40.0
     depth: float = 0.03
 

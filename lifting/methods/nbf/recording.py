@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lifting.methods.nbf.fitting import FittedBody
+from lifting.methods.nbf.fitting import FittedBody, of_start
 from lifting.methods.nbf.objective import FeatureObjective
 from lifting.methods.nbf.rotations import BodyPose
 from lifting.tto.contract import Latents, Status
@@ -46,20 +46,17 @@ class Recorder:
         because the image does not show the body, shows that start all along.
 
         Args:
-            start: What the fit was given.
+            start: The first that the fit was given.
             found: What it answered.
 
         Returns:
             The given start first and the answer last; in between one for each of ``held``.
         """
-        batch = len(found.flipped)
-        kept = ~found.flipped & (found.iterations == 0) | (found.status >= Status.UNOBSERVED)
+        kept = (found.won == 0) & (found.iterations == 0) | (found.status >= Status.UNOBSERVED)
         course = [start]
-        for both in self.held:
-            own = BodyPose(*(part[:batch] for part in both))
-            twin = BodyPose(*(part[-batch:] for part in both))
-            body = _choose(found.flipped, twin, own).to(start.translation)
-            course.append(_choose(kept, start, body))
+        for every in self.held:
+            body = BodyPose(*(of_start(part, found.won) for part in every))
+            course.append(_choose(kept, start, body.to(start.translation)))
         return course
 
 

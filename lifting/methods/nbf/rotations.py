@@ -91,6 +91,18 @@ def rotation_vector(rotation: RotationMatrix) -> Points3D:
     return quaternion[..., :3] * scale
 
 
+def mirror_sideways(pose: BodyPose, mirror: Sequence[int]) -> BodyPose:
+    """The body in a mirrored image: x changes its sign, and sides are exchanged.
+
+    Args:
+        pose: The body, camera frame.
+        mirror: Permutation of the joints that exchanges left and right.
+    """
+    sign = pose.rotations.new_tensor((-1.0, 1.0, 1.0))
+    rotations = sign[:, None] * pose.rotations[:, list(mirror)] * sign
+    return BodyPose(rotations, pose.betas, pose.translation * sign)
+
+
 def flip_depth(pose: BodyPose, mirror: Sequence[int]) -> BodyPose:
     """The twin that looks alike from far away: relative to the root, z changes its sign.
 
@@ -106,8 +118,7 @@ def flip_depth(pose: BodyPose, mirror: Sequence[int]) -> BodyPose:
     """
     sideways = pose.rotations.new_tensor((-1.0, 1.0, 1.0))
     depth = pose.rotations.new_tensor((1.0, 1.0, -1.0))
-    swapped = pose.rotations[:, list(mirror)]
-    local = sideways[:, None] * swapped * sideways
+    local = mirror_sideways(pose, mirror).rotations
     root = depth[:, None] * pose.rotations[:, :1] * sideways
     return pose._replace(rotations=torch.cat((root, local[:, 1:]), dim=1))
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lifting.batch import MIRRORED, PoseBatch
 from lifting.errors import DataError, check_shape
-from lifting.methods.nbf.rotations import BodyPose
+from lifting.methods.nbf.rotations import BodyPose, mirror_sideways
 from lifting.methods.nbf.selection import RayGrid
 from lifting.typing import Points3D, Pose2D
 
@@ -53,6 +53,10 @@ class CropView(NamedTuple):
         scale = side / crop[:, 2:]
         centre = (lens[:, 2:4] - crop[:, :2]) * scale + side / 2
         return cls(lens[:, 0:2] * scale, centre, side)
+
+    def first(self, count: int) -> CropView:
+        """Those of the first images."""
+        return CropView(self.focal[:count], self.centre[:count], self.side)
 
     def grid(self, stride: int) -> RayGrid:
         """Rays of a feature map; ``stride`` pixels of the crop to one of the map."""
@@ -102,6 +106,10 @@ class BodyLabels(NamedTuple):
 
     pose: BodyPose
     parts: Tensor
+
+    def first(self, count: int) -> BodyLabels:
+        """Those of the first images."""
+        return BodyLabels(BodyPose(*(v[:count] for v in self.pose)), self.parts[:count])
 
 
 def body_labels(batch: PoseBatch, mirror: Sequence[int], stride: int) -> BodyLabels:
@@ -163,9 +171,7 @@ def _mirrored(
     pose: BodyPose, code: Tensor, turned: Tensor, mirror: Sequence[int]
 ) -> tuple[BodyPose, Tensor]:
     """Bodies and coded parts of the samples that are mirrored sideways."""
-    sign = pose.rotations.new_tensor((-1.0, 1.0, 1.0))
-    rotations = sign[:, None] * pose.rotations[:, list(mirror)] * sign
-    other = BodyPose(rotations, pose.betas, pose.translation * sign)
+    other = mirror_sideways(pose, mirror)
     table = torch.arange(2 * _OCCLUDED, device=code.device)
     swap = torch.tensor(mirror, device=code.device) + 1
     for start in (0, _OCCLUDED):
