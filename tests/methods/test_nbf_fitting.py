@@ -221,6 +221,28 @@ def test_the_better_of_two_guesses_wins_for_each_image():
     assert (found.after <= alone.after + 1e-4).all()
 
 
+def test_fits_from_several_starts_may_be_averaged():
+    oracle = Oracle(images=3, square=0)
+    wrong = flip_depth(oracle.true, oracle.model.body.mirror)
+
+    def joints(blend: float) -> torch.Tensor:
+        options = replace(oracle.model.options, two_sided=False, blend=blend)
+        model = replace(oracle.model, options=options)
+        return fit_bodies(model, oracle.observed, oracle.grid, (oracle.start, wrong)).joints
+
+    best, nearly, mean = joints(0.0), joints(1e-6), joints(1e6)
+    torch.testing.assert_close(best, nearly)
+    options = replace(oracle.model.options, two_sided=False)
+    model = replace(oracle.model, options=options)
+    alone = fit_bodies(model, oracle.observed, oracle.grid, (wrong,)).joints
+    torch.testing.assert_close(mean, (best + alone) / 2, rtol=0, atol=40.0)
+    assert (mean - best).norm(dim=-1).mean() > 50
+    options = replace(options, blend=1e6)
+    oracle.observed[0] = torch.nan
+    found = oracle.fit(replace(oracle.model, options=options))
+    assert found.joints.isfinite().all()
+
+
 def test_nothing_of_the_body_in_the_image():
     oracle = Oracle(images=2)
     oracle.observed[0] = oracle.model.clutter

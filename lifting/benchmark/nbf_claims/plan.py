@@ -27,11 +27,10 @@ LIKELIHOODS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 FITTING = frozenset(
     {
-        "method.coarse", "method.coarse_bend", "method.first_steps", "method.fit_lr",
-        "method.mirrored",
-        "method.fit_precision", "method.fit_shape", "method.kappa", "method.occlusion",
-        "method.second_steps", "method.two_sided", "method.weight_guess",
-        "method.weight_pose_prior",
+        "method.blend", "method.coarse", "method.coarse_bend", "method.first_steps",
+        "method.fit_lr", "method.fit_precision", "method.fit_shape", "method.kappa",
+        "method.mirrored", "method.occlusion", "method.second_steps", "method.two_sided",
+        "method.weight_guess", "method.weight_pose_prior",
     }
 )  # fmt: skip
 """Settings that no training depends on."""

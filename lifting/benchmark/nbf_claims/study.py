@@ -13,7 +13,15 @@ from pathlib import Path
 
 from lifting.atomic import write_text
 from lifting.batch import PoseBatch, Prediction, root_relative
-from lifting.benchmark.nbf_claims.plan import BOTH, FEATURES, GUESS, LIKELIHOODS, ClaimsPlan
+from lifting.benchmark.nbf_claims.plan import (
+    BOTH,
+    FEATURES,
+    GUESS,
+    LIKELIHOODS,
+    POSE_DEPENDENT,
+    ROBUST,
+    ClaimsPlan,
+)
 from lifting.benchmark.occlusion.measure import PLAIN as SEARCHING
 from lifting.benchmark.occlusion.measure import Answer, measure
 from lifting.benchmark.occlusion.plan import ADVOCC, Trials
@@ -112,6 +120,7 @@ def _scored(
     modules = {
         name: _module(folder, plan.fitting(features, seed, name)).to(device)
         for name in LIKELIHOODS
+        if features == POSE_DEPENDENT or name == ROBUST  # no claim looks at the others
     }
     first = next(iter(modules.values()))
     # What a test with mirrored pictures gives: both guesses that a fit starts from, averaged.

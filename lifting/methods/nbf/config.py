@@ -69,6 +69,8 @@ class Config:
             the result of an image hangs on its place in the batch.
         two_sided: Fit the twin that is flipped in depth, too.
         mirrored: Fit from the guess for the mirrored picture, too, mirrored back.
+        blend: Average the joints of the fits from all starts by ``exp(-objective / blend)``; 0
+            takes those of the best fit (released).
         coarse: Factor of the kernels' spread in the first stage of fitting.
         coarse_bend: That in the first third of the second stage.
         weight_guess: Weight of the first guess, as a measurement with the errors of such guesses.
@@ -123,6 +125,7 @@ class Config:
     fit_precision: Literal["double", "single"] = "double"
     two_sided: bool = True
     mirrored: bool = False
+    blend: float = 0.0
     coarse: float = 2.0
     coarse_bend: float = 1.0
     weight_guess: float = 3e-4
@@ -137,7 +140,7 @@ class Config:
         self._require("guess_lr", self.guess_lr is None or self.guess_lr > 0, "above 0, or null")
         wanted = self.orientation != "z_bins3" or self.orientations == 3
         self._require("orientations", wanted, "3 with method.orientation=z_bins3")
-        free = ("_steps", "_epochs", "_width", "_images", "blur", "fit_shape")
+        free = ("_steps", "_epochs", "_width", "_images", "blur", "blend", "fit_shape")
         for name in vars(self):
             if name.startswith("weight_") or name.endswith(free):
                 self._require(name, getattr(self, name) >= 0, "0 or more")

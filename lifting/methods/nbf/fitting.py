@@ -40,7 +40,8 @@ class FittedBody(NamedTuple):
 
     Attributes:
         body: The body of the best start.
-        joints: Human3.6M's 17, ``(batch, 17, 3)``, mm, camera frame.
+        joints: Human3.6M's 17, ``(batch, 17, 3)``, mm, camera frame: those of the body, or the
+            mean over all fits by their likelihood, see :class:`FitOptions`.
         evidence: Share of each joint's part that the image shows, ``(batch, joints)``.
         won: ``(batch,)`` int64, number of the start that won; the twin flipped in depth is last.
         status: ``(batch,)`` int, values of :class:`lifting.tto.contract.Status`.
@@ -104,6 +105,10 @@ def fit_bodies(
     evidence = objective.evidence(bodies)
     with torch.no_grad():
         joints = model.body.kernels(*bodies).joints_17
+        if options.blend and several > 1:
+            fits = model.body.kernels(*body).joints_17.unflatten(0, (several, batch))
+            blended = _blended(fits, energies[1:], options.blend)
+            joints = torch.where((best > 0)[:, None, None], blended, joints)
     return FittedBody(
         body=bodies.to(given),
         joints=joints.to(given),
@@ -167,6 +172,19 @@ def _status(
     ):
         status = torch.where(holds, torch.full_like(status, state), status)
     return status
+
+
+def _blended(fits: Tensor, energies: Tensor, blend: float) -> Tensor:
+    """Mean of fits by what is left of their likelihood; one that is not finite has no weight.
+
+    Args:
+        fits: ``(starts, batch, joints, 3)``.
+        energies: ``(starts, batch)``.
+        blend: What a difference of objectives is divided by.
+    """
+    lost = (energies - energies.amin(0)) / blend
+    weights = (-lost.nan_to_num(torch.inf)).softmax(0)[..., None, None]
+    return torch.where(weights > 0, weights * fits, 0.0).sum(0)
 
 
 def _repeated(grid: RayGrid, copies: int) -> RayGrid:

@@ -257,6 +257,7 @@ class NeuralBody(nn.Module):
             second_steps=config.second_steps,
             lr=config.fit_lr,
             two_sided=config.two_sided,
+            blend=config.blend,
             weight_pose=config.weight_pose_prior,
             weight_guess=config.weight_guess,
             shape=config.fit_shape,

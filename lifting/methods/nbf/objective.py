@@ -41,6 +41,8 @@ class FitOptions:
         second_steps: Steps that bend it, too.
         lr: Learning rate, radians and metres.
         two_sided: Optimise the twin that is flipped in depth, too.
+        blend: The joints are the mean over the fits from all starts, each weighted by
+            ``exp(-objective / blend)``; 0 takes those of the best fit (released).
         second_place: Factor of the learning rate of the place in the second stage; 0 holds it
             (released).
         shape: Factor of the learning rate of the shape; 0 holds it (released).
@@ -63,6 +65,7 @@ class FitOptions:
     second_steps: int = 60
     lr: float = 0.02
     two_sided: bool = True
+    blend: float = 0.0
     second_place: float = 1.0
     shape: float = 0.0
     weight_pose: float = 3e-4
