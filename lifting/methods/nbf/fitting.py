@@ -106,7 +106,7 @@ def fit_bodies(
     with torch.no_grad():
         joints = model.body.kernels(*bodies).joints_17
         if options.blend and several > 1:
-            fits = model.body.kernels(*body).joints_17.unflatten(0, (several, batch))
+            fits = model.body.kernels(*body).joints_17.view(several, batch, -1, 3)
             blended = _blended(fits, energies[1:], options.blend)
             joints = torch.where((best > 0)[:, None, None], blended, joints)
     return FittedBody(
