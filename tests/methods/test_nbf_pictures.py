@@ -48,14 +48,14 @@ def batch(module):
         ),
         crop=crop,
     )  # fmt: skip
-    _, start = module.start(found)
+    _, start = module.network.guess(found)
     joints = module.network.body.joints(*start).joints
     joints = joints + 100 * torch.randn(joints.shape, generator=generator)
     return replace(found, joints_3d=joints[:, None])
 
 
 def recorded(module, batch, options=None):
-    features, start = module.start(batch)
+    features, start = module.network.guess(batch)
     model = module.network.fit_model()
     if options is not None:
         model = replace(model, options=replace(model.options, **options))

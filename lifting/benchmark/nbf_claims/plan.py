@@ -10,6 +10,7 @@ from types import MappingProxyType
 from lifting.errors import ConfigError
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.load import load_experiment
+from lifting.methods.nbf.config import FITTING
 
 METHOD = "nbf"
 GUESS, BOTH, ROBUST, PLAIN = (
@@ -25,15 +26,6 @@ FEATURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 LIKELIHOODS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {ROBUST: (), PLAIN: ("method.occlusion=plain",)}
 )
-FITTING = frozenset(
-    {
-        "method.blend", "method.coarse", "method.coarse_bend", "method.first_steps",
-        "method.fit_lr", "method.fit_precision", "method.fit_shape", "method.kappa",
-        "method.mirrored", "method.occlusion", "method.second_steps", "method.two_sided",
-        "method.weight_guess", "method.weight_pose_prior",
-    }
-)  # fmt: skip
-"""Settings that no training depends on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +61,11 @@ class ClaimsPlan:
             if getattr(self, name) < 1:
                 raise ConfigError(f"expected --{name} from 1, got {getattr(self, name)}")
         for setting in self.fits:
-            if setting.partition("=")[0] not in FITTING:
+            if setting.partition("=")[0].removeprefix("method.") not in FITTING:
                 raise ConfigError(
                     f"expected --fit with a setting of the fits, got {setting}; name one of "
-                    f"{', '.join(sorted(FITTING))}, or use --set, which trains anew"
+                    f"{', '.join(f'method.{name}' for name in sorted(FITTING))}, or use --set, "
+                    "which trains anew"
                 )
 
     def config(self, features: str, seed: int, fits: Sequence[str] = ()) -> ExperimentConfig:

@@ -174,7 +174,7 @@ def _guess(module: Module) -> Answer:
     """The first guess alone, which is what looks for the worst places."""
 
     def answer(batch: PoseBatch) -> Prediction:
-        _, start = module.start(batch)
+        _, start = module.network.guess(batch)
         joints = module.network.body.joints(*start).joints[:, None]
         return Prediction(joints_3d=root_relative(joints, module.skeleton.root))
 

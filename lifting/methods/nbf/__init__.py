@@ -16,7 +16,7 @@ Human Pose Estimation", ICCV 2023, arXiv 2308.10123. The bodies are in :mod:`lif
 * ``likelihood``   how well a rendered map explains an observed one
 * ``rotations``    six numbers, vectors, and the body flipped in depth
 * ``priors``       of poses, and what a first guess is worth; ``body_latents``, what fitting moves
-* ``objective``    what fitting minimises; ``fitting``, one start or two in stages
+* ``objective``    what fitting minimises; ``fitting``, several starts in stages
 * ``recording``    what a fit held on the way; ``pictures``, that for people to look at
 * ``network``      all of it without Lightning; ``module``, under Lightning
 """

@@ -7,6 +7,15 @@ from typing import Literal
 
 from lifting.errors import ConfigError
 
+FITTING = frozenset(
+    {
+        "blend", "coarse", "coarse_bend", "first_steps", "fit_lr", "fit_precision", "fit_shape",
+        "kappa", "mirrored", "occlusion", "second_steps", "two_sided", "weight_guess",
+        "weight_pose_prior",
+    }
+)  # fmt: skip
+"""Switches that only fitting reads: no training depends on them."""
+
 
 @dataclass
 class Config:

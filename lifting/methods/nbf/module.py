@@ -18,7 +18,6 @@ from lifting.methods.nbf.network import NeuralBody
 from lifting.methods.nbf.objective import FeatureObjective
 from lifting.methods.nbf.paste import draw_squares, draw_textures
 from lifting.methods.nbf.pictures import FitView, fit_pictures
-from lifting.methods.nbf.rotations import BodyPose
 from lifting.methods.nbf.view import BACKGROUND, BodyLabels, CropView, at_cells, body_labels
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.skeleton import H36M_17
@@ -100,24 +99,16 @@ class Module(LiftingModule):
 
     def predict(self, batch: PoseBatch) -> Prediction:
         """The first guess, and how much of each joint the image shows of it."""
-        view = CropView.of_batch(batch)
-        answer = self.network(batch)
-        start = answer.estimate.guess.body(view)
+        features, start = self.network.guess(batch)
         joints = self.network.body.joints(*start).joints[:, None]
         root = self.skeleton.root
-        grid, model = view.grid(self.config.stride), self.network.fit_model()
-        objective = FeatureObjective(model, answer.features, grid, start)
+        grid = CropView.of_batch(batch).grid(self.config.stride)
+        objective = FeatureObjective(self.network.fit_model(), features, grid, start)
         return Prediction(
             joints_3d=root_relative(joints, root),
             sigma=self._sigma(objective.evidence(objective.start).to(joints)),
             trajectory=joints[..., root, :],
         )
-
-    @torch.no_grad()
-    def start(self, batch: PoseBatch) -> tuple[Tensor, BodyPose]:
-        """Features of the images, and the bodies that fitting starts from."""
-        answer = self.network(batch)
-        return answer.features, answer.estimate.guess.body(CropView.of_batch(batch))
 
     def fit(self, batch: PoseBatch, config: TtoConfig | None = None) -> TtoResult:
         """Fit bodies to a batch of images; the module is as before afterwards.

@@ -125,19 +125,27 @@ class NeuralBody(nn.Module):
         return Answer(found.features, self.head(found.decoded, found.coarse))
 
     @torch.no_grad()
+    def guess(self, batch: PoseBatch) -> tuple[Tensor, BodyPose]:
+        """Features of a batch of images, and the first guesses of the bodies in camera frames.
+
+        Raises:
+            DataError: The batch has no images.
+        """
+        view = CropView.of_batch(batch)
+        answer = self(batch)
+        return answer.features, answer.estimate.guess.body(view)
+
     def starts(self, batch: PoseBatch) -> Starts:
         """Features and guesses of a batch of images, for a fit.
 
         What harms the guess for an image, be it that something stands before the head, harms that
         for the mirrored one less often (ours); which of them is right the features tell.
         """
-        answer = self(batch)
-        bodies = [answer.estimate.guess.body(CropView.of_batch(batch))]
-        if self.config.mirrored:
-            other = flip_batch(batch, H36M_17)
-            body = self(other).estimate.guess.body(CropView.of_batch(other))
-            bodies.append(mirror_sideways(body, self.body.mirror))
-        return Starts(answer.features, tuple(bodies))
+        features, first = self.guess(batch)
+        if not self.config.mirrored:
+            return Starts(features, (first,))
+        _, other = self.guess(flip_batch(batch, H36M_17))
+        return Starts(features, (first, mirror_sideways(other, self.body.mirror)))
 
     def coarse_guess(self, batch: PoseBatch, gain: Tensor | None = None) -> Guess:
         """First guess from the backbone alone, at a fraction of the cost; as ``forward``."""

@@ -1,4 +1,7 @@
-"""Textured squares over training images: what stands before a person, new in every step."""
+"""Textured squares over training images: what stands before a person, new in every step.
+
+The textures are of another kind than AdvOcc's, which no training may see.
+"""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def worst_squares(network: NeuralBody, batch: PoseBatch, what: FitView, texture:
     """
     assert batch.image is not None
     view = CropView.of_batch(batch)
-    clean = _joints(network, network(batch).estimate.guess.body(view))
+    clean = _joints(network, network.guess(batch)[1])
     wanted = clean if batch.joints_3d is None else batch.joints_3d[:, 0]
     places, side = _pixels(view, wanted), view.side
     nowhere = torch.zeros(len(batch), 4, dtype=torch.int64, device=places.device)
@@ -130,7 +130,7 @@ def worst_squares(network: NeuralBody, batch: PoseBatch, what: FitView, texture:
 
     def harm(images: Tensor, sample: Tensor, windows: Tensor) -> dict[str, Tensor]:
         shown = replace(batch.rows(sample), image=images)
-        found = _joints(network, network(shown).estimate.guess.body(CropView.of_batch(shown)))
+        found = _joints(network, network.guess(shown)[1])
         counted = scored_joints(places[sample], windows, side)
         hides = (inside[sample] & ~counted).any(-1)
         error = _mean_error(found, wanted[sample], counted)

@@ -18,6 +18,7 @@ from lifting.benchmark.nbf_claims.plan import (
 from lifting.benchmark.nbf_claims.report import TITLES, table, verdicts, write_claims
 from lifting.benchmark.nbf_claims.study import CLEAN, Score, Trained
 from lifting.errors import ConfigError
+from lifting.methods.nbf.config import FITTING
 
 ERRORS = {GUESS: 150.0, BOTH: 130.0, ROBUST: 120.0, PLAIN: 140.0}
 
@@ -99,8 +100,11 @@ def test_settings_of_fits_leave_trainings_alone(tmp_path):
         assert fitting.method == {**config.method, **changed}
         assert fitting.data == config.data
     assert chosen.scored() != plan(tmp_path).scored()
-    with pytest.raises(ConfigError, match=r"a setting of the fits, got method\.paste=1"):
-        plan(tmp_path, fits=("method.paste=1",))
+    assert config.method.keys() >= FITTING
+    assert not {"paste", "orientation", "weight_joints", "guess_epochs"} & FITTING
+    for wrong in ("method.paste=1", "seed=1"):
+        with pytest.raises(ConfigError, match=f"a setting of the fits, got {wrong}; name one of"):
+            plan(tmp_path, fits=(wrong,))
 
 
 def test_refusals(tmp_path):

@@ -30,3 +30,29 @@ def run_without_torch(tmp_path):
         )  # fmt: skip
 
     return run
+
+
+@pytest.fixture
+def make_runs(tmp_path):
+    """Makes folders that look like trained runs of methods, by name of the folder."""
+
+    def make(**methods):
+        for folder, method in methods.items():
+            (tmp_path / folder / "checkpoints").mkdir(parents=True)
+            (tmp_path / folder / "config.yaml").write_text(f"method: {{name: {method}}}\n")
+            (tmp_path / folder / "checkpoints" / "best.ckpt").touch()
+
+    return make
+
+
+@pytest.fixture
+def check_answer(run_without_torch):
+    """Runs a command without torch and looks at its status and at what it says."""
+
+    def check(status, said, *arguments):
+        answer = run_without_torch(*arguments)
+        assert answer.returncode == status, answer.stderr
+        assert said in answer.stdout + answer.stderr
+        assert "Traceback" not in answer.stderr
+
+    return check

@@ -24,16 +24,12 @@ EXPERIMENTS = Path(__file__).parents[3] / "experiments"
         (["run", "--output", "file/deep"], 2, "expected to write to"),
     ],
 )
-def test_help_and_mistakes_need_no_torch(run_without_torch, tmp_path, arguments, status, said):
+def test_help_and_mistakes_need_no_torch(
+    make_runs, check_answer, tmp_path, arguments, status, said
+):
     (tmp_path / "file").touch()
-    for folder, name in (("run", "nbf"), ("baseline", "simple_baseline")):
-        (tmp_path / folder / "checkpoints").mkdir(parents=True)
-        (tmp_path / folder / "config.yaml").write_text(f"method: {{name: {name}}}\n")
-        (tmp_path / folder / "checkpoints" / "best.ckpt").touch()
-    answer = run_without_torch("fits", *arguments)
-    assert answer.returncode == status, answer.stderr
-    assert said in answer.stdout + answer.stderr
-    assert "Traceback" not in answer.stderr
+    make_runs(run="nbf", baseline="simple_baseline")
+    check_answer(status, said, "fits", *arguments)
 
 
 def test_a_trained_run_is_drawn(tmp_path, monkeypatch, capsys):

@@ -16,15 +16,9 @@ from lifting.cli.main import main, parse
         (["run", "--student-steps", "1"], 2, "expected a run with a student"),
     ],
 )
-def test_help_and_mistakes_need_no_torch(run_without_torch, tmp_path, arguments, status, said):
-    for folder, name in (("run", "diffpose"), ("baseline", "simple_baseline")):
-        (tmp_path / folder / "checkpoints").mkdir(parents=True)
-        (tmp_path / folder / "config.yaml").write_text(f"method: {{name: {name}}}\n")
-        (tmp_path / folder / "checkpoints" / "best.ckpt").touch()
-    answer = run_without_torch("sampling", *arguments)
-    assert answer.returncode == status, answer.stderr
-    assert said in answer.stdout + answer.stderr
-    assert "Traceback" not in answer.stderr
+def test_help_and_mistakes_need_no_torch(make_runs, check_answer, arguments, status, said):
+    make_runs(run="diffpose", baseline="simple_baseline")
+    check_answer(status, said, "sampling", *arguments)
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,9 @@ from lifting.cli.main import main, parse
         (["table", "run", "--data", "cmuu"], 2, "unknown file 'data/cmuu'"),
     ],
 )
-def test_help_and_mistakes_need_no_torch(run_without_torch, tmp_path, arguments, status, said):
-    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "run" / "config.yaml").write_text("method: {name: simple_baseline}\n")
-    (tmp_path / "run" / "checkpoints" / "best.ckpt").touch()
-    answer = run_without_torch("tto", *arguments)
-    assert answer.returncode == status, answer.stderr
-    assert said in answer.stdout + answer.stderr
-    assert "Traceback" not in answer.stderr
+def test_help_and_mistakes_need_no_torch(make_runs, check_answer, arguments, status, said):
+    make_runs(run="simple_baseline")
+    check_answer(status, said, "tto", *arguments)
 
 
 @pytest.mark.parametrize("option", ["--poses", "--batch", "--steps"])
