@@ -60,11 +60,12 @@ class ClaimsPlan:
         for name in ("pictures", "stride", "batch"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"expected --{name} from 1, got {getattr(self, name)}")
+        known = [f"method.{name}" for name in sorted(FITTING)]
         for setting in self.fits:
-            if setting.partition("=")[0].removeprefix("method.") not in FITTING:
+            if setting.partition("=")[0] not in known:
                 raise ConfigError(
                     f"expected --fit with a setting of the fits, got {setting}; name one of "
-                    f"{', '.join(f'method.{name}' for name in sorted(FITTING))}, or use --set, "
+                    f"{', '.join(known)}, or use --set, "
                     "which trains anew"
                 )
 

@@ -102,7 +102,7 @@ def test_settings_of_fits_leave_trainings_alone(tmp_path):
     assert chosen.scored() != plan(tmp_path).scored()
     assert config.method.keys() >= FITTING
     assert not {"paste", "orientation", "weight_joints", "guess_epochs"} & FITTING
-    for wrong in ("method.paste=1", "seed=1"):
+    for wrong in ("method.paste=1", "blend=1"):
         with pytest.raises(ConfigError, match=f"a setting of the fits, got {wrong}; name one of"):
             plan(tmp_path, fits=(wrong,))
 
