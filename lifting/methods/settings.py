@@ -60,6 +60,7 @@ class ModuleSettings:
         skeleton: Name of the skeleton of labels and keypoints.
         protocol: Name of the benchmark protocol that scores it.
         frames: Frames in a window.
+        image_size: Side of the data's pictures, pixels; None where it is not known.
         target: Whether the middle frame or all frames of a window are answered.
         flip_test: Average the prediction with that of the mirrored input.
         pss: Files with the clusters of the pose structure score.
@@ -71,6 +72,7 @@ class ModuleSettings:
     skeleton: str = "h36m17"
     protocol: str = "default"
     frames: int = 1
+    image_size: int | None = None
     target: Literal["middle", "all"] = "middle"
     flip_test: bool = False
     pss: tuple[str, ...] = ()

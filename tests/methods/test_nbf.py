@@ -282,6 +282,8 @@ def test_an_image_that_shows_nobody(batch):
 def test_refusals(batch):
     with pytest.raises(ConfigError, match=r"data.frames 1 .* got 9"):
         build(frames=9)
+    with pytest.raises(ConfigError, match=r"multiple of 32, got 60 pixels; .* data\.images"):
+        build(image_size=60)
     module = build().eval()
     with pytest.raises(DataError, match=r"expected images .* data.name=images"):
         module.predict(replace(batch, image=None))

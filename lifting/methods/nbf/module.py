@@ -13,6 +13,7 @@ from lifting.errors import ConfigError
 from lifting.geometry.camera import project
 from lifting.methods.base import LiftingModule
 from lifting.methods.nbf.config import Config
+from lifting.methods.nbf.extractor import COARSEST
 from lifting.methods.nbf.fitting import FittedBody, fit_bodies
 from lifting.methods.nbf.network import NeuralBody
 from lifting.methods.nbf.objective import FeatureObjective
@@ -38,7 +39,8 @@ class Module(LiftingModule):
         settings: What the run gives to every method.
 
     Raises:
-        ConfigError: Windows of several frames, or another skeleton than the body's.
+        ConfigError: Windows of several frames, another skeleton than the body's, or pictures that
+            the backbone cannot halve five times.
     """
 
     config: Config
@@ -49,6 +51,12 @@ class Module(LiftingModule):
             raise ConfigError(
                 f"expected data.frames 1 and the skeleton {H36M_17.name}, which the body has, got "
                 f"{settings.frames} and {settings.skeleton}; change the data section"
+            )
+        if settings.image_size is not None and settings.image_size % COARSEST:
+            raise ConfigError(
+                f"expected pictures of a side that is a multiple of {COARSEST}, got "
+                f"{settings.image_size} pixels; change the size in data.images or "
+                "data.image_folder"
             )
         self.network = NeuralBody(config, settings.seed)
 

@@ -1,6 +1,7 @@
 import pytest
 
-from lifting.experiment.build import validation_period
+from lifting.experiment.build import build_settings, validation_period
+from lifting.experiment.load import load_experiment
 
 
 @pytest.mark.parametrize(
@@ -9,3 +10,15 @@ from lifting.experiment.build import validation_period
 def test_the_last_epoch_is_always_validated(epochs, wanted, period):
     assert validation_period(epochs, wanted) == period
     assert epochs % period == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        (["data.images.size=96"], 96),
+        (["data.name=image_folder", "data.image_folder.size=192"], 192),
+        (["data.name=synthetic"], None),
+    ],
+)
+def test_a_method_is_told_the_size_of_the_pictures(settings, size):
+    assert build_settings(load_experiment("nbf", settings)).image_size == size
