@@ -103,15 +103,9 @@ def fit_bodies(
     bodies = BodyPose(*(of_start(torch.cat(p), best) for p in zip(start, body, strict=True)))
     finite = solution.finite.view(several, batch)[0] & before.isfinite()
     evidence = objective.evidence(bodies)
-    with torch.no_grad():
-        joints = model.body.kernels(*bodies).joints_17
-        if options.blend and several > 1:
-            fits = model.body.kernels(*body).joints_17.view(several, batch, -1, 3)
-            blended = _blended(fits, energies[1:], options.blend)
-            joints = torch.where((best > 0)[:, None, None], blended, joints)
     return FittedBody(
         body=bodies.to(given),
-        joints=joints.to(given),
+        joints=_joints(model, bodies, body, energies[1:], best == 0).to(given),
         evidence=evidence.to(given),
         won=(best - 1).clamp(min=0),
         status=_status(best, finite, evidence, solution.best.behind, options),
@@ -172,6 +166,27 @@ def _status(
     ):
         status = torch.where(holds, torch.full_like(status, state), status)
     return status
+
+
+@torch.no_grad()
+def _joints(
+    model: FitModel, best: BodyPose, fits: BodyPose, energies: Tensor, kept: Tensor
+) -> Pose3D:
+    """Joints of the best bodies, or the mean over all fits where that is asked for.
+
+    Args:
+        model: What all images share.
+        best: The bodies.
+        fits: Of all starts of the batch, one start after the other.
+        energies: Of the fits, ``(starts, batch)``.
+        kept: Images whose first start is better than every fit; its joints are theirs.
+    """
+    joints = model.body.kernels(*best).joints_17
+    if not model.options.blend or len(energies) == 1:
+        return joints
+    every = model.body.kernels(*fits).joints_17.view(len(energies), *joints.shape)
+    blended = _blended(every, energies, model.options.blend)
+    return torch.where(kept[:, None, None], joints, blended)
 
 
 def _blended(fits: Tensor, energies: Tensor, blend: float) -> Tensor:
