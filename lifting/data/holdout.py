@@ -15,6 +15,25 @@ from lifting.errors import ConfigError
 SEEN_EVERY = 20  # a twentieth of the training recordings tells how well they are fitted
 
 
+def first_held_out(option: str, share: float, count: int) -> int:
+    """Where the last share of something begins; at least one stays before it, and one in it.
+
+    Args:
+        option: The option, below ``data``, for the message.
+        share: Its value, the share that is held out.
+        count: How many there are, at least 1.
+
+    Raises:
+        ConfigError: The share is not between 0 and 1.
+    """
+    if not 0 < share < 1:
+        raise ConfigError(
+            f"expected data.{option} above 0 and below 1, got {share}; 0.2 trains on the first "
+            "four fifths"
+        )
+    return min(count - 1, max(1, round(count * (1 - share))))
+
+
 class HasSubject(Protocol):
     """Anything recorded of a subject."""
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lifting.data.config import DataConfig, Split
 from lifting.data.files import data_folder
+from lifting.data.holdout import first_held_out
 from lifting.data.keypoints.cameras import CameraFacts, read_cameras
 from lifting.data.keypoints.config import KeypointRigConfig
 from lifting.data.keypoints.read import PersonSeen, read_person
@@ -240,12 +241,7 @@ def _part(
     shared: SharedFrames, split: Split, options: KeypointRigConfig, title: str
 ) -> SharedFrames:
     """The frames of a split."""
-    if not 0 < options.holdout < 1:
-        raise ConfigError(
-            f"expected data.keypoint_rig.holdout above 0 and below 1, got {options.holdout}; 0.2 "
-            "trains on the first four fifths of every recording"
-        )
     frames = shared.keypoints.shape[1]
-    first = min(frames - 1, max(1, round(frames * (1 - options.holdout))))
+    first = first_held_out("keypoint_rig.holdout", options.holdout, frames)
     chosen = slice(0, first) if split == "train" else slice(first, frames)
     return SharedFrames(shared.keypoints[:, chosen], shared.confidence[:, chosen], shared.left_out)

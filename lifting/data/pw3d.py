@@ -12,25 +12,28 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from lifting.body.joints17 import APPROXIMATE, approximate_h36m
-from lifting.body.smpl import BodyModel
+from lifting.body.joints17 import approximate_h36m
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks
 from lifting.data.config import DataConfig, Pw3dConfig, Split
 from lifting.data.files import search_folders, sha256_of
 from lifting.data.options import check_every
 from lifting.data.pw3d_file import Pw3dPerson, Pw3dSequence, read_sequence
 from lifting.data.sequence import PoseTracks
-from lifting.data.smpl_file import find_body_model, read_body_model
-from lifting.data.smpl_regressor import read_joint_regressor, regressed_joints
-from lifting.errors import DataError, MissingDataError
+from lifting.data.smpl_regressor import (
+    RegressedBody,
+    body_files,
+    joint_facts,
+    read_regressed_body,
+    regressed_joints,
+)
+from lifting.errors import MissingDataError
 from lifting.geometry.camera import Camera, project, world_to_camera
+from lifting.geometry.projective import calibration_intrinsics
 from lifting.remap import remap_joints
 from lifting.skeleton import COCO_18, H36M_17
 
@@ -42,12 +45,6 @@ FOLDERS: Mapping[Split, str] = {"train": "train", "val": "validation", "test": "
 PUBLISHED = {"train": 24, "val": 12, "test": 24}
 FPS = 30.0
 TERMS = "3DPW, virtualhumans.mpi-inf.mpg.de/3DPW: non-commercial research only"
-
-
-@dataclass(frozen=True)
-class _Body:
-    model: BodyModel
-    regressor: Tensor
 
 
 def tracks(config: DataConfig, split: Split) -> PoseTracks:
@@ -100,7 +97,7 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
             "split_rule": f"folder {FOLDERS[split]}",
             "sequences": f"{len(paths)} (published {PUBLISHED[split]})",
             "valid_frames": str(valid),
-            **_joint_facts(options),
+            **joint_facts(options.joint_regressor),
             "two_d": options.two_d,
             "frames": f"every {options.every}" if options.every > 1 else "all",
             "terms": TERMS,
@@ -115,9 +112,7 @@ def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
         MissingDataError: The folder or its files are not found.
     """
     options, paths = config.pw3d, _paths(config, split)
-    if options.joint_regressor is not None:
-        paths.append(Path(options.joint_regressor).expanduser())
-        paths += [find_body_model(options.body_model, ("smpl",), g) for g in ("female", "male")]
+    paths += body_files(options.joint_regressor, options.body_model, ("female", "male"))
     digest = hashlib.sha256()
     for path in paths:
         digest.update(f"{path.name} {sha256_of(path)}\n".encode())
@@ -151,49 +146,33 @@ def _action(sequence: str) -> str:
 def _cameras(sequences: list[Pw3dSequence]) -> Camera:
     """Intrinsics of each sequence; its image is upright or lying, as the centre tells."""
     matrices = torch.stack([s.intrinsics for s in sequences])
-    intrinsics = torch.zeros(len(sequences), 9)
-    intrinsics[:, 0], intrinsics[:, 1] = matrices[:, 0, 0], matrices[:, 1, 1]
-    intrinsics[:, 2:4] = matrices[:, :2, 2]
+    intrinsics = calibration_intrinsics(matrices).float()
     upright = intrinsics[:, 2:3] < intrinsics[:, 3:4]
     size = torch.where(upright, torch.tensor([1080.0, 1920.0]), torch.tensor([1920.0, 1080.0]))
     return Camera(intrinsics=intrinsics, size=size)
 
 
-def _bodies(sequences: Sequence[Pw3dSequence], options: Pw3dConfig) -> dict[str, _Body]:
+def _bodies(sequences: Sequence[Pw3dSequence], options: Pw3dConfig) -> dict[str, RegressedBody]:
     """Model and regressor of each gender that occurs; none without a regressor."""
-    if options.joint_regressor is None:
+    path = options.joint_regressor
+    if path is None:
         return {}
-    bodies = {}
-    for gender in sorted({person.gender for s in sequences for person in s.people}):
-        path = find_body_model(options.body_model, ("smpl",), gender)
-        model = read_body_model(path)
-        if model.family != "smpl":
-            raise DataError(
-                f"expected an SMPL model (24 joints) in {path}, got family {model.family}; 3DPW's "
-                "poses are SMPL's"
-            )
-        place = Path(options.joint_regressor).expanduser()
-        bodies[gender] = _Body(model, read_joint_regressor(place, model))
-    return bodies
-
-
-def _joint_facts(options: Pw3dConfig) -> dict[str, str]:
-    if options.joint_regressor is None:
-        return {"approximate_joints": APPROXIMATE}
-    digest = sha256_of(Path(options.joint_regressor).expanduser())
-    return {"joints": f"regressed from the SMPL mesh, regressor sha256 {digest}"}
+    genders = sorted({person.gender for s in sequences for person in s.people})
+    return {g: read_regressed_body(path, options.body_model, g) for g in genders}
 
 
 def _content(
-    sequence: Pw3dSequence, person: Pw3dPerson, body: _Body | None, options: Pw3dConfig
+    sequence: Pw3dSequence,
+    person: Pw3dPerson,
+    body: RegressedBody | None,
+    options: Pw3dConfig,
 ) -> TrackContent:
     rows = slice(None, None, options.every)
     if body is None:
         world = approximate_h36m(person.joints[rows])
     else:
         poses, places = person.poses[rows], person.translation[rows]
-        model, regressor = body.model, body.regressor
-        world = regressed_joints(model, regressor, poses, person.betas, places).double()
+        world = regressed_joints(body, poses, person.betas, places).double()
     joints = world_to_camera(world, sequence.rotation[rows], sequence.position[rows]).float()
     visible = person.valid[rows, None].expand(joints.shape[:2])
     if options.two_d == "gt":

@@ -6,6 +6,8 @@ sides are looked up on the model's own mesh, never assumed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,8 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lifting.body.joints17 import APPROXIMATE
 from lifting.body.smpl import BodyModel
 from lifting.data.archive import UNREADABLE
+from lifting.data.files import sha256_of
+from lifting.data.smpl_file import find_body_model, read_body_model
 from lifting.errors import DataError, MissingDataError
 from lifting.geometry.rotation import axis_angle_to_matrix
 from lifting.skeleton import H36M_17
@@ -23,6 +28,75 @@ from lifting.typing import Points3D, Pose3D
 BATCH = 64
 _MAX_BYTES = 64 * 1024**2
 _LEGS, _ARMS = ((1, 4), (2, 5), (3, 6)), ((14, 11), (15, 12), (16, 13))  # right, left
+
+
+@dataclass(frozen=True)
+class RegressedBody:
+    """What Human3.6M's joints are regressed with.
+
+    Attributes:
+        model: SMPL.
+        regressor: ``(17, vertices)``.
+    """
+
+    model: BodyModel
+    regressor: Tensor
+
+
+def read_regressed_body(
+    joint_regressor: str, body_model: str | None, gender: str
+) -> RegressedBody:
+    """Model and regressor of a user.
+
+    Args:
+        joint_regressor: See :func:`read_joint_regressor`.
+        body_model: Model file or folder; None takes the variable LIFTING_SMPL.
+        gender: ``male``, ``female`` or ``neutral``.
+
+    Raises:
+        MissingDataError: One of the files is not found.
+        DataError: One is damaged, or not of SMPL.
+    """
+    path = find_body_model(body_model, ("smpl",), gender)
+    model = read_body_model(path)
+    if model.family != "smpl":
+        raise DataError(
+            f"expected an SMPL model (24 joints) in {path}, got family {model.family}; the poses "
+            "of the data set are SMPL's"
+        )
+    place = Path(joint_regressor).expanduser()
+    return RegressedBody(model, read_joint_regressor(place, model))
+
+
+def body_files(
+    joint_regressor: str | None, body_model: str | None, genders: Iterable[str]
+) -> list[Path]:
+    """Files that regressed joints depend on; none without a regressor.
+
+    Args:
+        joint_regressor: The option of a data set.
+        body_model: The option of a data set.
+        genders: Of the people in it.
+
+    Raises:
+        MissingDataError: A model is not found.
+    """
+    if joint_regressor is None:
+        return []
+    models = [find_body_model(body_model, ("smpl",), gender) for gender in genders]
+    return [Path(joint_regressor).expanduser(), *models]
+
+
+def joint_facts(joint_regressor: str | None) -> dict[str, str]:
+    """Where the 17 joints come from, for a result record.
+
+    Args:
+        joint_regressor: The option of a data set.
+    """
+    if joint_regressor is None:
+        return {"approximate_joints": APPROXIMATE}
+    digest = sha256_of(Path(joint_regressor).expanduser())
+    return {"joints": f"regressed from the SMPL mesh, regressor sha256 {digest}"}
 
 
 def read_joint_regressor(path: Path, model: BodyModel) -> Tensor:
@@ -42,7 +116,7 @@ def read_joint_regressor(path: Path, model: BodyModel) -> Tensor:
     """
     if not path.is_file():
         raise MissingDataError(
-            f"expected a joint regressor at {path}, found none; check data.pw3d.joint_regressor"
+            f"expected a joint regressor at {path}, found none; check the option joint_regressor"
         )
     wanted = (len(H36M_17), len(model.template))
     try:
@@ -79,27 +153,27 @@ def _right_first(path: Path, matrix: Tensor, model: BodyModel) -> Tensor:
 
 
 def regressed_joints(
-    model: BodyModel, regressor: Tensor, poses: Tensor, betas: Tensor, translation: Points3D
+    body: RegressedBody, poses: Tensor, betas: Tensor, translation: Points3D
 ) -> Pose3D:
     """Joints of the posed mesh, a batch of frames at a time.
 
     Args:
-        model: The body.
-        regressor: ``(17, vertices)``.
+        body: Model and regressor.
         poses: Rotation vectors, ``(frames, joints, 3)``, radians.
-        betas: Shape coefficients, ``(n,)``.
+        betas: Shape coefficients, ``(n,)``, or ``(frames, n)`` of somebody else in each frame.
         translation: ``(frames, 3)``, mm.
 
     Returns:
         ``(frames, 17, 3)``, mm, frame of the poses.
     """
-    kind = model.template.dtype
+    kind = body.model.template.dtype
+    shapes = betas.to(kind).expand(len(poses), -1)
     pieces = []
     for start in range(0, len(poses), BATCH):
         rows = slice(start, start + BATCH)
         rotations = axis_angle_to_matrix(poses[rows]).to(kind)
-        vertices = model.forward(rotations, betas.to(kind), translation[rows].to(kind)).vertices
-        pieces.append(regressor @ vertices)
+        posed = body.model.forward(rotations, shapes[rows], translation[rows].to(kind))
+        pieces.append(body.regressor @ posed.vertices)
     return torch.cat(pieces)
 
 

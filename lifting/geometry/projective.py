@@ -28,6 +28,21 @@ def calibration_matrix(intrinsics: Intrinsics) -> Tensor:
     return rows.reshape(*fx.shape, 3, 3)
 
 
+def calibration_intrinsics(matrix: Tensor) -> Intrinsics:
+    """Intrinsics of a calibration matrix, inverse of calibration_matrix; no distortion, no skew.
+
+    Args:
+        matrix: ``(*batch, 3, 3)``, pixels.
+
+    Returns:
+        ``(*batch, 9)``, pixels.
+    """
+    check_shape("matrix", matrix, "*batch 3 3")
+    focal = matrix.diagonal(dim1=-2, dim2=-1)[..., :2]
+    lens = torch.cat((focal, matrix[..., :2, 2]), dim=-1)
+    return torch.cat((lens, lens.new_zeros(*lens.shape[:-1], 5)), dim=-1)
+
+
 def projection_matrix(camera: Camera) -> Projection:
     """``P = K [R | -R C]`` of cameras, which maps world points in mm to pixels without distortion.
 

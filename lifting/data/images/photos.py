@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from lifting.errors import DataError, MissingDataError
 
 FORMATS = ("JPEG", "PNG")
 _CHUNK = 64
+_FROM_FILMS = "extract it from its film, or correct data.image_folder.files"
 
 
 def cut_photos(
@@ -53,27 +55,56 @@ def cut_photos(
             yield (torch.stack(cut),)
 
 
+def photo_sizes(paths: Sequence[Path], threads: int, cure: str) -> Tensor:
+    """Sizes of pictures, from the beginnings of their files; nothing is decoded.
+
+    Args:
+        paths: ``n`` pictures.
+        threads: Pictures that are read at a time.
+        cure: What to do where there is no picture, for the message.
+
+    Returns:
+        Width and height, ``(n, 2)`` float64, pixels.
+
+    Raises:
+        MissingDataError: There is no such picture.
+        DataError: A file is no picture.
+    """
+
+    def size_of(path: Path) -> tuple[int, int]:
+        with _opened(path, cure) as picture:
+            return picture.size
+
+    with ThreadPoolExecutor(threads) as pool:
+        sizes = list(pool.map(size_of, paths))
+    return torch.tensor(sizes, dtype=torch.float64).reshape(-1, 2)
+
+
 def _cut(path: Path, square: Sequence[float], size: Sequence[int], side: int) -> Tensor:
+    with _opened(path, _FROM_FILMS) as picture:
+        if list(picture.size) != list(size):
+            raise DataError(
+                f"expected a picture of {size[0]} x {size[1]} pixels in {path}, as its camera "
+                f"has, got {picture.size[0]} x {picture.size[1]}; give the pictures in their "
+                "own size, or correct data.image_folder.files"
+            )
+        return _resampled(picture.convert("RGB"), square, side)
+
+
+@contextmanager
+def _opened(path: Path, cure: str) -> Iterator[Image.Image]:
+    """A picture whose head was read; whatever goes wrong with it is told as an error of ours."""
     try:
         with Image.open(path, formats=FORMATS) as picture:
-            if list(picture.size) != list(size):
-                raise DataError(
-                    f"expected a picture of {size[0]} x {size[1]} pixels in {path}, as its camera "
-                    f"has, got {picture.size[0]} x {picture.size[1]}; give the pictures in their "
-                    "own size, or correct data.image_folder.files"
-                )
-            return _resampled(picture.convert("RGB"), square, side)
+            yield picture
     except FileNotFoundError as error:
-        raise MissingDataError(
-            f"expected a picture at {path}, found none; extract it from its film, or correct "
-            "data.image_folder.files"
-        ) from error
+        raise MissingDataError(f"expected a picture at {path}, found none; {cure}") from error
     except DataError:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(
             f"expected a JPEG or PNG picture in {path}, got one that cannot be read ({error}); "
-            "extract it again"
+            "get or extract it again"
         ) from error
 
 

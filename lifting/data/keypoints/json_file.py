@@ -34,7 +34,7 @@ def load_json(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> object:
         raise MissingDataError(f"expected a file at {path}, found none; check the path")
     data = _read_bytes(path, max_bytes)
     if data.startswith(LFS_MARK):
-        raise lfs_pointer(path, "keypoints")
+        raise lfs_pointer(path, "JSON")
     _check_structure(path, data)
     try:
         with _no_collection():
@@ -42,7 +42,7 @@ def load_json(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> object:
     except (ValueError, RecursionError, MemoryError) as error:
         raise DataError(
             f"expected complete JSON in {path}, got {type(error).__name__}: {error}; it begins "
-            f"with {data[:12]!r}: check that it is a keypoint file and not cut short"
+            f"with {data[:12]!r}: check that it is the right file and not cut short"
         ) from error
 
 
@@ -127,8 +127,8 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
         raise DataError(f"expected to read {path}, got: {error}; check who may read it") from error
     if len(data) > max_bytes:
         raise DataError(
-            f"expected at most {max_bytes} bytes in {path}, got {path.stat().st_size}; cut the "
-            "video into parts, or raise max_bytes if you trust the file"
+            f"expected at most {max_bytes} bytes in {path}, got {path.stat().st_size}; cut it "
+            "into parts, or raise max_bytes if you trust the file"
         )
     return data
 
@@ -138,5 +138,5 @@ def _check_structure(path: Path, data: bytes) -> None:
     if values > MAX_VALUES or containers > MAX_CONTAINERS:
         raise DataError(
             f"expected at most {MAX_VALUES} values in {MAX_CONTAINERS} lists in {path}, got about "
-            f"{values} in {containers}; cut the video into parts"
+            f"{values} in {containers}; cut it into parts"
         )

@@ -184,7 +184,7 @@ def test_files_beyond_the_limits(tmp_path, writers, monkeypatch):
     for limit in ("MAX_VALUES", "MAX_CONTAINERS"):
         with monkeypatch.context() as patch:
             patch.setattr(json_file, limit, 3)
-            with pytest.raises(DataError, match=r"values in .* lists .*cut the video"):
+            with pytest.raises(DataError, match=r"values in .* lists .*cut it into parts"):
                 read_keypoints(path, image_size=writers.size)
 
 
