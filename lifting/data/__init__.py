@@ -4,7 +4,8 @@
 * ``sequence``     ``PoseTracks``: all frames of a split as tensors
 * ``sources``      name of a data set -> its reader
 * ``synthetic``    procedural motion, the default (``procedural``); ``cmu``, ``human36m``,
-  ``humaneva``, ``mpi_inf_3dhp``, ``pw3d`` and ``amass`` read files, ``keypoints`` a user's own
+  ``humaneva``, ``mpi_inf_3dhp``, ``pw3d``, ``oh50k`` and ``amass`` read files, ``keypoints`` a
+  user's own
 * ``images``       procedural people rendered as images
 * ``image_folder`` pictures on disk beside the labels of a reader
 * ``files``, ``archive``, ``pickled``, ``sandboxed``   reading files without trusting them

@@ -7,17 +7,19 @@ from typing import Literal
 
 from lifting.data.images.config import ImageFolderConfig, ImagesConfig
 from lifting.data.keypoints.config import KeypointRigConfig
+from lifting.data.oh50k_config import Oh50kConfig
 from lifting.data.teacher_config import Labels, TeacherConfig
 
 DATASETS: dict[str, str] = {
     "synthetic": "procedural people and motion, no download (the default)",
     "images": "procedural people rendered as images, several views, no download",
-    "image_folder": "pictures on disk beside the labels of Human3.6M, MPI-INF-3DHP or 3DPW",
+    "image_folder": "pictures on disk beside the labels of h36m, mpi_inf_3dhp, 3dpw or 3doh50k",
     "cmu": "CMU motion capture, 17 joints, seen by virtual cameras (free for all uses)",
     "h36m": "Human3.6M in the npz form of VideoPose3D, 17 joints, four cameras",
     "humaneva": "HumanEva-I in the npz form of VideoPose3D, 15 joints, three cameras",
     "mpi_inf_3dhp": "MPI-INF-3DHP, its own files or the npz form of P-STMO, 17 joints",
     "3dpw": "3DPW sequence files, outdoors, moving camera, 17 approximate joints",
+    "3doh50k": "3DOH50K, single images of people behind objects, 17 approximate joints",
     "amass": "AMASS motion on a body model of yours, seen by virtual cameras",
     "keypoint_rig": "your own recordings: a folder each, with a keypoint file for every camera",
 }
@@ -241,6 +243,7 @@ class DataConfig:
         humaneva: Options of the data set ``humaneva``.
         mpi_inf_3dhp: Options of the data set ``mpi_inf_3dhp``.
         pw3d: Options of the data set ``3dpw``.
+        oh50k: Options of the data set ``3doh50k``.
         amass: Options of the data set ``amass``.
         keypoint_rig: Options of the data set ``keypoint_rig``.
     """
@@ -277,5 +280,6 @@ class DataConfig:
     humaneva: HumanEvaConfig = field(default_factory=HumanEvaConfig)
     mpi_inf_3dhp: Mpi3dhpConfig = field(default_factory=Mpi3dhpConfig)
     pw3d: Pw3dConfig = field(default_factory=Pw3dConfig)
+    oh50k: Oh50kConfig = field(default_factory=Oh50kConfig)
     amass: AmassConfig = field(default_factory=AmassConfig)
     keypoint_rig: KeypointRigConfig = field(default_factory=KeypointRigConfig)

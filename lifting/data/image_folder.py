@@ -1,8 +1,9 @@
 """The data set ``image_folder``: pictures on disk, with the labels of another data set.
 
-Labels, cameras, subjects and frames are those of Human3.6M, MPI-INF-3DHP or 3DPW as the project
-reads them; here the picture of every frame is found and the square around the person cut out. The
-square follows the true root, so that the root's depth is an oracle's, as in published numbers.
+Labels, cameras, subjects and frames are those of Human3.6M, MPI-INF-3DHP, 3DPW or 3DOH50K as the
+project reads them; here the picture of every frame is found and the square around the person cut
+out. The square follows the true root, so that the root's depth is an oracle's, as in published
+numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from lifting.data import human36m, mpi_inf_3dhp, pw3d
+from lifting.data import human36m, mpi_inf_3dhp, oh50k, pw3d
 from lifting.data.cache import cache_folder
 from lifting.data.config import DataConfig, Split
 from lifting.data.files import files_state, search_folders
@@ -41,12 +42,14 @@ class _Form:
 
     Attributes:
         reader: Reads its labels.
+        section: Where the options of the labels are.
         files: Usual paths of its pictures.
         first: Usual number of a recording's first picture.
         action_names: Names of actions in file names, where the labels have others.
     """
 
     reader: ModuleType
+    section: str
     files: tuple[str, ...]
     first: int
     action_names: Mapping[str, str]
@@ -55,6 +58,7 @@ class _Form:
 FORMS = {
     "h36m": _Form(
         human36m,
+        "h36m",
         (
             "{subject}/{subject}_{recording}.{camera}/{subject}_{recording}.{camera}_{frame:06d}.jpg",
             "images/{subject}_{recording}.{camera}_{frame:06d}.jpg",
@@ -65,6 +69,7 @@ FORMS = {
     ),
     "mpi_inf_3dhp": _Form(
         mpi_inf_3dhp,
+        "mpi_inf_3dhp",
         (
             "{subject}/{recording}/imageFrames/video_{camera}/frame_{frame:06d}.jpg",
             "mpi_inf_3dhp_test_set/{subject}/imageSequence/img_{frame:06d}.jpg",
@@ -73,7 +78,8 @@ FORMS = {
         1,
         {},
     ),
-    "3dpw": _Form(pw3d, ("imageFiles/{recording}/image_{frame:05d}.jpg",), 0, {}),
+    "3dpw": _Form(pw3d, "pw3d", ("imageFiles/{recording}/image_{frame:05d}.jpg",), 0, {}),
+    "3doh50k": _Form(oh50k, "oh50k", ("{subject}/{recording}",), 0, {}),
 }
 
 
@@ -98,7 +104,7 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
     track = track_of_rows(seen.offsets)
     within = torch.arange(len(seen)) - seen.offsets[track]
     first = form.first if options.first is None else options.first
-    every = int(getattr(config, _section(config)).every)
+    every = int(getattr(config, form.section).every)
     seen = replace(seen, extras={NUMBER: first + every * within})
     root, lenses = seen.labels()[:, seen.skeleton.root], seen.cameras.intrinsics
     known = root.isfinite().all(-1) & (root[:, 2] > 0)
@@ -158,11 +164,6 @@ def with_pictures(seen: PoseTracks, config: DataConfig, split: Split) -> PoseTra
     )
     extras = {name: value for name, value in seen.extras.items() if name != NUMBER}
     return replace(seen, image=image, extras=extras)
-
-
-def _section(config: DataConfig) -> str:
-    """Where the options of the labels are."""
-    return {"3dpw": "pw3d"}.get(config.image_folder.labels, config.image_folder.labels)
 
 
 def _check_options(config: DataConfig) -> None:
@@ -236,8 +237,11 @@ def _names(track: str, labels: str, form: _Form) -> list[dict[str, object]]:
     """What stands in file names for a track's subject, recording and camera, the likeliest first.
 
     A track is named ``subject/recording/camera``; a test sequence of MPI-INF-3DHP is named by
-    itself, a person of 3DPW ``recording/person``.
+    itself, a person of 3DPW ``recording/person``, and an image of 3DOH50K by its path.
     """
+    if labels == "3doh50k":
+        folder, _, path = track.partition("/")
+        return [{"subject": folder, "recording": path, "camera": "0"}]
     words = track.split("/")
     if labels == "3dpw":
         return [{"subject": words[-1], "recording": words[0], "camera": "0"}]

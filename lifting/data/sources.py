@@ -21,6 +21,7 @@ from lifting.data import (
     image_folder,
     keypoint_rig,
     mpi_inf_3dhp,
+    oh50k,
     pw3d,
     synthetic,
 )
@@ -76,6 +77,7 @@ READERS: dict[str, MotionReader | TrackReader] = {
     "humaneva": TrackReader(humaneva.tracks, humaneva.cache_key),
     "mpi_inf_3dhp": TrackReader(mpi_inf_3dhp.tracks, mpi_inf_3dhp.cache_key),
     "3dpw": TrackReader(pw3d.tracks, pw3d.cache_key),
+    "3doh50k": TrackReader(oh50k.tracks, oh50k.cache_key),
     "amass": MotionReader(amass.motion, amass.cache_key),
     "keypoint_rig": TrackReader(keypoint_rig.tracks, keypoint_rig.cache_key),
 }

@@ -267,6 +267,15 @@ _REGISTRY: Mapping[str, Protocol] = MappingProxyType(
                 headline="pa_mpjpe_mm",
                 source="3DPW: the 14 LSP joints, MPJPE and PA-MPJPE over frames",
             ),
+            Protocol(
+                id="3doh50k",
+                skeleton=H36M_17.name,
+                root="hip",
+                joints={"position": _LSP_14, "threshold": _LSP_14},
+                headline="pa_mpjpe_mm",
+                source="3DOH50K as 3DNBF scores it: the 14 LSP joints, MPJPE and PA-MPJPE over "
+                "images; its PCKh is not computed",
+            ),
         )
     }
 )

@@ -173,7 +173,7 @@ def exact_keypoints(data: DataConfig) -> DataConfig | None:
         known = data.pw3d.two_d == "gt"
         exact = replace(data, pw3d=replace(data.pw3d, two_d="gt"))
     else:
-        known = data.name == "mpi_inf_3dhp" or data.noise == "none"
+        known = data.name in ("mpi_inf_3dhp", "3doh50k") or data.noise == "none"
         exact = replace(data, noise="none")
     return None if known else exact
 

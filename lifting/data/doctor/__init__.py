@@ -14,6 +14,6 @@ A reader refuses the first thing wrong; the doctor goes on and names each kind o
 - ``keypoints``  2D alone: lengths, values, pixels, confidence
 - ``residuals``  2D against projected 3D, as it is and under every suspicion
 - ``sights``     what those residuals say: axes, sides, joint order, cameras, time
-- ``h36m``, ``humaneva``, ``mpi_inf_3dhp``, ``mpi_files``, ``pw3d``, ``amass``, ``cmu``,
-  ``synthetic``   one data set each
+- ``h36m``, ``humaneva``, ``mpi_inf_3dhp``, ``mpi_files``, ``pw3d``, ``oh50k``, ``amass``,
+  ``cmu``, ``synthetic``   one data set each
 """

@@ -11,12 +11,14 @@ from lifting.data.doctor.cmu import check_cmu
 from lifting.data.doctor.h36m import check_h36m
 from lifting.data.doctor.humaneva import check_humaneva
 from lifting.data.doctor.mpi_inf_3dhp import check_mpi_inf_3dhp
+from lifting.data.doctor.oh50k import check_oh50k
 from lifting.data.doctor.pw3d import check_pw3d
 from lifting.data.doctor.rows import CheckRow
 from lifting.data.doctor.synthetic import check_synthetic
 from lifting.errors import ConfigError, suggest
 
 DOCTORS: Mapping[str, Callable[[str | None], list[CheckRow]]] = {
+    "3doh50k": check_oh50k,
     "3dpw": check_pw3d,
     "amass": check_amass,
     "cmu": check_cmu,

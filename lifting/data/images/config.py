@@ -57,13 +57,14 @@ class ImageFolderConfig:
         files: Path of a picture below the data set's folder, with ``{subject}``, ``{recording}``,
             ``{camera}`` and ``{frame}`` in it, as in
             ``{subject}/{recording}.{camera}/{frame:06d}.jpg``; None looks for the usual forms.
-        first: Number of a recording's first picture; None is the usual one.
+        first: Number of a recording's first picture; None is the usual one. The labels of 3DOH50K
+            name their pictures, as ``{subject}/{recording}``, and number none.
         size: Side of a picture as it is kept, pixels.
         margin: Side of a picture over that of the 2 m square at the root's depth.
         threads: Pictures that are read at a time.
     """
 
-    labels: Literal["h36m", "mpi_inf_3dhp", "3dpw"] = "h36m"
+    labels: Literal["h36m", "mpi_inf_3dhp", "3dpw", "3doh50k"] = "h36m"
     files: str | None = None
     first: int | None = None
     size: int = 256
