@@ -88,8 +88,7 @@ ABOUT: Mapping[str, About] = {
         files=(
             ("h36m/*/*/*.jpg",), ("h36m/images/*.jpg",), ("h36m/*/Images/*/*.jpg",),
             ("mpi_inf_3dhp/*/*/imageFrames/*/*.jpg",), ("mpi_inf_3dhp/*/*/imageSequence/*.jpg",),
-            ("3dpw/imageFiles/*/*.jpg",), ("3doh50k/trainset/images/*.jpg",),
-            ("3doh50k/train/images/*.jpg",),
+            ("3dpw/imageFiles/*/*.jpg",), ("3doh50k/t*/images/*.jpg",),
         ),
         shown="the pictures of h36m, mpi_inf_3dhp, 3dpw or 3doh50k, in the folders of these",
         page="http://vision.imar.ro/human3.6m",
@@ -201,21 +200,14 @@ ABOUT: Mapping[str, About] = {
         ),
     ),
     "3doh50k": About(
-        files=(("trainset/annots.json", "testset/annots.json"),
-               ("train/annots.json", "test/annots.json")),
+        files=tuple((f"train{s}/annots.json", f"test{s}/annots.json") for s in ("set", "")),
         page="https://www.yangangwang.com/papers/ZHANG-OOH-2020-03.html",
         facts=(
             ("content", "50,310 training and 1,290 test images, each of a person behind "
-                        "objects; SMPL's 24 joints, its parameters, and a camera for every image. "
-                        "Frame and unit of the joints are told by their reprojection and by the "
-                        "length of thighs, and results say how"),
-            ("split", "the data set's own test images; the last of the training images validate "
-                      "(data.oh50k.holdout)"),
-            ("keypoints", "ground truth only: the projected labels"),
-            ("joints", "approximated from SMPL's, or regressed from its mesh with a neutral model "
-                       "and a regressor of yours (data.oh50k.joint_regressor)"),
-            ("how to get the files", "accept the licence, download both parts, and unpack "
-                                     "annots.json and images of each"),
+                        "objects; SMPL's 24 joints and parameters, a camera each, no detections"),
+            ("split", "its own; the last training images validate (data.oh50k.holdout)"),
+            ("joints", "from SMPL's, or with a regressor of yours (data.oh50k.joint_regressor)"),
+            ("how to get the files", "accept the licence, download and unpack both parts"),
             ("preparation", f"needs {READ_AS_IS}"),
             ("terms", "non-commercial research only"),
             ("never", NEVER),

@@ -42,6 +42,43 @@ def model_arrays(joints=24, vertices=80, shapes=10, seed=0):
     }
 
 
+# SMPL's joint for each of Human3.6M's 17, right leg before left leg.
+STAND_INS = (0, 2, 5, 8, 1, 4, 7, 3, 12, 12, 15, 16, 18, 20, 17, 19, 21)
+
+
+def write_joint_models(folder, genders):
+    """Models ``SMPL_<GENDER>.npz`` whose first vertices move with one joint each.
+
+    Returns their arrays, and a regressor that takes those vertices.
+    """
+    arrays = model_arrays()
+    arrays["weights"] = np.eye(80, 24)
+    arrays["weights"][24:, 0] = 1
+    arrays["posedirs"] *= 0
+    for gender in genders:
+        np.savez(folder / f"SMPL_{gender}.npz", **arrays)
+    return arrays, np.eye(24, 80)[list(STAND_INS)]
+
+
+def turned(vector):
+    """Rotation matrix of a rotation vector, by Rodrigues' formula."""
+    angle = np.linalg.norm(vector)
+    x, y, z = vector / angle
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
+
+
+def posed_joints(arrays, pose, betas):
+    """Joints ``(24, 3)`` of such a model, metres; pose ``(24, 3)``, betas ``(10,)``."""
+    rest = arrays["v_template"][:24] + arrays["shapedirs"][:24] @ betas
+    chain = []
+    for joint, vector in enumerate(pose):
+        above, place = chain[PARENTS[joint]] if joint else (np.eye(3), 0 * rest[0])
+        bone = rest[joint] - (rest[PARENTS[joint]] if joint else 0)
+        chain.append((above @ turned(vector), place + above @ bone))
+    return np.array([place for _, place in chain])
+
+
 def official_pickle(arrays, protocol=2, sparse="scipy.sparse.csc", by_column=True):
     """The model as the official files hold it: wrapped arrays and a sparse regressor."""
     kind = "csc_matrix" if by_column else "csr_matrix"

@@ -37,3 +37,16 @@ def people(frames, seed, joints=17):
     speed = 1.2 * np.stack([-np.sin(heading), np.cos(heading), np.zeros(frames)], -1) / 50
     place = np.cumsum(speed, axis=0) - speed.sum(0) / 2 + (0, 0, 0.92)
     return (size * turned + place[:, None])[:, :joints]
+
+
+def smpl_people(frames, seed):
+    """The same with SMPL's 24 joints, ``(frames, 24, 3)``; hands and feet lie on their joints."""
+    h36m = people(frames, seed)
+    world = np.repeat(h36m[:, :1], 24, axis=1)
+    ours = {1: 4, 2: 1, 4: 5, 5: 2, 7: 6, 8: 3, 12: 8, 15: 10, 16: 11, 17: 14, 18: 12, 19: 15,
+            20: 13, 21: 16, 6: 7, 9: 7, 3: 7}  # fmt: skip
+    for smpl, joint in ours.items():
+        world[:, smpl] = h36m[:, joint]
+    for smpl, other in {10: 7, 11: 8, 22: 20, 23: 21, 13: 16, 14: 17}.items():
+        world[:, smpl] = world[:, other]
+    return world

@@ -34,7 +34,8 @@ def check_oh50k(root: str | None, published: dict[str, int] | None = None) -> li
     rows: list[CheckRow] = []
     for part, folders in oh50k.PARTS.items():
         patterns = [f"{folder}/{oh50k.ANNOTATIONS}" for folder in folders]
-        paths = find_files(oh50k.NAME, root, patterns)
+        found = (find_files(oh50k.NAME, root, [pattern]) for pattern in patterns)
+        paths = next(filter(None, found), [])
         rows.append(check_presence(oh50k.NAME, root, patterns[0], paths))
         if paths:
             rows += check_content([path for path in paths[:1] if (path.parent / SUMS).is_file()])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from published_npz import projected, rotation_of
 from python2_pickle import damaged_bytes, python2_dumps
-from smpl_models import PARENTS, REST, model_arrays
+from smpl_models import REST, STAND_INS, posed_joints, write_joint_models
 
 from lifting.data.config import DataConfig, Pw3dConfig
 from lifting.data.pw3d import cache_key, tracks
@@ -174,31 +174,16 @@ def test_damaged_files_raise_nothing_but_data_errors(damage_count, tmp_path, cou
     assert count_refused(versions, lambda: read_sequence(path)) > damage_count // 4
 
 
-# SMPL's joint for each of the 17, right leg before left leg.
-STAND_INS = (0, 2, 5, 8, 1, 4, 7, 3, 12, 12, 15, 16, 18, 20, 17, 19, 21)
 LEFT_LEG_FIRST = (0, 4, 5, 6, 1, 2, 3, *range(7, 17))
 
 
 @pytest.fixture
 def body(tmp_path):
     """A model whose first vertices move with one joint each, and a regressor that takes those."""
-    arrays = model_arrays()
-    arrays["weights"] = np.eye(80, 24)
-    arrays["weights"][24:, 0] = 1
-    arrays["posedirs"] *= 0
-    for gender in ("MALE", "FEMALE"):
-        np.savez(tmp_path / f"SMPL_{gender}.npz", **arrays)
-    regressor = np.eye(24, 80)[list(STAND_INS)]
+    arrays, regressor = write_joint_models(tmp_path, ("MALE", "FEMALE"))
     np.save(tmp_path / "right_first.npy", regressor)
     np.save(tmp_path / "left_first.npy", regressor[list(LEFT_LEG_FIRST)])
     return tmp_path, arrays
-
-
-def turned(vector):
-    angle = np.linalg.norm(vector)
-    x, y, z = vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross
 
 
 @pytest.mark.parametrize("order", ["right_first", "left_first"])
@@ -216,13 +201,9 @@ def test_joints_can_be_regressed_from_the_mesh(order, body, tmp_path):
     config = DataConfig(name="3dpw", root=str(tmp_path), pw3d=options)
     got = tracks(config, "train")
     for person, frame in ((0, 0), (1, 4)):
-        rest = arrays["v_template"][:24] + arrays["shapedirs"][:24] @ data["betas"][person]
-        world = []
-        for joint, vector in enumerate(data["poses"][person][frame].reshape(24, 3)):
-            above, place = world[PARENTS[joint]] if joint else (np.eye(3), 0 * rest[0])
-            bone = rest[joint] - (rest[PARENTS[joint]] if joint else 0)
-            world.append((above @ turned(vector), place + above @ bone))
-        places = np.array([place for _, place in world]) + data["trans"][person][frame]
+        vectors = data["poses"][person][frame].reshape(24, 3)
+        places = posed_joints(arrays, vectors, data["betas"][person])
+        places += data["trans"][person][frame]
         pose = data["cam_poses"][frame]
         wanted = 1000 * (places @ pose[:3, :3].T + pose[:3, 3])
         joints = got.joints_3d[person * FRAMES + frame]

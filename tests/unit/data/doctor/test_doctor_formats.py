@@ -9,7 +9,7 @@ import pytest
 from python2_pickle import python2_dumps
 from scipy.io import savemat
 from smpl_models import PARENTS, REST, model_arrays
-from walking import people
+from walking import smpl_people
 
 from lifting.cli.main import main
 from lifting.data.doctor.amass import check_amass
@@ -212,14 +212,7 @@ class TestMpiRaw:
 def pw3d_sequence(seed, frames=FRAMES):
     """A walker with SMPL's joints before a camera that moves."""
     rng = np.random.default_rng(seed)
-    h36m = people(frames, seed)
-    world = np.repeat(h36m[:, :1], 24, axis=1)
-    ours = {1: 4, 2: 1, 4: 5, 5: 2, 7: 6, 8: 3, 12: 8, 15: 10, 16: 11, 17: 14, 18: 12, 19: 15,
-            20: 13, 21: 16, 6: 7, 9: 7, 3: 7}  # fmt: skip
-    for smpl, joint in ours.items():
-        world[:, smpl] = h36m[:, joint]
-    for smpl, other in {10: 7, 11: 8, 22: 20, 23: 21, 13: 16, 14: 17}.items():
-        world[:, smpl] = world[:, other]
+    world = smpl_people(frames, seed)
     poses = np.tile(np.eye(4), (frames, 1, 1))
     poses[:, :3, :3] = np.array([(1.0, 0, 0), (0, 0, -1), (0, 1, 0)])
     drift = np.cumsum(0.005 * rng.normal(size=(frames, 3)), axis=0)
