@@ -42,7 +42,7 @@ def test_exact_keypoints_change_nothing_else(data, key, value):
     assert exact_keypoints(exact) is None
 
 
-@pytest.mark.parametrize("name", ["mpi_inf_3dhp", "humaneva"])
+@pytest.mark.parametrize("name", ["mpi_inf_3dhp", "humaneva", "3doh50k"])
 def test_exact_keypoints_are_left_alone(name):
     assert exact_keypoints(DataConfig(name=name)) is None
 

@@ -51,6 +51,8 @@ def test_nothing_to_prepare(name, tmp_path):
         ("mpi_inf_3dhp", ("S1/Seq1/annot.mat", "S1/Seq1/camera.calibration",
                           "mpi_inf_3dhp_test_set/TS1/annot_data.mat")),
         ("3dpw", tuple(f"sequenceFiles/{p}/a.pkl" for p in ("train", "validation", "test"))),
+        ("3doh50k", ("trainset/annots.json", "testset/annots.json")),
+        ("3doh50k", ("train/annots.json", "test/annots.json")),
         ("amass", (f"{AmassConfig().test[0]}/one/a.npz",)),
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from oh50k_files import SIZES, pixels_of, records, seen_people, write_part
 from PIL import Image
 from published_npz import H36m, write_mpi_test, write_mpi_train
 from python2_pickle import python2_dumps
@@ -183,6 +184,24 @@ def test_3dpw_leaves_out_frames_without_a_camera(tmp_path):
     assert tracks.image.shape[0] == 3
     place = crop_pixels(torch.tensor([[[540.0, 960.0]]]).expand(3, 1, 2), tracks.crop, SIDE)
     torch.testing.assert_close(brightest(tracks.image), place[:, 0], atol=0.6, rtol=0)
+
+
+@pytest.mark.parametrize("joint", [8, 11, 16])
+def test_3doh50k_has_the_pictures_that_its_labels_name(tmp_path, joint):
+    seen = seen_people(4)
+    made = records(seen)
+    made["00002"]["smpl_joints_3d"] = np.full((24, 3), np.nan).tolist()
+    write_part(tmp_path / "3doh50k/testset", made)
+    smpl = {8: 12, 11: 16, 16: 21}[joint]
+    for i in range(4):
+        path = tmp_path / f"3doh50k/testset/images/{i:05d}.jpg"
+        spot(path, pixels_of(seen[i, smpl], i), SIZES[i % 2])
+    config = config_of(tmp_path, tmp_path / "cache", labels="3doh50k")
+    tracks = load_tracks(config, "test")
+    assert tracks.track_names == tuple(f"testset/images/0000{i}.jpg" for i in (0, 1, 3))
+    assert tracks.image.shape == (3, 3, SIDE, SIDE)
+    place = crop_pixels(tracks.keypoints_2d[:, joint : joint + 1], tracks.crop, SIDE)[:, 0]
+    torch.testing.assert_close(brightest(tracks.image), place, atol=0.6, rtol=0)
 
 
 def test_missing_pictures_are_named(h36m, tmp_path):

@@ -17,6 +17,7 @@ from lifting.geometry.camera import (
     undistort_rays,
     world_to_camera,
 )
+from lifting.geometry.projective import calibration_intrinsics, calibration_matrix
 from lifting.geometry.rotation import look_at
 
 F64 = torch.float64
@@ -30,6 +31,13 @@ def points(*shape: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
     spread = torch.randn(*shape, 3, dtype=F64, generator=generator) * 600
     return spread + torch.tensor([0.0, 0.0, 4500.0], dtype=F64)
+
+
+def test_a_calibration_matrix_and_back():
+    lenses = torch.stack((INTRINSICS, 2 * INTRINSICS))
+    back = calibration_intrinsics(calibration_matrix(lenses))
+    torch.testing.assert_close(back[:, :4], lenses[:, :4])
+    assert (back[:, 4:] == 0).all()
 
 
 def test_pinhole_by_hand():

@@ -193,14 +193,21 @@ def test_clusters_add_the_structure_score():
         PoseMetrics(get_protocol("default"), MPI_INF_3DHP_17, (), [clusters])
 
 
-def test_joint_subsets_of_protocols():
+@pytest.mark.parametrize("name", ["3dpw", "3doh50k"])
+def test_joint_subsets_of_smpl_protocols(name):
     prediction, batch, target = sample()
-    values = scored((prediction, batch), protocol="3dpw").compute()
+    values = scored((prediction, batch), protocol=name).compute()
     keep = [j for j in range(17) if j not in (0, 7, 9)]
     pair = (prediction.joints_3d[..., keep, :], target[..., keep, :], batch.visible[..., keep])
     assert_close(values["mpjpe_mm"], position.mpjpe(*pair))
     assert_close(values["pa_mpjpe_mm"], position.pa_mpjpe(*pair))
     assert "mpjpe_mm/joint/hip" not in values
+
+
+def test_joint_subsets_of_protocols():
+    prediction, batch, target = sample()
+    keep = [j for j in range(17) if j not in (0, 7, 9)]
+    pair = (prediction.joints_3d[..., keep, :], target[..., keep, :], batch.visible[..., keep])
     values = scored((prediction, batch), protocol="3dhp").compute()
     assert_close(values["pck_150mm"], thresholds.pck(*pair))
     whole = (prediction.joints_3d, target, batch.visible)

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import published_npz
 import pytest
+from oh50k_files import records, seen_people, write_part
 from python2_pickle import python2_dumps
 from scipy.io import savemat
 from smpl_models import PARENTS, REST, model_arrays
@@ -17,6 +18,7 @@ from lifting.data.doctor.check import DOCTORS, check
 from lifting.data.doctor.counts import Group, Published
 from lifting.data.doctor.humaneva import check_humaneva
 from lifting.data.doctor.mpi_inf_3dhp import check_mpi_inf_3dhp
+from lifting.data.doctor.oh50k import check_oh50k
 from lifting.data.doctor.pw3d import check_pw3d
 from lifting.data.doctor.synthetic import check_synthetic
 from lifting.errors import ConfigError
@@ -277,6 +279,56 @@ class TestPw3d:
         assert complaints(rows) == {
             "sequences train", "sequences val", "sequences test", "form test/street_02.pkl",
         }  # fmt: skip
+
+
+class TestOh50k:
+    COUNTS = {"train": FRAMES, "test": FRAMES}  # noqa: RUF012
+
+    def write(self, folder, change=lambda made: made, **form):
+        for i, part in enumerate(("trainset", "testset")):
+            write_part(folder / part, change(records(seen_people(FRAMES, i), **form)))
+        return str(folder)
+
+    @pytest.mark.parametrize("frame", ["camera", "world"])
+    def test_clean(self, tmp_path, frame):
+        rows = check_oh50k(self.write(tmp_path, frame=frame), self.COUNTS)
+        assert not_ok(rows) == []
+        assert row(rows, "labels train").found.startswith(f"frame of the {frame}, by reprojection")
+        assert row(rows, "images test").found == "40"
+        assert row(rows, "reader val").found == "2 frames in 2 tracks"
+
+    @pytest.mark.parametrize(
+        ("change", "wanted"),
+        [
+            (lambda r: r | {"scale": 0.01}, "labels"),
+            (lambda r: r | {"intri": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}, "labels"),
+            (lambda r: r | {"scale": None}, "form"),
+            (lambda r: r | {"img_path": "images/x.jpg"}, "pictures"),
+            (lambda r: r | {key: flipped(r[key]) for key in ("smpl_joints_2d", "smpl_joints_3d")},
+             "left and right 3D"),
+        ],
+    )  # fmt: skip
+    def test_damage(self, tmp_path, complaints, change, wanted):
+        def all_of(made):
+            return {name: change(record) for name, record in made.items()}
+
+        rows = check_oh50k(self.write(tmp_path, all_of, nested=False), self.COUNTS)
+        assert complaints(rows) == {f"{wanted} train", f"{wanted} test"}
+
+    def test_missing_images_and_invalid_people(self, tmp_path, complaints):
+        def change(made):
+            made["00004"]["smpl_joints_3d"] = np.full((24, 3), np.nan).tolist()
+            return made
+
+        rows = check_oh50k(self.write(tmp_path, change))
+        wanted = {f"{what} {part}" for what in ("images", "people") for part in ("train", "test")}
+        assert complaints(rows) == wanted
+        assert row(rows, "people test").found == "1 of 40 are not, first number 4"
+        assert row(rows, "images train").expected == "50310 (published)"
+
+
+def flipped(joints):
+    return np.array(joints)[SMPL_24.flip_index, :].tolist()
 
 
 class TestAmass:

@@ -7,9 +7,12 @@ import warnings
 import published_npz
 import pytest
 from mutation import damaged_copies
+from oh50k_files import records, seen_people, write_part
+from python2_pickle import damaged_bytes
 
 from lifting.data.doctor.h36m import check_h36m
 from lifting.data.doctor.mpi_inf_3dhp import check_mpi_inf_3dhp
+from lifting.data.doctor.oh50k import check_oh50k
 from lifting.data.doctor.pw3d import check_pw3d
 from lifting.data.doctor.rows import CheckRow
 
@@ -41,6 +44,14 @@ def test_mpi_inf_3dhp(tmp_path):
         warnings.simplefilter("ignore", RuntimeWarning)
         for _ in damaged_copies(tmp_path / "data_test_3dhp.npz", 40, seed=4):
             told(check_mpi_inf_3dhp(str(tmp_path)))
+
+
+def test_3doh50k(tmp_path):
+    write_part(tmp_path / "testset", records(seen_people(4)))
+    path = tmp_path / "testset/annots.json"
+    for damaged in damaged_bytes(path.read_bytes(), 60, seed=5):
+        path.write_bytes(damaged)
+        told(check_oh50k(str(tmp_path)))
 
 
 def test_3dpw_of_nothing(tmp_path):
