@@ -11,15 +11,18 @@ from torch import Tensor
 from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.benchmark.tto.measure import answered_frames, middle
 from lifting.experiment.callbacks import seed_everywhere
+from lifting.geometry.camera import project
 from lifting.methods.base import LiftingModule
 from lifting.metrics.functional.errors import JointErrors, per_pose
 from lifting.metrics.functional.position import joint_errors
+from lifting.metrics.functional.threshold import pckh
 from lifting.metrics.protocol import get_protocol
 from lifting.tto.config import TtoConfig
 from lifting.tto.refine import refine
-from lifting.typing import PerJoint
+from lifting.typing import PerJoint, PerSample
 
 PLAIN, OPTIMISED = "plain", "optimised"
+HEAD = ("thorax", "head")
 
 Answer = Callable[[PoseBatch], Prediction]
 
@@ -127,6 +130,37 @@ def pair_errors(
         valid = valid & mask[:, chosen]
     as_predicted = joint_errors(predicted, target, valid)
     return as_predicted, joint_errors(predicted, target, valid, align="similarity")
+
+
+def picture_pckh(
+    module: LiftingModule, prediction: Prediction, batch: PoseBatch, mask: PerJoint
+) -> PerSample | None:
+    """PCKh of the scored joints of middle frames, projected into the picture.
+
+    Args:
+        module: Gives skeleton and protocol.
+        prediction: Of the batch.
+        batch: With labels.
+        mask: Joints of the skeleton that count, ``(batch, joints)`` bool.
+
+    Returns:
+        ``(batch,)`` percent; None where the method does not say where people stand, or the
+        skeleton has no head of that name.
+    """
+    skeleton = module.skeleton
+    if prediction.trajectory is None or not set(HEAD) <= set(skeleton.joints):
+        return None
+    assert batch.joints_3d is not None
+    lens = batch.camera.intrinsics
+    place = middle(prediction.trajectory)
+    predicted = project(middle(prediction.joints_3d)[:, 0] + place, lens)
+    target = project(middle(batch.joints_3d)[:, 0], lens)
+    scored = torch.zeros_like(mask)
+    scored[:, list(scored_joints(module))] = True
+    if batch.visible is not None:
+        scored &= middle(batch.visible)[:, 0].bool()
+    ends = (skeleton.index(HEAD[0]), skeleton.index(HEAD[1]))
+    return pckh(predicted, target, ends, mask & scored)
 
 
 def _score(module: LiftingModule, prediction: Prediction, batch: PoseBatch) -> Errors:

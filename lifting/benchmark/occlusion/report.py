@@ -42,7 +42,7 @@ TITLES: Mapping[str, str] = MappingProxyType(
     }
 )
 FOUND_TITLES = (
-    "method", "answer", "square", "places", "pictures", "MPJPE", "PA-MPJPE",
+    "method", "answer", "square", "places", "pictures", "MPJPE", "PA-MPJPE", "PCKh",
     "seen: clean to worst", "hidden: clean to worst",
 )  # fmt: skip
 
@@ -170,7 +170,8 @@ def _notes(
         notes.append(
             f"AdvOcc with pictures and textures of our own, stride {trials.stride} of 224 pixels: "
             "not comparable with 3DPW-AdvOcc. MPJPE is the mean over pictures of the worst "
-            "place's, of joints that are seen, the root left out. The place is searched with the "
+            "place's, of joints that are seen, the root left out; PA-MPJPE and PCKh (half a head "
+            "in the picture, percent) of places of their own. The place is searched with the "
             "plain answer, and an optimised one measured where that is worst by MPJPE."
         )
     if OPTIMISED in {*(row.answer for row in curves), *(row.answer for row in found)}:
@@ -192,6 +193,7 @@ def _found_cells(row: Found) -> tuple[str, ...]:
         f"{row.pictures:,}",
         f"{row.mpjpe_mm:.1f}",
         "-" if row.pa_mpjpe_mm is None else f"{row.pa_mpjpe_mm:.1f}",
+        "-" if row.pckh is None else f"{row.pckh:.1f}",
         _pair(row.seen),
         _pair(row.hidden),
     )

@@ -13,14 +13,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lifting.errors import ConfigError
+from lifting.errors import ConfigError, check_shape
 from lifting.metrics.functional.constants import constant
 from lifting.metrics.functional.errors import JointErrors, ratio
 from lifting.metrics.functional.position import Alignment, joint_errors
 from lifting.metrics.protocol import AUC_THRESHOLDS_MM
-from lifting.typing import PerJoint, Pose3D
+from lifting.typing import PerJoint, PerSample, Pose2D, Pose3D
 
 PCK_MM = 150.0
+HEAD_SHARE = 0.5
 CPS_LIMIT_MM = 300
 
 Endpoint = Literal["official", "exclude0"]
@@ -75,6 +76,35 @@ def auc(
     """
     errors = joint_errors(predicted, target, mask, align=align, nan_policy="penalise")
     return area(threshold_histogram(errors, AUC_THRESHOLDS_MM).sum(0), endpoint)
+
+
+@torch.no_grad()
+def pckh(
+    predicted: Pose2D, target: Pose2D, head: tuple[int, int], mask: PerJoint | None = None
+) -> PerSample:
+    """Percentage of each person's joints within half a head of their label in the picture.
+
+    Args:
+        predicted: ``(*batch, joints, 2)``, pixels.
+        target: ``(*batch, joints, 2)``, pixels.
+        head: Joints at the ends of the head, whose labels say how long it is.
+        mask: ``(*batch, joints)`` bool, joints that count; None for all.
+
+    Returns:
+        ``(*batch,)``, 0 to 100; NaN where no joint counts. A prediction that is not finite misses.
+
+    Raises:
+        ShapeError: The shapes differ.
+
+    Source: Andriluka et al. 2014; the head goes from ``thorax`` to ``head`` of Human3.6M's joints
+    in the released code of 3DNBF.
+    """
+    check_shape("predicted", predicted, "*batch joints 2")
+    check_shape("target", target, " ".join(str(n) for n in predicted.shape))
+    length = (target[..., head[0], :] - target[..., head[1], :]).norm(dim=-1)
+    hits = (predicted - target).norm(dim=-1) <= HEAD_SHARE * length[..., None]
+    counted = torch.ones_like(hits) if mask is None else mask
+    return 100 * (hits & counted).sum(-1) / counted.sum(-1)
 
 
 @torch.no_grad()

@@ -342,3 +342,18 @@ def test_processor_and_gpu_agree(name, pair, mask):
     here.update(*pair, mask)
     there.update(*(t.cuda() for t in (*pair, mask)))
     assert_close(there.compute().cpu(), here.compute(), rtol=1e-9, atol=1e-9)
+
+
+def test_pckh_counts_joints_within_half_a_head_of_the_picture():
+    target = torch.tensor([[[0.0, 0], [0, 20], [50, 50], [80, 80]]]).repeat(3, 1, 1)
+    moved = torch.tensor([[0.0, 0], [0, 0], [6, 8], [8, 8]])  # the head is 20 pixels long
+    predicted = target + torch.stack((torch.zeros(4, 2), moved, moved * math.nan))
+    assert threshold.pckh(predicted, target, (0, 1)).tolist() == [100, 75, 0]
+    mask = torch.tensor([[True] * 4, [False, False, True, True], [False] * 4])
+    found = threshold.pckh(predicted, target, (0, 1), mask)
+    assert found[:2].tolist() == [100, 50]
+    assert found[2].isnan()
+    # As large in a picture of another size.
+    assert threshold.pckh(3 * predicted[:2], 3 * target[:2], (0, 1)).tolist() == [100, 75]
+    with pytest.raises(ShapeError, match="expected"):
+        threshold.pckh(predicted[:, :3], target, (0, 1))
