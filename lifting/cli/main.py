@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from lifting import __version__
 from lifting.errors import LiftingError
@@ -61,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = parse(argv)
     try:
-        return int(arguments.handler(arguments))
+        with _messages():
+            return int(arguments.handler(arguments))
     except LiftingError as error:
         if arguments.debug:
             raise
@@ -74,6 +77,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe went away; nothing is wrong, and the flush at exit must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+@contextmanager
+def _messages() -> Iterator[None]:
+    """What the package has to say meanwhile, on the standard error: long work, terms of use."""
+    log, handler = logging.getLogger("lifting"), logging.StreamHandler(sys.stderr)
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        log.removeHandler(handler)
 
 
 if __name__ == "__main__":

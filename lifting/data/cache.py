@@ -62,6 +62,7 @@ def cached_tracks(
             return read_tracks(path)
         except _DAMAGE as error:
             log.warning("cache file %s is damaged (%s); making it again", path, error)
+    log.info("preparing tracks, once, for %s", folder)
     tracks = make()
     try:
         folder.mkdir(parents=True, exist_ok=True)

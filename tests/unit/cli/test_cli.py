@@ -91,7 +91,8 @@ def test_train_test_predict_and_resume(tiny_experiment, capsys, tmp_path):
     assert main(["train", "tiny", "trainer.max_epochs=1", "method.warm_epochs=1"]) == 0
     run = next((tmp_path / "outputs" / "tiny").iterdir())
     assert main(["test", "tiny"]) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "preparing tracks, once" in err
     assert f"taking the newest run, {run / 'checkpoints/best.ckpt'}" in out
     assert main(["predict", "tiny"]) == 0
     assert (run / "predictions.npz").is_file()
