@@ -21,6 +21,7 @@ from lifting.data.images.store import stored_pictures
 from lifting.data.rigs import VIEWS
 from lifting.data.sequence import PoseTracks
 from lifting.data.synthetic import split_seed
+from lifting.data.threads import one_thread
 from lifting.data.window import track_of_rows
 from lifting.errors import ConfigError, DataError, suggest
 from lifting.geometry.camera import project
@@ -33,6 +34,7 @@ _CHUNK = 256
 _SPARE: dict[Rig, float] = {"h36m": 1.3, "random": 1.3, "wild": 4.0}
 
 
+@one_thread()
 def tracks(config: DataConfig, split: Split) -> PoseTracks:
     """People of one split, seen by their rigs; pictures are added by ``with_pictures``.
 
@@ -90,6 +92,7 @@ def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
     }
 
 
+@one_thread()
 def with_pictures(seen: PoseTracks, config: DataConfig, split: Split) -> PoseTracks:
     """The same tracks with their pictures, mapped from the cache or rendered into it.
 
