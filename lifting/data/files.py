@@ -226,6 +226,18 @@ def _digest(path: Path, size: int, changed_ns: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def files_hash(paths: Iterable[Path]) -> str:
+    """Hash of names and contents.
+
+    Args:
+        paths: Existing files, in a fixed order.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path.name} {sha256_of(path)}\n".encode())
+    return digest.hexdigest()
+
+
 def files_state(paths: Iterable[Path]) -> str:
     """Hash of names, sizes and times of change, for archives too large to be read for a hash.
 

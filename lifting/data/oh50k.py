@@ -11,7 +11,6 @@ Image", CVPR 2020.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from lifting.body.joints17 import approximate_h36m
 from lifting.data.config import DataConfig, Split
-from lifting.data.files import search_folders, sha256_of
+from lifting.data.files import files_hash, search_folders
 from lifting.data.holdout import first_held_out
 from lifting.data.images.photos import photo_sizes
 from lifting.data.oh50k_config import Oh50kConfig
@@ -117,12 +116,10 @@ def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
         MissingDataError: The annotations, or a file of the body, are not found.
     """
     options, path = config.oh50k, annotations_path(config.root, split)
-    digest = hashlib.sha256()
-    for file in (path, *body_files(options.joint_regressor, options.body_model, (GENDER,))):
-        digest.update(f"{file.parent.name}/{file.name} {sha256_of(file)}\n".encode())
+    body = body_files(options.joint_regressor, options.body_model, (GENDER,))
     return {
         "version": VERSION,
-        "files": digest.hexdigest(),
+        "files": files_hash((path, *body)),
         "holdout": options.holdout,
         "every": options.every,
         "regressed": options.joint_regressor is not None,

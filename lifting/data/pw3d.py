@@ -9,7 +9,6 @@ Source: von Marcard et al., "Recovering Accurate 3D Human Pose in The Wild", 201
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -20,7 +19,7 @@ import torch
 from lifting.body.joints17 import approximate_h36m
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks
 from lifting.data.config import DataConfig, Pw3dConfig, Split
-from lifting.data.files import search_folders, sha256_of
+from lifting.data.files import files_hash, search_folders
 from lifting.data.options import check_every
 from lifting.data.pw3d_file import Pw3dPerson, Pw3dSequence, read_sequence
 from lifting.data.sequence import PoseTracks
@@ -113,12 +112,9 @@ def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
     """
     options, paths = config.pw3d, _paths(config, split)
     paths += body_files(options.joint_regressor, options.body_model, ("female", "male"))
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(f"{path.name} {sha256_of(path)}\n".encode())
     return {
         "version": VERSION,
-        "files": digest.hexdigest(),
+        "files": files_hash(paths),
         "two_d": options.two_d,
         "every": options.every,
         "regressed": options.joint_regressor is not None,

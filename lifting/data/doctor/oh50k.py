@@ -12,7 +12,7 @@ from lifting.data.config import DataConfig, Split
 from lifting.data.doctor.body import check_bodies
 from lifting.data.doctor.presence import SUMS, attempt, check_content, check_presence, find_files
 from lifting.data.doctor.reading import check_reading
-from lifting.data.doctor.rows import CheckRow, judged
+from lifting.data.doctor.rows import CheckRow, judged, judged_count
 from lifting.data.doctor.specimen import Bodies, Take, spread
 from lifting.data.oh50k_file import Oh50kAnnotations, read_annotations
 from lifting.data.oh50k_place import PlacedPeople, place_people
@@ -21,6 +21,7 @@ from lifting.skeleton import SMPL_24
 _SPLITS: dict[str, tuple[Split, ...]] = {"train": ("train", "val"), "test": ("test",)}
 _LOOKED_AT = 2000  # images whose poses are judged
 _FEW = 0.01
+_WHOLE = f"use {oh50k.ANNOTATIONS} as it is downloaded, or expect other figures than published"
 
 
 def check_oh50k(root: str | None, published: dict[str, int] | None = None) -> list[CheckRow]:
@@ -53,7 +54,8 @@ def _check_part(part: str, path: Path, published: int) -> list[CheckRow]:
     )
     if labels is None:
         return rows
-    rows += [_check_number(part, published, len(labels)), _check_pictures(part, labels)]
+    number = judged_count(f"images {part}", published, len(labels), _WHOLE)
+    rows += [number, _check_pictures(part, labels)]
     expected = "3D falls on 2D in one frame, people of the size of people"
     placed = attempt(rows, f"labels {part}", expected, partial(place_people, labels))
     if placed is None:
@@ -61,16 +63,6 @@ def _check_part(part: str, path: Path, published: int) -> list[CheckRow]:
     found = f"frame of the {placed.facts['label_frame']}; {placed.facts['label_unit']}"
     rows += [CheckRow(f"labels {part}", expected, found, "ok"), _check_valid(part, placed)]
     return rows + check_bodies(_bodies(part, labels, placed)).rows
-
-
-def _check_number(part: str, expected: int, found: int) -> CheckRow:
-    return judged(
-        f"images {part}",
-        f"{expected} (published)",
-        str(found),
-        "ok" if found == expected else "fail" if found < expected else "warn",
-        f"use {oh50k.ANNOTATIONS} as it is downloaded, or expect other figures than published",
-    )
 
 
 def _check_pictures(part: str, labels: Oh50kAnnotations) -> CheckRow:

@@ -11,13 +11,17 @@ from lifting.data import pw3d
 from lifting.data.config import DataConfig
 from lifting.data.doctor.presence import SUMS, attempt, check_content, check_presence, find_files
 from lifting.data.doctor.reading import SPLITS, check_reading, check_specimen
-from lifting.data.doctor.rows import CheckRow, judged
+from lifting.data.doctor.rows import CheckRow, judged_count
 from lifting.data.doctor.specimen import Bodies, Keypoints, Sight, Take
 from lifting.data.pw3d_file import Pw3dSequence, read_sequence
 from lifting.skeleton import COCO_18, SMPL_24
 
 # Detections of another definition of the joints, in images of 1920 pixels.
 _DETECTED_PX = 25.0
+_WHOLE = (
+    "unpack the whole of sequenceFiles.zip, and nothing else, or expect other figures than "
+    "published"
+)
 
 
 def check_pw3d(root: str | None, published: dict[str, int] | None = None) -> list[CheckRow]:
@@ -38,7 +42,7 @@ def check_pw3d(root: str | None, published: dict[str, int] | None = None) -> lis
         rows.append(check_presence(pw3d.NAME, root, wanted, paths))
         if paths:
             present.append(split)
-            rows.append(_check_number(split, counts[split], len(paths)))
+            rows.append(judged_count(f"sequences {split}", counts[split], len(paths), _WHOLE))
             rows += check_content([path for path in paths if (path.parent / SUMS).is_file()])
         for path in paths:
             sequence = attempt(rows, f"form {folder}/{path.name}", "a sequence of 3DPW",
@@ -52,17 +56,6 @@ def check_pw3d(root: str | None, published: dict[str, int] | None = None) -> lis
         rows += check_specimen(bodies, [keypoints])
     config = DataConfig(name=pw3d.NAME, root=root)
     return rows + check_reading(pw3d.tracks, config, tuple(present))
-
-
-def _check_number(split: str, expected: int, found: int) -> CheckRow:
-    return judged(
-        f"sequences {split}",
-        f"{expected} (published)",
-        str(found),
-        "ok" if found == expected else "fail" if found < expected else "warn",
-        "unpack the whole of sequenceFiles.zip, and nothing else, or expect other figures than "
-        "published",
-    )
 
 
 def _sights(path: Path, sequence: Pw3dSequence) -> list[Sight]:

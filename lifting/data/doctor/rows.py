@@ -32,6 +32,12 @@ def judged(what: str, expected: str, found: str, verdict: Verdict, advice: str) 
     return CheckRow(what, expected, found, verdict, "" if verdict == "ok" else advice)
 
 
+def judged_count(what: str, published: int, found: int, advice: str) -> CheckRow:
+    """A number that must be the published one; more than that only warns."""
+    verdict: Verdict = "ok" if found == published else "fail" if found < published else "warn"
+    return judged(what, f"{published} (published)", str(found), verdict, advice)
+
+
 def failed(what: str, expected: str, error: Exception) -> CheckRow:
     """The row of something that was refused; the refusal says what to do."""
     return CheckRow(what, expected, "refused", "fail", str(error))
