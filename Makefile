@@ -5,6 +5,7 @@ EXP       ?=
 DATA      ?=
 CKPT      ?=
 OVERRIDES ?=
+WORKERS   ?= 2
 
 VENV        ?= .venv
 BASE_PYTHON ?= python3
@@ -34,6 +35,7 @@ help: ## list the targets
 	@echo "  DATA=NAME       another data set for it: $(DATASETS)"
 	@echo "  CKPT=FILE       weights for evaluate and predict; default: the newest run of EXP"
 	@echo "  OVERRIDES='..'  key=value ..., for example 'trainer.max_epochs=3 resume=true'"
+	@echo "  WORKERS=2       processes of the tests, one thread each"
 	@echo "  PYTHON=python   use the active environment instead of $(VENV)"
 	@echo "  TORCH_ARGS='..' arguments for pip when it installs torch, for example an index of CPU"
 	@echo "                  wheels on a machine without a GPU"
@@ -49,8 +51,9 @@ evaluate: names $(READY) ## score CKPT, or the newest run of EXP
 predict: names $(READY) ## write the 3D poses of the test split to an npz file
 	$(LIFTING) predict $(EXP) $(if $(CKPT),--checkpoint $(CKPT)) $(ARGUMENTS)
 
+# A test file stays with one worker: its fixtures are made once, and no two processes share threads.
 test: $(READY) ## run the tests (not those marked slow or gpu, not the smoke tests)
-	$(PYTHON) -m pytest -q --ignore tests/smoke
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q --ignore tests/smoke -n $(WORKERS) --dist loadfile
 
 smoke: $(READY) ## train, test and predict every experiment for two steps
 	WANDB_MODE=offline $(PYTHON) -m pytest -q tests/smoke

@@ -33,7 +33,6 @@ NO_TORCH = (
 )  # fmt: skip
 HEAVY = {"torch", "pytorch_lightning", "torchmetrics", "wandb", "matplotlib", "scipy", "numpy"}
 LAZY_PLACES = ("cli/", "methods/discovery.py")
-MAX_LINES = 300
 
 
 def sources() -> list[Path]:
@@ -157,14 +156,6 @@ def test_every_method_is_complete():
         for needed in ("__init__.py", "config.py", "module.py", "README.md"):
             assert (folder / needed).is_file(), f"{folder.name} has no {needed}"
 
-
-def test_modules_are_short():
-    long = {
-        name_of(p): lines
-        for p in sources()
-        if (lines := len(p.read_text(encoding="utf-8").splitlines())) > MAX_LINES
-    }
-    assert not long, f"split these: {long}"
 
 
 def test_no_drawer_for_leftovers():
