@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 
 from lifting.errors import ShapeError
-from lifting.remap import remap_joints
 from lifting.skeleton import H36M_17, SMPL_22
+from lifting.skeleton.convert import remap_joints
 from lifting.typing import Pose3D
 
 CROWN = 110.0

@@ -12,7 +12,6 @@ import logging
 import os
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +130,7 @@ def read_tracks(path: Path) -> PoseTracks:
     fields |= {name: values.get(name) for name in _OPTIONAL}
     cameras: dict[str, Any] = {name: values.get(f"camera.{name}") for name in _CAMERA}
     return PoseTracks(
-        skeleton=_skeleton(meta["skeleton"]),
+        skeleton=Skeleton.of(meta["skeleton"]),
         cameras=Camera(**cameras),
         fps=float(meta["fps"]),
         source={str(k): str(v) for k, v in meta["source"].items()},
@@ -151,16 +150,7 @@ def _describe(tracks: PoseTracks) -> dict[str, object]:
     names: dict[str, object] = {name: list(getattr(tracks, name)) for name in _NAMES}
     return {
         **names,
-        "skeleton": asdict(tracks.skeleton),
+        "skeleton": tracks.skeleton.plain(),
         "fps": tracks.fps,
         "source": tracks.source,
     }
-
-
-def _skeleton(values: Mapping[str, Any]) -> Skeleton:
-    return Skeleton(
-        name=values["name"],
-        joints=tuple(values["joints"]),
-        parents=tuple(values["parents"]),
-        mirror=tuple((a, b) for a, b in values["mirror"]),
-    )

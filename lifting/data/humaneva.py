@@ -38,8 +38,8 @@ from lifting.data.options import check_every, check_names
 from lifting.data.sequence import PoseTracks
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import Camera, world_to_camera
-from lifting.remap import remap_joints
 from lifting.skeleton import COCO_17, H36M_17, HUMANEVA_15, Skeleton, get_skeleton
+from lifting.skeleton.convert import remap_joints
 
 log = logging.getLogger(__name__)
 

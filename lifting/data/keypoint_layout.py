@@ -14,8 +14,8 @@ import torch
 
 from lifting.data.object_npz import Array, entries, items
 from lifting.errors import DataError, suggest
-from lifting.remap import remap_joints
 from lifting.skeleton import COCO_17, H36M_17, HUMANEVA_15, MPII_16, Skeleton
+from lifting.skeleton.convert import remap_joints
 from lifting.typing import PerJoint, Pose2D
 
 LAYOUTS: Mapping[str, Skeleton] = {

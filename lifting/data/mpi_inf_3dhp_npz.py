@@ -29,8 +29,8 @@ from lifting.data.options import check_every, check_names
 from lifting.data.sequence import PoseTracks
 from lifting.errors import MissingDataError
 from lifting.geometry.camera import Camera
-from lifting.remap import remap_joints
 from lifting.skeleton import H36M_17, MPI_INF_3DHP_17, Skeleton, get_skeleton
+from lifting.skeleton.convert import remap_joints
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from lifting.data.mpi_inf_3dhp_npz_files import View
 from lifting.data.sandboxed import read_mat
 from lifting.data.units import check_unit
 from lifting.errors import DataError, MissingDataError
-from lifting.remap import remap_joints
 from lifting.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28
+from lifting.skeleton.convert import remap_joints
 
 Annotation = Literal["annot3", "univ_annot3"]
 

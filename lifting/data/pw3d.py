@@ -33,8 +33,8 @@ from lifting.data.smpl_regressor import (
 from lifting.errors import MissingDataError
 from lifting.geometry.camera import Camera, project, world_to_camera
 from lifting.geometry.projective import calibration_intrinsics
-from lifting.remap import remap_joints
 from lifting.skeleton import COCO_18, H36M_17
+from lifting.skeleton.convert import remap_joints
 
 log = logging.getLogger(__name__)
 

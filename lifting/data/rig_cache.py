@@ -76,7 +76,7 @@ def rig_hash(views: RigViews, options: TeacherOptions) -> str:
         "format": FORMAT,
         "revision": REVISION,
         "options": asdict(options),
-        "skeleton": asdict(views.skeleton),
+        "skeleton": views.skeleton.plain(),
         "names": views.names,
     }
     digest.update(json.dumps(facts, sort_keys=True).encode())

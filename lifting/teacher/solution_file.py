@@ -48,7 +48,7 @@ def write_solution(
         "format": FORMAT,
         **{name: getattr(solution, name) for name in _FACTS},
         "quality": asdict(solution.quality),
-        "skeleton": asdict(solution.skeleton),
+        "skeleton": solution.skeleton.plain(),
         "facts": dict(facts or {}),
     }
     text = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
@@ -99,13 +99,8 @@ def _solution(meta: Mapping[str, Any], tensors: Mapping[str, Any]) -> RigSolutio
         for name, value in meta["quality"].items()
     }
     quality["pairs"] = tuple((int(a), int(b)) for a, b in quality["pairs"])
-    tree = meta["skeleton"]
-    skeleton = Skeleton(
-        name=tree["name"],
-        joints=tuple(tree["joints"]),
-        parents=tuple(tree["parents"]),
-        mirror=tuple((a, b) for a, b in tree["mirror"]),
-    )
     facts: dict[str, Any] = {name: meta[name] for name in _FACTS}
     facts["names"] = tuple(facts["names"])
-    return RigSolution(quality=RigQuality(**quality), skeleton=skeleton, **facts, **tensors)
+    return RigSolution(
+        quality=RigQuality(**quality), skeleton=Skeleton.of(meta["skeleton"]), **facts, **tensors
+    )

@@ -15,8 +15,8 @@ from lifting.methods.epipolarpose.labels import crop_labels
 from lifting.methods.epipolarpose.module import Module
 from lifting.methods.epipolarpose.network import PoseNetwork
 from lifting.methods.settings import ModuleSettings
-from lifting.remap import remap_joints
 from lifting.skeleton import H36M_17, MPII_16
+from lifting.skeleton.convert import remap_joints
 from lifting.tto.config import TtoConfig
 from lifting.tto.refine import refine
 

@@ -20,8 +20,8 @@ from lifting.data.keypoints.timeline import Timeline, timeline
 from lifting.data.sequence import PoseTracks
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import Camera
-from lifting.remap import remap_joints
 from lifting.skeleton import H36M_17
+from lifting.skeleton.convert import remap_joints
 from lifting.typing import PerJoint, Pose2D
 
 # Focal length of an unknown camera in parts of the image's larger side: 45 degrees across, as

@@ -38,8 +38,8 @@ from lifting.methods.epipolarpose.labels import crop_labels, joint_loss
 from lifting.methods.epipolarpose.network import PoseNetwork
 from lifting.methods.epipolarpose.occluders import OccluderBank, folder_bank, procedural_bank
 from lifting.methods.epipolarpose.views import label_views
-from lifting.remap import remap_joints
 from lifting.skeleton import MPII_16, Skeleton
+from lifting.skeleton.convert import remap_joints
 from lifting.typing import PerJoint, Pose3D
 
 ROUNDING = 0.01

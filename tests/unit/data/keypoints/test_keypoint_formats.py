@@ -10,8 +10,8 @@ import torch
 
 from lifting.data.keypoints.formats import read_people
 from lifting.data.keypoints.read import read_keypoints
-from lifting.remap import remap_joints
 from lifting.skeleton import COCO_17, H36M_17, get_skeleton
+from lifting.skeleton.convert import remap_joints
 
 
 def test_every_number_of_every_format_comes_back(tmp_path, writers, form):

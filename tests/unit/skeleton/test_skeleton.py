@@ -1,3 +1,6 @@
+import copy
+import pickle
+
 import pytest
 
 from lifting.errors import ConfigError
@@ -37,3 +40,28 @@ def test_unknown_names_are_named_with_the_nearest():
 def test_two_roots_are_refused():
     with pytest.raises(ConfigError, match="expected one root in skeleton bad"):
         Skeleton("bad", ("a", "b"), (-1, -1), ())
+
+
+def test_a_skeleton_does_not_change_and_is_never_copied():
+    with pytest.raises(AttributeError, match="does not change"):
+        H36M_17.name = "other"
+    assert copy.deepcopy(H36M_17) is H36M_17
+    again = pickle.loads(pickle.dumps(H36M_17))
+    assert again == H36M_17
+    assert again.flip_index == H36M_17.flip_index
+
+
+def test_plain_values_give_the_skeleton_again():
+    assert Skeleton.of(H36M_17.plain()) == Skeleton.of("h36m17") == H36M_17
+    with pytest.raises(ConfigError, match="expected name, joints, parents and mirror"):
+        Skeleton.of({"name": "x"})
+    with pytest.raises(ConfigError, match="expected no circle"):
+        Skeleton("ring", ("a", "b", "c"), (-1, 2, 1), ())
+    with pytest.raises(ConfigError, match="each joint once"):
+        Skeleton("twice", ("a", "a"), (-1, 0), ())
+
+
+def test_a_nose_is_no_hip():
+    assert [s.name for s in SKELETONS.values() if not s.has_hip] == [
+        "coco17", "coco18", "mediapipe33",
+    ]  # fmt: skip

@@ -2,7 +2,6 @@ import pytest
 import torch
 
 from lifting.errors import ConfigError, ShapeError
-from lifting.remap import RECIPES, remap_joints
 from lifting.skeleton import (
     BODY_25,
     COCO_17,
@@ -10,8 +9,14 @@ from lifting.skeleton import (
     HALPE_26,
     MPI_INF_3DHP_17,
     MPI_INF_3DHP_28,
+    SKELETONS,
+    SMPL_22,
+    Skeleton,
+    conversion,
     get_skeleton,
 )
+from lifting.skeleton.convert import remap_joints
+from lifting.skeleton.sets import CONVERSIONS
 
 
 def numbered(skeleton) -> torch.Tensor:
@@ -20,7 +25,7 @@ def numbered(skeleton) -> torch.Tensor:
     return torch.stack((index, 100 - index), dim=-1)
 
 
-@pytest.mark.parametrize("pair", RECIPES, ids=lambda p: f"{p[0]}-{p[1]}")
+@pytest.mark.parametrize("pair", CONVERSIONS, ids=lambda p: f"{p[0]}-{p[1]}")
 def test_every_recipe_is_translation_equivariant_and_keeps_sides(pair):
     source, target = (get_skeleton(name) for name in pair)
     generator = torch.Generator().manual_seed(0)
@@ -94,3 +99,54 @@ def test_errors():
         remap_joints(torch.zeros(24, 3), get_skeleton("smpl24"), COCO_17)
     with pytest.raises(ShapeError, match="joints=17"):
         remap_joints(torch.zeros(16, 2), COCO_17, H36M_17)
+
+
+def test_renamings_work_both_ways_and_behind_other_recipes():
+    pose = torch.randn(3, 17, 3, generator=torch.Generator().manual_seed(0))
+    there, _ = remap_joints(pose, MPI_INF_3DHP_17, H36M_17)
+    back, _ = remap_joints(there, H36M_17, MPI_INF_3DHP_17)
+    assert torch.equal(back, pose)
+    assert not torch.equal(there, pose)
+
+    coco = torch.randn(3, 17, 3, generator=torch.Generator().manual_seed(1))
+    ours, _ = remap_joints(coco, COCO_17, H36M_17)
+    theirs, _ = remap_joints(coco, COCO_17, MPI_INF_3DHP_17)
+    assert torch.equal(theirs, remap_joints(ours, H36M_17, MPI_INF_3DHP_17)[0])
+    assert conversion(COCO_17, MPI_INF_3DHP_17).approximate == {
+        "spine", "neck", "head", "head_top",
+    }  # fmt: skip
+    direct, _ = remap_joints(numbered(MPI_INF_3DHP_28), MPI_INF_3DHP_28, H36M_17)
+    assert direct[:4, 0].tolist() == [4, 23, 24, 25]
+
+
+def test_joints_of_one_name_are_not_taken_for_the_same():
+    """`neck` of h36m17 is the point at the face, that of mpi17 the thorax."""
+    neck = conversion(MPI_INF_3DHP_17, H36M_17).recipes["neck"]
+    assert neck == ({"head": 1.0},)
+    with pytest.raises(ConfigError, match="expected a known conversion"):
+        conversion(H36M_17, COCO_17)
+    assert "hip" not in conversion(COCO_17, H36M_17).approximate
+
+
+def test_sets_are_known_by_their_joints_and_not_by_their_names():
+    mine = Skeleton("my 17", H36M_17.joints, H36M_17.parents, H36M_17.mirror)
+    assert mine == H36M_17
+    assert hash(mine) == hash(H36M_17)
+    assert conversion(COCO_17, mine) is conversion(COCO_17, H36M_17)
+    called = Skeleton("h36m17", MPI_INF_3DHP_17.joints, MPI_INF_3DHP_17.parents, ())
+    assert called != H36M_17
+    with pytest.raises(ConfigError, match="expected a known conversion"):
+        conversion(called, SMPL_22)
+
+
+@pytest.mark.parametrize("source", SKELETONS.values(), ids=lambda s: s.name)
+def test_weights_sum_to_one(source):
+    for target in SKELETONS.values():
+        try:
+            recipes = conversion(source, target).recipes
+        except ConfigError:
+            continue
+        assert list(recipes) == list(target.joints)
+        for options in recipes.values():
+            for recipe in options:
+                assert sum(recipe.values()) == pytest.approx(1)

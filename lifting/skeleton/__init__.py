@@ -1,0 +1,45 @@
+"""Named skeletons, and arrays of one brought into the joints of another.
+
+* ``sets``     :class:`Skeleton`, the named joint sets, and the recipes between them (no torch)
+* ``convert``  tensors of one skeleton as those of another, by the recipes
+"""
+
+from lifting.skeleton.sets import (
+    BODY_25,
+    COCO_17,
+    COCO_18,
+    H36M_17,
+    HALPE_26,
+    HUMANEVA_15,
+    MEDIAPIPE_33,
+    MPI_INF_3DHP_17,
+    MPI_INF_3DHP_28,
+    MPII_16,
+    SKELETONS,
+    SMPL_22,
+    SMPL_24,
+    Conversion,
+    Skeleton,
+    conversion,
+    get_skeleton,
+)
+
+__all__ = [
+    "BODY_25",
+    "COCO_17",
+    "COCO_18",
+    "H36M_17",
+    "HALPE_26",
+    "HUMANEVA_15",
+    "MEDIAPIPE_33",
+    "MPII_16",
+    "MPI_INF_3DHP_17",
+    "MPI_INF_3DHP_28",
+    "SKELETONS",
+    "SMPL_22",
+    "SMPL_24",
+    "Conversion",
+    "Skeleton",
+    "conversion",
+    "get_skeleton",
+]
