@@ -1,8 +1,8 @@
 """What travels between all rooms: a batch of windows, and a method's answer to it.
 
-Millimetres, pixels, camera frame (x right, y down, z forward). Both are mutable dataclasses:
-Lightning moves them to a device field by field, and test-time optimisation writes its result into
-the prediction.
+Millimetres, pixels, camera frame (x right, y down, z forward), and the joints that each names.
+Both are mutable dataclasses: Lightning moves them to a device field by field, and test-time
+optimisation writes its result into the prediction.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 import torch
 from torch import Tensor
 
+from lifting.errors import DataError
 from lifting.geometry.camera import Camera, flip_intrinsics, flip_pixels
 from lifting.skeleton import Skeleton
 from lifting.typing import ImageSize, PerJoint, Pose2D, Pose3D
@@ -30,6 +31,7 @@ class PoseBatch:
     """A batch of windows. ``*batch`` is ``(batch,)`` or ``(batch, views)``.
 
     Attributes:
+        skeleton: Joints of keypoints and labels.
         keypoints_2d: ``(*batch, frames, joints, 2)``, pixels.
         confidence: ``(*batch, frames, joints)``, 0 to 1, zero where a joint was not detected.
         joints_3d: ``(*batch, targets, joints, 3)``, camera frame, absolute, mm; ``targets`` is
@@ -46,6 +48,7 @@ class PoseBatch:
         extras: Tensors that one method's data option adds (for example mixtures), by name.
     """
 
+    skeleton: Skeleton
     keypoints_2d: Pose2D
     camera: Camera
     confidence: PerJoint | None = None
@@ -68,10 +71,11 @@ class PoseBatch:
         Args:
             index: Indexes the first axis.
         """
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extras"}
+        whole = ("skeleton", "extras")
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in whole}
         parts = {name: None if value is None else value[index] for name, value in values.items()}
         extras = {name: value[index] for name, value in self.extras.items()}
-        return PoseBatch(**parts, extras=extras)  # type: ignore[arg-type]
+        return PoseBatch(skeleton=self.skeleton, **parts, extras=extras)  # type: ignore[arg-type]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -79,6 +83,7 @@ class Prediction:
     """A method's answer to a batch.
 
     Attributes:
+        skeleton: Joints of the answer.
         joints_3d: ``(batch, targets, joints, 3)``, camera frame, root-relative, mm.
         sigma: ``(batch, targets, joints)``, expected or standard error, mm.
         hypotheses: ``(batch, hypotheses, targets, joints, 3)``, root-relative, mm.
@@ -87,6 +92,7 @@ class Prediction:
             ``joints_3d`` (for example a context encoder's own).
     """
 
+    skeleton: Skeleton
     joints_3d: Pose3D
     sigma: PerJoint | None = None
     hypotheses: Tensor | None = None
@@ -99,14 +105,25 @@ def collate(samples: Sequence[PoseBatch]) -> PoseBatch:
 
     Args:
         samples: At least one batch; single samples carry a leading axis of one.
+
+    Raises:
+        DataError: They have not the same joints.
     """
     first = samples[0]
     if len(samples) == 1:
         return first
+    for sample in samples:
+        if sample.skeleton != first.skeleton:
+            raise DataError(
+                f"expected samples of one skeleton, got {first.skeleton.name} and "
+                f"{sample.skeleton.name}; convert one of them (data.skeleton) before they meet"
+            )
     joined: dict[str, object] = {}
     for f in fields(PoseBatch):
         values = [getattr(s, f.name) for s in samples]
-        if f.name == "camera":
+        if f.name == "skeleton":
+            joined[f.name] = first.skeleton
+        elif f.name == "camera":
             joined[f.name] = _join_cameras(values)
         elif f.name == "extras":
             shared = set.intersection(*(set(v) for v in values))
@@ -192,6 +209,7 @@ def flip_batch(batch: PoseBatch, skeleton: Skeleton) -> PoseBatch:
     size = batch.camera.size
     per_frame = size[..., None, :]
     return PoseBatch(
+        skeleton=batch.skeleton,
         keypoints_2d=flip_pixels(batch.keypoints_2d, per_frame).index_select(-2, index),
         camera=Camera(intrinsics=flip_intrinsics(batch.camera.intrinsics, size), size=size),
         confidence=_select(batch.confidence, index),

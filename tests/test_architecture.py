@@ -24,7 +24,8 @@ ORDERED_LAYERS = {0, 1, 5}
 # What experiments are validated with, and what names methods, must stay free of torch.
 NO_TORCH = (
     "errors.py", "atomic.py", "__init__.py", "skeleton/__init__.py", "skeleton/sets.py",
-    "data/config.py", "methods/settings.py", "methods/discovery.py", "tto/__init__.py", "tto/config.py",
+    "data/config.py", "methods/settings.py", "methods/discovery.py",
+    "tto/__init__.py", "tto/config.py",
     "teacher/__init__.py", "teacher/options.py",
     "experiment/config.py", "experiment/load.py", "experiment/schema.py", "experiment/checks.py",
     "experiment/folder.py", "experiment/__init__.py", "experiment/finished.py",

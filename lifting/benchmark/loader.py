@@ -70,7 +70,7 @@ def random_tracks() -> PoseTracks:
         track_names=tuple(f"track {i}" for i in range(TRACKS)),
         subject_names=tuple(f"subject {i}" for i in range(5)),
         action_names=tuple(f"action {i}" for i in range(15)),
-        fps=50.0,
+        fps=torch.tensor(50.0),
         source={"dataset": "random numbers"},
         extras={},
     )
@@ -106,6 +106,7 @@ def _one_by_one(tracks: PoseTracks) -> Callable[[], None]:
         at = slice(row, row + 1)
         labels = None if tracks.joints_3d is None else tracks.joints_3d[at, None]
         one = PoseBatch(
+            skeleton=H36M_17,
             keypoints_2d=tracks.keypoints_2d[at, None],
             confidence=tracks.confidence[at, None],
             joints_3d=labels,

@@ -115,7 +115,7 @@ def _update_row() -> BenchRow:
     """Everything that is logged against the four numbers of a plain evaluation loop."""
     predicted, target = _poses(_BATCH, dtype=torch.float32)
     batch = _batch(target)
-    prediction = Prediction(joints_3d=predicted[:, None])
+    prediction = Prediction(skeleton=H36M_17, joints_3d=predicted[:, None])
     metrics = PoseMetrics(get_protocol("h36m/p1"), H36M_17, H36M_ACTIONS)
     x, y = predicted.double().numpy(), target.double().numpy()
 
@@ -136,6 +136,7 @@ def _update_row() -> BenchRow:
 def _batch(target: Tensor) -> PoseBatch:
     """A batch with these labels, ``(poses, joints, 3)``, in front of the camera."""
     return PoseBatch(
+        skeleton=H36M_17,
         keypoints_2d=torch.zeros(_BATCH, 1, 17, 2),
         camera=Camera(intrinsics=torch.zeros(_BATCH, 9), size=torch.zeros(_BATCH, 2)),
         joints_3d=target[:, None] + 4000,
@@ -149,7 +150,7 @@ def _share_row() -> BenchRow:
     layers = [torch.nn.Linear(_WIDTH, _WIDTH) for _ in range(_LAYERS)]
     network, features = torch.nn.Sequential(*layers), torch.randn(_BATCH, 17, _WIDTH)
     batch = _batch(target)
-    prediction = Prediction(joints_3d=predicted[:, None])
+    prediction = Prediction(skeleton=H36M_17, joints_3d=predicted[:, None])
     metrics = PoseMetrics(get_protocol("h36m/p1"), H36M_17, H36M_ACTIONS)
     with torch.no_grad():
         forward = cpu_seconds(lambda: network(features), repeats=2)

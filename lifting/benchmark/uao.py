@@ -100,6 +100,7 @@ def poses(seed: int) -> PoseBatch:
     assert tracks.joints_3d is not None
     lengths = tracks.offsets.diff()
     return PoseBatch(
+        skeleton=H36M_17,
         keypoints_2d=tracks.keypoints_2d[:, None],
         confidence=tracks.confidence[:, None],
         joints_3d=tracks.joints_3d[:, None],

@@ -64,7 +64,12 @@ def _add_keypoints(parser: argparse.ArgumentParser) -> None:
         metavar=("FX", "FY", "CX", "CY"),
         help="camera in pixels (default: a focal length of 1.2 times the larger side)",
     )
-    own.add_argument("--fps", type=float, help="frames a second of the video (default: 30)")
+    own.add_argument(
+        "--fps",
+        type=float,
+        help="frames a second of the video; where it is not given, the rate that the weights were "
+        "trained at is taken for it, which is said",
+    )
     own.add_argument(
         "--coordinates",
         choices=("pixels", "unit", "signed"),

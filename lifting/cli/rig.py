@@ -99,7 +99,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     reading = parser.add_argument_group("how files are read")
     reading.add_argument("--skeleton", help="order of the joints (default: by their number)")
     reading.add_argument("--person", help="number of a track in all files (default: largest)")
-    reading.add_argument("--fps", type=float, help="frames a second (default: 30)")
+    reading.add_argument("--fps", type=float, help="frames a second, where it is known")
     reading.add_argument("--coordinates", choices=("pixels", "unit", "signed"))
 
 

@@ -23,7 +23,7 @@ from lifting.body.smpl import BodyModel
 from lifting.data.amass_file import AmassMotion, read_amass
 from lifting.data.config import AmassConfig, DataConfig, Split
 from lifting.data.files import files_state, search_folders, sha256_of
-from lifting.data.sequence import MotionClips
+from lifting.data.sequence import MotionClips, rate_of_each
 from lifting.data.smpl_file import find_body_model, read_body_model
 from lifting.errors import ConfigError, DataError, MissingDataError
 from lifting.geometry.kinematics import pose_chain
@@ -101,7 +101,7 @@ def motion(config: DataConfig, split: Split) -> MotionClips:
         names=tuple(row[0] for row in rows),
         subject_names=tuple(subjects),
         action_names=tuple(datasets),
-        fps=options.fps,
+        fps=rate_of_each(options.fps, len(rows)),
         source={
             "dataset": NAME,
             "split": split,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lifting.data.sequence import PoseTracks
+from lifting.data.sequence import CameraKind, PoseTracks, rate_of_each
 from lifting.errors import DataError
 from lifting.geometry.camera import Camera
 from lifting.skeleton import Skeleton
@@ -64,8 +64,9 @@ def assemble_tracks(
     cameras: Camera,
     subject_names: tuple[str, ...],
     action_names: tuple[str, ...],
-    fps: float,
+    fps: Tensor | float,
     source: dict[str, str],
+    camera_kind: CameraKind = "true",
 ) -> PoseTracks:
     """Read tracks one by one into the tensors of all.
 
@@ -75,8 +76,9 @@ def assemble_tracks(
         cameras: With one leading axis.
         subject_names: Names behind ``TrackPlan.subject``.
         action_names: Names behind ``TrackPlan.action``.
-        fps: Frames a second.
+        fps: Frames a second, of all or one a track.
         source: Facts for the result record.
+        camera_kind: How the intrinsics are known.
 
     Raises:
         DataError: There is no track, or the extras of two tracks differ in form.
@@ -122,8 +124,9 @@ def assemble_tracks(
         track_names=tuple(plan.name for plan in plans),
         subject_names=subject_names,
         action_names=action_names,
-        fps=fps,
+        fps=rate_of_each(fps, len(plans)),
         source=source,
+        camera_kind=camera_kind,
         extras=extras,
     )
 

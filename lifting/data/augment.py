@@ -46,6 +46,7 @@ def mirror_samples(batch: PoseBatch, chosen: Tensor, skeleton: Skeleton) -> None
     batch.camera = Camera(intrinsics=batch.camera.intrinsics, size=size)
     mirrored = flip_batch(
         PoseBatch(
+            skeleton=batch.skeleton,
             keypoints_2d=batch.keypoints_2d.index_select(0, chosen),
             confidence=_select(batch.confidence, chosen),
             joints_3d=_select(batch.joints_3d, chosen),

@@ -27,7 +27,7 @@ from lifting.skeleton import Skeleton
 
 log = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 META = "meta"
 ENVIRONMENT = "LIFTING_CACHE"
 _TENSORS = ("keypoints_2d", "confidence", "offsets", "camera", "recording", "subject", "action")
@@ -106,6 +106,7 @@ def write_tracks(path: Path, tracks: PoseTracks, key: Mapping[str, object]) -> N
     """
     arrays = _arrays(tracks)
     meta = {"format": FORMAT, "key": dict(key), **_describe(tracks)}
+    meta["camera_kind"] = tracks.camera_kind
     text = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **{META: text, **arrays})  # type: ignore[arg-type]
@@ -132,7 +133,8 @@ def read_tracks(path: Path) -> PoseTracks:
     return PoseTracks(
         skeleton=Skeleton.of(meta["skeleton"]),
         cameras=Camera(**cameras),
-        fps=float(meta["fps"]),
+        fps=torch.as_tensor(meta["fps"], dtype=torch.float64),
+        camera_kind=meta["camera_kind"],
         source={str(k): str(v) for k, v in meta["source"].items()},
         extras={n.removeprefix("extra."): v for n, v in values.items() if n.startswith("extra.")},
         **fields,
@@ -148,9 +150,10 @@ def _arrays(tracks: PoseTracks) -> dict[str, np.ndarray[Any, Any]]:
 
 def _describe(tracks: PoseTracks) -> dict[str, object]:
     names: dict[str, object] = {name: list(getattr(tracks, name)) for name in _NAMES}
+    rates = tracks.fps.tolist()
     return {
         **names,
         "skeleton": tracks.skeleton.plain(),
-        "fps": tracks.fps,
+        "fps": rates[0] if len(set(rates)) == 1 else rates,
         "source": tracks.source,
     }

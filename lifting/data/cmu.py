@@ -13,7 +13,7 @@ import torch
 from lifting.data.cmu_file import CREDIT, FILE_NAME, CmuFile, read_cmu_file, verify_values
 from lifting.data.config import DataConfig, Split
 from lifting.data.files import find_file, sha256_of
-from lifting.data.sequence import MotionClips
+from lifting.data.sequence import MotionClips, rate_of_each
 from lifting.errors import DataError
 from lifting.skeleton import H36M_17
 
@@ -53,7 +53,7 @@ def motion(config: DataConfig, split: Split) -> MotionClips:
         names=tuple(file.names[i] for i in chosen),
         subject_names=tuple(subject_names),
         action_names=tuple(action_names),
-        fps=file.fps,
+        fps=rate_of_each(file.fps, len(chosen)),
         source=_source(file, split),
     )
 

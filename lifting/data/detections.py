@@ -101,7 +101,7 @@ def detect(
     skeleton: Skeleton,
     *,
     level: NoiseLevel,
-    fps: float,
+    fps: Tensor | float,
     generator: Generator,
     size: ImageSize,
 ) -> Detections:
@@ -118,7 +118,7 @@ def detect(
         offsets: ``(S + 1,)`` int64; track i is rows ``offsets[i]:offsets[i + 1]``.
         skeleton: Joints, with shoulders and hips on both sides.
         level: ``none`` returns the projections as they are, with confidence 1.
-        fps: Frames a second.
+        fps: Frames a second, of all tracks or ``(S,)``.
         generator: Source of the noise.
         size: Image width and height of each track, ``(S, 2)``, pixels.
 
@@ -132,7 +132,8 @@ def detect(
     """
     if level not in LEVELS:
         raise ConfigError(f"unknown noise level '{level}'; {suggest(level, LEVELS)}")
-    if not fps > 0:
+    rates = torch.as_tensor(fps, dtype=torch.float64).expand(len(offsets) - 1)
+    if not bool((rates > 0).all()):
         raise ConfigError(f"expected a positive frame rate, got fps={fps}; give frames a second")
     frames, joints = check_pose(keypoints_2d, joints_3d, skeleton)
     check_shape("size", size, "tracks 2", tracks=len(offsets) - 1)
@@ -145,8 +146,8 @@ def detect(
         zero = torch.zeros(frames, joints)
         return Detections(keypoints_2d.clone(), torch.ones_like(zero), zero, zero.bool())
     parts = [
-        _detect(block, skeleton, LEVELS[level], fps, generator)
-        for block in _blocks(keypoints_2d, joints_3d, offsets, size)
+        _detect(block, skeleton, LEVELS[level], rate, generator)
+        for block, rate in _blocks(keypoints_2d, joints_3d, offsets, size, rates.tolist())
     ]
     return Detections(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
@@ -154,31 +155,40 @@ def detect(
 def joint_factors(skeleton: Skeleton) -> Tensor:
     """How hard each joint is to find, relative to the average joint, ``(joints,)``.
 
+    Joints for which there is no figure are as hard as the average.
+
     Source: design figures in the spirit of the COCO keypoint constants.
     """
     values = [
-        _SIDED[name.split("_", 1)[1]] if name.startswith(("left_", "right_")) else _MIDLINE[name]
+        (_SIDED if name.startswith(("left_", "right_")) else _MIDLINE).get(
+            name.removeprefix("left_").removeprefix("right_"), 1.0
+        )
         for name in skeleton.joints
     ]
     return torch.tensor(values)
 
 
 def _blocks(
-    truth: Pose2D, joints_3d: Pose3D, offsets: Tensor, size: ImageSize
-) -> Iterator[_Block]:
-    """Cut the tracks into groups of at most ``_ROWS`` frames (one track at least)."""
+    truth: Pose2D, joints_3d: Pose3D, offsets: Tensor, size: ImageSize, rates: list[float]
+) -> Iterator[tuple[_Block, float]]:
+    """Groups of at most ``_ROWS`` frames (one track at least) of one rate, and the rate."""
     bounds = offsets.tolist()
     first = 0
     while first < len(bounds) - 1:
         last = first + 1
-        while last < len(bounds) - 1 and bounds[last + 1] - bounds[first] <= _ROWS:
+        while last < len(rates) and bounds[last + 1] - bounds[first] <= _ROWS:
+            if rates[last] != rates[first]:
+                break
             last += 1
         rows = slice(bounds[first], bounds[last])
         own = offsets[first : last + 1] - offsets[first]
         lengths = own.diff()
         track = torch.arange(len(lengths)).repeat_interleave(lengths)
         left = own[1:][track] - torch.arange(len(track))
-        yield _Block(truth[rows], joints_3d[rows], own[:-1][track], left, track, size[first:last])
+        block = _Block(
+            truth[rows], joints_3d[rows], own[:-1][track], left, track, size[first:last]
+        )
+        yield block, rates[first]
         first = last
 
 

@@ -31,10 +31,10 @@ def film(
     """See every clip with the four cameras of one rig, and detect the person in each.
 
     A rig stands around its clip: it is moved by the mean position of the person's root on the
-    floor. A track is dropped when the person is ever less than 0.3 m in front of the camera (or
-    behind it), or when in more than 2 % of its frames some joint is off the image by more than a
-    tenth of the image's size. Tracks are never cut, so all views of a recording have the same
-    frames; a recording may keep fewer than four, or none.
+    floor (of all joints where the root is no hip). A track is dropped when the person is ever less
+    than 0.3 m in front of the camera (or behind it), or when in more than 2 % of its frames some
+    joint is off the image by more than a tenth of the image's size. Tracks are never cut, so all
+    views of a recording have the same frames; a recording may keep fewer than four, or none.
 
     Args:
         motion: Clips in the world, z up, mm.
@@ -85,7 +85,9 @@ def _rigs_around(motion: MotionClips, rig: Rig, seed: int) -> Camera:
     lengths = motion.offsets.diff()
     clip = torch.arange(clips).repeat_interleave(lengths)
     place = torch.zeros(clips, 3, dtype=torch.float64)
-    place.index_add_(0, clip, motion.joints_3d[:, motion.skeleton.root].double())
+    skeleton = motion.skeleton
+    root = motion.joints_3d[:, skeleton.root] if skeleton.has_hip else motion.joints_3d.mean(1)
+    place.index_add_(0, clip, root.double())
     place = (place / lengths[:, None]).float()
     place[:, 2] = 0
     moved = replace(cameras, position=cameras.position + place[:, None])
@@ -110,6 +112,7 @@ def _clean(motion: MotionClips, cameras: Camera) -> PoseTracks:
     return PoseTracks(
         skeleton=motion.skeleton,
         joints_3d=joints_3d,
+        visible=None if motion.visible is None else motion.visible[rows],
         keypoints_2d=keypoints_2d,
         confidence=torch.ones(keypoints_2d.shape[:2]),
         offsets=offsets,
@@ -121,7 +124,7 @@ def _clean(motion: MotionClips, cameras: Camera) -> PoseTracks:
         track_names=tuple(names),
         subject_names=motion.subject_names,
         action_names=motion.action_names,
-        fps=motion.fps,
+        fps=motion.fps[clip],
         source=dict(motion.source),
         extras={},
     )
@@ -168,6 +171,9 @@ def _detected(
         generator=generator,
         size=tracks.cameras.size,
     )
+    confidence = detections.confidence
+    if tracks.visible is not None:  # nobody detects what was not recorded
+        confidence = torch.where(tracks.visible, confidence, 0.0)
     made: dict[str, Tensor] = {}
     if "heatmaps" in extras:
         made["sigma"] = detections.sigma
@@ -182,6 +188,6 @@ def _detected(
     return replace(
         tracks,
         keypoints_2d=detections.keypoints_2d,
-        confidence=detections.confidence,
+        confidence=confidence,
         extras=made,
     )

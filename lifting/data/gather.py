@@ -124,6 +124,7 @@ class TrackBatches(Dataset[PoseBatch]):
         rows = window_rows(middle, bounds[:, 0], bounds[:, 1], options.frames, options.stride)
         labelled = rows if options.all_targets or options.bone_jitter else middle[:, None]
         return PoseBatch(
+            skeleton=tracks.skeleton,
             keypoints_2d=_select(tracks.keypoints_2d, rows),
             confidence=_select(tracks.confidence, rows),
             joints_3d=_select_if(tracks.joints_3d if options.labels else None, labelled),

@@ -19,7 +19,7 @@ from lifting.data.holdout import first_held_out
 from lifting.data.keypoints.cameras import CameraFacts, read_cameras
 from lifting.data.keypoints.config import KeypointRigConfig
 from lifting.data.keypoints.read import PersonSeen, read_person
-from lifting.data.sequence import PoseTracks
+from lifting.data.sequence import PoseTracks, rate_of_each
 from lifting.errors import ConfigError, DataError, suggest
 from lifting.geometry.camera import Camera
 from lifting.skeleton import H36M_17
@@ -90,7 +90,7 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
         track_names=tuple(names),
         subject_names=("unknown",),
         action_names=titles,
-        fps=options.fps,
+        fps=rate_of_each(options.fps or torch.nan, count),
         source={
             "dataset": NAME,
             "split": split,

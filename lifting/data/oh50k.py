@@ -27,7 +27,7 @@ from lifting.data.oh50k_config import Oh50kConfig
 from lifting.data.oh50k_file import Oh50kAnnotations, read_annotations
 from lifting.data.oh50k_place import PlacedPeople, place_people, regressed_people
 from lifting.data.options import check_every
-from lifting.data.sequence import PoseTracks
+from lifting.data.sequence import PoseTracks, rate_of_each
 from lifting.data.smpl_regressor import body_files, joint_facts, read_regressed_body
 from lifting.errors import DataError, MissingDataError
 from lifting.geometry.camera import Camera, project
@@ -101,7 +101,7 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
         track_names=tuple(names),
         subject_names=("unknown",),
         action_names=("unknown",),
-        fps=1.0,  # single images: nothing is asked over time
+        fps=rate_of_each(torch.nan, len(rows)),  # single images
         source=_facts(labels, placed, rows, options, split),
         extras={},
     )

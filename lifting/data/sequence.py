@@ -7,6 +7,7 @@ so a window is gathered by index in one operation, on any device.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +17,10 @@ from lifting.geometry.camera import Camera
 from lifting.skeleton import Skeleton
 from lifting.typing import PerJoint, Pose2D, Pose3D
 
+CameraKind = Literal["true", "estimated", "guessed", "unknown"]
+"""Whether intrinsics are calibrated (or of a virtual camera), were estimated from labelled frames
+or by a teacher, were guessed from the size of the image, or are not known (NaN)."""
+
 
 @dataclass(kw_only=True)
 class MotionClips:
@@ -23,15 +28,18 @@ class MotionClips:
 
     Attributes:
         skeleton: Joints of the positions.
-        joints_3d: ``(N, joints, 3)`` float32, world frame (z up, floor near zero), mm.
+        joints_3d: ``(N, joints, 3)`` float32, in ``world`` and ``unit``.
+        visible: ``(N, joints)`` bool, whether a position is known; None when all are.
         offsets: ``(S + 1,)`` int64; clip i is rows ``offsets[i]:offsets[i + 1]``.
         subject: ``(S,)`` int64 into ``subject_names``.
         action: ``(S,)`` int64 into ``action_names``.
         names: One a clip.
         subject_names: Names of the subjects.
         action_names: Names of the actions.
-        fps: Frames a second.
+        fps: Frames a second of each clip, ``(S,)`` float64.
         source: Facts for the result record, by key.
+        unit: Of the positions.
+        world: Which way is up; the floor is near zero.
     """
 
     skeleton: Skeleton
@@ -42,8 +50,14 @@ class MotionClips:
     names: tuple[str, ...]
     subject_names: tuple[str, ...]
     action_names: tuple[str, ...]
-    fps: float
+    fps: Tensor
     source: dict[str, str]
+    visible: PerJoint | None = None
+    unit: Literal["mm"] = "mm"
+    world: Literal["z up"] = "z up"
+
+    def __post_init__(self) -> None:
+        self.fps = rate_of_each(self.fps, len(self.names))
 
 
 @dataclass(kw_only=True)
@@ -65,13 +79,15 @@ class PoseTracks:
         track_names: One a track, for tables and messages.
         subject_names: Names of the subjects.
         action_names: Names of the actions.
-        fps: Frames a second.
+        fps: Frames a second of each track, ``(S,)`` float64; NaN where it is not known.
         source: Where the data come from, in words fit for a result record, by key
             (``dataset``, ``split``, ``two_d``, ``approximate_joints`` ...).
         image: ``(N, 3, height, width)`` uint8, RGB, around the person; None without images.
         crop: The square that each image shows: centre x, centre y and side, ``(N, 3)`` float32,
             pixels of the full image.
         extras: Further per-frame tensors ``(N, ...)`` by name (for example mixtures).
+        camera_kind: How the intrinsics are known.
+        unit: Of the labels.
     """
 
     skeleton: Skeleton
@@ -86,13 +102,15 @@ class PoseTracks:
     track_names: tuple[str, ...]
     subject_names: tuple[str, ...]
     action_names: tuple[str, ...]
-    fps: float
+    fps: Tensor
     source: dict[str, str]
     joints_3d: Pose3D | None = None
     visible: PerJoint | None = None
     image: Tensor | None = None
     crop: Tensor | None = None
     extras: dict[str, Tensor]
+    camera_kind: CameraKind = "true"
+    unit: Literal["mm"] = "mm"
 
     def __post_init__(self) -> None:
         joints = len(self.skeleton)
@@ -102,6 +120,7 @@ class PoseTracks:
         if self.joints_3d is not None:
             check_shape("joints_3d", self.joints_3d, "f j 3", f=frames, j=joints)
         tracks = len(self.track_names)
+        self.fps = rate_of_each(self.fps, tracks)
         check_shape("offsets", self.offsets, "n", n=tracks + 1)
         for name in ("camera", "recording", "subject", "action"):
             check_shape(name, getattr(self, name), "n", n=tracks)
@@ -162,5 +181,26 @@ class PoseTracks:
             recording=self.recording[tracks],
             subject=self.subject[tracks],
             action=self.action[tracks],
+            fps=self.fps[tracks],
             track_names=tuple(self.track_names[i] for i in tracks.tolist()),
         )
+
+
+def rate_of_each(fps: Tensor | float, count: int) -> Tensor:
+    """Frames a second of each of some tracks or clips, ``(count,)`` float64.
+
+    Args:
+        fps: One rate a track, or one for all; NaN where it is not known.
+        count: How many there are.
+
+    Raises:
+        DataError: A rate is not positive, or there is not one a track.
+    """
+    rates = torch.as_tensor(fps, dtype=torch.float64)
+    rates = rates.expand(count) if rates.ndim == 0 else rates
+    if rates.shape != (count,) or bool((rates <= 0).any() | rates.isinf().any()):
+        raise DataError(
+            f"expected a positive number of frames a second for each of {count} tracks, got "
+            f"{rates.tolist()[:8]}; correct the rates of the data"
+        )
+    return rates

@@ -55,7 +55,7 @@ class ViewBatches(Dataset[PoseBatch]):
             return value.view(*chosen.shape, *value.shape[1:])  # (batch, views, ...)
 
         flat = self.batches[BatchKey(key.epoch, key.number, chosen.flatten())]
-        parts: dict[str, object] = {}
+        parts: dict[str, object] = {"skeleton": flat.skeleton}
         for f in fields(PoseBatch):
             value = getattr(flat, f.name)
             if isinstance(value, Tensor):

@@ -61,7 +61,7 @@ def baseline_scores(
         labels = _labels(batch)
         for name, predict in predictors.items():
             joints = predict(batch).to(labels).expand(labels.shape).clone()
-            metrics[name].update(Prediction(joints_3d=joints), batch)
+            metrics[name].update(Prediction(skeleton=batch.skeleton, joints_3d=joints), batch)
     return {
         name: scored({key: float(value) for key, value in scores.compute().items()}, data)
         for name, scores in metrics.items()

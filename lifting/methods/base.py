@@ -226,6 +226,7 @@ def _average(a: Prediction, b: Prediction, skeleton: Skeleton) -> Prediction:
     if a.sigma is not None and b.sigma is not None:
         sigma = (a.sigma + flip_per_joint(b.sigma, skeleton)) / 2
     return Prediction(
+        skeleton=a.skeleton,
         joints_3d=(a.joints_3d + flip_pose(b.joints_3d, skeleton)) / 2,
         sigma=sigma,
         hypotheses=hypotheses,

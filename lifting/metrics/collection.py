@@ -91,7 +91,7 @@ class PoseMetrics:
             batch: With labels; ``visible`` tells which of them count.
 
         Raises:
-            DataError: The batch carries no labels.
+            DataError: The batch carries no labels, or joints are those of another skeleton.
             ShapeError: Prediction and labels differ in shape.
         """
         if batch.joints_3d is None:
@@ -99,6 +99,12 @@ class PoseMetrics:
                 "expected 3D labels in the batch to score, got none; use `lifting predict` for "
                 "unlabelled keypoints"
             )
+        for what, got in (("labels", batch.skeleton), ("predictions", prediction.skeleton)):
+            if got != self.skeleton:
+                raise DataError(
+                    f"expected {what} with the joints of {self.skeleton.name}, got {got.name}; "
+                    "the data module converts the data to the method's joints"
+                )
         self._totals = None
         target = root_relative(batch.joints_3d, self.skeleton.index(self.protocol.root))
         pair = pose_pair(prediction.joints_3d, target, batch.visible)

@@ -86,7 +86,9 @@ def pixel_batch(screen):
     """A batch in images of 2 by 2 pixels, in which a pixel is one screen unit."""
     size = torch.full((len(screen), 2), 2.0)
     intrinsics = torch.tensor([2.0, 2, 1, 1, 0, 0, 0, 0, 0]).repeat(len(screen), 1)
-    return PoseBatch(keypoints_2d=screen + 1, camera=Camera(intrinsics=intrinsics, size=size))
+    return PoseBatch(
+        skeleton=H36M_17, keypoints_2d=screen + 1, camera=Camera(intrinsics=intrinsics, size=size)
+    )
 
 
 @pytest.mark.golden
@@ -304,7 +306,10 @@ def tto_batch(tto, samples):
     joints = 1000 * tto["gt_3d_official_layout"][:samples]
     joints[..., 1:, :] += joints[..., :1, :]
     return PoseBatch(
-        keypoints_2d=keypoints, joints_3d=joints, camera=Camera(intrinsics=camera, size=size)
+        skeleton=H36M_17,
+        keypoints_2d=keypoints,
+        joints_3d=joints,
+        camera=Camera(intrinsics=camera, size=size),
     )
 
 

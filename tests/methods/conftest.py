@@ -7,6 +7,7 @@ import torch
 
 from lifting.batch import PoseBatch
 from lifting.geometry.camera import Camera, project
+from lifting.skeleton import H36M_17
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +25,7 @@ def make_batch():
         )
         half = frames // 2
         return PoseBatch(
+            skeleton=H36M_17,
             keypoints_2d=project(joints, camera.intrinsics[:, None]),
             joints_3d=joints if targets == frames else joints[:, half : half + 1],
             camera=camera,

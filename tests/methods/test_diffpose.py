@@ -46,6 +46,7 @@ def make_batch(size=6, frames=1, targets=1):
     intrinsics = torch.tensor([1145.0, 1143, 512, 515, 0, 0, 0, 0, 0]).repeat(size, 1)
     half = frames // 2
     return PoseBatch(
+        skeleton=H36M_17,
         keypoints_2d=project(joints, intrinsics[:, None]),
         joints_3d=joints if targets == frames else joints[:, half : half + 1],
         camera=Camera(intrinsics=intrinsics, size=torch.tensor([1000.0, 1002.0]).repeat(size, 1)),
@@ -242,7 +243,9 @@ def test_one_call_serves_all_hypotheses(monkeypatch):
 
 def test_answers_repeat_and_do_not_depend_on_the_batch_or_the_global_generator():
     module, batch = make_module(replace(SMALL, eta=0.5)), make_batch()
-    single = PoseBatch(keypoints_2d=batch.keypoints_2d[3:4], camera=batch.camera[3:4])
+    single = PoseBatch(
+        skeleton=H36M_17, keypoints_2d=batch.keypoints_2d[3:4], camera=batch.camera[3:4]
+    )
     with torch.no_grad():
         first = module.predict(batch).hypotheses
         state = torch.get_rng_state()

@@ -310,7 +310,9 @@ def test_guidance_acts_in_its_steps_only(make_batch):
 @pytest.mark.parametrize("form", ["default", "student"])
 def test_samples_and_hypotheses_are_moved_on_their_own(form, make_batch):
     batch = make_batch()
-    alone = PoseBatch(keypoints_2d=batch.keypoints_2d[3:4], camera=batch.camera[3:4])
+    alone = PoseBatch(
+        skeleton=H36M_17, keypoints_2d=batch.keypoints_2d[3:4], camera=batch.camera[3:4]
+    )
     module = make_module(form, ALL)
     together = hypotheses(module, batch)
     torch.testing.assert_close(hypotheses(module, alone), together[3:4], rtol=1e-5, atol=0.02)

@@ -10,6 +10,7 @@ from lifting.batch import PoseBatch
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.module import Module
 from lifting.methods.settings import ModuleSettings
+from lifting.skeleton import H36M_17
 from lifting.tto.config import TtoConfig
 from lifting.tto.contract import Refinable
 from lifting.tto.refine import refine
@@ -83,7 +84,9 @@ def test_gradients_reach_each_sample_and_no_other(form, latent, make_batch):
 @both
 def test_a_sample_alone_is_decoded_as_in_a_batch(form, latent, make_batch):
     module, batch = make_module(form, latent), make_batch()
-    alone = PoseBatch(keypoints_2d=batch.keypoints_2d[2:3], camera=batch.camera[2:3])
+    alone = PoseBatch(
+        skeleton=H36M_17, keypoints_2d=batch.keypoints_2d[2:3], camera=batch.camera[2:3]
+    )
     with torch.no_grad():
         latents = moved(module.encode(batch))
         together = module.decode(latents, batch)

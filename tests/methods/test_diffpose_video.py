@@ -156,7 +156,7 @@ def test_scores_are_over_whole_tracks(tracks, kind, repeated, wanted):
                 key = (int(batch.sequence[i]), answer[i, j].sum().item())
                 answer[i, j, 1:, 0] += repeated * 17 / 16 * (key in seen)
                 seen.add(key)
-        metrics.update(Prediction(joints_3d=answer), batch)
+        metrics.update(Prediction(skeleton=H36M_17, joints_3d=answer), batch)
     assert float(metrics.compute()["mpjpe_mm"]) == pytest.approx(wanted, abs=1e-3)
 
 
@@ -275,7 +275,9 @@ def test_every_frame_is_refined_on_its_own_around_the_video_context(make_batch):
 
 def test_windows_of_a_batch_do_not_mix(make_batch):
     module, batch = make_module(), make_batch(frames=FRAMES, targets=FRAMES)
-    alone = PoseBatch(keypoints_2d=batch.keypoints_2d[3:4], camera=batch.camera[3:4])
+    alone = PoseBatch(
+        skeleton=H36M_17, keypoints_2d=batch.keypoints_2d[3:4], camera=batch.camera[3:4]
+    )
     with torch.no_grad():
         together, single = module.predict(batch), module.predict(alone)
     torch.testing.assert_close(together.joints_3d[3:4], single.joints_3d, rtol=1e-5, atol=1e-2)

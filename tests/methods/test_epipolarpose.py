@@ -51,6 +51,7 @@ def batch():
     lens = LENS.expand(people, 9)
     square = squares(joints[:, 0])
     return PoseBatch(
+        skeleton=H36M_17,
         keypoints_2d=project(joints, lens)[:, None],
         joints_3d=joints[:, None],
         camera=Camera(intrinsics=lens, size=torch.full((people, 2), 1000.0)),
@@ -240,6 +241,7 @@ def views_of(batch, views=2):
     flat = joints.flatten(0, 1)
     pixels, square = project(flat, LENS.expand(len(flat), 9)), squares(flat[:, 0])
     return PoseBatch(
+        skeleton=H36M_17,
         keypoints_2d=pixels.unflatten(0, (people, views))[:, :, None],
         joints_3d=joints[:, :, None],
         camera=camera,
@@ -261,6 +263,7 @@ def test_views_are_learnt_as_single_pictures_from_true_labels(batch, without_tra
     module = without_trainer(make_module(STILL)).eval()
     several = views_of(batch)
     flat = PoseBatch(
+        skeleton=H36M_17,
         keypoints_2d=several.keypoints_2d.flatten(0, 1),
         joints_3d=several.joints_3d.flatten(0, 1),
         camera=several.camera.map(lambda v: v.flatten(0, 1)),

@@ -63,6 +63,7 @@ def views_batch(instants=6, views=3):
         ),
     )
     return PoseBatch(
+        skeleton=H36M_17,
         keypoints_2d=project(joints, lens)[:, :, None],
         joints_3d=joints[:, :, None],
         confidence=torch.ones(instants, views, 1, 17),
@@ -185,7 +186,9 @@ def test_weights_of_labels_decide_what_is_learnt():
 def test_a_free_scale_ignores_the_scale_of_the_labels(scale, least, most, monkeypatch):
     module, batch = make(scale=scale).eval(), fold_views(views_batch()).batch
     small = 0.4 * (batch.joints_3d - batch.joints_3d[..., :1, :])
-    monkeypatch.setattr(module.lifting.lifter, "predict", lambda b: Prediction(joints_3d=small))
+    monkeypatch.setattr(
+        module.lifting.lifter, "predict", lambda b: Prediction(skeleton=H36M_17, joints_3d=small)
+    )
     assert least <= float(module.lifting.losses(batch)["label"]) <= most
 
 
@@ -246,7 +249,10 @@ def test_weights_and_switches_come_back_from_a_checkpoint():
 def labelled(joints):
     camera = Camera(intrinsics=torch.ones(len(joints), 9), size=torch.ones(len(joints), 2))
     return PoseBatch(
-        keypoints_2d=torch.zeros(*joints.shape[:-1], 2), joints_3d=joints, camera=camera
+        skeleton=H36M_17,
+        keypoints_2d=torch.zeros(*joints.shape[:-1], 2),
+        joints_3d=joints,
+        camera=camera,
     )
 
 
@@ -266,7 +272,10 @@ def test_guard_measures_size_and_spread(answer, size, spread):
     trainer = type("T", (), {"strategy": strategy, "sanity_checking": False})
     target = 1000 * poses(40, 1)
     for part in (slice(0, 15), slice(15, 40)):
-        guard.add(Prediction(joints_3d=answer(target)[part]), labelled(target[part] + 300))
+        guard.add(
+            Prediction(skeleton=H36M_17, joints_3d=answer(target)[part]),
+            labelled(target[part] + 300),
+        )
     guard.on_validation_epoch_end(trainer, module)
     assert logged["val/answer_spread"] == pytest.approx(spread, abs=1e-5)
     if size is not None:

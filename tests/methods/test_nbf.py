@@ -50,6 +50,7 @@ def batch():
     lens = LENS.expand(PEOPLE, 9)
     crop = torch.cat((project(place[:, None], lens)[:, 0], 2200 * LENS[0] / place[:, 2:]), dim=1)
     found = PoseBatch(
+        skeleton=H36M_17,
         keypoints_2d=project(kernels.joints_17, lens)[:, None],
         joints_3d=kernels.joints_17[:, None],
         camera=Camera(intrinsics=lens, size=torch.full((PEOPLE, 2), 1000.0)),

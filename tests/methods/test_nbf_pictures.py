@@ -17,6 +17,7 @@ from lifting.methods.nbf.recording import Recorder
 from lifting.methods.nbf.rotations import flip_depth
 from lifting.methods.nbf.view import CropView
 from lifting.methods.settings import ModuleSettings
+from lifting.skeleton import H36M_17
 from lifting.tto.contract import Status
 
 PEOPLE, SIDE = 4, 32
@@ -40,7 +41,7 @@ def batch(module):
     lens = LENS.expand(PEOPLE, 9)
     place = torch.tensor([200.0, 100.0, 5000.0]).expand(PEOPLE, 3)
     crop = torch.cat((project(place[:, None], lens)[:, 0], 2200 * LENS[0] / place[:, 2:]), dim=1)
-    found = PoseBatch(
+    found = PoseBatch(skeleton=H36M_17,
         keypoints_2d=torch.zeros(PEOPLE, 1, 17, 2),
         camera=Camera(intrinsics=lens, size=torch.full((PEOPLE, 2), 1000.0)),
         image=torch.randint(

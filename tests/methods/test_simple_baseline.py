@@ -43,7 +43,9 @@ def test_prediction_is_root_relative_millimetres(frames, target, targets, make_b
 def test_middle_frame_is_lifted_alone(make_batch):
     module = make_module(frames=5).eval()
     batch = make_batch(frames=5)
-    middle = PoseBatch(keypoints_2d=batch.keypoints_2d[:, 2:3], camera=batch.camera)
+    middle = PoseBatch(
+        skeleton=H36M_17, keypoints_2d=batch.keypoints_2d[:, 2:3], camera=batch.camera
+    )
     torch.testing.assert_close(
         module.predict(batch).joints_3d, module.predict(middle).joints_3d, rtol=0, atol=1e-3
     )

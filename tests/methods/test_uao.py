@@ -111,7 +111,9 @@ def test_axis_deviation_of_a_gaussian_error():
 def test_samples_do_not_see_one_another(make_batch):
     module, batch = make_module().eval(), make_batch()
     together = module.predict(batch)
-    alone = PoseBatch(keypoints_2d=batch.keypoints_2d[2:3], camera=batch.camera[2:3])
+    alone = PoseBatch(
+        skeleton=H36M_17, keypoints_2d=batch.keypoints_2d[2:3], camera=batch.camera[2:3]
+    )
     torch.testing.assert_close(
         module.predict(alone).joints_3d, together.joints_3d[2:3], rtol=0, atol=1e-3
     )

@@ -21,6 +21,7 @@ def make_batch(size: int, frames: int = 3, seed: int = 0) -> PoseBatch:
         intrinsics=intrinsics.expand(size, 9), size=torch.tensor([1000.0, 1002]).expand(size, 2)
     )
     return PoseBatch(
+        skeleton=H36M_17,
         keypoints_2d=project(pose, camera.intrinsics[:, None]),
         camera=camera,
         joints_3d=pose,

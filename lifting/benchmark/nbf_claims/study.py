@@ -176,14 +176,16 @@ def _guess(module: Module) -> Answer:
     def answer(batch: PoseBatch) -> Prediction:
         _, start = module.network.guess(batch)
         joints = module.network.body.joints(*start).joints[:, None]
-        return Prediction(joints_3d=root_relative(joints, module.skeleton.root))
+        return Prediction(
+            skeleton=module.skeleton, joints_3d=root_relative(joints, module.skeleton.root)
+        )
 
     return answer
 
 
 def _fitted(module: Module) -> Answer:
     def answer(batch: PoseBatch) -> Prediction:
-        return Prediction(joints_3d=module.fit(batch).pose)
+        return Prediction(skeleton=module.skeleton, joints_3d=module.fit(batch).pose)
 
     return answer
 

@@ -22,6 +22,8 @@ from lifting.typing import PerJoint, Pose2D
 
 _JITTER_STREAM = 1
 
+_USUAL_FPS = 50.0  # where the data do not say
+
 
 class Corrupted(NamedTuple):
     """Tracks after a corruption.
@@ -64,7 +66,7 @@ def corrupt(
             f"expected keypoints alone, got {', '.join(mixtures)} beside them, which a corruption "
             "would not reach; set data.mixtures=null"
         )
-    hold = max(1, round(trials.seconds * tracks.fps))
+    hold = max(1, round(trials.seconds * float(tracks.fps.nanmedian().nan_to_num(_USUAL_FPS))))
     if kind == SWAP:
         return _swap(tracks, rows, rate, hold, seed)
     order = hit_order(tracks.offsets, len(tracks.skeleton), hold, seed)

@@ -69,7 +69,7 @@ def optimised_answer(module: LiftingModule, config: TtoConfig) -> Answer:
     def answer(batch: PoseBatch) -> Prediction:
         targets = answered_frames(module)
         found = refine(module, batch, config, targets=targets, flip=settings.flip_test)
-        return Prediction(joints_3d=found.pose)
+        return Prediction(skeleton=batch.skeleton, joints_3d=found.pose)
 
     return answer
 

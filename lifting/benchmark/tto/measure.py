@@ -201,7 +201,8 @@ def _measure(
             pose = answered.pose
             results.append(answered)
         sums.append(pose_errors(module, pose, batch).cpu())
-        metrics.update(Prediction(joints_3d=middle(pose)), _middle_labels(batch))
+        found = Prediction(skeleton=batch.skeleton, joints_3d=middle(pose))
+        metrics.update(found, _middle_labels(batch))
     values = metrics.compute()
     errors, joints = torch.cat(sums).numpy().T
     return Outcome(

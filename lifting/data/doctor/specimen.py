@@ -188,8 +188,9 @@ def specimen_of(tracks: PoseTracks, label: str, residual_px: float) -> tuple[Bod
     """
     skeleton = tracks.skeleton
     sights = tuple(_sight_of(tracks, i) for i in range(len(tracks.track_names)))
+    fps = float(tracks.fps.max().nan_to_num(1.0))
     bodies = Bodies(
-        label=f"3D {label}", skeleton=skeleton, unit="mm", up="-y", fps=tracks.fps,
+        label=f"3D {label}", skeleton=skeleton, unit="mm", up="-y", fps=fps,
         bone_share=0.02, takes=tuple(sight.take for sight in sights),
     )  # fmt: skip
     return bodies, Keypoints(

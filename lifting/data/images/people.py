@@ -123,7 +123,7 @@ def stand(motion: MotionClips, seed: int) -> People:
 
 def _instants(motion: MotionClips, instants: int, most: int) -> MotionClips:
     """Pieces of clips, spread evenly over the motion, of which every n-th frame is kept."""
-    step = max(1, round(STEP_SECONDS * motion.fps))
+    step = max(1, round(STEP_SECONDS * float(motion.fps[0])))
     length = (instants - 1) * step + 1
     # Pieces start a whole step after the last frame of the one before.
     pieces = (motion.offsets.diff() - length) // (length + step - 1) + 1
@@ -149,5 +149,5 @@ def _instants(motion: MotionClips, instants: int, most: int) -> MotionClips:
         subject=motion.subject[clip],
         action=motion.action[clip],
         names=tuple(f"{motion.names[i]}@{first}" for i, first in names),
-        fps=motion.fps / step,
+        fps=motion.fps[clip] / step,
     )

@@ -22,7 +22,7 @@ class KeypointRigConfig:
         image_size: Width and height of all videos, pixels, where neither files say so.
         skeleton: Name of the detector's skeleton; None takes the one with that many joints.
         person: ``largest``, or the number of a track.
-        fps: Frames a second.
+        fps: Frames a second of the videos; null where it is not known.
         coordinates: What positions are, as in ``lifting predict``.
         holdout: Share of every recording, its end, that validates and tests instead of training.
         recordings: Names of the recordings to use; empty takes all.
@@ -33,7 +33,7 @@ class KeypointRigConfig:
     image_size: tuple[int, int] | None = None
     skeleton: str | None = None
     person: str = "largest"
-    fps: float = 30.0
+    fps: float | None = None
     coordinates: Literal["auto", "pixels", "unit", "signed"] = "auto"
     holdout: float = 0.2
     recordings: tuple[str, ...] = ()

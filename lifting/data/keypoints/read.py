@@ -17,7 +17,7 @@ from lifting.data.keypoints.people import People
 from lifting.data.keypoints.persons import LARGEST, choose_person
 from lifting.data.keypoints.pixels import Coordinates, check_size, to_pixels
 from lifting.data.keypoints.timeline import Timeline, timeline
-from lifting.data.sequence import PoseTracks
+from lifting.data.sequence import PoseTracks, rate_of_each
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import Camera
 from lifting.skeleton import H36M_17
@@ -64,7 +64,7 @@ def read_keypoints(
     skeleton: str | None = None,
     person: str = LARGEST,
     intrinsics: Sequence[float] | None = None,
-    fps: float = 30.0,
+    fps: float | None = None,
     coordinates: Coordinates = "auto",
     max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> PoseTracks:
@@ -78,7 +78,7 @@ def read_keypoints(
         person: ``largest``, or the number of a track.
         intrinsics: ``fx, fy, cx, cy``, or all nine, pixels; None takes those of the file, or
             guesses a focal length of 1.2 times the larger side and the centre of the image.
-        fps: Frames a second of the video.
+        fps: Frames a second of the video; None where it is not known.
         coordinates: What the file's positions are: ``pixels``, ``unit`` for parts of width and
             height from 0 to 1, ``signed`` for -1 to 1; ``auto`` is what the format prescribes.
         max_bytes: Largest file, or sum of a folder's files, that is read, bytes.
@@ -104,7 +104,7 @@ def read_keypoints(
     )
     when = person_seen.when
     names = _names(path, person_seen.people, when, person_seen.filled)
-    return _tracks(person_seen, names, fps / when.step)
+    return _tracks(person_seen, names, math.nan if fps is None else fps / when.step)
 
 
 def read_person(
@@ -114,7 +114,7 @@ def read_person(
     skeleton: str | None = None,
     person: str = LARGEST,
     intrinsics: Sequence[float] | None = None,
-    fps: float = 30.0,
+    fps: float | None = None,
     coordinates: Coordinates = "auto",
     max_bytes: int = DEFAULT_MAX_BYTES,
 ) -> PersonSeen:
@@ -176,7 +176,8 @@ def _tracks(seen: PersonSeen, names: tuple[str, ...], fps: float) -> PoseTracks:
         track_names=names,
         subject_names=("unknown",),
         action_names=("unknown",),
-        fps=fps,
+        fps=rate_of_each(fps, len(names)),
+        camera_kind="guessed" if seen.facts["intrinsics"].startswith("guessed") else "true",
         source={
             **seen.facts,
             "dataset": "own keypoints",
@@ -256,8 +257,8 @@ def _intrinsics(
     return _Lens((*(float(v) for v in numbers), *(0.0,) * (9 - len(numbers))), origin)
 
 
-def _check_options(fps: float, coordinates: str, max_bytes: int) -> None:
-    if not (math.isfinite(fps) and fps > 0) or max_bytes <= 0:
+def _check_options(fps: float | None, coordinates: str, max_bytes: int) -> None:
+    if not (fps is None or (math.isfinite(fps) and fps > 0)) or max_bytes <= 0:
         raise ConfigError(
             f"expected frames a second and max_bytes above zero, got {fps} and {max_bytes}; "
             "correct --fps or max_bytes"

@@ -15,7 +15,7 @@ from lifting.data.procedural.draws import Draws
 from lifting.data.procedural.limbs import two_bone, unit
 from lifting.data.procedural.plan import ACTIONS, SLOTS, Plan, perform, plan_clips
 from lifting.data.procedural.posing import headings, joint_offsets, place_in_room, root_path
-from lifting.data.sequence import MotionClips
+from lifting.data.sequence import MotionClips, rate_of_each
 from lifting.errors import ConfigError
 from lifting.skeleton import H36M_17
 from lifting.typing import Pose3D
@@ -85,7 +85,7 @@ def generate_motion(
         names=tuple(f"{ACTIONS[a]} {i:05d}" for i, a in enumerate(action.tolist())),
         subject_names=tuple(f"s{seed}p{i:04d}" for i in range(people)),
         action_names=ACTIONS,
-        fps=fps,
+        fps=rate_of_each(fps, count),
         source={
             "dataset": "procedural motion",
             "generator": f"version {GENERATOR_VERSION}",

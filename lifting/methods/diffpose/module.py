@@ -146,10 +146,11 @@ class Module(LiftingModule):
         """Lift and, after the context stage, refine each frame that is a target."""
         uv = self._screen(batch)
         if self._in_context_stage:
-            return Prediction(joints_3d=self._lift(uv, batch))
+            return Prediction(skeleton=self.skeleton, joints_3d=self._lift(uv, batch))
         samples = self._sample(uv, batch)
         several = self.config.hypotheses > 1
         return Prediction(
+            skeleton=self.skeleton,
             joints_3d=self._aggregate(samples, batch),
             hypotheses=samples.hypotheses.transpose(0, 1) if several else None,
             sigma=samples.spread() if several else None,

@@ -188,7 +188,7 @@ def fold_views(batch: PoseBatch, chosen: Tensor | None = None) -> Views:
         kept = value if chosen is None else value.index_select(1, chosen)
         return kept.flatten(0, 1)
 
-    parts: dict[str, object] = {}
+    parts: dict[str, object] = {"skeleton": batch.skeleton}
     for f in fields(PoseBatch):
         value = getattr(batch, f.name)
         if isinstance(value, Camera):

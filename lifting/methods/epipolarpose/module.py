@@ -172,6 +172,7 @@ class Module(LiftingModule):
         if self.refiner is None or not self._refines:
             return first
         return Prediction(
+            skeleton=self.skeleton,
             joints_3d=self.refiner.refine(first.joints_3d),
             trajectory=first.trajectory,
             extras={UNREFINED: first.joints_3d},
@@ -217,7 +218,11 @@ class Module(LiftingModule):
         assert self.student is not None
         joints = self.student.pose(self.student.locate(batch), batch)[:, None]
         root = self.skeleton.root
-        return Prediction(joints_3d=root_relative(joints, root), trajectory=joints[..., root, :])
+        return Prediction(
+            skeleton=self.skeleton,
+            joints_3d=root_relative(joints, root),
+            trajectory=joints[..., root, :],
+        )
 
     def _latents(self) -> Refinable | InputLatent:
         lifter = self._lifter

@@ -113,6 +113,7 @@ class Module(LiftingModule):
         grid = CropView.of_batch(batch).grid(self.config.stride)
         objective = FeatureObjective(self.network.fit_model(), features, grid, start)
         return Prediction(
+            skeleton=self.skeleton,
             joints_3d=root_relative(joints, root),
             sigma=self._sigma(objective.evidence(objective.start).to(joints)),
             trajectory=joints[..., root, :],

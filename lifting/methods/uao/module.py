@@ -51,7 +51,9 @@ class Module(LiftingModule):
         answer = self.decode(self.encode(batch), batch)
         assert answer.log_sigma is not None
         return Prediction(
-            joints_3d=self._without_root(answer.pose), sigma=axis_deviation(answer.log_sigma)
+            skeleton=self.skeleton,
+            joints_3d=self._without_root(answer.pose),
+            sigma=axis_deviation(answer.log_sigma),
         )
 
     @property

@@ -52,7 +52,7 @@ class Module(LiftingModule):
 
     def predict(self, batch: PoseBatch) -> Prediction:
         """Lift the middle frame of each window, or each frame where all are the targets."""
-        return Prediction(joints_3d=from_network_units(self._lift(batch)))
+        return Prediction(skeleton=self.skeleton, joints_3d=from_network_units(self._lift(batch)))
 
     def _lift(self, batch: PoseBatch) -> Pose3D:
         keypoints = to_network_units(batch.keypoints_2d, batch.camera.size)

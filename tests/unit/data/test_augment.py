@@ -38,6 +38,7 @@ def make_batch(size=6, frames=3, noise=4.0, dtype=torch.float64):
     )
     shift = torch.randn(size, frames, 17, 2, generator=generator, dtype=dtype) * noise
     return PoseBatch(
+        skeleton=H36M_17,
         keypoints_2d=project(joints, camera.intrinsics[:, None]) + shift,
         confidence=torch.rand(size, frames, 17, generator=generator, dtype=dtype),
         joints_3d=joints,

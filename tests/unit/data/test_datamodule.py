@@ -304,7 +304,7 @@ def test_info_names_the_integers_of_a_batch():
     assert info.skeleton is H36M_17
     assert info.subject_names == ("anna", "ben", "cleo")
     assert info.action_names == ("Sitting", "Walking", "Waiting")
-    assert info.fps == 50.0
+    assert info.fps.tolist() == [50.0] * len(info.track_names)
     assert info.source == {"dataset": "fake"}
 
 

@@ -175,6 +175,7 @@ def test_options_of_the_teacher_are_passed_on():
 def test_weights_follow_their_joints_through_a_mirror():
     weights = torch.rand(2, 3, 17)
     batch = PoseBatch(
+        skeleton=H36M_17,
         keypoints_2d=torch.rand(2, 3, 17, 2),
         joints_3d=torch.rand(2, 1, 17, 3),
         visible=torch.rand(2, 1, 17) > 0.3,

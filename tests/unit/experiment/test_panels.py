@@ -31,6 +31,7 @@ def window_batch(samples=6, frames=5, targets=5, *, sequence=None, seed=0):
     camera = Camera(intrinsics=torch.ones(samples, 9), size=torch.full((samples, 2), 1000.0))
     index = torch.arange(samples)
     return PoseBatch(
+        skeleton=H36M_17,
         keypoints_2d=torch.rand(samples, frames, 17, 2, generator=generator) * 1000,
         joints_3d=joints,
         camera=camera,
@@ -44,7 +45,7 @@ def off_by(batch, errors):
     """A prediction whose every joint but the root is wrong by the sample's and frame's error."""
     pose = root_relative(batch.joints_3d, 0).clone()
     pose[..., 1:, 0] += torch.as_tensor(errors, dtype=torch.float32).reshape(len(batch), -1, 1)
-    return Prediction(joints_3d=pose)
+    return Prediction(skeleton=H36M_17, joints_3d=pose)
 
 
 def test_worst_samples_are_found_over_batches():
@@ -125,8 +126,8 @@ def test_the_table_names_track_action_and_joint():
     worst = WorstSamples(2, root=0)
     worst.update(prediction, batch)
     info = DataInfo(
-        skeleton=H36M_17, action_names=("walk", "sit"), subject_names=(), fps=50.0, source={},
-        track_names=("one",),
+        skeleton=H36M_17, action_names=("walk", "sit"), subject_names=(), source={},
+        fps=torch.tensor([50.0]), track_names=("one",),
     )  # fmt: skip
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in worst_rows(worst.samples, info)]
     assert [row["rank"] for row in rows] == [1, 2]

@@ -27,6 +27,7 @@ def sample(count=24, frames=2, *, number=0, sigma=False, extra=False, seed=0, sk
     predicted = target + 60 * torch.randn(target.shape, generator=generator)
     predicted[:, :, root] = 0
     batch = PoseBatch(
+        skeleton=skeleton,
         keypoints_2d=torch.zeros(count, frames, joints, 2),
         camera=Camera(intrinsics=torch.zeros(count, 9), size=torch.zeros(count, 2)),
         joints_3d=labels,
@@ -38,6 +39,7 @@ def sample(count=24, frames=2, *, number=0, sigma=False, extra=False, seed=0, sk
         noise = torch.randn(count, number, frames, joints, 3, generator=generator)
         several = predicted[:, None] + 30 * noise
     prediction = Prediction(
+        skeleton=skeleton,
         joints_3d=predicted,
         sigma=5 + 90 * torch.rand(count, frames, joints, generator=generator) if sigma else None,
         hypotheses=several,
@@ -61,12 +63,14 @@ def part(prediction, batch, index):
 
     return (
         Prediction(
+            skeleton=H36M_17,
             joints_3d=prediction.joints_3d[index],
             sigma=pick(prediction.sigma),
             hypotheses=pick(prediction.hypotheses),
             extras={k: v[index] for k, v in prediction.extras.items()},
         ),
         PoseBatch(
+            skeleton=H36M_17,
             keypoints_2d=batch.keypoints_2d[index],
             camera=Camera(
                 intrinsics=batch.camera.intrinsics[index], size=batch.camera.size[index]
@@ -229,7 +233,7 @@ def test_mean_over_frames_where_a_protocol_asks_for_it():
 def test_views_and_missing_actions():
     prediction, batch, target = sample(count=12, frames=2)
     plain = scored((prediction, batch)).compute()
-    views = Prediction(joints_3d=prediction.joints_3d.reshape(6, 2, 2, 17, 3))
+    views = Prediction(skeleton=H36M_17, joints_3d=prediction.joints_3d.reshape(6, 2, 2, 17, 3))
     batch.joints_3d = batch.joints_3d.reshape(6, 2, 2, 17, 3)
     batch.visible = batch.visible.reshape(6, 2, 2, 17)
     batch.action = None
@@ -310,10 +314,12 @@ def test_sums_cross_inference_mode():
 def test_errors_say_what_to_do():
     prediction, batch, _ = sample()
     metrics = scored()
-    short = Prediction(joints_3d=prediction.joints_3d[:, :1])
+    short = Prediction(skeleton=H36M_17, joints_3d=prediction.joints_3d[:, :1])
     with pytest.raises(ShapeError, match="expected target of shape"):
         metrics.update(short, batch)
-    several = Prediction(joints_3d=prediction.joints_3d, hypotheses=torch.zeros(3, 2, 2, 17, 3))
+    several = Prediction(
+        skeleton=H36M_17, joints_3d=prediction.joints_3d, hypotheses=torch.zeros(3, 2, 2, 17, 3)
+    )
     with pytest.raises(ShapeError, match=r"expected hypotheses of shape .* batch=24"):
         metrics.update(several, batch)
     bad = scored()

@@ -36,12 +36,12 @@ PROGRAM = textwrap.dedent(
 
     def part(index, rich):
         count = len(index)
-        batch = PoseBatch(
+        batch = PoseBatch(skeleton=H36M_17,
             keypoints_2d=torch.zeros(count, 1, 17, 2),
             camera=Camera(intrinsics=torch.zeros(count, 9), size=torch.zeros(count, 2)),
             joints_3d=labels[index], action=action[index],
         )
-        prediction = Prediction(joints_3d=predicted[index])
+        prediction = Prediction(skeleton=H36M_17, joints_3d=predicted[index])
         if rich:
             prediction.sigma = sigma[index]
             prediction.hypotheses = predicted[index][:, None] * torch.tensor([0.9, 1.1])[

@@ -30,6 +30,7 @@ def people():
     )
     exact = project(joints, camera.intrinsics[:, None])
     batch = PoseBatch(
+        skeleton=H36M_17,
         keypoints_2d=exact + 4 * draw(*exact.shape),
         confidence=torch.ones(samples, 1, 17),
         joints_3d=joints,
@@ -57,6 +58,6 @@ def people():
             x = normalize_screen(batch.keypoints_2d, batch.camera.size[:, None]).flatten(2)
             x = self.drop(self.norm(x.flatten(0, 1))).view_as(x)
             pose = template + 400 * self.layers(x).unflatten(-1, (17, 3))
-            return Prediction(joints_3d=root_relative(pose, 0))
+            return Prediction(skeleton=H36M_17, joints_3d=root_relative(pose, 0))
 
     return batch, Crude()

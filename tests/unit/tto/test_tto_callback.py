@@ -13,6 +13,7 @@ from lifting.errors import ConfigError
 from lifting.experiment.build import build_data, build_module, build_trainer
 from lifting.experiment.load import load_experiment
 from lifting.experiment.run import evaluate, predict, train
+from lifting.skeleton import H36M_17
 from lifting.tto.callback import BEFORE, TestTimeOptimization, status_counts, write_into
 from lifting.tto.config import TtoConfig
 from lifting.tto.contract import Status, TtoResult
@@ -169,6 +170,7 @@ def test_what_is_written_into_a_prediction(oracle):
     own = torch.zeros(3, 1, 17, 3)
     own[2] = torch.nan
     prediction = Prediction(
+        skeleton=H36M_17,
         joints_3d=own.clone(),
         sigma=torch.full((3, 1, 17), 5.0),
         hypotheses=torch.zeros(3, 4, 1, 17, 3),

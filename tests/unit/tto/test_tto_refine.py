@@ -19,6 +19,7 @@ FAR = {"iterations": 15, "lr": 3e-3}
 
 def part(batch: PoseBatch, index) -> PoseBatch:
     return PoseBatch(
+        skeleton=H36M_17,
         keypoints_2d=batch.keypoints_2d[index],
         confidence=batch.confidence[index],
         joints_3d=batch.joints_3d[index],
@@ -319,6 +320,7 @@ def test_it_works_inside_inference_mode(people):
     expected = refine(module, batch, TtoConfig(**FAR)).pose
     with torch.inference_mode():
         inside = PoseBatch(
+            skeleton=H36M_17,
             keypoints_2d=batch.keypoints_2d.clone(),
             confidence=batch.confidence.clone(),
             joints_3d=batch.joints_3d.clone(),
@@ -352,6 +354,7 @@ def test_windows_of_frames_are_smoothed(people):
     batch, _ = people
     joints = batch.joints_3d.transpose(0, 1)  # six people as six frames of one
     clip = PoseBatch(
+        skeleton=H36M_17,
         keypoints_2d=batch.keypoints_2d.transpose(0, 1),
         camera=batch.camera[:1],
         joints_3d=joints,
