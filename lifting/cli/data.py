@@ -37,6 +37,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
                                 help="folder of the source files")  # fmt: skip
             action.add_argument("--output", metavar="PATH", type=Path,
                                 help="file (.npz) or folder to write; never replaced")  # fmt: skip
+            action.add_argument("--map", metavar="FILE", type=Path, dest="joint_map",
+                                help="which names of BVH files are the joints, JSON or TOML: "
+                                     '{"left_hip": "LeftUpLeg", ...}')  # fmt: skip
     _register_fetch(actions)
     picture = actions.add_parser("picture", help="draw a contact sheet of a data set's poses")
     picture.add_argument("name", metavar="NAME", help="data set, see `lifting data list`")
@@ -111,7 +114,7 @@ def handle(args: argparse.Namespace) -> int:
     elif args.action == "describe":
         _print(f"data set {args.name}", ("", ""), describe.describe(args.name))
     else:
-        facts = prepare.prepare(args.name, args.source, args.output)
+        facts = prepare.prepare(args.name, args.source, args.output, args.joint_map)
         _print(f"prepared {args.name}", ("", ""), facts)
     return 0
 

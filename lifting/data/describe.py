@@ -115,8 +115,9 @@ ABOUT: Mapping[str, About] = {
                           "data.noise)"),
             ("make your own", "`lifting data fetch cmu` gets recordings from their source, "
                               "`lifting data prepare cmu --source DIR` converts SS_TT.amc with "
-                              "SS.asf, or SS_TT.bvh; actions and frame rates from recordings.csv "
-                              "in DIR"),
+                              "SS.asf, or SS_TT.bvh (--map FILE says which of their names are the "
+                              "joints, where they are unknown); actions and frame rates from "
+                              "recordings.csv in DIR"),
             (f"split of your own ({CMU_PUBLIC_SPLIT.name})",
              f"val {', '.join(map(str, sorted(CMU_PUBLIC_SPLIT.val)))}; "
              f"test {', '.join(map(str, sorted(CMU_PUBLIC_SPLIT.test)))}; train the rest"),

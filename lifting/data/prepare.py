@@ -7,6 +7,7 @@ imported, so the answers are quick.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from lifting.data.cmu_file import CREDIT, FILE_NAME
 from lifting.data.config import DATASETS
 from lifting.data.describe import ABOUT, MAKES_ITSELF, READ_AS_IS, Fact, about, is_found
 from lifting.data.files import VARIABLE
-from lifting.data.mocap.convert import convert_folder
+from lifting.data.mocap.convert import MAX_LISTED, convert_folder
+from lifting.data.mocap.mapping import read_joint_map
 from lifting.data.splits import CMU_PUBLIC_SPLIT
 from lifting.errors import ConfigError, OutputError
 
@@ -50,7 +52,9 @@ def _state(name: str) -> str:
     return f"not found: set {VARIABLE} or see `lifting data describe {name}`"
 
 
-def prepare(name: str, source: Path, output: Path | None = None) -> list[Fact]:
+def prepare(
+    name: str, source: Path, output: Path | None = None, joint_map: Path | None = None
+) -> list[Fact]:
     """Make a data set's file from source files.
 
     Args:
@@ -58,6 +62,7 @@ def prepare(name: str, source: Path, output: Path | None = None) -> list[Fact]:
         source: Folder of the source files.
         output: File (``.npz``) or folder to write to; None is the data folder of the
             environment, or the current folder without one.
+        joint_map: File that says which names of BVH files are the joints, JSON or TOML.
 
     Returns:
         What was done.
@@ -79,7 +84,7 @@ def prepare(name: str, source: Path, output: Path | None = None) -> list[Fact]:
             f"expected a new file for data set '{name}', got {target}, which exists; "
             "remove it or choose another --output"
         )
-    return _prepare_cmu(source, target)
+    return _prepare_cmu(source, target, joint_map)
 
 
 def _output_file(name: str, filename: str, output: Path | None) -> Path:
@@ -89,8 +94,8 @@ def _output_file(name: str, filename: str, output: Path | None) -> Path:
     return Path(base).expanduser() / name / filename if base else Path.cwd() / filename
 
 
-def _prepare_cmu(source: Path, output: Path) -> list[Fact]:
-    report = convert_folder(source, output)
+def _prepare_cmu(source: Path, output: Path, joint_map: Path | None) -> list[Fact]:
+    report = convert_folder(source, output, read_joint_map(joint_map) if joint_map else None)
     parts = ", ".join(f"{part} {count}" for part, count in report.parts.items())
     facts = [
         ("written", str(report.output)),
@@ -101,4 +106,14 @@ def _prepare_cmu(source: Path, output: Path) -> list[Fact]:
         ("frames dropped", str(report.dropped_frames)),
         ("credit", CREDIT),
     ]
-    return facts + [("skipped", f"{path}: {reason}") for path, reason in report.skipped]
+    facts += [("skipped", f"{path}: {reason}") for path, reason in report.skipped]
+    facts += _some("warning", [f"{path}: {text}" for path, text in report.notes])
+    guessed = [f"{path}: {', '.join(joints)}" for path, joints in report.approximate]
+    return facts + _some("placed by guessed lengths, not measured; the file has no mark for it",
+                         guessed)  # fmt: skip
+
+
+def _some(name: str, texts: Sequence[str]) -> list[Fact]:
+    more = len(texts) - MAX_LISTED
+    shown = [(name, text) for text in texts[:MAX_LISTED]]
+    return shown + ([(name, f"and {more} more recordings")] if more > 0 else [])

@@ -3,6 +3,8 @@
 * ``lines``     numbered lines of a text file, numbers checked as they are read
 * ``captured``  what every reader returns: named points with their rotations
 * ``asf``, ``amc``, ``bvh``   the readers
+* ``naming``    names of a file to joints, by side and stem
+* ``lost_bones``  what conversions dropped: restored, or guessed and marked approximate
 * ``mapping``   named points to the 17 joints, millimetres, z up
 * ``cleaning``  glitch repair, cuts, low-pass filter, resampling, constant bone lengths
 * ``convert``   a folder of recordings to one npz file

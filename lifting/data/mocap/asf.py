@@ -295,4 +295,5 @@ def forward_kinematics(
     return CapturedMotion(
         path=path, form="amc", names=tuple(bone.name for bone in skeleton.bones), ends={},
         positions=positions, rotations=rotations, fps=fps, unit_mm=skeleton.unit_mm, up="y",
+        parents=skeleton.parents,
     )  # fmt: skip

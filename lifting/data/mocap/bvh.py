@@ -213,6 +213,7 @@ def _place(path: Path, nodes: tuple[Node, ...], values: FloatArray, fps: float) 
     return CapturedMotion(
         path=path, form="bvh", names=tuple(node.name for node in nodes), ends=ends,
         positions=positions, rotations=rotations, fps=fps, unit_mm=None, up=None,
+        parents=tuple(node.parent for node in nodes),
     )  # fmt: skip
 
 

@@ -27,6 +27,7 @@ class CapturedMotion:
         fps: Frames a second.
         unit_mm: Millimetres in one unit of ``positions``; None when the file does not say.
         up: Vertical axis; None when the file does not say.
+        parents: Index of each point's parent, -1 for a root; empty when the file has no tree.
     """
 
     path: Path
@@ -38,3 +39,17 @@ class CapturedMotion:
     fps: float
     unit_mm: float | None
     up: Literal["y", "z"] | None
+    parents: tuple[int, ...] = ()
+
+    def tree(self, limit: int = 40) -> str:
+        """The names, one a line, each indented below its parent.
+
+        Args:
+            limit: Lines shown; the rest is counted.
+        """
+        depth: list[int] = []
+        for parent in self.parents or (-1,) * len(self.names):
+            depth.append(0 if parent < 0 else depth[parent] + 1)
+        lines = ["  " * d + name for d, name in zip(depth, self.names, strict=True)]
+        more = [f"... and {len(lines) - limit} more"] if len(lines) > limit else []
+        return "\n".join(lines[:limit] + more)

@@ -71,6 +71,9 @@ class ConversionReport:
         repaired_frames: Source frames that were interpolated.
         dropped_frames: Source frames in glitches too long to repair or pieces too short.
         skipped: File and reason, for files that gave nothing.
+        notes: File and what it lacked and got, in words.
+        approximate: File and its joints that were placed by guessed lengths; the form of the
+            output cannot mark them.
     """
 
     output: Path
@@ -80,6 +83,8 @@ class ConversionReport:
     repaired_frames: int = 0
     dropped_frames: int = 0
     skipped: list[tuple[Path, str]] = field(default_factory=list)
+    notes: list[tuple[Path, str]] = field(default_factory=list)
+    approximate: list[tuple[Path, tuple[str, ...]]] = field(default_factory=list)
 
 
 def convert_folder(
@@ -92,7 +97,7 @@ def convert_folder(
     Args:
         source: Folder; AMC files need the ASF file of their subject (SS.asf) in it.
         output: The npz file to write, in the form of ``cmu_h36m17.npz``.
-        joint_map: Naming convention of the files; None chooses a built-in one for each.
+        joint_map: Naming convention of the files of its form; None chooses one for each.
 
     Raises:
         MissingDataError: The folder or a skeleton file is missing, or there is nothing in it.
@@ -219,7 +224,13 @@ def _convert(
     """Clean pieces of one recording, each still with its own bone lengths."""
     CMU_PUBLIC_SPLIT.part(recording.subject)
     motion = _read(recording, source)
-    repaired = cleaning.repair(to_h36m17(motion, joint_map), motion.fps)
+    fits = joint_map is not None and joint_map.form == motion.form
+    mapped = to_h36m17(motion, joint_map if fits else None)
+    if mapped.notes:
+        report.notes.append((recording.path, "; ".join(mapped.notes)))
+    if mapped.approximate:
+        report.approximate.append((recording.path, mapped.approximate))
+    repaired = cleaning.repair(mapped.pose, motion.fps)
     report.repaired_frames += repaired.repaired_frames
     report.dropped_frames += repaired.dropped_frames
     if not repaired.pieces:

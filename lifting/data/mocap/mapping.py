@@ -7,14 +7,19 @@ hand.
 
 from __future__ import annotations
 
+import json
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from lifting.data.mocap.captured import CapturedMotion, FloatArray
-from lifting.errors import DataError, suggest
+from lifting.data.mocap.lost_bones import continued, estimate_lost, restore_cmu
+from lifting.data.mocap.naming import FEET, HOW_TO_MAP, named_joints
+from lifting.errors import DataError, MissingDataError, suggest
 from lifting.skeleton import H36M_17
 
 LEG_MM = (600.0, 1100.0)  # thigh and shank of a person
@@ -23,6 +28,7 @@ UNITS_MM: Mapping[str, float] = {
 }  # fmt: skip
 HEAD_ABOVE_SKULL_BASE_MM = 115.0
 MIN_UPRIGHT = 0.6
+_NEEDED = tuple(joint for joint in H36M_17.joints if joint != "hip")
 
 
 @dataclass(frozen=True)
@@ -33,11 +39,13 @@ class Point:
         names: Points of the file.
         at_end: Use the point that ends the first name (its child or end site).
         above_mm: Distance along the first name's own y axis.
+        beyond_mm: Distance along the bone that leads to the first name, as that turns it.
     """
 
     names: tuple[str, ...]
     at_end: bool = False
     above_mm: float = 0.0
+    beyond_mm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class JointMap:
     Attributes:
         name: For messages.
         form: The kind of file it applies to.
-        points: A source for every joint of ``h36m17`` but the hip.
+        points: A source for every joint of ``h36m17``; without one the hip is between its sides.
     """
 
     name: str
@@ -161,55 +169,122 @@ AVATAR_BVH = JointMap(
 JOINT_MAPS = (ASF_BONES, FEMUR_BVH, UP_LEG_TWO_NECKS_BVH, UP_LEG_BVH, AVATAR_BVH)
 
 
+class MappedPose(NamedTuple):
+    """The 17 joints of a recording. T frames.
+
+    Attributes:
+        pose: ``(T, 17, 3)``, mm, z up, where the file placed them.
+        approximate: Joints that are placed by guessed lengths: no measurement, to be masked.
+        notes: What the file lacks and what was done about it, in words.
+    """
+
+    pose: FloatArray
+    approximate: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read_joint_map(path: Path) -> JointMap:
+    """A map that a user wrote: joints of ``h36m17`` to names of BVH files.
+
+    Args:
+        path: JSON or, by its ending, TOML: a name a joint, or a list of names for their mean. The
+            hip may be left out; joints of the feet may be given.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: It is no such map; the message names the joint.
+    """
+    if not path.is_file():
+        raise MissingDataError(f"expected a map at {path}, found no file; {HOW_TO_MAP}")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        content = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: expected JSON or TOML, got {error}; {HOW_TO_MAP}") from None
+    if not isinstance(content, dict):
+        raise DataError(
+            f"{path}: expected a name for each joint, got {type(content).__name__}; {HOW_TO_MAP}"
+        )
+    points: dict[str, Point] = {}
+    for joint, value in content.items():
+        names = [value] if isinstance(value, str) else value
+        if joint not in (*H36M_17.joints, *FEET):
+            raise DataError(
+                f"{path}: expected joints, got '{joint}'; {suggest(joint, H36M_17.joints)}"
+            )
+        if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+            raise DataError(
+                f"{path}: expected a name or a list of names for {joint}, got {value!r:.60}; "
+                "correct the map"
+            )
+        points[joint] = Point(tuple(names))
+    if lacking := [joint for joint in H36M_17.joints if joint not in points and joint != "hip"]:
+        raise DataError(
+            f"{path}: expected a name for every joint but the hip, got none for "
+            f"{', '.join(lacking)}; complete the map"
+        )
+    return JointMap(f"map {path.name}", "bvh", points)
+
+
 def choose_map(motion: CapturedMotion, maps: Sequence[JointMap] = JOINT_MAPS) -> JointMap:
-    """The first map whose points the recording has.
+    """The first map whose points the recording has; for BVH else one by the stems of its names.
 
     Args:
         motion: The recording.
         maps: Maps in the order of preference.
 
     Raises:
-        DataError: None fits; the message tells what the nearest one lacks.
+        DataError: None fits; the message shows the file's tree and how to write a map.
     """
     fitting = [joint_map for joint_map in maps if joint_map.form == motion.form]
     for joint_map in fitting:
         if not joint_map.missing(motion):
             return joint_map
-    if not fitting:
+    if motion.form != "bvh":
+        lacking = [joint_map.missing(motion)[0] for joint_map in fitting]
         raise DataError(
-            f"{motion.path}: expected a joint map for {motion.form} files, got none; add one"
+            f"{motion.path}: expected the bones of the CMU database, got none named "
+            f"{', '.join(lacking)}; these are:\n{motion.tree()}"
         )
-    nearest = min(fitting, key=lambda joint_map: len(joint_map.missing(motion)))
-    lacking = nearest.missing(motion)
-    raise DataError(
-        f"{motion.path}: expected joint names of a known convention (nearest: {nearest.name}), "
-        f"got none for {', '.join(lacking[:4])} ({suggest(lacking[0], motion.names[:40])}); "
-        "give a JointMap for these names"
-    )
+    try:
+        found = named_joints(
+            motion.names, bones=True, needed=_NEEDED, listing=f"\n{motion.tree()}"
+        )
+    except DataError as error:
+        raise DataError(f"{motion.path}: {error}") from None
+    points = {joint: Point(names) for joint, names in found.items() if joint != "hip"}
+    if found["head"] == found["neck"][-1:]:
+        points["head"] = Point(found["head"], beyond_mm=HEAD_ABOVE_SKULL_BASE_MM)
+    return JointMap("names of its own", "bvh", points)
 
 
-def to_h36m17(motion: CapturedMotion, joint_map: JointMap | None = None) -> FloatArray:
-    """The 17 joints of a recording.
+def to_h36m17(motion: CapturedMotion, joint_map: JointMap | None = None) -> MappedPose:
+    """The 17 joints of a recording, with the bones that its file lost.
 
     Args:
         motion: The recording.
-        joint_map: Naming convention; None chooses a built-in one.
-
-    Returns:
-        ``(T, 17, 3)``, mm, z up, where the file placed them.
+        joint_map: Naming convention; None chooses a built-in one or goes by the names.
 
     Raises:
         DataError: The names, the unit or the vertical axis cannot be told.
     """
     chosen = joint_map or choose_map(motion)
+    if lacking := chosen.missing(motion):
+        raise DataError(
+            f"{motion.path}: expected the names of {chosen.name}, got none for "
+            f"{', '.join(lacking)}; correct the map. The file's names:\n{motion.tree()}"
+        )
     unit = motion.unit_mm or _guess_unit(motion, chosen)
+    motion, restored = restore_cmu(motion, unit)
     located = {name: _locate(motion, point, unit) for name, point in chosen.points.items()}
-    located["hip"] = (located["left_hip"] + located["right_hip"]) / 2
+    located.setdefault("hip", (located["left_hip"] + located["right_hip"]) / 2)
+    sources = {name: point.names for name, point in chosen.points.items()}
+    approximate, estimated = estimate_lost(motion, located, sources, unit)
     pose = np.stack([located[name] for name in H36M_17.joints], axis=1)
-    if (motion.up or _guess_up(motion, pose)) == "z":
-        return pose
-    x, y, z = pose[..., 0], pose[..., 1], pose[..., 2]
-    return np.stack((x, -z, y), axis=-1)
+    if (motion.up or _guess_up(motion, pose)) == "y":
+        x, y, z = pose[..., 0], pose[..., 1], pose[..., 2]
+        pose = np.stack((x, -z, y), axis=-1)
+    return MappedPose(pose, approximate, restored + estimated)
 
 
 def _locate(motion: CapturedMotion, point: Point, unit_mm: float) -> FloatArray:
@@ -220,6 +295,10 @@ def _locate(motion: CapturedMotion, point: Point, unit_mm: float) -> FloatArray:
     place: FloatArray = motion.positions[:, indices].mean(axis=1) * unit_mm
     if point.above_mm:
         place = place + point.above_mm * motion.rotations[:, indices[0], :, 1]
+    if point.beyond_mm:
+        along = continued(motion, indices[0], unit_mm)
+        size = np.linalg.norm(along, axis=-1, keepdims=True)
+        place = place + along * (point.beyond_mm / np.maximum(size, 1e-9))
     return place
 
 

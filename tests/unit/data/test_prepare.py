@@ -16,8 +16,8 @@ from lifting.data.cmu_file import FILE_JOINTS, FILE_NAME, read_cmu_file
 from lifting.data.describe import describe
 from lifting.data.doctor.check import check
 from lifting.data.files import write_npz_atomically
-from lifting.data.prepare import list_datasets, prepare
-from lifting.errors import ConfigError, DataError, OutputError
+from lifting.data.prepare import _some, list_datasets, prepare
+from lifting.errors import ConfigError, DataError, MissingDataError, OutputError
 from lifting.skeleton import H36M_17
 
 LEFT, RIGHT = list(H36M_17.left), list(H36M_17.right)
@@ -177,6 +177,13 @@ def test_unknown_name_gets_a_suggestion(ask):
         ask("cmuu")
 
 
+def test_many_notes_are_cut():
+    assert _some("warning", ["a"]) == [("warning", "a")]
+    assert _some("warning", ["a"] * 23)[19:] == [
+        ("warning", "a"), ("warning", "and 3 more recordings"),
+    ]  # fmt: skip
+
+
 def test_prepare_never_replaces(tmp_path):
     write(tmp_path, walker())
     with pytest.raises(OutputError, match="which exists"):
@@ -209,6 +216,12 @@ def test_command_lists_and_describes(run):
     status, text = run("describe", "cmu")
     assert status == 0
     assert "NSF EIA-0196217" in text
+
+
+def test_prepare_command_takes_a_map(run, tmp_path):
+    with pytest.raises(MissingDataError, match=r"expected a map at .*none\.json, found no file"):
+        run("prepare", "cmu", "--source", tmp_path, "--output", tmp_path, "--map",
+            tmp_path / "none.json")  # fmt: skip
 
 
 def test_check_command_fails_with_the_file(run, tmp_path):

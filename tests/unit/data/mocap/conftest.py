@@ -113,27 +113,47 @@ PERSON = {
 LEAF = (0, 11, 0)
 
 
-def joint_text(name, scale, keyword="JOINT"):
-    children = [child for child, (parent, _) in PERSON.items() if parent == name]
-    offset = " ".join(str(v * scale) for v in PERSON[name][1])
+def joint_text(name, scale, keyword="JOINT", tree=PERSON, leaf_offset=LEAF):
+    children = [child for child, (parent, _) in tree.items() if parent == name]
+    offset = " ".join(str(v * scale) for v in tree[name][1])
     channels = "3 Zrotation Xrotation Yrotation"
     if keyword == "ROOT":
         channels = "6 Xposition Yposition Zposition Zrotation Xrotation Yrotation"
-    leaf = f"End Site\n{{\nOFFSET {' '.join(str(v * scale) for v in LEAF)}\n}}\n"
-    inner = "".join(joint_text(child, scale) for child in children) or leaf
+    leaf = f"End Site\n{{\nOFFSET {' '.join(str(v * scale) for v in leaf_offset)}\n}}\n"
+    below = (joint_text(child, scale, tree=tree, leaf_offset=leaf_offset) for child in children)
+    inner = "".join(below) or leaf
     return f"{keyword} {name}\n{{\nOFFSET {offset}\nCHANNELS {channels}\n{inner}}}\n"
 
 
-def person_text(frames=120, scale=1.0, hips=None):
-    """A person of PERSON's shape whose hips follow ``hips`` (frames, 3), centimetres."""
+def person_text(frames=120, scale=1.0, hips=None, tree=PERSON, leaf=LEAF):
+    """A person of a tree's shape whose hips follow ``hips`` (frames, 3), centimetres."""
     if hips is None:
         hips = np.tile([0.0, 95.0, 0.0], (frames, 1))
-    rest = " 0" * (3 * len(PERSON))
+    rest = " 0" * (3 * len(tree))
     rows = "".join(f"{x * scale:.6f} {y * scale:.6f} {z * scale:.6f}{rest}\n" for x, y, z in hips)
     return (
-        f"HIERARCHY\n{joint_text('Hips', scale, 'ROOT')}MOTION\nFrames: {len(hips)}\n"
+        f"HIERARCHY\n{joint_text(next(iter(tree)), scale, 'ROOT', tree, leaf)}MOTION\n"
+        f"Frames: {len(hips)}\n"
         f"Frame Time: 0.01\n{rows}"
     )
+
+
+# A rig: the six names of its trunk, the eight of a side, and where each bone begins.
+_TRUNK = ((0, 95, 0), (0, 10, 0), (0, 12, 0), (0, 12, 0), (0, 11, 0), (0, 12, 0))
+_SIDE = ((5, 8, 0), (10, 0, 0), (28, 0, 0), (25, 0, 0),
+         (10, -5, 0), (0, -40, 0), (0, -42, 0), (0, -4, 12))  # fmt: skip
+
+
+def rig_tree(trunk, side, words=("Left", "Right")):
+    """A tree as PERSON; names of a side hold ``{}`` for the word of the side."""
+    trunk = trunk.split()
+    tree = {name: (trunk[i - 1] if i else "", _TRUNK[i]) for i, name in enumerate(trunk)}
+    for word, sign in zip(words, (1, -1), strict=True):
+        names = [pattern.format(word) for pattern in side.split()]
+        parents = [trunk[3], *names[:3], trunk[0], *names[4:7]]
+        for name, parent, (x, y, z) in zip(names, parents, _SIDE, strict=True):
+            tree[name] = (parent, (sign * x, y, z))
+    return tree
 
 
 def mutate(text, rng):
@@ -189,6 +209,18 @@ def tiny_bvh():
 def person_bvh():
     """Makes BVH text of a person."""
     return person_text
+
+
+@pytest.fixture
+def person_tree():
+    """Offsets of that person, to change before they are written."""
+    return dict(PERSON)
+
+
+@pytest.fixture
+def rig():
+    """Makes the tree of a rig of given names."""
+    return rig_tree
 
 
 @pytest.fixture
