@@ -7,7 +7,7 @@ import hashlib
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -70,13 +70,13 @@ def build_record(
             ``oracle_flags`` have their own fields, all others become extras.
         data: The data it was scored on.
         metrics: Logged values of the evaluation, by key with or without the split's prefix.
-        baselines: Scores by key, by name of the baseline.
+        baselines: Scores by key without a split, by name of the baseline.
         budget: ``epochs``, ``steps``, ``seconds``, ``cpu_seconds``, ``devices`` of the training.
         split: The split that was scored.
     """
     info = data.info(split)
     protocol = get_protocol(config.protocol).on(info.skeleton)
-    scores = _of_split(metrics, split)
+    scores = _of_split(metrics, split, [stage.name for stage in module.stages()])
     told: dict[str, Any] = dict(getattr(module, "describe", dict)())
     tto = config.tto if config.tto.enabled else None
     name = str(config.method["name"])
@@ -119,7 +119,7 @@ def build_record(
         packages=package_versions(),
         git=git_state(),
         data={**info.source, "fingerprint": data.fingerprint()},
-        baselines={k: _of_split(v, split) for k, v in baselines.items()},
+        baselines={k: dict(v) for k, v in baselines.items()},
         extras={
             "supervision": supervision_facts(data),
             **told,
@@ -194,14 +194,27 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def _of_split(values: Mapping[str, float | Tensor], split: str) -> dict[str, float]:
-    """Scores of a split without its prefix; those of other splits and stages are left out."""
-    own = {k.removeprefix(f"{split}/"): float(v) for k, v in values.items()}
-    return {k: v for k, v in own.items() if not SPLITS.intersection(k.split("/"))}
+def _of_split(
+    values: Mapping[str, float | Tensor], split: str, stages: Collection[str]
+) -> dict[str, float]:
+    """Scores of a split without its prefix; those of other splits and stages are left out.
+
+    Only the beginning of a key tells its split, since an action may be called ``test``.
+    """
+    found: dict[str, float] = {}
+    for key, value in values.items():
+        first, *rest = key.split("/")
+        if first in SPLITS:
+            if first == split:
+                found["/".join(rest)] = float(value)
+        elif not (first in stages and SPLITS.intersection(rest[:1])):
+            found[key] = float(value)
+    return found
 
 
 def _is_oracle(key: str) -> bool:
-    return ORACLE in key.split("/")
+    """Whether the truth chose the answer: its group says so, or the name of an extra answer."""
+    return key.startswith((f"{ORACLE}/", f"{ORACLE}_"))
 
 
 def _protocol_ids(protocol: Protocol, keys: Iterable[str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
@@ -23,6 +24,7 @@ from lifting.experiment.facts import (
     weights_hash,
 )
 from lifting.experiment.record import ResultRecord, read_record, write_record
+from lifting.experiment.results import build_sheet, find_records
 
 
 def make_record(**changes):
@@ -191,3 +193,33 @@ def test_run_facts_are_plain(scored):
     facts = run_facts(scored[1], scored[2])
     assert json.loads(json.dumps(facts)) == facts
     assert facts["data"].startswith("test:")
+
+
+def test_an_action_may_be_called_like_a_split_or_an_oracle(scored, tmp_path):
+    config, module, data = scored
+    names = ("test", "val", "train", "oracle", "a/b", "warm/test", "test/x", "turn 90 left")
+    by_action = {f"mpjpe_mm/{name}": float(i) for i, name in enumerate(names)}
+    logged = {f"test/{key}": torch.tensor(value) for key, value in by_action.items()}
+    logged |= {"test/mpjpe_mm": 5.0, "val/mpjpe_mm/test": 1.0, "test/oracle_root_mpjpe_mm": 3.0}
+    record = build_record(config, module, data, logged, {"mean_pose": by_action}, {})
+    assert record.metrics == {"mpjpe_mm": 5.0, **by_action}
+    assert record.baselines == {"mean_pose": by_action}
+    assert record.oracle == {"oracle_root_mpjpe_mm": 3.0}
+    write_record(tmp_path / "result.json", record)
+    assert read_record(tmp_path / "result.json") == record
+    entries = find_records([tmp_path])
+    assert build_sheet([entries]).columns[-1] == "mpjpe_mm"
+    assert build_sheet([entries], kind="oracle").columns[-1] == "oracle_root_mpjpe_mm"
+
+
+def test_a_whole_test_keeps_the_scores_of_actions_that_are_called_like_splits(scored, tiny_tracks):
+    config, module, _ = scored
+    names = ("test", "oracle")
+    tracks = replace(tiny_tracks, action_names=names)
+    data = PoseDataModule(DataConfig(eval_batch_size=20), 0, tracks={"test": tracks})
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    trainer.test(module, data, verbose=False)
+    record = build_record(config, module, data, trainer.callback_metrics, {}, {})
+    found = [record.metrics[f"mpjpe_mm/{name}"] for name in names]
+    assert sum(found) / 2 == pytest.approx(record.metrics["mpjpe_action_mm"])
+    assert record.oracle == {}
