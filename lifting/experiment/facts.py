@@ -26,6 +26,7 @@ from lifting.experiment.supervision import supervision_facts
 from lifting.methods.base import LiftingModule
 from lifting.metrics.clusters import PoseClusters
 from lifting.metrics.protocol import Protocol, get_protocol
+from lifting.tto.contract import Fitting
 
 PACKAGES = (
     "torch", "pytorch-lightning", "torchmetrics", "numpy", "scipy", "omegaconf", "wandb",
@@ -65,9 +66,7 @@ def build_record(
 
     Args:
         config: The experiment.
-        module: The scored module. It may say more of itself through a method
-            ``describe() -> dict``: the keys ``hypotheses``, ``steps``, ``aggregation`` and
-            ``oracle_flags`` have their own fields, all others become extras.
+        module: The scored module; what its ``describe`` has no field for becomes an extra.
         data: The data it was scored on.
         metrics: Logged values of the evaluation, by key with or without the split's prefix.
         baselines: Scores by key without a split, by name of the baseline.
@@ -77,14 +76,20 @@ def build_record(
     info = data.info(split)
     protocol = get_protocol(config.protocol).on(info.skeleton)
     scores = _of_split(metrics, split, [stage.name for stage in module.stages()])
-    told: dict[str, Any] = dict(getattr(module, "describe", dict)())
-    tto = config.tto if config.tto.enabled else None
-    name = str(config.method["name"])
-    if tto is not None:
-        told["tto"] = asdict(tto)
+    told = dict(module.describe())
+    name, flags = str(config.method["name"]), dict(told.pop("oracle_flags", {}))
+    if config.tto.enabled and config.tto.latent == "own" and isinstance(module, Fitting):
+        # Of test-time optimisation such a method reads that it is on, and nothing else.
+        name += " + own fitting"
+        told["tto"] = {"enabled": True, "latent": "own"}
+    elif config.tto.enabled:
+        name += f" + {config.tto}"
+        told["tto"] = asdict(config.tto)
+        if config.tto.root == "gt":
+            flags["tto"] = "position of the root"
     return ResultRecord(
         experiment=config.name,
-        method=name if tto is None else f"{name} + {tto}",
+        method=name,
         dataset=info.source.get("dataset", config.data.name),
         split=split,
         two_d=info.source.get("two_d", f"noise {config.data.noise}"),
@@ -108,13 +113,10 @@ def build_record(
         weights=weights_hash(module.state_dict()),
         metrics={k: v for k, v in scores.items() if not _is_oracle(k)},
         oracle={k: v for k, v in scores.items() if _is_oracle(k)},
-        hypotheses=int(told.pop("hypotheses", 1)),
-        steps=told.pop("steps", None),
-        aggregation=told.pop("aggregation", None),
-        oracle_flags={
-            **told.pop("oracle_flags", {}),
-            **({} if tto is None or tto.root != "gt" else {"tto": "position of the root"}),
-        },
+        hypotheses=told.pop("hypotheses"),
+        steps=told.pop("steps"),
+        aggregation=told.pop("aggregation"),
+        oracle_flags=flags,
         budget=dict(budget),
         packages=package_versions(),
         git=git_state(),
