@@ -1,11 +1,10 @@
-"""Names of actions: Human3.6M's fifteen, and the action that a recording's name stands for.
+"""Names of Human3.6M's fifteen actions, and the older names that its files have for two of them.
 
-A fact that readers and metrics share.
+A reader names the action of a recording, without its take; whoever scores compares names whole.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -16,13 +15,3 @@ H36M_ACTIONS = (
 ACTION_ALIASES: Mapping[str, str] = MappingProxyType(
     {"TakingPhoto": "Photo", "WalkingDog": "WalkDog"}
 )
-
-
-def canonical_action(name: str) -> str:
-    """Action of a recording: the name without its take number, aliases resolved.
-
-    ``Directions 1`` and ``Directions_2`` are ``Directions``; names are compared whole, since
-    ``Sitting`` begins ``SittingDown``.
-    """
-    action = re.split(r"[ _](?=\d)", name.strip(), maxsplit=1)[0]
-    return ACTION_ALIASES.get(action, action)

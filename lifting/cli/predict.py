@@ -11,6 +11,7 @@ from lifting.errors import ConfigError
 
 if TYPE_CHECKING:
     from lifting.data.sequence import PoseTracks
+    from lifting.experiment.config import ExperimentConfig
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -78,7 +79,7 @@ def _add_keypoints(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _own_keypoints(arguments: argparse.Namespace) -> PoseTracks | None:
+def _own_keypoints(arguments: argparse.Namespace, config: ExperimentConfig) -> PoseTracks | None:
     """The user's keypoints, if any are to be lifted, with a line on what was read."""
     names = ("image_size", "skeleton", "person", "intrinsics", "fps", "coordinates")
     options = {name: getattr(arguments, name) for name in names}
@@ -99,15 +100,27 @@ def _own_keypoints(arguments: argparse.Namespace) -> PoseTracks | None:
     print(
         f"keypoints: {facts['two_d']}, person {facts['person']}, {facts['frames']} frames "
         f"({facts['frames_filled']} filled in) in {facts['pieces']} pieces, intrinsics "
-        f"{facts['intrinsics']}"
+        f"{facts['intrinsics']}{_unused_camera(config)}"
     )
     return tracks
+
+
+def _unused_camera(config: ExperimentConfig) -> str:
+    """Words behind the intrinsics, where no answer depends on them; else none."""
+    from lifting.experiment.load import method_config
+    from lifting.methods.discovery import load_module_class
+
+    name = str(config.method["name"])
+    method = load_module_class(name)
+    if config.tto.uses_camera or method.uses_camera(method_config(config.method)):
+        return ""
+    return f", but {name} does not use them"
 
 
 def handle(arguments: argparse.Namespace) -> int:
     """Find the weights, lift, and say where the answer is."""
     config, checkpoint = load_for_checkpoint(arguments)
-    keypoints = _own_keypoints(arguments)
+    keypoints = _own_keypoints(arguments, config)
     from lifting.experiment.folder import run_of_checkpoint
     from lifting.experiment.run import predict
 

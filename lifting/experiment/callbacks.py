@@ -27,8 +27,14 @@ _HIGHER_IS_BETTER = ("pck", "auc", "cps", "spearman")
 
 
 def monitor_mode(key: str) -> str:
-    """``max`` for scores that are better when higher, else ``min``."""
-    return "max" if any(word in key for word in _HIGHER_IS_BETTER) else "min"
+    """``max`` for scores that are better when higher, else ``min``.
+
+    Args:
+        key: Logged key; the names of an action or a joint behind its metric say nothing.
+    """
+    before, _, after = key.partition("val/")
+    metric = (after or before).partition("/")[0]
+    return "max" if any(word in metric for word in _HIGHER_IS_BETTER) else "min"
 
 
 def seed_everywhere(*parts: object) -> int:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -26,6 +26,7 @@ from lifting.experiment.supervision import supervision_facts
 from lifting.methods.base import LiftingModule
 from lifting.metrics.clusters import PoseClusters
 from lifting.metrics.protocol import Protocol, get_protocol
+from lifting.tto.contract import Fitting
 
 PACKAGES = (
     "torch", "pytorch-lightning", "torchmetrics", "numpy", "scipy", "omegaconf", "wandb",
@@ -65,26 +66,30 @@ def build_record(
 
     Args:
         config: The experiment.
-        module: The scored module. It may say more of itself through a method
-            ``describe() -> dict``: the keys ``hypotheses``, ``steps``, ``aggregation`` and
-            ``oracle_flags`` have their own fields, all others become extras.
+        module: The scored module; what its ``describe`` has no field for becomes an extra.
         data: The data it was scored on.
         metrics: Logged values of the evaluation, by key with or without the split's prefix.
-        baselines: Scores by key, by name of the baseline.
+        baselines: Scores by key without a split, by name of the baseline.
         budget: ``epochs``, ``steps``, ``seconds``, ``cpu_seconds``, ``devices`` of the training.
         split: The split that was scored.
     """
     info = data.info(split)
     protocol = get_protocol(config.protocol).on(info.skeleton)
-    scores = _of_split(metrics, split)
-    told: dict[str, Any] = dict(getattr(module, "describe", dict)())
-    tto = config.tto if config.tto.enabled else None
-    name = str(config.method["name"])
-    if tto is not None:
-        told["tto"] = asdict(tto)
+    scores = _of_split(metrics, split, [stage.name for stage in module.stages()])
+    told = dict(module.describe())
+    name, flags = str(config.method["name"]), dict(told.pop("oracle_flags", {}))
+    if config.tto.enabled and config.tto.latent == "own" and isinstance(module, Fitting):
+        # Of test-time optimisation such a method reads that it is on, and nothing else.
+        name += " + own fitting"
+        told["tto"] = {"enabled": True, "latent": "own"}
+    elif config.tto.enabled:
+        name += f" + {config.tto}"
+        told["tto"] = asdict(config.tto)
+        if config.tto.root == "gt":
+            flags["tto"] = "position of the root"
     return ResultRecord(
         experiment=config.name,
-        method=name if tto is None else f"{name} + {tto}",
+        method=name,
         dataset=info.source.get("dataset", config.data.name),
         split=split,
         two_d=info.source.get("two_d", f"noise {config.data.noise}"),
@@ -108,18 +113,15 @@ def build_record(
         weights=weights_hash(module.state_dict()),
         metrics={k: v for k, v in scores.items() if not _is_oracle(k)},
         oracle={k: v for k, v in scores.items() if _is_oracle(k)},
-        hypotheses=int(told.pop("hypotheses", 1)),
-        steps=told.pop("steps", None),
-        aggregation=told.pop("aggregation", None),
-        oracle_flags={
-            **told.pop("oracle_flags", {}),
-            **({} if tto is None or tto.root != "gt" else {"tto": "position of the root"}),
-        },
+        hypotheses=told.pop("hypotheses"),
+        steps=told.pop("steps"),
+        aggregation=told.pop("aggregation"),
+        oracle_flags=flags,
         budget=dict(budget),
         packages=package_versions(),
         git=git_state(),
         data={**info.source, "fingerprint": data.fingerprint()},
-        baselines={k: _of_split(v, split) for k, v in baselines.items()},
+        baselines={k: dict(v) for k, v in baselines.items()},
         extras={
             "supervision": supervision_facts(data),
             **told,
@@ -194,14 +196,27 @@ def package_versions() -> dict[str, str]:
     return found
 
 
-def _of_split(values: Mapping[str, float | Tensor], split: str) -> dict[str, float]:
-    """Scores of a split without its prefix; those of other splits and stages are left out."""
-    own = {k.removeprefix(f"{split}/"): float(v) for k, v in values.items()}
-    return {k: v for k, v in own.items() if not SPLITS.intersection(k.split("/"))}
+def _of_split(
+    values: Mapping[str, float | Tensor], split: str, stages: Collection[str]
+) -> dict[str, float]:
+    """Scores of a split without its prefix; those of other splits and stages are left out.
+
+    Only the beginning of a key tells its split, since an action may be called ``test``.
+    """
+    found: dict[str, float] = {}
+    for key, value in values.items():
+        first, *rest = key.split("/")
+        if first in SPLITS:
+            if first == split:
+                found["/".join(rest)] = float(value)
+        elif not (first in stages and SPLITS.intersection(rest[:1])):
+            found[key] = float(value)
+    return found
 
 
 def _is_oracle(key: str) -> bool:
-    return ORACLE in key.split("/")
+    """Whether the truth chose the answer: its group says so, or the name of an extra answer."""
+    return key.startswith((f"{ORACLE}/", f"{ORACLE}_"))
 
 
 def _protocol_ids(protocol: Protocol, keys: Iterable[str]) -> dict[str, str]:

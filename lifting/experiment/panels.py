@@ -217,7 +217,7 @@ def read_curves(path: Path, prefix: str, suffix: str) -> dict[str, Curve]:
     Args:
         path: The CSV file; without it there are no curves.
         prefix: Beginning of the wanted keys.
-        suffix: Their ending; keys of single actions do not have it.
+        suffix: Their ending; scores of single actions and joints are left out.
     """
     if not path.is_file():
         return {}
@@ -225,7 +225,9 @@ def read_curves(path: Path, prefix: str, suffix: str) -> dict[str, Curve]:
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             for key, value in row.items():
-                if key.startswith(prefix) and key.endswith(suffix) and value:
+                metric = key.removeprefix(prefix)
+                wanted = metric != key and "/" not in metric and metric.endswith(suffix)
+                if wanted and value:
                     points.setdefault(key, {})[int(row["step"])] = float(value)
     return {
         key: Curve(np.array(sorted(at), dtype=float), np.array([at[s] for s in sorted(at)]))

@@ -60,7 +60,7 @@ class TrainingBar(RichProgressBar):
         """What stands behind the bar."""
         shown: dict[str, Any] = {}
         if self.monitor in trainer.callback_metrics:
-            shown[self.monitor.split("/")[-1]] = (
+            shown[self.monitor.partition("val/")[2] or self.monitor] = (
                 f"{float(trainer.callback_metrics[self.monitor]):.1f}"
             )
         if trainer.training or trainer.validating:

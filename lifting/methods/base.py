@@ -1,7 +1,7 @@
 """The module every method derives from: metrics, optimiser and evaluation loops.
 
-A method writes ``training_step`` and ``predict``; everything else is here. It neither plots nor
-exports nor prepares data.
+A method writes ``training_step`` and ``predict``, and says in ``describe`` and ``uses_camera`` how
+its answers come about; everything else is here. It neither plots nor exports nor prepares data.
 """
 
 from __future__ import annotations
@@ -67,6 +67,32 @@ class LiftingModule(pl.LightningModule):
         Returns:
             Root-relative millimetres.
         """
+
+    def describe(self) -> dict[str, Any]:
+        """What a record shall say of the answers of :meth:`predict`, as the module now gives them.
+
+        Override for a method that samples or takes steps, or that has more to say.
+
+        Returns:
+            Plain values. ``hypotheses`` (poses drawn for one answer, 1 without any), ``steps``
+            (sampling or refinement steps of one answer, or None), ``aggregation`` (how hypotheses
+            become one answer, None where there is one) and, where an answer is told something of
+            the truth, ``oracle_flags`` (what, by name) have fields of their own in the record;
+            all other keys become extras.
+        """
+        return {"hypotheses": 1, "steps": None, "aggregation": None}
+
+    @classmethod
+    def uses_camera(cls, config: Any) -> bool:
+        """Whether an answer of :meth:`predict` depends on the intrinsics of the camera.
+
+        The size of the image is none of them. Override for a method that reads them; it is asked
+        before anything is built. Test-time optimisation reads them besides, see ``TtoConfig``.
+
+        Args:
+            config: The method's own ``Config``.
+        """
+        return False
 
     def stages(self) -> tuple[Stage, ...]:
         """Parts of the training in order; override for a method that trains in several fits."""

@@ -55,7 +55,7 @@ class PoseMetrics:
     Args:
         protocol: Rules of the benchmark.
         skeleton: Joints of predictions and labels.
-        action_names: Names by ``PoseBatch.action``; takes of one action are pooled.
+        action_names: Names by ``PoseBatch.action``; equal names are one action.
         clusters: Clusters of the pose structure score, logged as ``pss_<number of clusters>``;
             none leaves that score out.
 

@@ -209,7 +209,7 @@ class ActionMPJPE(StreamingMetric):
     """Position error by action: the published mean over actions beside the mean over frames.
 
     Args:
-        action_names: Names by index; takes of one action are pooled.
+        action_names: Names by index; equal names are one action.
         align: What the prediction is forgiven.
         kwargs: Passed to torchmetrics.
     """

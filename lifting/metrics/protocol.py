@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
-from lifting.actions import canonical_action
 from lifting.errors import ConfigError, suggest
 from lifting.skeleton import H36M_17, HUMANEVA_15, MPI_INF_3DHP_17, Skeleton
 
 VERSION = "v1"
+JOINT, ACTION = "joint", "action"
 AUC_THRESHOLDS_MM = tuple(float(t) for t in range(0, 151, 5))
 
 Group = Literal["position", "threshold"]
@@ -179,17 +179,32 @@ def _rule_of(metric: str) -> tuple[str, tuple[Group, str] | None]:
 
 
 def group_actions(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Actions of a list of recordings, in order of first appearance.
+    """Actions in order of first appearance; names are compared whole, digits and all.
 
     Args:
-        names: Names by ``PoseBatch.action``.
+        names: Names by ``PoseBatch.action``; a reader leaves out the take of a recording.
 
     Returns:
         The distinct actions, and for each given name the index of its action.
     """
-    actions = [canonical_action(name) for name in names]
-    distinct = tuple(dict.fromkeys(actions))
-    return distinct, tuple(distinct.index(action) for action in actions)
+    row = {name: index for index, name in enumerate(dict.fromkeys(names))}
+    return tuple(row), tuple(row[name] for name in names)
+
+
+def action_key(metric: str, action: str) -> str:
+    """Logged key of an action's score, such as ``mpjpe_mm/Walking``.
+
+    Args:
+        metric: Key of the score over all actions.
+        action: Any name; one that reads like the key of a joint's score is told apart from it.
+    """
+    apart = action.startswith((f"{JOINT}/", f"{ACTION}/"))
+    return f"{metric}/{ACTION}/{action}" if apart else f"{metric}/{action}"
+
+
+def joint_key(metric: str, joint: str) -> str:
+    """Logged key of a joint's score, such as ``mpjpe_mm/joint/hip``."""
+    return f"{metric}/{JOINT}/{joint}"
 
 
 DHP_GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -19,7 +19,7 @@ from lifting.metrics.functional.ranking_sums import (
     spearman_from_sums,
 )
 from lifting.metrics.functional.threshold import cps_from_histogram, percentage_below
-from lifting.metrics.protocol import Protocol
+from lifting.metrics.protocol import Protocol, action_key, joint_key
 from lifting.skeleton import Skeleton
 
 KINDS = ("mpjpe_mm", "pa_mpjpe_mm", "n_mpjpe_mm")
@@ -143,8 +143,9 @@ def _position_scores(
         values["pa_mpjpe_action_mm"] = float(means[1])
     for row, action in enumerate(layout.actions):
         if present[row]:
-            values[f"mpjpe_mm/{action}"] = float(by_action[row, 0])
-    values |= {f"mpjpe_mm/joint/{k}": v for k, v in joint_scores(totals, layout).items()}
+            values[action_key("mpjpe_mm", action)] = float(by_action[row, 0])
+    by_joint = joint_scores(totals, layout)
+    values |= {joint_key("mpjpe_mm", joint): value for joint, value in by_joint.items()}
     return values
 
 

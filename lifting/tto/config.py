@@ -124,6 +124,11 @@ class TtoConfig:
     compile: bool = False
     history: bool = False
 
+    @property
+    def uses_camera(self) -> bool:
+        """Whether what it does depends on the intrinsics: not off, nor by parallel projection."""
+        return self.enabled and self.camera == "perspective"
+
     @classmethod
     def faithful(cls, **changes: Any) -> Self:
         """The published procedure, which is told the true position of the root.

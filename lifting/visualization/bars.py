@@ -64,7 +64,8 @@ def bar_chart(
     )
     mean = float(np.mean(lengths))
     axes.axvline(mean, color=style.text, linestyle="--", linewidth=1, zorder=0)
-    axes.set_yticks(range(len(names)), [n.replace("_", " ") for n in names])
+    labels = [n.replace("_", " ") for n in names]
+    axes.set_yticks(range(len(names)), labels, parse_math=False)  # a name may have dollars
     axes.invert_yaxis()
     axes.set_xlim(0, max(max(lengths) * 1.12, 1e-9))
     axes.set_xlabel(f"{unit} (dashed: mean of the bars, {mean:.1f})", fontsize=style.font_size)

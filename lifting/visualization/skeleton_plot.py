@@ -232,7 +232,9 @@ def sample_figure(
             heading = f"{kind}, {view.name}" if view.name else kind
             axes.set_title(heading, fontsize=style.font_size, color=style.text)
     if sample.title:
-        figure.suptitle(sample.title, fontsize=style.font_size + 2, color=style.text)
+        # Names of tracks may have dollars, which are no formulas.
+        size = style.font_size + 2
+        figure.suptitle(sample.title, fontsize=size, color=style.text, parse_math=False)
     side_legend(figure, ghost=True, style=style)
     return figure
 

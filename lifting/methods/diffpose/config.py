@@ -193,7 +193,28 @@ class Config:
     tto_latent: Literal["conditioning", "noise"] = "conditioning"
 
     def __post_init__(self) -> None:
+        if isinstance(self.guidance, dict):  # as a checkpoint holds it
+            self.guidance = GuidanceConfig(**self.guidance)
         check_config(self)
+
+    @property
+    def has_components(self) -> bool:
+        """Whether there is more than one component of a mixture to draw from."""
+        several = self.mixture in ("synthetic", "given") or self.depth == "statistics"
+        return several and self.process == "diffusion"
+
+    @property
+    def is_random(self) -> bool:
+        """Whether two hypotheses of one pose can differ."""
+        if self.process != "diffusion":
+            return False
+        chosen = self.forward_noise == "gmm" and self.has_components
+        return self.init != "context_point" or self.eta > 0 or chosen
+
+    @property
+    def drawn(self) -> int:
+        """Hypotheses that are computed; those beyond are copies."""
+        return self.hypotheses if self.is_random else 1
 
     @property
     def asks_student(self) -> bool:

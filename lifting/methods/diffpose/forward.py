@@ -56,9 +56,7 @@ class Forward(nn.Module):
     @property
     def draws(self) -> bool:
         """Whether there is more than one component to draw from."""
-        several = self.config.mixture in ("synthetic", "given")
-        several = several or self.config.depth == "statistics"
-        return several and self.config.process == "diffusion"
+        return self.config.has_components
 
     @property
     def needs_context(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,6 +69,32 @@ class Module(LiftingModule):
                 f"of a window, got '{settings.target}'; set data.target to all"
             )
         self.network = Refiner(config, self.skeleton, settings.frames)
+
+    def describe(self) -> dict[str, Any]:
+        """What a record shall say: the network that answers, and how it samples."""
+        told = super().describe()
+        if self._in_context_stage:
+            return told | {"answering": "context encoder"}
+        config, network = self.config, self.network
+        told["answering"] = "student" if network.by_student else "denoiser"
+        told["hypotheses"] = network.drawn
+        told["steps"] = network.calls
+        if network.drawn > 1:
+            told["aggregation"] = config.aggregation
+            if config.aggregation == "posterior":
+                told["posterior"] = {
+                    "sharpness": config.posterior_sharpness,
+                    "kept": config.posterior_kept,
+                }
+        if config.guidance.is_on:
+            told["guidance"] = asdict(config.guidance)
+        return told
+
+    @classmethod
+    def uses_camera(cls, config: Config) -> bool:
+        """Where several hypotheses are projected, or the sampling is led by their projection."""
+        projects = config.drawn > 1 and config.aggregation not in ("mean", "median")
+        return projects or config.guidance.weight_projection > 0
 
     def stages(self) -> tuple[Stage, ...]:
         """Those of the context encoder, unless it is given or has no epochs, denoiser, student."""

@@ -95,6 +95,13 @@ class Refiner(nn.Module):
         return self.steps
 
     @property
+    def calls(self) -> int:
+        """Calls of a network, one after the other, for an answer."""
+        if self.config.process == "diffusion":
+            return len(self.levels)
+        return 1 + len(self.stack)
+
+    @property
     def answering(self) -> nn.Module:
         """The network that is called for an answer."""
         return self.student.network if self.student and self.by_student else self.denoiser

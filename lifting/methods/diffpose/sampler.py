@@ -48,16 +48,12 @@ class Sampler:
     @property
     def is_random(self) -> bool:
         """Whether two hypotheses of one pose can differ."""
-        config, process = self.config, self.process
-        if config.process != "diffusion":
-            return False
-        chosen = process.is_mixture and process.draws
-        return config.init != "context_point" or config.eta > 0 or chosen
+        return self.config.is_random
 
     @property
     def drawn(self) -> int:
         """Hypotheses that are computed; those beyond are copies."""
-        return self.config.hypotheses if self.is_random else 1
+        return self.config.drawn
 
     def noise(self, seed: int, visited: int, device: torch.device) -> Tensor:
         """Unit noise of the start and of every step, ``(1 + steps, drawn, 1, joints, channels)``.

@@ -14,13 +14,14 @@ from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.data.sampler import stream
 from lifting.errors import ConfigError
 from lifting.methods.base import LiftingModule
+from lifting.methods.discovery import load_module_class
 from lifting.methods.epipolarpose.checkpoint import start_network, start_unit
 from lifting.methods.epipolarpose.config import Config
 from lifting.methods.epipolarpose.keypoint import KeypointStudent
 from lifting.methods.epipolarpose.refiner import Refiner, refiner_rate
 from lifting.methods.epipolarpose.sight import SightErrors
 from lifting.methods.epipolarpose.student import Student
-from lifting.methods.epipolarpose.trained import load_model
+from lifting.methods.epipolarpose.trained import load_model, trained_uses_camera
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.tto.contract import Decoded, Latents, Refinable
 from lifting.tto.generic import InputLatent
@@ -111,17 +112,32 @@ class Module(LiftingModule):
             self.lifting.lifter.on_train_batch_end(outputs, batch, batch_idx)
 
     def describe(self) -> dict[str, Any]:
-        """What a record shall say: the student and its losses, or the depth that the box gives."""
+        """What a record shall say: the student and its losses, or the depth that the box gives.
+
+        Where another method lifts, what that says of itself comes first.
+        """
+        told = super().describe() if self._lifter is None else self._lifter.describe()
         if self.lifting is not None:
             keypoint = self.config.keypoint
-            return {"lifter": keypoint.lifter, "losses": keypoint.weights()}
-        told = {} if self.student is None else {"root_depth": "that of the box"}
+            return told | {"lifter": keypoint.lifter, "losses": keypoint.weights()}
+        if self.student is not None:
+            told["root_depth"] = "that of the box"
         if self.refiner is not None:
             told["refined"] = "by a unit trained on the labels of the data section"
         if self.base is not None:
             below = self.base
             told["refined_model"] = f"{below.settings.method}, {below.supervision.protocol}"
         return told
+
+    @classmethod
+    def uses_camera(cls, config: Config) -> bool:
+        """As the method that lifts; the network of images is told of depth by the camera."""
+        if config.form == "keypoint":
+            keypoint = config.keypoint
+            return load_module_class(keypoint.lifter).uses_camera(keypoint.lifter_config())
+        if config.over is not None:
+            return trained_uses_camera(Path(config.over))
+        return True
 
     def configure_optimizers(self) -> Any:
         """The base's for the network; the published ones for the refinement unit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from lifting.data.sampler import stream
 from lifting.errors import ConfigError
 from lifting.geometry.camera import project
 from lifting.methods.base import LiftingModule
-from lifting.methods.nbf.config import Config
+from lifting.methods.nbf.config import FITTING, Config
 from lifting.methods.nbf.extractor import COARSEST
 from lifting.methods.nbf.fitting import FittedBody, fit_bodies
 from lifting.methods.nbf.network import NeuralBody
@@ -59,6 +60,16 @@ class Module(LiftingModule):
                 "data.image_folder"
             )
         self.network = NeuralBody(config, settings.seed)
+
+    def describe(self) -> dict[str, Any]:
+        """What a record shall say: how bodies are fitted where test-time optimisation is on."""
+        fitting = {name: getattr(self.config, name) for name in sorted(FITTING)}
+        return super().describe() | {"fitting": fitting}
+
+    @classmethod
+    def uses_camera(cls, config: Config) -> bool:
+        """Place and evidence of a body are read in the crop as a camera."""
+        return True
 
     def stages(self) -> tuple[Stage, ...]:
         """The first guess from coarse maps, the features alone, each if asked for; then all."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import io
 import json
 
 import numpy as np
 import pytest
 
+from lifting.cli import predict
 from lifting.cli.main import main
+from lifting.experiment.config import ExperimentConfig
 
 
 @pytest.fixture
@@ -39,12 +44,35 @@ def test_a_detector_s_file_is_lifted(trained, results, tmp_path, capsys):
     assert main([*command, "--image-size", "640", "480", *options]) == 0
     said = capsys.readouterr().out
     assert "person 3 of 2, asked for 3, by ids, 5 frames (1 filled in) in 1 pieces" in said
-    assert "intrinsics given" in said
+    assert "intrinsics given, but tiny_method does not use them\n" in said
     with np.load(output) as file:
         assert file["joints_3d"].shape == (5, 1, 17, 3)
         assert file["track_names"].tolist() == ["dance"]
     assert main(command) == 2
     assert "give --image-size WIDTH HEIGHT" in capsys.readouterr().err
+
+
+def test_a_camera_is_said_to_be_unused_only_where_it_is(results, tiny_method):
+    size = ["--image-size", "640", "480"]
+    words = ["predict", "tiny", "--keypoints", str(results), *size]
+
+    def said(method, *options, **switches):
+        parser = argparse.ArgumentParser()
+        predict.register(parser.add_subparsers())
+        config = ExperimentConfig(name="tiny", method={"name": method, **switches})
+        config.tto.enabled = "optimised" in options
+        given = [o for o in options if o != "optimised"]
+        capture = io.StringIO()
+        with contextlib.redirect_stdout(capture):
+            predict._own_keypoints(parser.parse_args([*words, *given]), config)
+        return capture.getvalue()
+
+    lens = ["--intrinsics", "700", "700", "320", "240"]
+    assert "given, but simple_baseline does not use them\n" in said("simple_baseline", *lens)
+    assert said("simple_baseline", *lens, "optimised").endswith("intrinsics given\n")
+    assert "given, but diffpose does not use them\n" in said("diffpose", *lens)
+    assert said("diffpose", *lens, aggregation="best_joint").endswith("intrinsics given\n")
+    assert said("simple_baseline").endswith("image, but simple_baseline does not use them\n")
 
 
 def test_options_of_keypoints_need_keypoints(trained, capsys):

@@ -52,7 +52,15 @@ def test_the_decay_rises_to_its_value():
 
 
 @pytest.mark.parametrize(
-    ("key", "mode"), [("val/mpjpe_mm", "min"), ("val/pck_150mm", "max"), ("val/auc", "max")]
+    ("key", "mode"),
+    [
+        ("val/mpjpe_mm", "min"),
+        ("val/pck_150mm", "max"),
+        ("val/auc", "max"),
+        ("warm/val/sigma_spearman", "max"),
+        ("val/mpjpe_mm/sauce", "min"),
+        ("train/loss", "min"),
+    ],
 )
 def test_better_is_lower_for_errors_and_higher_for_shares(key, mode):
     assert monitor_mode(key) == mode

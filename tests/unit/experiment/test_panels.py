@@ -1,6 +1,7 @@
 """Worst samples are the worst ones, and the callback draws them with the bars and curves."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -139,10 +140,11 @@ def test_the_table_names_track_action_and_joint():
 
 def test_curves_are_read_by_step_and_the_last_row_of_a_step_counts(tmp_path):
     with (tmp_path / "metrics.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["step", "val/mpjpe_mm", "val/mpjpe_mm/walk", "val/auc"])
+        action = "val/mpjpe_mm/walk_mm"
+        writer = csv.DictWriter(file, ["step", "val/mpjpe_mm", action, "val/auc"])
         writer.writeheader()
         for step, value in ((10, 5.0), (0, 9.0), (10, 4.0)):
-            writer.writerow({"step": step, "val/mpjpe_mm": value, "val/mpjpe_mm/walk": 1})
+            writer.writerow({"step": step, "val/mpjpe_mm": value, action: 1})
         writer.writerow({"step": 11, "val/auc": 0.3})
     curves = read_curves(tmp_path / "metrics.csv", "val/", "_mm")
     assert list(curves) == ["val/mpjpe_mm"]
@@ -284,3 +286,17 @@ def test_a_method_without_fits_draws_none(parts, tmp_path):
     trainer.callbacks.insert(0, Optimises(TtoConfig(enabled=True)))
     trainer.test(module, data, verbose=False)
     assert not list((tmp_path / "pictures").glob("fits*"))
+
+
+def test_panels_show_actions_whatever_they_are_called(parts, tiny_tracks, tmp_path, monkeypatch):
+    module, _ = parts
+    names = ("test", "a/b $x^")
+    tracks = replace(tiny_tracks, action_names=names, track_names=("$_", "b", "c", "d"))
+    data = PoseDataModule(DataConfig(eval_batch_size=20), 0, tracks={"test": tracks})
+    shown = []
+    bars = panels.bar_chart
+    monkeypatch.setattr(panels, "bar_chart", lambda v, **k: shown.append(dict(v)) or bars(v, **k))
+    callback = PanelsCallback(PanelsConfig(worst=4), tmp_path)
+    trainer_with(tmp_path, callback).test(module, data, verbose=False)
+    assert set(shown[0]) == set(names)
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 6

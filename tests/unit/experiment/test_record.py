@@ -6,12 +6,14 @@ import subprocess
 from dataclasses import replace
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
 from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
 from lifting.errors import DataError, OutputError
+from lifting.experiment.build import build_module
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.facts import (
     build_record,
@@ -23,6 +25,9 @@ from lifting.experiment.facts import (
     weights_hash,
 )
 from lifting.experiment.record import ResultRecord, read_record, write_record
+from lifting.experiment.results import build_sheet, find_records
+from lifting.skeleton import H36M_17
+from lifting.tto.config import TtoConfig
 
 
 def make_record(**changes):
@@ -159,7 +164,8 @@ def scored(tiny_method, tiny_tracks):
 
 def test_build_record_sorts_scores_and_takes_what_a_method_says(scored):
     config, module, data = scored
-    module.describe = lambda: {"hypotheses": 5, "steps": 2, "aggregation": "mean", "context": "c"}
+    told = {"hypotheses": 5, "steps": 2, "aggregation": "mean", "context": "c"}
+    module.describe = lambda: told | {"oracle_flags": {"root": "true"}}
     logged = {
         "test/mpjpe_mm": torch.tensor(61.5), "test/mpjpe_mm/walk": 60.0, "val/mpjpe_mm": 1.0,
         "test/oracle/p_best": 50.0, "test/context/mpjpe_mm": 70.0, "warm/test/mpjpe_mm": 99.0,
@@ -172,12 +178,67 @@ def test_build_record_sorts_scores_and_takes_what_a_method_says(scored):
     assert record.oracle == {"oracle/p_best": 50.0}
     assert (record.hypotheses, record.steps, record.aggregation) == (5, 2, "mean")
     assert record.extras["context"] == "c"
+    assert record.oracle_flags == {"root": "true"}
+    assert not {"hypotheses", "steps", "aggregation", "oracle_flags"} & record.extras.keys()
     assert (record.dataset, record.two_d) == ("tiny", "projected")
     assert record.root_rule == "centred on hip"
     assert record.protocol["name"] == "default"
     assert record.protocol["mpjpe_mm"].startswith("default/v1|mm|")
     assert record.samples["fingerprint"]
     assert record.weights == weights_hash(module.state_dict())
+
+
+def test_own_fitting_reads_no_settings_of_the_optimisation(scored):
+    config, module, data = scored
+    config.tto = TtoConfig(enabled=True, root="gt", iterations=9)
+    record = build_record(config, module, data, {"test/mpjpe_mm": 1.0}, {}, {})
+    assert record.method == "tiny_method + tto(root=gt, iterations=9)"
+    assert record.oracle_flags == {"tto": "position of the root"}
+    module.fit = lambda batch, config: None
+    record = build_record(config, module, data, {"test/mpjpe_mm": 1.0}, {}, {})
+    assert record.method == "tiny_method + own fitting"
+    assert record.oracle_flags == {}
+    assert record.extras["tto"] == {"enabled": True, "latent": "own"}
+
+
+def test_every_fact_of_a_record_is_that_of_the_configuration(tiny_tracks, tmp_path):
+    section = {
+        "name": "diffpose", "hidden": 8, "layers": 1, "heads": 2, "hypotheses": 4,
+        "sampling_steps": 3, "start_level": 6, "aggregation": "best_pose", "context_epochs": 0,
+        "oracle_root": True,
+    }  # fmt: skip
+    config = ExperimentConfig(name="sampled", method=section, seed=3, flip_test=True)
+    config.data = DataConfig(name="synthetic", eval_every=7, eval_batch_size=20, noise="cpn")
+    config.trainer.limit_test_batches = 2
+    module = build_module(config)
+    data = PoseDataModule(config.data, 3, tracks={"test": tiny_tracks, "train": tiny_tracks})
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False,
+        enable_model_summary=False, limit_test_batches=2, default_root_dir=tmp_path,
+    )  # fmt: skip
+    trainer.test(module, data, verbose=False)
+    record = build_record(config, module, data, trainer.callback_metrics, {}, {"epochs": 3})
+    assert (record.experiment, record.method, record.seed) == ("sampled", "diffpose", 3)
+    assert (record.hypotheses, record.steps, record.aggregation) == (4, 3, "best_pose")
+    assert (record.frames, record.flip, record.split, record.unit) == (1, True, "test", "mm")
+    assert (record.dataset, record.two_d) == ("tiny", "projected")
+    assert record.joints == list(H36M_17.joints)
+    assert record.samples == {
+        "every": 7, "target": "middle", "batches": 2,
+        "fingerprint": data.fingerprint().split("test:")[1].split()[0],
+    }  # fmt: skip
+    assert record.protocol["name"] == config.protocol == "default"
+    assert (record.oracle_flags, record.budget) == ({}, {"epochs": 3})
+    assert record.extras["answering"] == "denoiser"
+    assert set(record.oracle) == {
+        "oracle/p_best@H4_mm", "oracle/j_best@H4_mm", "oracle_root_mpjpe_mm",
+        "oracle_root_pa_mpjpe_mm",
+    }  # fmt: skip
+    assert {"mpjpe_mm/walk", "mpjpe_mm/sit", "context_mpjpe_mm"} <= record.metrics.keys()
+    write_record(tmp_path / "result.json", record)
+    read = read_record(tmp_path / "result.json")
+    assert replace(read, metrics={}) == replace(record, metrics={})
+    assert read.metrics.keys() == record.metrics.keys()
 
 
 def test_a_silent_method_is_a_deterministic_one(scored, tmp_path):
@@ -191,3 +252,33 @@ def test_run_facts_are_plain(scored):
     facts = run_facts(scored[1], scored[2])
     assert json.loads(json.dumps(facts)) == facts
     assert facts["data"].startswith("test:")
+
+
+def test_an_action_may_be_called_like_a_split_or_an_oracle(scored, tmp_path):
+    config, module, data = scored
+    names = ("test", "val", "train", "oracle", "a/b", "warm/test", "test/x", "turn 90 left")
+    by_action = {f"mpjpe_mm/{name}": float(i) for i, name in enumerate(names)}
+    logged = {f"test/{key}": torch.tensor(value) for key, value in by_action.items()}
+    logged |= {"test/mpjpe_mm": 5.0, "val/mpjpe_mm/test": 1.0, "test/oracle_root_mpjpe_mm": 3.0}
+    record = build_record(config, module, data, logged, {"mean_pose": by_action}, {})
+    assert record.metrics == {"mpjpe_mm": 5.0, **by_action}
+    assert record.baselines == {"mean_pose": by_action}
+    assert record.oracle == {"oracle_root_mpjpe_mm": 3.0}
+    write_record(tmp_path / "result.json", record)
+    assert read_record(tmp_path / "result.json") == record
+    entries = find_records([tmp_path])
+    assert build_sheet([entries]).columns[-1] == "mpjpe_mm"
+    assert build_sheet([entries], kind="oracle").columns[-1] == "oracle_root_mpjpe_mm"
+
+
+def test_a_whole_test_keeps_the_scores_of_actions_that_are_called_like_splits(scored, tiny_tracks):
+    config, module, _ = scored
+    names = ("test", "oracle")
+    tracks = replace(tiny_tracks, action_names=names)
+    data = PoseDataModule(DataConfig(eval_batch_size=20), 0, tracks={"test": tracks})
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    trainer.test(module, data, verbose=False)
+    record = build_record(config, module, data, trainer.callback_metrics, {}, {})
+    found = [record.metrics[f"mpjpe_mm/{name}"] for name in names]
+    assert sum(found) / 2 == pytest.approx(record.metrics["mpjpe_action_mm"])
+    assert record.oracle == {}

@@ -13,7 +13,7 @@ from lifting.metrics.functional import threshold as thresholds
 from lifting.metrics.protocol import Protocol, get_protocol
 from lifting.skeleton import H36M_17, HUMANEVA_15, MPI_INF_3DHP_17
 
-ACTIONS = ("Walking 1", "Eating", "Walking", "SittingDown")
+ACTIONS = ("Walking", "Eating", "Walking", "SittingDown")
 
 
 def sample(count=24, frames=2, *, number=0, sigma=False, extra=False, seed=0, skeleton=H36M_17):
@@ -101,7 +101,7 @@ def test_scores_are_those_of_the_pure_functions():
     assert all(isinstance(v, Tensor) and v.ndim == 0 for v in values.values())
 
 
-def test_actions_pool_their_takes_and_average_unweighted():
+def test_equal_names_are_one_action_and_actions_average_unweighted():
     prediction, batch, target = sample()
     metrics = scored((prediction, batch))
     values = metrics.compute()
@@ -118,6 +118,36 @@ def test_actions_pool_their_takes_and_average_unweighted():
     assert_close(values["mpjpe_action_mm"], torch.stack(list(by_action.values())).mean())
     assert float(values["n_actions"]) == 2
     assert set(metrics.per_action()) == {"Walking", "Eating"}
+
+
+def test_names_that_differ_behind_a_digit_or_read_like_a_key_are_scored_apart():
+    prediction, batch, target = sample(count=32)
+    names = (
+        "turn 90 left",
+        "turn 180 right",
+        "test",
+        "val",
+        "train",
+        "oracle",
+        "a/b",
+        "joint/hip",
+    )
+    batch.action = torch.arange(32) % len(names)
+    metrics = PoseMetrics(get_protocol("default"), H36M_17, names)
+    metrics.update(prediction, batch)
+    values = metrics.compute()
+    expected = []
+    for index, name in enumerate(names):
+        rows = batch.action == index
+        expected.append(
+            position.mpjpe(prediction.joints_3d[rows], target[rows], batch.visible[rows])
+        )
+        assert metrics.per_action()[name]["mpjpe_mm"] == pytest.approx(float(expected[-1]))
+        key = "action/joint/hip" if name == "joint/hip" else name
+        assert_close(values[f"mpjpe_mm/{key}"], expected[-1])
+    assert_close(values["mpjpe_action_mm"], torch.stack(expected).mean())
+    assert float(values["mpjpe_mm/joint/hip"]) == 0
+    assert "n_actions" not in values
 
 
 def test_joints_are_named():

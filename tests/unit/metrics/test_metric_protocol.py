@@ -1,11 +1,12 @@
 import pytest
 
-from lifting.actions import H36M_ACTIONS, canonical_action
 from lifting.errors import ConfigError
 from lifting.metrics.protocol import (
     DHP_GROUPS,
+    action_key,
     get_protocol,
     group_actions,
+    joint_key,
     protocol_names,
 )
 from lifting.skeleton import H36M_17, HUMANEVA_15, MPI_INF_3DHP_17, get_skeleton
@@ -60,17 +61,29 @@ def test_default_admits_any_skeleton():
 
 
 def test_actions_are_compared_whole():
-    assert canonical_action("Directions 1") == "Directions"
-    assert canonical_action("SittingDown_2") == "SittingDown"
-    assert canonical_action("TakingPhoto") == "Photo"
-    assert canonical_action("WalkingDog 1") == "WalkDog"
-    assert canonical_action("Walking 1 chunk0") == "Walking"
-    assert canonical_action("sit_down") == "sit_down"
-    for name in H36M_ACTIONS:
-        assert canonical_action(f"{name} 3") == name
-    names, index = group_actions(["Sitting", "SittingDown 1", "Walking", "WalkDog", "Sitting 2"])
-    assert names == ("Sitting", "SittingDown", "Walking", "WalkDog")
-    assert index == (0, 1, 2, 3, 0)
+    given = [
+        "Sitting",
+        "SittingDown",
+        "turn 90 left",
+        "turn 180 right",
+        "run_2",
+        "run_3",
+        "Sitting",
+    ]
+    names, index = group_actions(given)
+    assert names == tuple(given[:-1])
+    assert index == (0, 1, 2, 3, 4, 5, 0)
+    assert group_actions([]) == ((), ())
+
+
+def test_every_action_has_a_key_of_its_own():
+    names = ("Walking", "a/b", "a", "joint", "joint/hip", "action/joint/hip", "action", "", "test")
+    keys = [action_key("mpjpe_mm", name) for name in names]
+    assert keys[:4] == ["mpjpe_mm/Walking", "mpjpe_mm/a/b", "mpjpe_mm/a", "mpjpe_mm/joint"]
+    assert joint_key("mpjpe_mm", "hip") == "mpjpe_mm/joint/hip"
+    assert len({*keys, joint_key("mpjpe_mm", "hip")}) == len(names) + 1
+    protocol = get_protocol("default")
+    assert {protocol.id_for(key) for key in keys} == {protocol.id_for("mpjpe_mm")}
 
 
 def test_errors_name_what_exists():
