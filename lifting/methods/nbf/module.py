@@ -54,7 +54,7 @@ class Module(LiftingModule):
             raise refused_skeleton(body, self.skeleton)
         if settings.frames != 1:
             raise ConfigError(
-                f"expected data.frames 1, as a body is fitted to one picture, got "
+                f"expected data.frames 1 with 3DNBF, which fits a body to one picture, got "
                 f"{settings.frames}; set data.frames=1"
             )
         if settings.image_size is not None and settings.image_size % COARSEST:
