@@ -323,3 +323,7 @@ def test_a_model_of_other_windows_is_not_refined(tmp_path):
     assert Module(config, SETTINGS).base.config == TINY
     with pytest.raises(ConfigError, match=r"expected data\.frames 1, as the model in .*a\.ckpt"):
         Module(config, ModuleSettings("epipolarpose", frames=3))
+    with pytest.raises(
+        ConfigError, match=r"h36m17, which .*, got mpi17; set data.skeleton=h36m17"
+    ):
+        Module(config, ModuleSettings("epipolarpose", skeleton="mpi17"))

@@ -285,6 +285,8 @@ def test_refusals(batch):
         build(frames=9)
     with pytest.raises(ConfigError, match=r"multiple of 32, got 60 pixels; .* data\.images"):
         build(image_size=60)
+    with pytest.raises(ConfigError, match=r"which 3DNBF's body has, got mpi17; set data.skeleton"):
+        build(skeleton="mpi17")
     module = build().eval()
     with pytest.raises(DataError, match=r"expected images .* data.name=images"):
         module.predict(replace(batch, image=None))

@@ -34,6 +34,7 @@ from lifting.methods.diffpose.latents import (
 from lifting.methods.diffpose.refiner import Refiner
 from lifting.methods.diffpose.samples import Samples
 from lifting.methods.diffpose.units import PosePair, from_network_units, to_network_units
+from lifting.methods.refusal import check_root
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.nn.pose_loss import pose_loss
 from lifting.nn.units import MM_PER_METRE
@@ -56,13 +57,15 @@ class Module(LiftingModule):
         settings: What the run gives to every method.
 
     Raises:
-        ConfigError: A video context encoder is to answer middle frames only.
+        ConfigError: A skeleton whose root is no hip, or a video context encoder that is to answer
+            middle frames only.
     """
 
     config: Config
 
     def __init__(self, config: Config, settings: ModuleSettings) -> None:
         super().__init__(config, settings)
+        check_root(self.skeleton)
         if config.context == "mixste" and settings.target != "all":
             raise ConfigError(
                 "expected data.target 'all' with method.context 'mixste', which lifts all frames "

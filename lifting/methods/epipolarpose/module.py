@@ -22,6 +22,7 @@ from lifting.methods.epipolarpose.refiner import Refiner, refiner_rate
 from lifting.methods.epipolarpose.sight import SightErrors
 from lifting.methods.epipolarpose.student import Student
 from lifting.methods.epipolarpose.trained import load_model, trained_uses_camera
+from lifting.methods.refusal import check_root
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.tto.contract import Decoded, Latents, Refinable
 from lifting.tto.generic import InputLatent
@@ -41,7 +42,8 @@ class Module(LiftingModule):
         settings: What the run gives to every method.
 
     Raises:
-        ConfigError: Windows of several frames, or a refined model of other windows than the data.
+        ConfigError: Windows of several frames, a skeleton that the form cannot be built for, or a
+            refined model of other windows or joints than the data.
         CheckpointError: The model to refine cannot be read.
     """
 
@@ -49,6 +51,7 @@ class Module(LiftingModule):
 
     def __init__(self, config: Config, settings: ModuleSettings) -> None:
         super().__init__(config, settings)
+        check_root(self.skeleton)
         self.student: Student | None = None
         self.base: LiftingModule | None = None
         self.refiner: Refiner | None = None
@@ -61,6 +64,12 @@ class Module(LiftingModule):
         else:
             self.base = load_model(Path(config.over))
             self._check_frames(self.base.settings.frames, f"as the model in {config.over} has")
+            if self.base.skeleton != self.skeleton:
+                raise ConfigError(
+                    f"expected the skeleton {self.base.skeleton.name}, which the model in "
+                    f"{config.over} answers, got {self.skeleton.name}; set "
+                    f"data.skeleton={self.base.skeleton.name} to convert the data"
+                )
         if config.form in REFINING:
             self.refiner = Refiner(self.skeleton, config)
         self.sight = SightErrors(self.skeleton)

@@ -220,7 +220,8 @@ def refined_joints(skeleton: Skeleton, which: Literal["published", "all"]) -> tu
     if missing:
         raise ConfigError(
             f"expected a skeleton with the refinement unit's joints, got {skeleton.name} without "
-            f"{', '.join(missing)}; set method.refiner_joints to all"
+            f"{', '.join(missing)}; set method.refiner_joints to all, or "
+            "data.skeleton=h36m17 to convert the data"
         )
     return tuple(skeleton.index(name) for name in wanted)
 

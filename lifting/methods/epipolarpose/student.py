@@ -38,7 +38,8 @@ from lifting.methods.epipolarpose.labels import crop_labels, joint_loss
 from lifting.methods.epipolarpose.network import PoseNetwork
 from lifting.methods.epipolarpose.occluders import OccluderBank, folder_bank, procedural_bank
 from lifting.methods.epipolarpose.views import label_views
-from lifting.skeleton import MPII_16, Skeleton
+from lifting.methods.refusal import refused_skeleton
+from lifting.skeleton import H36M_17, MPII_16, Skeleton
 from lifting.skeleton.convert import remap_joints
 from lifting.typing import PerJoint, Pose3D
 
@@ -67,12 +68,20 @@ class Student(nn.Module):
     Args:
         config: The switches.
         skeleton: Joints of labels and answers.
+
+    Raises:
+        ConfigError: Its joints cannot be made of those of the network.
     """
 
     def __init__(self, config: Config, skeleton: Skeleton) -> None:
         super().__init__()
         self.config, self.skeleton = config, skeleton
         self.head = MPII_16 if config.joints == MPII_16.name else skeleton
+        if skeleton not in (self.head, H36M_17):
+            raise refused_skeleton(
+                f"the skeleton {H36M_17.name} or {MPII_16.name} with method.joints=mpii16",
+                skeleton,
+            )
         self.rows = head_rows(self.head, skeleton)
         self.network = PoseNetwork(len(self.head), config)
         self.frozen = PoseNetwork(len(self.head), config) if config.labels == "online" else None
@@ -164,7 +173,7 @@ class Student(nn.Module):
         with _exact(seen.pictures):
             image = normalised_to_image(normalised, seen.box, self.config.patch)
             joints = image_to_camera(image, intrinsics, root_depth(seen.box, intrinsics))
-            if self.head is self.skeleton:
+            if self.head == self.skeleton:
                 return joints
             return remap_joints(joints, self.head, self.skeleton)[0]
 

@@ -21,6 +21,7 @@ from lifting.methods.nbf.objective import FeatureObjective
 from lifting.methods.nbf.paste import draw_squares, draw_textures
 from lifting.methods.nbf.pictures import FitView, fit_pictures
 from lifting.methods.nbf.view import BACKGROUND, BodyLabels, CropView, at_cells, body_labels
+from lifting.methods.refusal import check_root, refused_skeleton
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.skeleton import H36M_17
 from lifting.tto.config import TtoConfig
@@ -48,10 +49,14 @@ class Module(LiftingModule):
 
     def __init__(self, config: Config, settings: ModuleSettings) -> None:
         super().__init__(config, settings)
-        if settings.frames != 1 or settings.skeleton != H36M_17.name:
+        check_root(self.skeleton)
+        if self.skeleton != H36M_17:
+            body = f"the skeleton {H36M_17.name}, which 3DNBF's body has"
+            raise refused_skeleton(body, self.skeleton)
+        if settings.frames != 1:
             raise ConfigError(
-                f"expected data.frames 1 and the skeleton {H36M_17.name}, which the body has, got "
-                f"{settings.frames} and {settings.skeleton}; change the data section"
+                f"expected data.frames 1 with 3DNBF, which fits a body to one picture, got "
+                f"{settings.frames}; set data.frames=1"
             )
         if settings.image_size is not None and settings.image_size % COARSEST:
             raise ConfigError(

@@ -11,7 +11,7 @@ CENTRE = "spine"
 PARTITIONS = 4
 
 
-def partitioned_adjacency(skeleton: Skeleton, centre: str = CENTRE) -> Tensor:
+def partitioned_adjacency(skeleton: Skeleton, centre: str | None = None) -> Tensor:
     """Normalised adjacency split into four kinds of edge, ``(4, joints, joints)`` float64.
 
     Entry ``[k, v, w]`` is what joint w receives from joint v: k is 0 for the joint itself, 1 for a
@@ -20,21 +20,45 @@ def partitioned_adjacency(skeleton: Skeleton, centre: str = CENTRE) -> Tensor:
 
     Args:
         skeleton: Its bones and mirror pairs are the edges.
-        centre: Joint from which distances are counted, along bones.
+        centre: Joint from which distances are counted, along bones; None is that of
+            :func:`centre_joint`.
 
     Raises:
         ConfigError: The skeleton has no such joint.
 
-    Source: released code.
+    Source: released code, for the joints of Human3.6M.
     """
     joints = len(skeleton)
     bones = _symmetric(skeleton.bones, joints)
     mirrors = _symmetric(tuple(zip(skeleton.left, skeleton.right, strict=True)), joints)
     eye = torch.eye(joints, dtype=torch.float64)
-    distance = _distances(bones, skeleton.index(centre))
+    distance = _distances(bones, skeleton.index(centre or centre_joint(skeleton)))
     inward, outward = distance[:, None] > distance, distance[:, None] < distance
     parts = torch.stack((eye, bones * inward, bones * outward, mirrors))
     return parts / parts.sum(dim=(0, 1))
+
+
+def centre_joint(skeleton: Skeleton) -> str:
+    """Joint from which the graph is partitioned: the spine, else the middle of the trunk.
+
+    The trunk are the joints without a mirrored one that join two bones or more. Its middle is the
+    joint whose farthest joint is nearest, counted in bones; of several, the first in the order of
+    the joints. A face, which is far from the feet, is never the middle. Where there is no trunk,
+    all joints are looked at.
+
+    Args:
+        skeleton: Its bones and mirror pairs.
+    """
+    if CENTRE in skeleton.joints:
+        return CENTRE
+    bones = _symmetric(skeleton.bones, len(skeleton))
+    joined = bones.sum(dim=0).tolist()
+    single = [j == other for j, other in enumerate(skeleton.flip_index)]
+    trunk = [j for j, count in enumerate(joined) if single[j] and count >= 2]
+    middle = min(
+        trunk or range(len(skeleton)), key=lambda joint: int(_distances(bones, joint).max())
+    )
+    return skeleton.joints[middle]
 
 
 def _symmetric(pairs: tuple[tuple[int, int], ...], joints: int) -> Tensor:
