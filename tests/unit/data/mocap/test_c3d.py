@@ -111,7 +111,7 @@ def test_mutated_files_raise_nothing_else(tmp_path, monkeypatch):
         path = tmp_path / f"{number}.c3d"
         path.write_bytes(data)
         requests.append(MatRequest(path, reader._AXES))
-    refused = 0
+    refused = []
     # One child reads many; the reader itself then judges what came back.
     answers = read_mats(requests, Limits(seconds=0.5))
     for request, answer in zip(requests, answers, strict=True):
@@ -125,9 +125,9 @@ def test_mutated_files_raise_nothing_else(tmp_path, monkeypatch):
         try:
             read_c3d(request.path)
         except LiftingError as error:
-            assert len(str(error)) < 800
-            refused += 1
-    assert 40 < refused < 200
+            refused.append(len(str(error)))
+    assert 40 < len(refused) < 200
+    assert max(refused) < 800
 
 
 @pytest.mark.parametrize(("name", "shape", "rate", "mm", "missing"), [

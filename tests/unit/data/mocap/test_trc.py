@@ -153,14 +153,14 @@ def test_cut_files(read, tmp_path):
 
 
 def test_mutated_files_raise_nothing_else(read, damage):
-    rng, refused = random.Random(5), 0
+    rng, refused = random.Random(5), []
     for _ in range(300):
         try:
             read(damage(trc(), rng))
         except LiftingError as error:
-            assert len(str(error)) < 500
-            refused += 1
-    assert 30 < refused < 300
+            refused.append(len(str(error)))
+    assert 30 < len(refused) < 300
+    assert max(refused) < 500
 
 
 @pytest.mark.parametrize("name", [
