@@ -177,8 +177,10 @@ def _joints(
 
 def _unit(path: Path, poses: Array, texts: Mapping[str, list[str]], notes: list[str]) -> str:
     """The unit the file names, else the one in which its people have the size of people."""
-    whole = poses[np.isfinite(poses).all(axis=(1, 2))]
-    tall = float(np.median(np.ptp(whole, axis=1).max(axis=1))) if len(whole) else 0.0
+    seen = np.logical_and.reduce(np.isfinite(poses), axis=-1)
+    common = seen.mean(axis=0) > 0.5  # a joint that is hardly ever there spoils no pose
+    whole = poses[seen[:, common].all(axis=1)][:, common]
+    tall = float(np.median(np.ptp(whole, axis=1).max(axis=1))) if whole.size else 0.0
     low, high = _TALL_MM
     fits = next((u for u, mm in LENGTHS_MM.items() if low <= tall * mm <= high), None)
     told = texts.get("unit", [None])[0]

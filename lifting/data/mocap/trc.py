@@ -103,6 +103,14 @@ def _without_axes(path: Path, texts: Iterator[tuple[int, str]]) -> Iterator[tupl
     return texts
 
 
+def _number(cell: str) -> float:
+    """NaN for an empty cell, infinity for what is no number."""
+    try:
+        return float(cell or "nan")
+    except ValueError:
+        return math.inf
+
+
 @dataclass
 class _Table:
     """Rows below the header, as they are read."""
@@ -124,22 +132,17 @@ class _Table:
         if len(self.rows) == MAX_FRAMES:
             raise bad_line(self.path, number, f"at most {MAX_FRAMES} frames", "more",
                            "cut the recording")  # fmt: skip
-        values = np.array([self._value(number, cell) for cell in cells])
+        values = np.array([_number(cell) for cell in cells])
+        wild = np.abs(values) > LARGEST_NUMBER
+        if wild.any():
+            raise bad_line(self.path, number, f"a number below {LARGEST_NUMBER:g}",
+                           cells[int(wild.argmax())],
+                           "repair the line; numbers have a decimal point")  # fmt: skip
         if "\t" not in text:
             self.untabbed.append(number)
         self.numbers.append(values[0])
         self.times.append(values[1])
         self.rows.append(values[2:])
-
-    def _value(self, number: int, cell: str) -> float:
-        try:
-            value = float(cell) if cell else math.nan
-        except ValueError:
-            value = math.inf
-        if abs(value) > LARGEST_NUMBER:
-            raise bad_line(self.path, number, f"a number below {LARGEST_NUMBER:g}", cell,
-                           "repair the line; numbers have a decimal point")  # fmt: skip
-        return value
 
     def positions(self) -> FloatArray:
         """``(T, P, 3)``, NaN where missing; as many markers as the widest row has."""

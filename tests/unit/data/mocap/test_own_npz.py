@@ -84,6 +84,16 @@ def test_nan_is_missing(save):
     assert np.isfinite(clip.positions[clip.visible]).all()
 
 
+def test_a_joint_that_is_never_there_does_not_hide_the_unit(save):
+    motion = in_file(mm=1000.0)
+    motion[:, 7] = np.nan
+    assert read_own_npz(save(("unit",), joints_3d=motion)).unit == "m"
+    motion[1:] = np.nan
+    path = save(("unit",), joints_3d=motion)
+    with pytest.raises(DataError, match=r"expected 'unit', or whole poses.*extent of 0"):
+        read_own_npz(path)
+
+
 def test_recordings_in_one_array_of_integers(save):
     found = read_own_npz(save(
         ("joints_3d", "unit"), positions_mm=np.round(in_file()).astype(np.int16),
