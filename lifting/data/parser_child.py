@@ -79,10 +79,12 @@ def parse(path: Path, names: Sequence[str], limit: int) -> dict[str, Array]:
     """Arrays of numbers by name.
 
     Args:
-        path: File of MATLAB 5, or of HDF5, which MATLAB 7.3 writes.
+        path: File of MATLAB 5, or of HDF5, which MATLAB 7.3 writes, or a C3D file.
         names: Variables; ``name[i]`` is element i of a cell array, in MATLAB's order.
         limit: Bytes all arrays may take together.
     """
+    if path.suffix.lower() == ".c3d":
+        return _parse_c3d(path, names)
     if _is_hdf5(path):
         return _parse_hdf5(path, names, limit)
     return _parse_mat5(path, names, limit)
@@ -154,6 +156,39 @@ def _parse_mat5(path: Path, names: Sequence[str], limit: int) -> dict[str, Array
             raise ValueError(f"'{name}' of shape {value.shape} is larger than is allowed")
         arrays[name] = np.ascontiguousarray(value)
     return arrays
+
+
+def _parse_c3d(path: Path, names: Sequence[str]) -> dict[str, Array]:
+    with path.open("rb") as stream:
+        start = stream.read(2)
+    if start[1:] != b"\x50":
+        raise ValueError(f"it begins with {start!r}, which is not C3D")
+    import ezc3d
+
+    file = ezc3d.c3d(str(path))
+    point = {key: held.get("value") for key, held in file["parameters"]["POINT"].items()}
+    # A list of texts holds at most 255; further labels are in LABELS2, LABELS3 ...
+    labels = [
+        label
+        for key in ("LABELS", *(f"LABELS{i}" for i in range(2, 258)))
+        for label in point.get(key) or ()
+    ]
+    points = file["data"]["points"]
+    arrays: dict[str, Array] = {
+        "points": np.ascontiguousarray(points[:3].transpose(2, 1, 0)),
+        "residuals": np.ascontiguousarray(file["data"]["meta_points"]["residuals"][0].T),
+        "rate": np.array(float(point["RATE"][0])),
+        "first_frame": np.array(int(file["header"]["points"]["first_frame"]) + 1),
+        "labels": _codes(labels),
+        "units": _codes(point.get("UNITS") or ()),
+    }
+    return {name: arrays[name] for name in names}
+
+
+def _codes(texts: Sequence[str]) -> Array:
+    """Texts as one array of UTF-8, a line each."""
+    joined = "\n".join(text.replace("\n", " ") for text in texts)
+    return np.frombuffer(joined.encode("utf-8", errors="replace"), dtype=np.uint8)
 
 
 if __name__ == "__main__":

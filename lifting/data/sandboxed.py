@@ -1,4 +1,4 @@
-"""Reads MATLAB and HDF5 files in a child process, so that no file can harm the one that trains.
+"""Reads MATLAB, HDF5 and C3D files in a child process, so that none harms the one that trains.
 
 The libraries that parse these formats are large programs in C which were not written for hostile
 input. The child has a limit on time and, on Linux, on memory; it hands back plain arrays through
@@ -54,6 +54,7 @@ class MatRequest:
 
     Attributes:
         path: File of MATLAB 5 to 7.2, or of MATLAB 7.3 (HDF5); which one is seen from its start.
+            A name that ends in ``.c3d`` is read as C3D, see ``lifting.data.mocap.c3d``.
         axes: Number of axes by variable; ``name[i]`` is element i of a cell array, in MATLAB's
             order. HDF5 files have no cell arrays here, since their references are not followed.
     """
@@ -188,7 +189,8 @@ def _answer(
 
 
 def _refusal(path: Path, reason: str) -> DataError:
+    kind = "C3D" if path.suffix.lower() == ".c3d" else "MATLAB or HDF5"
     return DataError(
-        f"expected arrays of a MATLAB or HDF5 file in {path}, but: {reason}; the file is damaged, "
+        f"expected arrays of a {kind} file in {path}, but: {reason}; the file is damaged, "
         "unsafe or of another form: get it again from its source"
     )

@@ -26,12 +26,13 @@ from lifting.batch import (
 )
 from lifting.data.supervision import Supervision
 from lifting.errors import DataError
+from lifting.methods.refusal import refused_skeleton
 from lifting.methods.schedule import learning_rate_factor
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.metrics.clusters import PoseClusters
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.protocol import get_protocol, needs_scale
-from lifting.skeleton import Skeleton, get_skeleton
+from lifting.skeleton import Skeleton
 from lifting.typing import PerJoint
 from lifting.visualization.fit_picture import FitPicture
 
@@ -52,7 +53,12 @@ class LiftingModule(pl.LightningModule):
         super().__init__()
         self.config = config
         self.settings = settings
-        self.skeleton: Skeleton = get_skeleton(settings.skeleton)
+        self.skeleton: Skeleton = Skeleton.of(settings.skeleton)
+        if not self.skeleton.has_hip:  # a nose is never the root
+            root = self.skeleton.joints[self.skeleton.root]
+            raise refused_skeleton(
+                f"a skeleton whose root is the hip, not the {root}", self.skeleton
+            )
         self.stage = self.stages()[-1]
         self.metrics: dict[str, PoseMetrics] = {}
         self.supervision = Supervision()  # of the data; known once they are

@@ -119,7 +119,9 @@ class Skeleton:
     @property
     def has_hip(self) -> bool:
         """Whether the root is the middle of the hips; only to such a root are poses relative."""
-        return self.joints[self.root] in MIDDLE_HIPS
+        root = self.joints[self.root]
+        middle = self.flip_index[self.root] == self.root
+        return middle and not _HIP_WORDS.isdisjoint(root.lower().split("_"))
 
     def index(self, joint: str) -> int:
         """Index of a joint by name.
@@ -161,8 +163,7 @@ class Skeleton:
         return Skeleton, (self.name, *self._content())
 
 
-MIDDLE_HIPS = ("hip", "pelvis", "mid_hip")
-"""What sets call the middle of the hips."""
+_HIP_WORDS = frozenset({"hip", "hips", "pelvis"})
 
 
 def _skeleton(name: str, tree: str) -> Skeleton:

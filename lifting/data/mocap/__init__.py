@@ -1,8 +1,11 @@
-"""Motion-capture text files to 17-joint clips.
+"""Motion-capture files to 17-joint clips.
 
 * ``lines``     numbered lines of a text file, numbers checked as they are read
-* ``captured``  what every reader returns: named points with their rotations
-* ``asf``, ``amc``, ``bvh``   the readers
+* ``captured``  what every reader returns: named points, bones with their rotations
+* ``asf``, ``amc``, ``bvh``   the readers of bones
+* ``trc``, ``c3d``   the readers of markers
+* ``own_npz``   3D motion of one's own as arrays
+* ``upright``   the vertical axis and the unit, told by the people in a recording
 * ``naming``    names of a file to joints, by side and stem
 * ``lost_bones``  what conversions dropped: restored, or guessed and marked approximate
 * ``mapping``   named points to the 17 joints, millimetres, z up

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from lifting.errors import DataError
+
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
-Form = Literal["amc", "bvh"]
+Form = Literal["amc", "bvh", "trc", "c3d"]
+
+MAX_RATE = 10_000.0
+# Words for a unit of length in TRC and C3D files.
+UNIT_WORDS: Mapping[str, float] = {
+    word: mm
+    for words, mm in (
+        ("mm millimeter millimeters millimetre millimetres", 1.0),
+        ("cm centimeter centimeters centimetre centimetres", 10.0),
+        ("m meter meters metre metres", 1000.0),
+        ("in inch inches", 25.4),
+    )
+    for word in words.split()
+}
+_WIDEST_M = 20.0  # markers that spread further are in millimetres
 
 
 @dataclass(frozen=True)
@@ -19,15 +35,18 @@ class CapturedMotion:
 
     Attributes:
         path: File the motion was read from.
-        form: ``amc``: a point is the far end of its bone; ``bvh``: a point is its joint.
+        form: ``amc``: a point is the far end of its bone; ``bvh``: a point is its joint; ``trc``,
+            ``c3d``: a point is a marker.
         names: One a point.
         ends: Name of a point -> index of the point that ends it (child or end site).
-        positions: ``(T, P, 3)``, in the file's own axes and unit.
-        rotations: ``(T, P, 3, 3)``, from the point's own axes to the file's.
+        positions: ``(T, P, 3)``, in the file's own axes and unit; NaN where a marker is missing.
+        rotations: ``(T, P, 3, 3)``, from the point's own axes to the file's; None for markers.
         fps: Frames a second.
         unit_mm: Millimetres in one unit of ``positions``; None when the file does not say.
         up: Vertical axis; None when the file does not say.
         parents: Index of each point's parent, -1 for a root; empty when the file has no tree.
+        first_frame: Number the file gives its first frame; None when it numbers none.
+        notes: What was assumed or left out while reading, a sentence each.
     """
 
     path: Path
@@ -35,11 +54,13 @@ class CapturedMotion:
     names: tuple[str, ...]
     ends: Mapping[str, int]
     positions: FloatArray
-    rotations: FloatArray
+    rotations: FloatArray | None
     fps: float
     unit_mm: float | None
     up: Literal["y", "z"] | None
     parents: tuple[int, ...] = ()
+    first_frame: int | None = None
+    notes: tuple[str, ...] = ()
 
     def tree(self, limit: int = 40) -> str:
         """The names, one a line, each indented below its parent.
@@ -53,3 +74,66 @@ class CapturedMotion:
         lines = ["  " * d + name for d, name in zip(depth, self.names, strict=True)]
         more = [f"... and {len(lines) - limit} more"] if len(lines) > limit else []
         return "\n".join(lines[:limit] + more)
+
+
+def marker_motion(
+    path: Path,
+    form: Literal["trc", "c3d"],
+    names: Sequence[str],
+    positions: FloatArray,
+    fps: float,
+    units: Sequence[str],
+    first_frame: int | None,
+    notes: Sequence[str],
+) -> CapturedMotion:
+    """Markers as a recording: unlabelled ones left out, the unit told by word or by range.
+
+    Args:
+        path: The file.
+        form: Its kind.
+        names: One a marker; an empty one and ``*12`` are no labels.
+        positions: ``(T, P, 3)``, file units; NaN where missing.
+        fps: Frames a second.
+        units: Words of the file: one, one a marker, or none.
+        first_frame: Number the file gives its first frame.
+        notes: What the reader already has to say.
+
+    Raises:
+        DataError: No labelled marker was measured, or the rate is no rate.
+    """
+    said = list(notes)
+    if not 0 < fps <= MAX_RATE:
+        raise DataError(
+            f"{path}: expected a rate above 0 and at most {MAX_RATE:g} frames a second, got "
+            f"{fps:g}; correct the header"
+        )
+    first = {name: i for i, name in reversed(list(enumerate(names)))}
+    kept = [i for i, name in enumerate(names) if name and name[0] != "*" and first[name] == i]
+    if len(kept) < len(names):
+        left = len(names) - len(kept)
+        said.append(f"{left} of {len(names)} markers left out: unlabelled, or named twice")
+    factors = [UNIT_WORDS.get(unit.strip().lower()) for unit in units]
+    points = positions[:, kept]
+    measured = points[np.isfinite(points).all(axis=-1)]
+    if not measured.size:
+        raise DataError(
+            f"{path}: expected a labelled marker that was measured, got {len(kept)} labelled of "
+            f"{len(names)} in {len(points)} frames; label the markers and export again"
+        )
+    unit = factors[0] if len(set(factors)) == 1 else None
+    if unit is None and len(factors) == len(names) and None not in factors:
+        points = points * np.array([factors[i] for i in kept], dtype=np.float64)[:, None]
+        unit = 1.0
+        said.append("markers have units of their own; all were converted to mm")
+    elif unit is None:
+        widest = float(np.ptp(measured, axis=0).max())
+        unit = 1.0 if widest > _WIDEST_M else 1000.0
+        said.append(
+            f"the file names no known unit ({', '.join(units)[:40] or 'none'}); its markers "
+            f"spread over {widest:.4g}, so {'mm' if unit == 1 else 'm'} was assumed"
+        )
+    return CapturedMotion(
+        path=path, form=form, names=tuple(names[i] for i in kept), ends={}, positions=points,
+        rotations=None, fps=fps, unit_mm=unit, up=None, first_frame=first_frame,
+        notes=tuple(said),
+    )  # fmt: skip

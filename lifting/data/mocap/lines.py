@@ -37,6 +37,14 @@ def read_lines(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Iterator[Line]:
         MissingDataError: There is no such file.
         DataError: The file is larger than the limit.
     """
+    for number, text in read_texts(path, max_bytes):
+        words = text.split()
+        if words and not words[0].startswith("#"):
+            yield Line(number, words)
+
+
+def read_texts(path: Path, max_bytes: int) -> Iterator[tuple[int, str]]:
+    """Numbers, from 1, and whole lines of a text file; see :func:`read_lines`."""
     if not path.is_file():
         raise MissingDataError(f"expected a file at {path}, found none; check the path")
     size = path.stat().st_size
@@ -46,10 +54,7 @@ def read_lines(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Iterator[Line]:
             "cut the recording into shorter files"
         )
     with path.open(encoding="latin-1") as stream:
-        for number, text in enumerate(stream, start=1):
-            words = text.split()
-            if words and not words[0].startswith("#"):
-                yield Line(number, words)
+        yield from enumerate(stream, start=1)
 
 
 def bad_line(path: Path, number: int, expected: str, found: object, advice: str) -> DataError:

@@ -155,13 +155,13 @@ def continued(motion: CapturedMotion, point: int, unit_mm: float) -> FloatArray:
     Returns:
         ``(T, 3)`` file units and axes; of the next bone up where one has no length, else zeros.
     """
-    end = point
-    while motion.parents and motion.parents[end] >= 0:
+    end, turns = point, motion.rotations
+    while turns is not None and motion.parents and motion.parents[end] >= 0:
         start = motion.parents[end]
         if not _has_no_length(motion, end, unit_mm):
             bone = motion.positions[:, end] - motion.positions[:, start]
-            own = np.einsum("tji,tj->ti", motion.rotations[:, start], bone)
-            return np.einsum("tij,tj->ti", motion.rotations[:, point], own)
+            own = np.einsum("tji,tj->ti", turns[:, start], bone)
+            return np.einsum("tij,tj->ti", turns[:, point], own)
         end = start
     return np.zeros((len(motion.positions), 3))
 

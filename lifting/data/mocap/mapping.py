@@ -293,7 +293,7 @@ def _locate(motion: CapturedMotion, point: Point, unit_mm: float) -> FloatArray:
     if point.at_end:
         indices = [motion.ends[point.names[0]]]
     place: FloatArray = motion.positions[:, indices].mean(axis=1) * unit_mm
-    if point.above_mm:
+    if point.above_mm and motion.rotations is not None:
         place = place + point.above_mm * motion.rotations[:, indices[0], :, 1]
     if point.beyond_mm:
         along = continued(motion, indices[0], unit_mm)

@@ -34,7 +34,6 @@ from lifting.methods.diffpose.latents import (
 from lifting.methods.diffpose.refiner import Refiner
 from lifting.methods.diffpose.samples import Samples
 from lifting.methods.diffpose.units import PosePair, from_network_units, to_network_units
-from lifting.methods.refusal import check_root
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.nn.pose_loss import pose_loss
 from lifting.nn.units import MM_PER_METRE
@@ -65,7 +64,6 @@ class Module(LiftingModule):
 
     def __init__(self, config: Config, settings: ModuleSettings) -> None:
         super().__init__(config, settings)
-        check_root(self.skeleton)
         if config.context == "mixste" and settings.target != "all":
             raise ConfigError(
                 "expected data.target 'all' with method.context 'mixste', which lifts all frames "

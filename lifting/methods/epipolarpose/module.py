@@ -22,7 +22,6 @@ from lifting.methods.epipolarpose.refiner import Refiner, refiner_rate
 from lifting.methods.epipolarpose.sight import SightErrors
 from lifting.methods.epipolarpose.student import Student
 from lifting.methods.epipolarpose.trained import load_model, trained_uses_camera
-from lifting.methods.refusal import check_root
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.tto.contract import Decoded, Latents, Refinable
 from lifting.tto.generic import InputLatent
@@ -51,7 +50,6 @@ class Module(LiftingModule):
 
     def __init__(self, config: Config, settings: ModuleSettings) -> None:
         super().__init__(config, settings)
-        check_root(self.skeleton)
         self.student: Student | None = None
         self.base: LiftingModule | None = None
         self.refiner: Refiner | None = None

@@ -21,7 +21,7 @@ from lifting.methods.nbf.objective import FeatureObjective
 from lifting.methods.nbf.paste import draw_squares, draw_textures
 from lifting.methods.nbf.pictures import FitView, fit_pictures
 from lifting.methods.nbf.view import BACKGROUND, BodyLabels, CropView, at_cells, body_labels
-from lifting.methods.refusal import check_root, refused_skeleton
+from lifting.methods.refusal import refused_skeleton
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.skeleton import H36M_17
 from lifting.tto.config import TtoConfig
@@ -49,7 +49,6 @@ class Module(LiftingModule):
 
     def __init__(self, config: Config, settings: ModuleSettings) -> None:
         super().__init__(config, settings)
-        check_root(self.skeleton)
         if self.skeleton != H36M_17:
             body = f"the skeleton {H36M_17.name}, which 3DNBF's body has"
             raise refused_skeleton(body, self.skeleton)

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.errors import check_shape
 from lifting.methods.base import LiftingModule
-from lifting.methods.refusal import check_root
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.simple_baseline.config import Config
 from lifting.nn.pose_loss import pose_loss
@@ -99,7 +98,6 @@ class Module(LiftingModule):
 
     def __init__(self, config: Config, settings: ModuleSettings) -> None:
         super().__init__(config, settings)
-        check_root(self.skeleton)
         self.network = SimpleBaseline(len(self.skeleton), config)
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:

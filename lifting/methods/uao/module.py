@@ -9,7 +9,6 @@ from torch import Tensor
 
 from lifting.batch import PoseBatch, Prediction
 from lifting.methods.base import LiftingModule
-from lifting.methods.refusal import check_root
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.uao.config import Config
 from lifting.methods.uao.loss import uncertainty_loss
@@ -36,7 +35,6 @@ class Module(LiftingModule):
 
     def __init__(self, config: Config, settings: ModuleSettings) -> None:
         super().__init__(config, settings)
-        check_root(self.skeleton)
         self.network = Gumlp(self.skeleton, config)
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:

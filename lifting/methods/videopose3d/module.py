@@ -7,7 +7,6 @@ from torch import Tensor
 from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.errors import ConfigError
 from lifting.methods.base import LiftingModule
-from lifting.methods.refusal import check_root
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.videopose3d.config import Config
 from lifting.methods.videopose3d.network import TemporalNetwork, repeat_edges
@@ -31,7 +30,6 @@ class Module(LiftingModule):
 
     def __init__(self, config: Config, settings: ModuleSettings) -> None:
         super().__init__(config, settings)
-        check_root(self.skeleton)
         field = config.receptive_field
         if settings.target == "middle" and settings.frames != field:
             raise ConfigError(

@@ -1,0 +1,245 @@
+"""3D motion of one's own in an npz file: plain arrays; ``SCHEMA`` describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from lifting.data.files import Array, Kind, read_plain_npz
+from lifting.data.mocap.lines import LARGEST_NUMBER
+from lifting.data.mocap.upright import LENGTHS_MM, TURNS, Up, ends_of, guess_up
+from lifting.errors import DataError, suggest
+from lifting.skeleton import SKELETONS, Skeleton, get_skeleton
+
+SCHEMA = """\
+One npz file of plain arrays (numpy.savez; objects are refused). T frames, J joints, R recordings.
+
+  joints_3d     (T, J, 3) numbers; NaN where a joint is missing
+  positions_mm  (T, J, 3) in its place, numbers of any type, millimetres
+  skeleton      text: a known joint set, such as coco17          } one of
+  joint_names   (J,) texts: the name of each joint               } these
+  fps           number: frames a second
+  unit          text: mm, cm or m       } where absent, told by
+  up            text: z, y or -y        } the people in the file
+  offsets       (R + 1,) integers from 0 to T: recording i is frames offsets[i]:offsets[i + 1]
+  names         (R,) texts; each once
+  subjects      (R,) texts: who moves, so that parts can keep people apart
+  actions       (R,) texts
+  split         (R,) texts: train, val or test
+
+Needed: the positions, a skeleton or joint_names, and fps. All else may be left out.
+"""
+PARTS = ("train", "val", "test")
+UNKNOWN = "unknown"
+# Largest extent of a pose, millimetres; no two units fit one length.
+_TALL_MM = (800.0, 2300.0)
+_KEYS: Mapping[str, tuple[Kind, int]] = {
+    "joints_3d": ("number", 3), "positions_mm": ("number", 3), "skeleton": ("characters", 0),
+    "joint_names": ("characters", 1), "fps": ("number", 0), "unit": ("characters", 0),
+    "up": ("characters", 0), "offsets": ("integer", 1), "names": ("characters", 1),
+    "subjects": ("characters", 1), "actions": ("characters", 1), "split": ("characters", 1),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OwnClip:
+    """One recording. T frames, J joints.
+
+    Attributes:
+        name: Unique within the file.
+        subject: Who moves; ``unknown`` when the file does not say.
+        action: What is done; ``unknown`` when the file does not say.
+        split: Part it belongs to; None when the file does not say.
+        positions: ``(T, J, 3)``, world frame, z up, mm; NaN where a joint is missing.
+        visible: ``(T, J)``, whether a joint is there.
+    """
+
+    name: str
+    subject: str
+    action: str
+    split: str | None
+    positions: Array
+    visible: Array
+
+
+@dataclass(frozen=True)
+class OwnMotion:
+    """Content of a file.
+
+    Attributes:
+        path: The file.
+        clips: Its recordings.
+        joints: Names of the joints.
+        skeleton: The known joint set that they are; None when they are another's.
+        fps: Frames a second.
+        unit: Unit of the file's positions.
+        up: Vertical axis of the file's world.
+        notes: What was inferred, a sentence each.
+    """
+
+    path: Path
+    clips: tuple[OwnClip, ...]
+    joints: tuple[str, ...]
+    skeleton: Skeleton | None
+    fps: float
+    unit: str
+    up: Up
+    notes: tuple[str, ...]
+
+
+def read_own_npz(path: Path) -> OwnMotion:
+    """Read a file in the form of ``SCHEMA``.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its recordings in millimetres with z up.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: It is damaged or unsafe, lacks something, or neither it nor the people in it
+            tell the unit or the vertical axis.
+    """
+    found = read_plain_npz(path, _KEYS, optional=frozenset(_KEYS))
+    texts = {key: _texts(path, key, found[key]) for key in found if _KEYS[key][0] == "characters"}
+    given = [key for key in ("joints_3d", "positions_mm") if key in found]
+    if len(given) != 1:
+        raise _bad(path, "one of joints_3d and positions_mm", " and ".join(given) or "neither")
+    if "fps" not in found or not 0 < float(found["fps"]) <= 1000:
+        raise _bad(path, "'fps' above 0 and at most 1000", found.get("fps", "none"))
+    raw = found[given[0]]
+    joints, skeleton = _joints(path, texts, raw)
+    if "positions_mm" in found and texts.setdefault("unit", ["mm"]) != ["mm"]:
+        raise _bad(path, "unit 'mm' beside positions_mm", texts["unit"][0])
+    missing = np.isnan(raw).any(axis=-1)
+    if raw.shape[2] != 3 or np.isinf(raw).any() or missing.all():
+        raise _bad(
+            path, f"'{given[0]}' (T, J, 3) of finite numbers or NaN, not all NaN",
+            f"shape {raw.shape}, {np.isinf(raw).sum()} infinite, {missing.sum()} joints missing",
+        )  # fmt: skip
+    notes: list[str] = []
+    poses = raw[:: max(1, len(raw) // 20_000)].astype(np.float64)
+    unit = _unit(path, poses, texts, notes)
+    up = _up(path, poses, joints, texts, notes)
+    positions = raw.astype(np.float64) * LENGTHS_MM[unit] @ TURNS[up].T
+    positions[missing] = np.nan
+    if np.nanmax(np.abs(positions)) > LARGEST_NUMBER:
+        raise _bad(path, f"positions within {LARGEST_NUMBER:g} mm", "ones beyond")
+    clips = _clips(path, found, texts, positions.astype(np.float32))
+    return OwnMotion(path, clips, joints, skeleton, float(found["fps"]), unit, up, tuple(notes))
+
+
+def _bad(path: Path, expected: str, got: object) -> DataError:
+    return DataError(
+        f"expected {expected} in {path}, got {got!s:.80}; `lifting data describe own` shows the "
+        "form"
+    )
+
+
+def _texts(path: Path, key: str, values: Array) -> list[str]:
+    try:
+        decoded = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+        return [str(text) for text in decoded.reshape(-1)]
+    except UnicodeDecodeError:
+        raise _bad(path, f"text in UTF-8 in '{key}'", "other bytes") from None
+
+
+def _joints(
+    path: Path, texts: Mapping[str, list[str]], raw: Array
+) -> tuple[tuple[str, ...], Skeleton | None]:
+    """Names of the joints, and the set they are; a count alone tells no set."""
+    count = raw.shape[1]
+    fitting = [s.name for s in SKELETONS.values() if len(s) == count]
+    if "skeleton" in texts:
+        (name,) = texts["skeleton"]
+        if name not in SKELETONS:
+            raise _bad(path, f"a known skeleton ({suggest(name, fitting)})", name)
+        skeleton = get_skeleton(name)
+        joints = tuple(texts.get("joint_names", skeleton.joints))
+        if len(skeleton) != count or joints != skeleton.joints:
+            raise _bad(path, f"the {len(skeleton)} joints of {name} in their order",
+                       f"{count} joints, {', '.join(joints[:3])} ...")  # fmt: skip
+        return joints, skeleton
+    if "joint_names" not in texts:
+        raise _bad(path, f"'skeleton' (with {count} joints: {', '.join(fitting) or 'none'}) or "
+                   "'joint_names'", "neither")  # fmt: skip
+    joints = tuple(texts["joint_names"])
+    if len(joints) != count or len(set(joints)) != count:
+        raise _bad(path, f"{count} different joint_names", f"{len(set(joints))} of {len(joints)}")
+    return joints, next((s for s in SKELETONS.values() if s.joints == joints), None)
+
+
+def _unit(path: Path, poses: Array, texts: Mapping[str, list[str]], notes: list[str]) -> str:
+    """The unit the file names, else the one in which its people have the size of people."""
+    seen = np.logical_and.reduce(np.isfinite(poses), axis=-1)
+    common = seen.mean(axis=0) > 0.5  # a joint that is hardly ever there spoils no pose
+    whole = poses[seen[:, common].all(axis=1)][:, common]
+    tall = float(np.median(np.ptp(whole, axis=1).max(axis=1))) if whole.size else 0.0
+    low, high = _TALL_MM
+    fits = next((u for u, mm in LENGTHS_MM.items() if low <= tall * mm <= high), None)
+    told = texts.get("unit", [None])[0]
+    if told is not None and told not in LENGTHS_MM:
+        raise _bad(path, f"unit among {', '.join(LENGTHS_MM)}", told)
+    if told is None and fits is None:
+        raise _bad(path, "'unit', or whole poses as large as people (0.8 to 2.3 m)",
+                   f"a median extent of {tall:.4g}")  # fmt: skip
+    if told is None:
+        notes.append(f"unit not given: a pose extends over {tall:.4g}, so {fits} was taken")
+    elif fits not in (None, told):
+        raise _bad(path, f"poses in {told}, as 'unit' says", f"ones that are {tall:.4g} large, as "
+                   f"people in {fits}")  # fmt: skip
+    return told or fits or ""
+
+
+def _up(
+    path: Path, poses: Array, joints: tuple[str, ...], texts: Mapping[str, list[str]],
+    notes: list[str],
+) -> Up:  # fmt: skip
+    """The vertical axis the file names, else the one along which its people stand."""
+    ends = ends_of(joints)
+    seen, why = guess_up(poses, ends) if ends else (None, "no joint is named head and ankle")
+    if "up" in texts:
+        told = next((up for up in get_args(Up) if up == texts["up"][0]), None)
+        if told is None:
+            raise _bad(path, f"up among {', '.join(TURNS)}", texts["up"][0])
+        if seen not in (None, told):
+            notes.append(f"'up' says {told}, but {why}: 'up' counts")
+        return told
+    if seen is None:
+        raise _bad(path, f"'up', or people who stand along {', '.join(TURNS)}", why)
+    notes.append(f"up not given: {why}, so {seen} was taken")
+    return seen
+
+
+def _clips(
+    path: Path, found: Mapping[str, Array], texts: Mapping[str, list[str]], positions: Array
+) -> tuple[OwnClip, ...]:
+    frames = len(positions)
+    offsets = [int(v) for v in found.get("offsets", np.array([0, frames]))]
+    count = len(offsets) - 1
+    rising = all(a < b for a, b in pairwise(offsets))
+    if count < 1 or offsets[0] != 0 or offsets[-1] != frames or not rising:
+        raise _bad(path, f"rising 'offsets' from 0 to {frames}", offsets[:4])
+    stem = [path.stem] if count == 1 else [f"{path.stem}_{i:03d}" for i in range(count)]
+    names = texts.get("names", stem)
+    unknown = [UNKNOWN] * count
+    columns = (names, texts.get("subjects", unknown), texts.get("actions", unknown),
+               texts.get("split", [None] * count))  # fmt: skip
+    wrong = {len(column) for column in columns} - {count}
+    if wrong or len(set(names)) != count:
+        raise _bad(path, f"names (each once), subjects, actions and split of {count} recordings",
+                   f"{wrong or 'a name twice'}")  # fmt: skip
+    for part in columns[3]:
+        if part is not None and part not in PARTS:
+            raise _bad(path, f"parts among {', '.join(PARTS)}", part)
+    pieces = np.split(positions, offsets[1:-1])
+    return tuple(
+        OwnClip(name, subject, action, part, piece, np.isfinite(piece).all(axis=-1))
+        for name, subject, action, part, piece in zip(*columns, pieces, strict=True)
+    )

@@ -1,0 +1,363 @@
+"""The annotation files of AIST++, read without running anything in them.
+
+Lengths and axes are the files' own until :func:`decide_world` has told them from the people.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from lifting.data.files import Array
+from lifting.data.keypoints.json_file import as_list, as_table, load_json
+from lifting.data.mocap.captured import FloatArray
+from lifting.data.mocap.lines import read_lines
+from lifting.data.mocap.upright import LENGTHS_MM, TURNS, Up, ends_of, guess_up
+from lifting.data.object_npz import entries, entry
+from lifting.data.pickled import read_pickle
+from lifting.errors import DataError, MissingDataError, suggest
+from lifting.skeleton import COCO_17
+
+FPS = 60.0
+VIEWS = tuple(f"c{i:02d}" for i in range(1, 10))
+MAX_BYTES = 256 * 1024**2
+_NAME = re.compile(r"g([A-Z]+)_s([A-Z]+)_c(All|\d\d)_(d\d\w*)_(m[A-Z]+\d+)_(ch\d+)")
+# The height of a standing person's hips over the ankles; no two units fit one height.
+_STANDING_MM = (550.0, 1100.0)
+_NEGLIGIBLE_PX = 0.1
+
+
+class AistName(NamedTuple):
+    """What a sequence's name says; ``camera`` is ``All`` where it stands for every camera."""
+
+    genre: str
+    situation: str
+    camera: str
+    dancer: str
+    music: str
+    choreography: str
+
+
+class World(NamedTuple):
+    """Unit and vertical axis of the files, and how they were told.
+
+    Attributes:
+        unit_mm: Millimetres in one unit.
+        up: Vertical axis.
+        note: What was found, and whether it is another than the published form's.
+    """
+
+    unit_mm: float
+    up: Up
+    note: str
+
+    def to_mm(self, points: Array) -> FloatArray:
+        """Points of the files, ``(*, 3)``, in millimetres with z up."""
+        return points.astype(np.float64) * self.unit_mm @ TURNS[self.up].T
+
+
+@dataclass(frozen=True)
+class Keypoints2d:
+    """Detections of one sequence. T frames, joints of ``coco17``.
+
+    Attributes:
+        points: ``(9, T, 17, 2)``, pixels; zero where a joint is absent.
+        scores: ``(9, T, 17)``; zero where a joint is absent.
+    """
+
+    points: Array
+    scores: Array
+
+
+@dataclass(frozen=True)
+class AistCamera:
+    """One camera of a setting.
+
+    Attributes:
+        name: ``c01`` to ``c09``.
+        size: Image width and height, pixels.
+        intrinsics: ``(9,)`` fx, fy, cx, cy, k1, k2, k3, p1, p2, pixels.
+        rotation: World to camera, ``(3, 3)``.
+        position: Camera centre in the world, ``(3,)``.
+        tangential: The model of ``geometry.project`` that p1 and p2 belong to.
+        note: What is left out or to be minded; empty for nothing.
+    """
+
+    name: str
+    size: tuple[int, int]
+    intrinsics: FloatArray
+    rotation: FloatArray
+    position: FloatArray
+    tangential: Literal["videopose", "brown"]
+    note: str = ""
+
+    def placed(self, world: World) -> AistCamera:
+        """The same camera in the world of :meth:`World.to_mm`."""
+        turn = TURNS[world.up]
+        position = turn @ self.position * world.unit_mm
+        return replace(self, rotation=self.rotation @ turn.T, position=position)
+
+
+def parse_name(name: str) -> AistName:
+    """Parts of a sequence's name, such as ``gBR_sBM_cAll_d04_mBR0_ch01``.
+
+    Raises:
+        DataError: It is not of this form.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise DataError(
+            f"expected a sequence name such as gBR_sBM_cAll_d04_mBR0_ch01, got '{name:.60}'; "
+            "keep the names of the published files"
+        )
+    return AistName(*match.groups())
+
+
+def read_keypoints3d(path: Path) -> Array:
+    """The joints optimised over time, ``(T, 17, 3)`` float32, file units; NaN where absent.
+
+    Args:
+        path: A pickle of ``keypoints3d/``.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: It is damaged, unsafe, or of another form.
+    """
+    joints = _numbers(path, _pickle(path), "keypoints3d_optim", (None, len(COCO_17), 3))
+    joints[np.isnan(joints).any(axis=-1)] = np.nan
+    return joints
+
+
+def read_keypoints2d(path: Path) -> Keypoints2d:
+    """The detections of all cameras.
+
+    Args:
+        path: A pickle of ``keypoints2d/``.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: It is damaged, unsafe, of the form for several people, or not of 60 frames a
+            second.
+    """
+    content = _pickle(path)
+    points = content.get("keypoints2d")
+    if "bboxes" in content or (isinstance(points, np.ndarray) and points.shape[-2:-1] == (133,)):
+        raise DataError(
+            f"expected one dancer's 17 joints in {path}, got the newer form for several people "
+            "with 133 points (it has 'bboxes'), which is not read; use the keypoints2d of the "
+            "first release, whose files have 'det_scores'"
+        )
+    seen = _numbers(path, content, "keypoints2d", (len(VIEWS), None, len(COCO_17), 3))
+    if "timestamps" in content:
+        _check_rate(path, _numbers(path, content, "timestamps", (seen.shape[1],), np.float64))
+    seen[np.isnan(seen).any(axis=-1)] = 0
+    return Keypoints2d(seen[..., :2], seen[..., 2])
+
+
+def check_frames(name: str, joints: Array, seen: Keypoints2d) -> None:
+    """Check that a sequence's two files have as many frames.
+
+    Raises:
+        DataError: They have not.
+    """
+    if len(joints) != seen.points.shape[1]:
+        raise DataError(
+            f"expected as many frames in keypoints2d as in keypoints3d of {name}, got "
+            f"{seen.points.shape[1]} and {len(joints)}; use files of one release"
+        )
+
+
+def decide_world(poses: Iterable[Array]) -> World:
+    """Tell the unit by the height of standing hips and the vertical axis by the heads.
+
+    Args:
+        poses: Joints of some sequences, as :func:`read_keypoints3d` gives them.
+
+    Raises:
+        DataError: The people in them do not tell.
+    """
+    joints = np.concatenate(list(poses)).astype(np.float64)
+    ends = ends_of(COCO_17.joints)
+    assert ends is not None
+    up, why = guess_up(joints, ends)
+    hips = [COCO_17.index("left_hip"), COCO_17.index("right_hip")]
+    legs = joints[:, hips].mean(axis=1) - joints[:, ends.ankles].mean(axis=1)
+    heights = legs @ TURNS[up or "z"][2]
+    heights = heights[np.isfinite(heights)]
+    height = float(np.percentile(heights, 95)) if len(heights) else 0.0
+    low, high = _STANDING_MM
+    unit = next((u for u, mm in LENGTHS_MM.items() if low <= height * mm <= high), None)
+    if up is None or unit is None:
+        raise DataError(
+            f"expected AIST++ joints that stand (hips 55 to 110 cm over the ankles) along one of "
+            f"{', '.join(TURNS)}, got hips {height:.4g} over them, and {why}; check that "
+            "keypoints3d is complete and as published"
+        )
+    other = "" if (unit, up) == ("cm", "y") else ", though the published files are in cm, y up"
+    note = f"read in {unit} with {up} up{other}: hips stand {height:.4g} over the ankles, {why}"
+    return World(LENGTHS_MM[unit], up, note)
+
+
+def read_mapping(path: Path) -> dict[str, str]:
+    """Name of a sequence -> name of its camera setting, of ``cameras/mapping.txt``.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: A line is not a sequence and a setting, or a sequence comes twice.
+    """
+    mapping: dict[str, str] = {}
+    for number, words in read_lines(path, MAX_BYTES):
+        if len(words) != 2 or mapping.setdefault(words[0], words[1]) != words[1]:
+            raise DataError(
+                f"{path}, line {number}: expected a sequence, once, and its setting, got "
+                f"'{' '.join(words):.60}'; get the file again"
+            )
+    return mapping
+
+
+def setting_file(mapping: Mapping[str, str], sequence: str, folder: Path) -> Path:
+    """File of a sequence's cameras.
+
+    Raises:
+        DataError: The mapping lacks the sequence, or names no plain file.
+        MissingDataError: The setting's file is not in the folder.
+    """
+    setting = mapping.get(sequence)
+    if setting is None or not re.fullmatch(r"\w+", setting):
+        raise DataError(
+            f"expected a camera setting of {sequence} in {folder / 'mapping.txt'}, got "
+            f"{setting!r:.60}; {suggest(sequence, list(mapping)[:20])}"
+        )
+    path = folder / f"{setting}.json"
+    if not path.is_file():
+        raise MissingDataError(
+            f"expected the cameras of {sequence} in {path}, found none; get cameras/ complete"
+        )
+    return path
+
+
+def read_setting(path: Path) -> tuple[AistCamera, ...]:
+    """The nine cameras of a setting, ``c01`` first, in the files' unit and axes.
+
+    Args:
+        path: A JSON file of ``cameras/``.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: It is damaged, or a camera is missing or of another form.
+    """
+    listed = [as_table(path, camera, "a camera") for camera in as_list(
+        path, load_json(path, MAX_BYTES), "the cameras")]  # fmt: skip
+    by_name = {str(camera.get("name")): camera for camera in listed}
+    if tuple(sorted(by_name)) != VIEWS or len(listed) != len(VIEWS):
+        raise DataError(
+            f"expected the cameras {', '.join(VIEWS)} in {path}, got "
+            f"{', '.join(list(by_name)[:10])[:100]}; get the file again"
+        )
+    return tuple(_camera(path, name, by_name[name]) for name in VIEWS)
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Names of sequences, one a line: a split or the list of those to leave out.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: A line is no sequence name.
+    """
+    names = tuple(" ".join(line.words) for line in read_lines(path, MAX_BYTES))
+    for name in names:
+        parse_name(name)
+    return names
+
+
+def _pickle(path: Path) -> dict[str, object]:
+    if not path.is_file():
+        raise MissingDataError(f"expected a file at {path}, found none; get the set complete")
+    with path.open("rb") as stream:
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise DataError(f"expected at most {MAX_BYTES} bytes in {path}, got more; do not use it")
+    return entries(read_pickle(data, str(path)), str(path))
+
+
+def _numbers(
+    path: Path,
+    content: Mapping[str, object],
+    name: str,
+    shape: tuple[int | None, ...],
+    kind: type[np.floating] = np.float32,
+) -> Array:
+    """A new array of a shape, None standing for any size from 1, of numbers or NaN."""
+    value = entry(content, name, "array", str(path))
+    found = value.shape if isinstance(value, np.ndarray) else type(value).__name__
+    fits = (
+        isinstance(value, np.ndarray)
+        and value.dtype.kind in "fiu"
+        and len(value.shape) == len(shape)
+        and all(n == (want or n) and n for n, want in zip(value.shape, shape, strict=True))
+    )
+    if not fits or np.isinf(array := np.array(value, kind)).any():
+        wanted = ", ".join(str(n or "any") for n in shape)
+        raise DataError(
+            f"expected '{name}' of {path} to be finite numbers or NaN of shape ({wanted}), got "
+            f"{found}; use the published file"
+        )
+    return array
+
+
+def _check_rate(path: Path, times: Array) -> None:
+    """Time stamps rise as at 60 frames a second, counted in seconds or thousandths of them."""
+    if len(times) < 2:
+        return
+    step = float(np.median(np.diff(times)))
+    if not any(abs(step * FPS / ticks - 1) < 0.02 for ticks in (1.0, 1e3, 1e6)):
+        raise DataError(
+            f"expected timestamps of {FPS:g} frames a second in {path}, got steps of {step:.6g}; "
+            "use the published file"
+        )
+
+
+def _camera(path: Path, name: str, told: Mapping[str, object]) -> AistCamera:
+    def numbers(key: str, *shapes: tuple[int, ...]) -> FloatArray:
+        try:
+            array = np.asarray(told.get(key), dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            array = np.full(1, np.nan)
+        array = array.reshape(-1) if array.size in [s[0] for s in shapes if len(s) == 1] else array
+        if array.shape not in shapes or not np.isfinite(array).all():
+            raise DataError(
+                f"expected '{key}' of camera {name} in {path} to be numbers of shape "
+                f"{' or '.join(map(str, shapes))}, got {told.get(key)!r:.60}; get the file again"
+            )
+        return array
+
+    width, height = numbers("size", (2,))
+    matrix, lens = numbers("matrix", (3, 3)), numbers("distortions", (5,), (4,))
+    (fx, skew, cx), (zero, fy, cy), last = matrix
+    if not (min(width, height, fx, fy) > 0 and skew == zero == 0 and last.tolist() == [0, 0, 1]):
+        raise DataError(
+            f"expected an image and a matrix [fx 0 cx; 0 fy cy; 0 0 1] without skew of camera "
+            f"{name} in {path}, got {matrix.tolist()} for {width:g} x {height:g}; get it again"
+        )
+    k1, k2, p1, p2, k3 = [*lens, 0.0][:5]
+    x, y = (np.array([0, 0, width, width]) - cx) / fx, (np.array([0, height] * 2) - cy) / fy
+    shift = np.hypot(
+        fx * (2 * p1 * x * y + p2 * (3 * x * x + y * y)),
+        fy * (p1 * (x * x + 3 * y * y) + 2 * p2 * x * y),
+    ).max()
+    note, slight = "", shift < _NEGLIGIBLE_PX
+    if shift:
+        what = "left out" if slight else "to be projected with tangential='brown'"
+        note = f"{name}: the lens's tangential term moves a corner by {shift:.2g} pixels: {what}"
+    p1, p2 = (0.0, 0.0) if slight else (p1, p2)
+    rotation = Rotation.from_rotvec(numbers("rotation", (3,))).as_matrix()
+    return AistCamera(
+        name, (int(width), int(height)), np.array([fx, fy, cx, cy, k1, k2, k3, p1, p2]), rotation,
+        -rotation.T @ numbers("translation", (3,)), "videopose" if slight else "brown", note,
+    )  # fmt: skip
