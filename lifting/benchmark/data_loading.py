@@ -30,7 +30,8 @@ _ROOM_METRES, _IMAGE_PIXELS, _THIGH_METRES = 2.0, 1000.0, 0.45
 _LOAD = """
 import json, resource, sys, time
 import torch
-from lifting.data.config import DataConfig, H36mConfig
+from lifting.data.config import DataConfig
+from lifting.data.sets.h36m.config import Config as H36mConfig
 from lifting.data.sources import load_tracks
 torch.set_num_threads(int(sys.argv[3]))
 options = H36mConfig(two_d="gt", val_subjects=())

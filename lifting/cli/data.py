@@ -132,7 +132,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _fetch(args: argparse.Namespace) -> int:
     """Download, telling of each subject."""
-    from lifting.data.fetch import CMU_URL, fetch
+    from lifting.data.sets.cmu.fetch import CMU_URL, fetch
 
     facts = fetch(
         args.name,
@@ -175,7 +175,7 @@ def _picture_of_images(args: argparse.Namespace) -> int:
     """Lay pictures side by side: one instant of as many recordings as are needed, in all views."""
     from lifting.atomic import replacing
     from lifting.data.config import DataConfig
-    from lifting.data.images.config import ImagesConfig
+    from lifting.data.sets.images.config import Config as ImagesConfig
     from lifting.data.sources import load_tracks
     from lifting.visualization.image_sheet import image_sheet, save_image_sheet
 

@@ -19,14 +19,13 @@ import numpy as np
 
 from lifting.atomic import replacing
 from lifting.data.archive import named_member, open_npz, read_array_header
+from lifting.data.sets import find_set
 from lifting.errors import DataError, MissingDataError
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Kind = Literal["float", "integer", "number", "text", "characters", "boolean"]
 
 VARIABLE = "LIFTING_DATA"
-# Data sets whose files a command of ours makes; the others come from their owners as they are.
-MADE_BY_A_COMMAND = ("cmu",)
 DEFAULT_MAX_BYTES = 4 * 1024**3
 _LAST_CODE_POINT = 0x10FFFF
 
@@ -105,7 +104,7 @@ def _looked_in(folders: tuple[Path, ...]) -> str:
 
 def _cure(name: str) -> str:
     command = f"describe {name}` says whose it is"
-    if name in MADE_BY_A_COMMAND:
+    if find_set(name).part("prepare") is not None:
         command = f"prepare {name} --source DIR` makes it"
     return (
         f"set {VARIABLE} to the folder that holds {name}/ or give data.root; "

@@ -7,10 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lifting.data.keypoint_rig import joined_cameras, read_view, shared_frames, view_camera
 from lifting.data.keypoints.cameras import read_cameras
-from lifting.data.keypoints.config import KeypointRigConfig
 from lifting.data.keypoints.read import PersonSeen
+from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
+from lifting.data.sets.keypoint_rig.reader import (
+    joined_cameras,
+    read_view,
+    shared_frames,
+    view_camera,
+)
 from lifting.data.teacher_config import KnownCameras
 from lifting.errors import DataError, suggest
 from lifting.skeleton import H36M_17

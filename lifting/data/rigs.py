@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from lifting.data.config import Rig
-from lifting.data.h36m_cameras import EXTRINSICS, h36m_cameras
+from lifting.data.sets.h36m.cameras import EXTRINSICS, h36m_cameras
 from lifting.errors import ConfigError, suggest
 from lifting.geometry.camera import Camera, project, world_to_camera
 from lifting.geometry.rotation import look_at

@@ -13,8 +13,8 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
-from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
+from lifting.data.sets import find_set
 from lifting.errors import ConfigError
 from lifting.experiment.callbacks import seed_everywhere
 from lifting.experiment.checkpoint import AtomicCheckpointIO
@@ -35,18 +35,13 @@ def build_settings(config: ExperimentConfig) -> ModuleSettings:
         method=str(config.method["name"]),
         protocol=config.protocol,
         frames=config.data.frames,
-        image_size=_image_size(config.data),
+        image_size=find_set(config.data.name).fact("image_size", lambda data: None)(config.data),
         target=config.data.target,
         flip_test=config.flip_test,
         pss=tuple(str(experiments_folder() / file) for file in config.pss),
         seed=config.seed,
         optimizer=config.optimizer,
     )
-
-
-def _image_size(data: DataConfig) -> int | None:
-    """Side of the pictures of a data set, pixels; None for one that has none."""
-    return {"images": data.images.size, "image_folder": data.image_folder.size}.get(data.name)
 
 
 def build_module(config: ExperimentConfig) -> LiftingModule:

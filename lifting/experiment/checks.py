@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from lifting.data.config import DATASETS
-from lifting.errors import ConfigError, suggest
+from lifting.data.sets import find_set
+from lifting.errors import ConfigError
 from lifting.experiment.config import ExperimentConfig
+from lifting.skeleton import get_skeleton
 from lifting.tto.config import check_tto
 
 Check = tuple[Callable[[Any], bool], str]
@@ -34,6 +35,7 @@ CHECKS: dict[str, Check] = {
     "name": _FOLDER,
     "run": _FOLDER,
     "seed": _SEED,
+    "data.fps": (lambda v: v is None or 1 <= v <= 1000, "null, or from 1 to 1000"),
     "data.frames": (lambda v: v >= 1 and v % 2 == 1, "an odd number from 1, to have a middle"),
     "data.window_stride": _COUNT,
     "data.train_recordings": _NOT_NEGATIVE,
@@ -44,11 +46,6 @@ CHECKS: dict[str, Check] = {
     "data.bone_jitter": _NOT_NEGATIVE,
     "data.workers": _NOT_NEGATIVE,
     "data.noise_seed": _SEED,
-    "data.synthetic.train_sequences": _COUNT,
-    "data.synthetic.val_sequences": _COUNT,
-    "data.synthetic.test_sequences": _COUNT,
-    "data.synthetic.sequence_frames": _COUNT,
-    "data.synthetic.seed": _SEED,
     "optimizer.lr": _POSITIVE,
     "optimizer.betas": (lambda v: all(0 <= b < 1 for b in v), "two numbers from 0 to below 1"),
     "optimizer.weight_decay": _NOT_NEGATIVE,
@@ -87,9 +84,9 @@ def check_values(config: ExperimentConfig) -> None:
     Raises:
         ConfigError: A value is out of range; names the key, what it may be, and what it is.
     """
-    if config.data.name not in DATASETS:
-        name = config.data.name
-        raise ConfigError(f"unknown data.name '{name}'; {suggest(name, DATASETS)}")
+    find_set(config.data.name)
+    if config.data.skeleton is not None:
+        get_skeleton(config.data.skeleton)
     for key, (holds, words) in CHECKS.items():
         value: Any = config
         for part in key.split("."):

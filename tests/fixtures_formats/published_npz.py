@@ -12,9 +12,9 @@ import zipfile
 
 import numpy as np
 
-from lifting.data.h36m_cameras import EXTRINSICS, INTRINSICS
-from lifting.data.human36m_files import KEPT_JOINTS
-from lifting.data.humaneva_files import EXTRINSICS as HUMANEVA_EXTRINSICS
+from lifting.data.sets.h36m.cameras import EXTRINSICS, INTRINSICS
+from lifting.data.sets.h36m.files import KEPT_JOINTS
+from lifting.data.sets.humaneva.files import EXTRINSICS as HUMANEVA_EXTRINSICS
 
 # Standing, facing y: hip, right leg, left leg, spine to head, left arm, right arm; metres.
 STANDING = np.array(

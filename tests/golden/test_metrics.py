@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from lifting.data.human36m_files import parse_name
+from lifting.data.sets.h36m.files import parse_name
 from lifting.geometry.alignment import align, similarity
 from lifting.metrics import calibration, multi_hypothesis, position, structure, temporal, threshold
 from lifting.metrics.functional import errors, ranking

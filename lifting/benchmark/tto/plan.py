@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from lifting.data.config import DataConfig
+from lifting.data.sets import find_set
 from lifting.errors import ConfigError
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import CHECKPOINTS, CONFIG_FILE, RECORD_FILE
@@ -163,19 +164,11 @@ def exact_keypoints(data: DataConfig) -> DataConfig | None:
     Returns:
         None where they are exact already.
     """
-    if data.name == "h36m":
-        known = (data.h36m.two_d_test or data.h36m.two_d) == "gt"
-        exact = replace(data, h36m=replace(data.h36m, two_d_test="gt"))
-    elif data.name == "humaneva":
-        known = data.humaneva.two_d == "gt"
-        exact = replace(data, humaneva=replace(data.humaneva, two_d="gt"))
-    elif data.name == "3dpw":
-        known = data.pw3d.two_d == "gt"
-        exact = replace(data, pw3d=replace(data.pw3d, two_d="gt"))
-    else:
-        known = data.name in ("mpi_inf_3dhp", "3doh50k") or data.noise == "none"
-        exact = replace(data, noise="none")
-    return None if known else exact
+    exact = find_set(data.name).fact("exact")
+    if exact is not None:
+        found: DataConfig | None = exact(data)
+        return found
+    return None if data.noise == "none" else replace(data, noise="none")
 
 
 def _views(own: ExperimentConfig) -> tuple[View, ...]:

@@ -1,50 +1,34 @@
-"""Name of a data set -> what is right and wrong with its files."""
+"""A data section -> what is right and wrong with its files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import numpy as np
 
-from lifting.data.doctor.amass import check_amass
-from lifting.data.doctor.cmu import check_cmu
-from lifting.data.doctor.h36m import check_h36m
-from lifting.data.doctor.humaneva import check_humaneva
-from lifting.data.doctor.mpi_inf_3dhp import check_mpi_inf_3dhp
-from lifting.data.doctor.oh50k import check_oh50k
-from lifting.data.doctor.pw3d import check_pw3d
+from lifting.data.config import DataConfig
+from lifting.data.doctor.reading import check_reading
 from lifting.data.doctor.rows import CheckRow
-from lifting.data.doctor.synthetic import check_synthetic
-from lifting.errors import ConfigError, suggest
-
-DOCTORS: Mapping[str, Callable[[str | None], list[CheckRow]]] = {
-    "3doh50k": check_oh50k,
-    "3dpw": check_pw3d,
-    "amass": check_amass,
-    "cmu": check_cmu,
-    "h36m": check_h36m,
-    "humaneva": check_humaneva,
-    "images": check_synthetic,
-    "mpi_inf_3dhp": check_mpi_inf_3dhp,
-    "synthetic": check_synthetic,
-}
+from lifting.data.sets import find_set
 
 
-def check(name: str, root: str | None = None) -> list[CheckRow]:
-    """Look at the files of a data set.
+def check(config: DataConfig) -> list[CheckRow]:
+    """Look at the files of a data set, with the options that experiments use.
 
     Args:
-        name: Data set.
-        root: Its folder; None looks where the environment says.
+        config: The data section of a file in ``experiments/data``.
 
     Returns:
-        One row a question; questions that make no sense after an earlier answer are left out.
+        One row a question; questions that make no sense after an earlier answer are left out. A
+        set without checks of its own is read, split by split.
 
     Raises:
         ConfigError: No data set has that name.
     """
-    if name not in DOCTORS:
-        raise ConfigError(f"unknown data set '{name}'; {suggest(name, DOCTORS)}")
+    one = find_set(config.name)
+    part = one.part("checks")
     # Damaged numbers overflow; the rows say so better than warnings in between.
     with np.errstate(all="ignore"):
-        return DOCTORS[name](root)
+        if part is None:
+            reader = one.reader()
+            return check_reading(getattr(reader, "tracks", None) or reader.motion, config)
+        rows: list[CheckRow] = part.check(config)
+        return rows

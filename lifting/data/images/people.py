@@ -16,7 +16,6 @@ from torch import Tensor
 from lifting.body.ellipsoid import EllipsoidBody
 from lifting.body.ellipsoid_fit import fit_body, shape_of_bones
 from lifting.body.ellipsoid_table import LENGTHS, SHAPES
-from lifting.data import cmu
 from lifting.data.config import DataConfig, Split
 from lifting.data.procedural.draws import Draws
 from lifting.data.procedural.generator import (
@@ -25,7 +24,8 @@ from lifting.data.procedural.generator import (
     generate_motion,
 )
 from lifting.data.sequence import MotionClips
-from lifting.data.synthetic import split_seed
+from lifting.data.sets.cmu import reader as cmu
+from lifting.data.sets.synthetic.reader import split_seed
 from lifting.errors import DataError
 from lifting.geometry.kinematics import bone_lengths
 from lifting.geometry.rotation import axis_angle_to_matrix

@@ -10,7 +10,10 @@ from lifting.benchmark.tto.plan import (
     load_runs,
     variant_of,
 )
-from lifting.data.config import DataConfig, H36mConfig, HumanEvaConfig, Pw3dConfig
+from lifting.data.config import DataConfig
+from lifting.data.sets.h36m.config import Config as H36mConfig
+from lifting.data.sets.humaneva.config import Config as HumanEvaConfig
+from lifting.data.sets.pw3d.config import Config as Pw3dConfig
 from lifting.errors import ConfigError
 from lifting.tto.config import TtoConfig
 

@@ -5,9 +5,10 @@ import pytest
 from mutation import damaged_copies
 from smpl_models import PARENTS, model_arrays
 
-from lifting.data.amass import cache_key, motion
-from lifting.data.amass_file import read_amass
-from lifting.data.config import AmassConfig, DataConfig
+from lifting.data.config import DataConfig
+from lifting.data.sets.amass.config import Config as AmassConfig
+from lifting.data.sets.amass.files import read_amass
+from lifting.data.sets.amass.reader import cache_key, motion
 from lifting.data.smpl_file import VARIABLE
 from lifting.data.sources import load_tracks
 from lifting.errors import ConfigError, DataError, MissingDataError

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from lifting.data import cmu, files
-from lifting.data.cmu_file import FILE_JOINTS, FILE_NAME, read_cmu_file, verify_values
+from lifting.data import files
 from lifting.data.config import DataConfig
 from lifting.data.files import write_npz_atomically
+from lifting.data.sets.cmu import reader as cmu
+from lifting.data.sets.cmu.files import FILE_JOINTS, FILE_NAME, read_cmu_file, verify_values
 from lifting.data.splits import CMU_PUBLIC_SPLIT, SubjectSplit
 from lifting.errors import DataError, MissingDataError
 from lifting.geometry.kinematics import bone_lengths

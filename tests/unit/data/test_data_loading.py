@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lifting.benchmark.data_loading import FRAMES, load_once, write_stand_in
-from lifting.data.config import DataConfig, H36mConfig
-from lifting.data.human36m import tracks
+from lifting.data.config import DataConfig
+from lifting.data.sets.h36m.config import Config as H36mConfig
+from lifting.data.sets.h36m.reader import tracks
 
 
 def test_the_stand_in_is_read_like_the_data_set(tmp_path):

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from lifting.data.config import DATASETS, AmassConfig
+from lifting.data.config import DATASETS
 from lifting.data.describe import ABOUT, describe, is_found
 from lifting.data.prepare import list_datasets, prepare
+from lifting.data.sets.amass.config import Config as AmassConfig
 from lifting.errors import ConfigError
 
 RESTRICTED = sorted(set(DATASETS) - {"cmu", "images", "keypoint_rig", "synthetic"})

@@ -10,7 +10,7 @@ import pytest
 
 from lifting.cli.main import main
 from lifting.data.download import Download
-from lifting.data.fetch import DEFAULT_SUBJECTS, fetch, fetch_cmu, parse_subjects
+from lifting.data.sets.cmu.fetch import DEFAULT_SUBJECTS, fetch, fetch_cmu, parse_subjects
 from lifting.errors import ConfigError, DataError, MissingDataError, OutputError
 
 ASF = b"""\

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from lifting.data.film import film
-from lifting.data.h36m_cameras import INTRINSICS, h36m_cameras
 from lifting.data.rigs import out_of_view
 from lifting.data.sequence import MotionClips
+from lifting.data.sets.h36m.cameras import INTRINSICS, h36m_cameras
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import camera_to_world, project, reprojection_error
 from lifting.skeleton import H36M_17

@@ -15,9 +15,10 @@ from published_npz import (
     write_object_npz,
 )
 
-from lifting.data.config import DataConfig, H36mConfig
+from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
-from lifting.data.human36m import cache_key, tracks
+from lifting.data.sets.h36m.config import Config as H36mConfig
+from lifting.data.sets.h36m.reader import cache_key, tracks
 from lifting.data.sources import load_tracks
 from lifting.errors import ConfigError, DataError, MissingDataError
 from lifting.geometry.camera import project

@@ -8,9 +8,10 @@ import torch
 from mutation import damaged_copies
 from published_npz import HUMANEVA_LENS, HumanEva, write_object_npz
 
-from lifting.data.config import DataConfig, HumanEvaConfig
+from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
-from lifting.data.humaneva import cache_key, tracks
+from lifting.data.sets.humaneva.config import Config as HumanEvaConfig
+from lifting.data.sets.humaneva.reader import cache_key, tracks
 from lifting.data.sources import load_tracks
 from lifting.errors import ConfigError, DataError, MissingDataError
 from lifting.geometry.camera import project

@@ -14,11 +14,14 @@ from published_npz import H36m, write_mpi_test, write_mpi_train
 from python2_pickle import python2_dumps
 from smpl_models import REST
 
-from lifting.data.config import DataConfig, H36mConfig, Mpi3dhpConfig, Pw3dConfig
+from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
-from lifting.data.images.config import ImageFolderConfig
 from lifting.data.images.crops import crop_around, crop_pixels
 from lifting.data.images.photos import cut_photos
+from lifting.data.sets.h36m.config import Config as H36mConfig
+from lifting.data.sets.image_folder.config import Config as ImageFolderConfig
+from lifting.data.sets.mpi_inf_3dhp.config import Config as Mpi3dhpConfig
+from lifting.data.sets.pw3d.config import Config as Pw3dConfig
 from lifting.data.sources import load_tracks
 from lifting.errors import ConfigError, DataError, MissingDataError
 

@@ -16,11 +16,11 @@ from lifting.data.augment import mirror_samples
 from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.gather import GatherOptions, TrackBatches
-from lifting.data.images.config import ImagesConfig
 from lifting.data.images.crops import crop_pixels
 from lifting.data.images.render import Pictures
 from lifting.data.images.store import stored_pictures
 from lifting.data.sampler import BatchKey
+from lifting.data.sets.images.config import Config as ImagesConfig
 from lifting.data.view_gather import ViewBatches
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import camera_to_world

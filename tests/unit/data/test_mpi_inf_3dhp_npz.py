@@ -8,9 +8,10 @@ import torch
 from mutation import damaged_copies
 from published_npz import mpi_camera_lens, write_mpi_test, write_mpi_train, write_object_npz
 
-from lifting.data.config import DataConfig, Mpi3dhpConfig
+from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
-from lifting.data.mpi_inf_3dhp_npz import cache_key, tracks
+from lifting.data.sets.mpi_inf_3dhp.config import Config as Mpi3dhpConfig
+from lifting.data.sets.mpi_inf_3dhp.npz import cache_key, tracks
 from lifting.errors import ConfigError, DataError, MissingDataError
 from lifting.geometry.camera import project
 

@@ -9,9 +9,10 @@ from published_npz import TO_MPI, people, projected, write_object_npz
 from python2_pickle import damaged_bytes
 from scipy.io import savemat
 
-from lifting.data.config import DataConfig, Mpi3dhpConfig
-from lifting.data.mpi_inf_3dhp import cache_key, tracks
-from lifting.data.mpi_inf_3dhp_raw import read_calibration
+from lifting.data.config import DataConfig
+from lifting.data.sets.mpi_inf_3dhp.config import Config as Mpi3dhpConfig
+from lifting.data.sets.mpi_inf_3dhp.raw import read_calibration
+from lifting.data.sets.mpi_inf_3dhp.reader import cache_key, tracks
 from lifting.data.sources import load_tracks
 from lifting.errors import DataError, MissingDataError
 from lifting.geometry.camera import camera_to_world, project

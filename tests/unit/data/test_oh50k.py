@@ -17,10 +17,10 @@ from smpl_models import STAND_INS, posed_joints, write_joint_models
 
 from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
-from lifting.data.oh50k import cache_key, tracks
-from lifting.data.oh50k_config import Oh50kConfig
-from lifting.data.oh50k_file import read_annotations
-from lifting.data.oh50k_place import place_people
+from lifting.data.sets.oh50k.config import Config as Oh50kConfig
+from lifting.data.sets.oh50k.files import read_annotations
+from lifting.data.sets.oh50k.place import place_people
+from lifting.data.sets.oh50k.reader import cache_key, tracks
 from lifting.data.sources import load_tracks
 from lifting.errors import ConfigError, DataError, MissingDataError
 from lifting.experiment.load import load_experiment

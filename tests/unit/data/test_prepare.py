@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from lifting.cli import data as cli
-from lifting.data.cmu_file import FILE_JOINTS, FILE_NAME, read_cmu_file
 from lifting.data.describe import describe
 from lifting.data.doctor.check import check
 from lifting.data.files import write_npz_atomically
 from lifting.data.prepare import _some, list_datasets, prepare
+from lifting.data.sets.cmu.files import FILE_JOINTS, FILE_NAME, read_cmu_file
 from lifting.errors import ConfigError, DataError, MissingDataError, OutputError
 from lifting.skeleton import H36M_17
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lifting.data.config import DataConfig, SyntheticConfig
+from lifting.data.config import DataConfig
 from lifting.data.procedural import plan
 from lifting.data.procedural.anthropometry import Bodies, sample_bodies
 from lifting.data.procedural.curves import BodyCurves, Cast, minimum_jerk
@@ -21,7 +21,8 @@ from lifting.data.procedural.limbs import SIDES, bent, hanging, swivelled_pole, 
 from lifting.data.procedural.locomotion import stride_phase, walk, walk_pace
 from lifting.data.procedural.posing import joint_offsets
 from lifting.data.procedural.primitives import PRIMITIVES
-from lifting.data.synthetic import cache_key, motion, split_seed
+from lifting.data.sets.synthetic.config import Config as SyntheticConfig
+from lifting.data.sets.synthetic.reader import cache_key, motion, split_seed
 from lifting.errors import ConfigError
 from lifting.geometry.kinematics import bone_lengths
 from lifting.skeleton import H36M_17

@@ -7,9 +7,10 @@ from published_npz import projected, rotation_of
 from python2_pickle import damaged_bytes, python2_dumps
 from smpl_models import REST, STAND_INS, posed_joints, write_joint_models
 
-from lifting.data.config import DataConfig, Pw3dConfig
-from lifting.data.pw3d import cache_key, tracks
-from lifting.data.pw3d_file import read_sequence
+from lifting.data.config import DataConfig
+from lifting.data.sets.pw3d.config import Config as Pw3dConfig
+from lifting.data.sets.pw3d.files import read_sequence
+from lifting.data.sets.pw3d.reader import cache_key, tracks
 from lifting.data.smpl_file import read_body_model
 from lifting.data.smpl_regressor import read_joint_regressor
 from lifting.data.sources import load_tracks

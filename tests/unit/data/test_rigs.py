@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lifting.data.h36m_cameras import EXTRINSICS, h36m_cameras
 from lifting.data.rigs import out_of_view, sample_rigs
+from lifting.data.sets.h36m.cameras import EXTRINSICS, h36m_cameras
 from lifting.errors import ConfigError
 from lifting.geometry.camera import Camera, project, world_to_camera
 from lifting.geometry.rotation import quaternion_to_matrix

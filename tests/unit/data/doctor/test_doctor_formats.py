@@ -13,14 +13,14 @@ from smpl_models import PARENTS, REST, model_arrays
 from walking import smpl_people
 
 from lifting.cli.main import main
-from lifting.data.doctor.amass import check_amass
 from lifting.data.doctor.check import DOCTORS, check
 from lifting.data.doctor.counts import Group, Published
-from lifting.data.doctor.humaneva import check_humaneva
-from lifting.data.doctor.mpi_inf_3dhp import check_mpi_inf_3dhp
-from lifting.data.doctor.oh50k import check_oh50k
-from lifting.data.doctor.pw3d import check_pw3d
-from lifting.data.doctor.synthetic import check_synthetic
+from lifting.data.sets.amass.checks import check_amass
+from lifting.data.sets.humaneva.checks import check_humaneva
+from lifting.data.sets.mpi_inf_3dhp.checks import check_mpi_inf_3dhp
+from lifting.data.sets.oh50k.checks import check_oh50k
+from lifting.data.sets.pw3d.checks import check_pw3d
+from lifting.data.sets.synthetic.checks import check_synthetic
 from lifting.errors import ConfigError
 from lifting.skeleton import MPI_INF_3DHP_28, SMPL_24
 

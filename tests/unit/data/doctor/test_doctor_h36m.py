@@ -8,8 +8,8 @@ import numpy as np
 import published_npz
 import pytest
 
-from lifting.data.doctor.h36m import check_h36m
-from lifting.data.h36m_cameras import EXTRINSICS
+from lifting.data.sets.h36m.cameras import EXTRINSICS
+from lifting.data.sets.h36m.checks import check_h36m
 from lifting.skeleton import COCO_17, H36M_17, MPI_INF_3DHP_17
 
 SUBJECTS = tuple(EXTRINSICS)

@@ -10,11 +10,11 @@ from mutation import damaged_copies
 from oh50k_files import records, seen_people, write_part
 from python2_pickle import damaged_bytes
 
-from lifting.data.doctor.h36m import check_h36m
-from lifting.data.doctor.mpi_inf_3dhp import check_mpi_inf_3dhp
-from lifting.data.doctor.oh50k import check_oh50k
-from lifting.data.doctor.pw3d import check_pw3d
 from lifting.data.doctor.rows import CheckRow
+from lifting.data.sets.h36m.checks import check_h36m
+from lifting.data.sets.mpi_inf_3dhp.checks import check_mpi_inf_3dhp
+from lifting.data.sets.oh50k.checks import check_oh50k
+from lifting.data.sets.pw3d.checks import check_pw3d
 
 
 def told(rows):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lifting.data.cmu_file import read_cmu_file, verify_values
 from lifting.data.mocap.convert import convert_folder
+from lifting.data.sets.cmu.files import read_cmu_file, verify_values
 from lifting.errors import DataError
 from lifting.skeleton import H36M_17
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from lifting.data.cmu_file import FILE_NAME, read_cmu_file
 from lifting.data.mocap import cleaning
 from lifting.data.mocap.bvh import read_bvh
 from lifting.data.mocap.convert import convert_folder
 from lifting.data.mocap.mapping import UP_LEG_BVH, to_h36m17
 from lifting.data.prepare import prepare
+from lifting.data.sets.cmu.files import FILE_NAME, read_cmu_file
 from lifting.skeleton import H36M_17
 
 

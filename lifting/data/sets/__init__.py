@@ -1,0 +1,119 @@
+"""Data sets, a folder each, found by listing. Imports no torch.
+
+A folder ``<section>`` holds
+
+* ``config.py``  ``Config``, the options below ``data.<section>``, checked without torch; ``SUMMARY``,
+  one line; ``NAME``, where people call it otherwise; and, where they mean something for the set,
+  ``uses(data)`` (sections of other sets that it reads), ``image_size(data)``, ``exact(data)`` (the
+  same with exact keypoints in the test split, None where they are), ``sheet(data, split, count)``
+  (the options of a contact sheet), ``PICTURES`` (where its pictures lie)
+* ``reader.py``  ``tracks(data, split)`` of recordings with cameras and keypoints of their own, or
+  ``motion(data, split)``, which virtual cameras film; ``cache_key(data, split)``, everything that
+  they depend on; ``complete(tracks, data, split)``, where more is kept than tracks
+* ``about.py``   ``ABOUT``, for ``lifting data describe``
+* ``checks.py``  ``check(data)``, for ``lifting data check``
+* ``prepare.py``, ``fetch.py``  what the commands of these names run, where there is something to do
+
+Installed packages add data sets through the entry points ``lifting.data_sets``: the section's name,
+and the package that holds these modules.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from lifting.errors import ConfigError, suggest
+
+ENTRY_POINT_GROUP = "lifting.data_sets"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Where the pictures of a data set lie.
+
+    Attributes:
+        files: Usual paths below its folder, with ``{subject}``, ``{recording}``, ``{camera}`` and
+            ``{frame:06d}`` in them.
+        first: Usual number of a recording's first picture.
+        fields: What stands in file names for a track, by the track's name; the likeliest first.
+    """
+
+    files: tuple[str, ...]
+    first: int
+    fields: Callable[[str], list[dict[str, object]]]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set that was found.
+
+    Attributes:
+        section: Its options stand below ``data.<section>``.
+        package: Holds its modules.
+        config: The module ``config``.
+    """
+
+    section: str
+    package: str
+    config: ModuleType = field(compare=False)
+
+    @property
+    def name(self) -> str:
+        """What ``data.name`` says."""
+        return str(getattr(self.config, "NAME", self.section))
+
+    @property
+    def summary(self) -> str:
+        """One line."""
+        return str(self.config.SUMMARY)
+
+    def fact(self, name: str, default: Any = None) -> Any:
+        """A fact or function of ``config.py`` that not every set has."""
+        return getattr(self.config, name, default)
+
+    def part(self, module: str) -> ModuleType | None:
+        """A module of the set; None where it has none of that name."""
+        full = f"{self.package}.{module}"
+        return None if find_spec(full) is None else importlib.import_module(full)
+
+    def reader(self) -> Any:
+        """The module ``reader``, which imports torch."""
+        return importlib.import_module(f"{self.package}.reader")
+
+
+@cache
+def data_sets() -> Mapping[str, DataSet]:
+    """Every data set, by name."""
+    here = Path(__file__).parent
+    packages = {
+        folder.name: f"{__name__}.{folder.name}"
+        for folder in sorted(here.iterdir())
+        if (folder / "config.py").is_file() and (folder / "reader.py").is_file()
+    }
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        packages.setdefault(point.name, point.value)
+    found = [
+        DataSet(section, package, importlib.import_module(f"{package}.config"))
+        for section, package in packages.items()
+    ]
+    return {one.name: one for one in found}
+
+
+def find_set(name: str) -> DataSet:
+    """A data set by name.
+
+    Raises:
+        ConfigError: No data set has that name.
+    """
+    known = data_sets()
+    if name not in known:
+        raise ConfigError(f"unknown data set '{name}'; {suggest(name, known)}")
+    return known[name]

@@ -1,0 +1,46 @@
+"""Options of the data set ``amass``. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lifting.data.config import DataConfig
+
+SUMMARY = "AMASS motion on a body model of yours, seen by virtual cameras"
+
+
+@dataclass
+class Config:
+    """AMASS: ``<sub-dataset>/**/*.npz`` of the SMPL-H or SMPL-X edition.
+
+    The default parts are the split that the data set recommends, under the folder names of old
+    and new releases; a folder that is not there is passed over.
+
+    Attributes:
+        body_model: Model file, or folder of models; None takes the variable LIFTING_SMPL.
+        fps: Frames a second of the clips; motion is interpolated.
+        clip_seconds: Motion is cut into clips of this length, each filmed by a rig of its own.
+        min_seconds: Shorter rests are left out.
+        train: Sub-datasets to train on.
+        val: Sub-datasets to validate on.
+        test: Sub-datasets to test on.
+    """
+
+    body_model: str | None = None
+    fps: float = 50.0
+    clip_seconds: float = 10.0
+    min_seconds: float = 1.0
+    train: tuple[str, ...] = (
+        "ACCAD", "BMLhandball", "BMLmovi", "BMLrub", "BioMotionLab_NTroje", "CMU", "DanceDB",
+        "DFaust_67", "DFaust", "EKUT", "Eyes_Japan_Dataset", "EyesJapanDataset", "KIT",
+        "MPI_Limits", "PosePrior", "TCD_handMocap", "TCDHands", "TotalCapture",
+    )  # fmt: skip
+    val: tuple[str, ...] = ("HumanEva", "MPI_HDM05", "HDM05", "SFU", "MPI_mosh", "MoSh")
+    test: tuple[str, ...] = ("Transitions_mocap", "Transitions", "SSM_synced", "SSM")
+
+
+def uses(data: DataConfig) -> tuple[str, ...]:
+    """What virtual cameras deliver beside keypoints is said there."""
+    return ("synthetic",)

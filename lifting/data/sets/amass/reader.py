@@ -1,0 +1,245 @@
+"""AMASS as motion clips: recorded poses move the body model that the user supplies.
+
+Both editions are read: SMPL-H (``poses``) and SMPL-X (``root_orient``, ``pose_body``). Only the 22
+joints of the body are posed, by forward kinematics from the model's rest joints; the mesh is not
+needed. Rotations are interpolated to one frame rate, so bones keep their lengths.
+
+Source: Mahmood et al., "AMASS: Archive of Motion Capture as Surface Shapes", 2019.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lifting.body.joints17 import APPROXIMATE, approximate_h36m
+from lifting.body.smpl import BodyModel
+from lifting.data.config import DataConfig, Split
+from lifting.data.files import files_state, search_folders, sha256_of
+from lifting.data.sequence import MotionClips, rate_of_each
+from lifting.data.sets.amass.config import Config as AmassConfig
+from lifting.data.sets.amass.files import AmassMotion, read_amass
+from lifting.data.smpl_file import find_body_model, read_body_model
+from lifting.errors import ConfigError, DataError, MissingDataError
+from lifting.geometry.kinematics import pose_chain
+from lifting.geometry.rotation import axis_angle_to_quaternion, quaternion_to_matrix
+from lifting.skeleton import H36M_17, SMPL_22
+
+log = logging.getLogger(__name__)
+
+NAME = "amass"
+VERSION = 1  # to be raised when the same files give other clips
+TERMS = "AMASS, amass.is.tue.mpg.de: non-commercial; the body model is licensed separately"
+FAMILIES: Mapping[str, tuple[str, ...]] = {"smplh": ("smplh", "smpl"), "smplx": ("smplx",)}
+WITHOUT_MOTION = ("shape", "_stagei")  # endings of files that hold a body shape only
+BATCH = 20_000  # frames posed at once
+
+
+@dataclass(frozen=True)
+class _Found:
+    path: Path
+    dataset: str
+    subject: str
+
+
+def motion(config: DataConfig, split: Split) -> MotionClips:
+    """The motion of a split's sub-datasets, posed, at one frame rate, cut into clips.
+
+    Args:
+        config: The data section; ``amass`` names the sub-datasets and the body model.
+        split: The part.
+
+    Returns:
+        Clips with 17 approximate joints in the world frame, z up, mm. ``action`` is the
+        sub-dataset, since AMASS itself names no actions.
+
+    Raises:
+        ConfigError: A length or frame rate is out of range, or a sub-dataset is in two parts.
+        MissingDataError: The motion or the body model is not found; the message says where both
+            are to be had.
+        DataError: A file is damaged, unsafe or of another form.
+    """
+    options = config.amass
+    _check_options(options)
+    log.info("terms of use: %s", TERMS)
+    found = _found(config, split)
+    subjects = sorted({f.subject for f in found})
+    datasets = sorted({f.dataset for f in found})
+    pieces: list[Tensor] = []
+    rows: list[tuple[str, int, int]] = []
+    models: dict[Path, BodyModel] = {}
+    for file in found:
+        recorded = read_amass(file.path)
+        if recorded is None:
+            continue
+        path = find_body_model(options.body_model, FAMILIES[recorded.family], recorded.gender)
+        if path not in models:
+            models[path] = read_body_model(path)
+        check_family(recorded.family, models[path], path)
+        joints = posed_joints(recorded, models[path], options.fps)
+        for number, clip in enumerate(_clips(joints, options)):
+            pieces.append(clip)
+            name = f"{file.dataset}/{file.subject.partition('/')[2]}/{file.path.stem}/{number}"
+            rows.append((name, subjects.index(file.subject), datasets.index(file.dataset)))
+    if not pieces:
+        raise DataError(
+            f"expected clips of at least {options.min_seconds:g} s in the {split} split of AMASS, "
+            f"got none from {len(found)} files; lower data.amass.min_seconds or add sub-datasets"
+        )
+    lengths = torch.tensor([len(piece) for piece in pieces])
+    return MotionClips(
+        skeleton=H36M_17,
+        joints_3d=torch.cat(pieces),
+        offsets=torch.cat((lengths.new_zeros(1), lengths.cumsum(0))),
+        subject=torch.tensor([row[1] for row in rows]),
+        action=torch.tensor([row[2] for row in rows]),
+        names=tuple(row[0] for row in rows),
+        subject_names=tuple(subjects),
+        action_names=tuple(datasets),
+        fps=rate_of_each(options.fps, len(rows)),
+        source={
+            "dataset": NAME,
+            "split": split,
+            "split_rule": f"sub-datasets {', '.join(datasets)}",
+            "files": str(len(found)),
+            "body_models": ", ".join(sorted(path.name for path in models)),
+            "approximate_joints": APPROXIMATE,
+            "terms": TERMS,
+        },
+    )
+
+
+def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
+    """What decides the content of :func:`motion`.
+
+    The archive has thousands of files and tens of gigabytes, so they are known by name, size and
+    time of change; the body models by their content.
+
+    Raises:
+        MissingDataError: The motion or every body model is not found.
+    """
+    return {
+        "version": VERSION,
+        "files": files_state(file.path for file in _found(config, split)),
+        "body_models": _model_hashes(config.amass.body_model),
+        "options": {k: v for k, v in asdict(config.amass).items() if k != "body_model"},
+    }
+
+
+def _model_hashes(option: str | None) -> list[str]:
+    """Hash of every model that could be used; which ones are used depends on the files."""
+    hashes, missing = [], None
+    for families in FAMILIES.values():
+        for gender in ("female", "male", "neutral"):
+            try:
+                hashes.append(sha256_of(find_body_model(option, families, gender)))
+            except MissingDataError as error:
+                missing = error
+    if not hashes and missing is not None:
+        raise missing
+    return hashes
+
+
+def _check_options(options: AmassConfig) -> None:
+    if not 1 <= options.fps <= 240:
+        raise ConfigError(f"expected data.amass.fps from 1 to 240, got {options.fps}; try 50")
+    if not 0 < options.min_seconds <= options.clip_seconds:
+        raise ConfigError(
+            "expected 0 < data.amass.min_seconds <= data.amass.clip_seconds, got "
+            f"{options.min_seconds} and {options.clip_seconds}; try 1 and 10"
+        )
+    parts = (options.train, options.val, options.test)
+    names = [name for part in parts for name in set(part)]
+    shared = sorted({name for name in names if names.count(name) > 1})
+    if shared:
+        raise ConfigError(
+            f"expected each sub-dataset in one part of data.amass, got {', '.join(shared)} in "
+            "two; a person must not train and test"
+        )
+
+
+def _found(config: DataConfig, split: Split) -> list[_Found]:
+    wanted: tuple[str, ...] = getattr(config.amass, split)
+    folders = search_folders(NAME, config.root)
+    found = [
+        _Found(path, name, f"{name}/{path.parent.relative_to(folder / name).as_posix()}")
+        for folder in folders
+        for name in wanted
+        for path in sorted((folder / name).rglob("*.npz"))
+        if not path.stem.endswith(WITHOUT_MOTION)
+    ]
+    if not found:
+        looked = " or ".join(map(str, folders)) or "any folder (set LIFTING_DATA or data.root)"
+        raise MissingDataError(
+            f"expected sub-datasets of AMASS, found none of {', '.join(wanted) or '(no name)'} in "
+            f"{looked}; download them from https://amass.is.tue.mpg.de after accepting the terms, "
+            f"or name yours in data.amass.{split}"
+        )
+    return found
+
+
+def check_family(edition: str, model: BodyModel, path: Path) -> None:
+    """Check that the numbers of an edition mean something to a body model.
+
+    Raises:
+        DataError: The model is of another family.
+    """
+    if model.family not in FAMILIES[edition]:
+        raise DataError(
+            f"expected a body model of family {' or '.join(FAMILIES[edition])} for motion of the "
+            f"{edition} edition, got {model.family} in {path}; give the folder of all models"
+        )
+
+
+def posed_joints(recorded: AmassMotion, model: BodyModel, fps: float) -> Tensor:
+    """The 17 joints of a recorded motion at a frame rate.
+
+    Args:
+        recorded: The motion.
+        model: The body it moves.
+        fps: Frames a second asked for.
+
+    Returns:
+        ``(frames, 17, 3)`` float32, world frame, mm.
+    """
+    rest = model.joints(recorded.betas[: model.shape_count].float())[: len(SMPL_22)]
+    count = int((len(recorded.rotations) - 1) * fps / recorded.fps + 1e-6) + 1
+    times = torch.arange(count, dtype=torch.float64) * (recorded.fps / fps)
+    pieces = []
+    for start in range(0, count, BATCH):
+        rotations, translation = _at(recorded, times[start : start + BATCH])
+        chain = pose_chain(quaternion_to_matrix(rotations).float(), rest, SMPL_22.parents)
+        pieces.append(approximate_h36m(chain.joints + translation[:, None]))
+    return torch.cat(pieces)
+
+
+def _at(recorded: AmassMotion, times: Tensor) -> tuple[Tensor, Tensor]:
+    """Quaternions and translation at times in frames, between the two nearest frames.
+
+    Neighbouring rotations are close, so a straight line between their quaternions is as good as
+    an arc; the quaternion is normalised where it becomes a matrix.
+    """
+    last = len(recorded.rotations) - 1
+    before = times.floor().long().clamp(max=last)
+    after = (before + 1).clamp(max=last)
+    share = (times - before)[:, None]
+    first = axis_angle_to_quaternion(recorded.rotations[before])
+    second = axis_angle_to_quaternion(recorded.rotations[after])
+    near = torch.where((first * second).sum(-1, keepdim=True) < 0, -second, second)
+    rotations = first + share[..., None] * (near - first)
+    places = recorded.translation[before] * (1 - share) + recorded.translation[after] * share
+    return rotations, places.float()
+
+
+def _clips(joints: Tensor, options: AmassConfig) -> Iterator[Tensor]:
+    """Pieces of one length; a short rest is left out."""
+    size = max(1, round(options.clip_seconds * options.fps))
+    shortest = np.ceil(options.min_seconds * options.fps)
+    pieces = (joints[start : start + size] for start in range(0, len(joints), size))
+    return (piece for piece in pieces if len(piece) >= shortest)

@@ -1,0 +1,50 @@
+"""Options of the data set ``humaneva``. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from lifting.data.config import DataConfig
+
+SUMMARY = "HumanEva-I in the npz form of VideoPose3D, 15 joints, three cameras"
+
+
+@dataclass
+class Config:
+    """HumanEva-I: ``data_3d_humaneva15.npz`` and ``data_2d_humaneva15_<two_d>.npz``.
+
+    The recordings of ``Train`` train, those of ``Validate`` test.
+
+    Attributes:
+        two_d: Ending of the 2D file, for example ``gt`` or ``detectron_pt_coco``.
+        subjects: Subjects to train and test on.
+        val_subjects: Subjects whose training recordings validate instead of training; when empty
+            ``val_holdout`` says what validates.
+        val_holdout: Without ``val_subjects``: every n-th training recording validates instead of
+            training; 0 holds none out: every 20th then validates although it is trained on.
+        actions: Actions to keep; empty keeps all five.
+        cameras: Cameras to keep; empty keeps all three.
+        every: Keep every n-th frame of a recording, as if filmed at 60 / n frames a second.
+        skeleton: Keep the 15 joints, or convert them to 17, two of which are approximate and
+            masked.
+        drop_corrupt: Leave out S3's walking, whose motion capture is damaged.
+    """
+
+    two_d: str = "gt"
+    subjects: tuple[str, ...] = ("S1", "S2", "S3")
+    val_subjects: tuple[str, ...] = ()
+    val_holdout: int = 5
+    actions: tuple[str, ...] = ("Walking", "Jog", "Box")
+    cameras: tuple[str, ...] = ()
+    every: int = 1
+    skeleton: Literal["humaneva15", "h36m17"] = "humaneva15"
+    drop_corrupt: bool = False
+
+
+def exact(data: DataConfig) -> DataConfig | None:
+    """The data section with exact keypoints in the test split; None where they are exact."""
+    options = data.humaneva
+    known = options.two_d == "gt"
+    return None if known else replace(data, **{"humaneva": replace(options, two_d="gt")})

@@ -1,0 +1,1 @@
+"""Pictures on disk beside the labels of another data set."""

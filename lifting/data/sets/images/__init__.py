@@ -1,0 +1,1 @@
+"""Procedural people rendered as images."""

@@ -1,0 +1,1 @@
+"""Own recordings of several cameras."""

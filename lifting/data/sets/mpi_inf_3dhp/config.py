@@ -1,0 +1,64 @@
+"""Options of the data set ``mpi_inf_3dhp``. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from lifting.data.sets import Pictures
+
+if TYPE_CHECKING:
+    from lifting.data.config import DataConfig
+
+SUMMARY = "MPI-INF-3DHP, its own files or the npz form of P-STMO, 17 joints"
+
+
+@dataclass
+class Config:
+    """MPI-INF-3DHP: ``data_train_3dhp.npz`` and ``data_test_3dhp.npz``, or those with ``_ori``.
+
+    Where a split has no such file, ``S1..S8`` and ``mpi_inf_3dhp_test_set`` are read instead.
+
+    Attributes:
+        annotation: ``univ`` scales poses to one height, as most published numbers do; ``annot3``
+            (the files ending ``_ori``) agrees with the 2D, as reprojection needs.
+        train_subjects: Subjects to train on, less those of ``val_subjects``.
+        val_subjects: Subjects to validate on; when empty ``val_holdout`` says what validates.
+        val_holdout: Without ``val_subjects``: every n-th training recording validates instead of
+            training; 0 holds none out: every 20th then validates although it is trained on.
+        test_sequences: Sequences to test on; frames that are not valid stay for windows, masked.
+        cameras: Training cameras to keep; empty keeps all of the file.
+        every: Keep every n-th frame of a sequence.
+        skeleton: Keep the data set's 17 joints, or rename and reorder them to ``h36m17``.
+    """
+
+    annotation: Literal["univ", "annot3"] = "univ"
+    train_subjects: tuple[str, ...] = ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8")
+    val_subjects: tuple[str, ...] = ("S8",)
+    val_holdout: int = 0
+    test_sequences: tuple[str, ...] = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
+    cameras: tuple[str, ...] = ("0", "1", "2", "4", "5", "6", "7", "8")
+    every: int = 1
+    skeleton: Literal["mpi17", "h36m17"] = "mpi17"
+
+
+def exact(data: DataConfig) -> None:
+    """The keypoints are projected labels and always exact."""
+
+
+def _file_fields(track: str) -> list[dict[str, object]]:
+    """A test sequence is named by itself."""
+    words = track.split("/")
+    subject, recording, camera = words if len(words) == 3 else (words[0], words[0], "0")
+    return [{"subject": subject, "recording": recording, "camera": camera}]
+
+
+PICTURES = Pictures(
+    (
+        "{subject}/{recording}/imageFrames/video_{camera}/frame_{frame:06d}.jpg",
+        "mpi_inf_3dhp_test_set/{subject}/imageSequence/img_{frame:06d}.jpg",
+        "{subject}/imageSequence/img_{frame:06d}.jpg",
+    ),
+    1,
+    _file_fields,
+)

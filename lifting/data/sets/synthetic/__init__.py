@@ -1,0 +1,1 @@
+"""Procedural people and motion."""
