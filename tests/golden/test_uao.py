@@ -608,7 +608,8 @@ def flat_start(tto):
 
 def with_keypoint(tto, place, value):
     sample, joint, axis = place
-    changed = {**tto, "x2d": tto["x2d"].clone()}
+    # Two steps show all: the one without a slope, and where it leads.
+    changed = {**tto, "x2d": tto["x2d"].clone(), "proj_only/cfg_iters": torch.tensor(2)}
     changed["x2d"][sample, 0, joint, axis] = value
     mirrored = changed["x2d"][:, :, list(H36M_17.flip_index)] * torch.tensor((-1.0, 1.0))
     for name, latents in zip(BRANCHES, (changed["x2d"], mirrored), strict=True):
@@ -662,8 +663,8 @@ def test_a_step_without_a_slope_is_judged_by_its_energy(tto, lifter):
         arrays = released_by(flat, change)
         return arrays, course(arrays, "proj_only")
 
-    for side in (-1, 1):
-        arrays, path = moved(side)
+    sides = [moved(-1), moved(1)]
+    for arrays, path in sides:
         assert path.is_open[0, 0][place]
         check_ours(arrays, lifter, "proj_only", path)
     arrays, path = moved(2)
@@ -680,7 +681,7 @@ def test_a_step_without_a_slope_is_judged_by_its_energy(tto, lifter):
     with pytest.raises(AssertionError, match="not close"):
         check_ours(arrays, lifter, "proj_only", path)
     # An energy with a slope where the released one has none: both sides are no longer alike.
-    arrays, path = moved(1)
+    arrays, path = sides[-1]
     _, _, pilot = refine_along(arrays, lifter, "proj_only", path)
     pilot.own[0][0][place] = pilot.path.latents[0, 0][place] - lr
     exact, steep = exact_energy(arrays, "proj_only"), 2 * path.slope[0, 0][place]
