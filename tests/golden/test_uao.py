@@ -1,7 +1,9 @@
 """UAO against reference numbers: the network, its losses, and (last section) its optimisation."""
 
+import functools
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -20,6 +22,8 @@ from lifting.methods.uao.module import Module
 from lifting.methods.uao.network import Gumlp
 from lifting.metrics.functional.position import mpjpe, pa_mpjpe
 from lifting.skeleton import H36M_17
+from lifting.tto import optimizer as optimizer_module
+from lifting.tto.adam import BETAS, Adam
 from lifting.tto.config import TtoConfig
 from lifting.tto.freezing import frozen
 from lifting.tto.objective import Objective
@@ -261,6 +265,7 @@ def test_own_frozen_output():
 # Test-time optimisation: the released trajectories, through the path of the callback.
 
 TTO_SIZE = 1000.0
+BRANCHES = ("z_nonflip", "z_flip")
 TTO_RUNS = ("main", "proj_only", "gauss_only", "long")
 
 
@@ -323,60 +328,371 @@ def tto_config(tto, run):
     )
 
 
-@pytest.mark.golden
-@pytest.mark.parametrize("run", TTO_RUNS)
-def test_optimisation_follows_the_released_trajectory(tto, lifter, run):
-    recorded = Recording(lifter)
-    samples = len(tto["x2d"])
-    config = tto_config(tto, run)
-    result = refine(recorded, tto_batch(tto, samples), config)
-    atol = 1e-3 if run == "long" else 5e-5
+class Course(NamedTuple):
+    """A released trajectory, and what rounding leaves open in it.
+
+    Attributes:
+        latents: Plain and mirrored, ``(steps + 1, 2, samples, joints, 2)``.
+        is_open: ``(steps, 2, samples, joints, 2)``, steps whose length rounding decides.
+        slope: Same shape, gradients below which a step is open.
+        lr: Of Adam.
+    """
+
+    latents: torch.Tensor
+    is_open: torch.Tensor
+    slope: torch.Tensor
+    lr: float
+
+
+def tolerance_of(run):
+    return 1e-3 if run == "long" else 5e-5
+
+
+def branch_energy(network, tto, run, branch, z):
+    """The published objective of a branch, ``(samples,)``, in the network's precision."""
+    dtype = z.dtype
+    config, index = tto_config(tto, run), list(H36M_17.flip_index)
+    sign = torch.tensor((-1.0, 1.0, 1.0), dtype=dtype)
+
+    def answer(latents):
+        pose, log_error = network(latents)
+        if branch:
+            pose, log_error = pose[:, index] * sign, log_error[:, index]
+        return pose, log_error[..., 0].detach()
+
+    pose, log_error = answer(z)
+    root = tto["gt_3d_official_layout"][:, 0, :1].to(dtype)
+    placed = torch.cat((root, pose[:, 1:] + root), dim=1)
+    off = project(placed, tto["cam"].to(dtype)) - tto[f"{run}/z_nonflip"][0, :, 0].to(dtype)
+    energy = config.weight_projection * torch.linalg.vector_norm(off, dim=-1).mean(-1)
+    if config.weight_anchor:
+        with torch.no_grad():
+            anchor, _ = answer(tto[f"{run}/{BRANCHES[branch]}"][0, :, 0].to(dtype))
+        moved = torch.linalg.vector_norm(pose - anchor, dim=-1) * (-log_error).exp()
+        energy = energy + config.weight_anchor * moved.mean(-1)
+    return energy
+
+
+def gradient_and_terms(network, tto, run, branch, z):
+    """Gradient of the latents, and the sum of the sizes of the terms that make it up."""
+    first, outputs = network.encoder.fc1, []
+    hook = first.register_forward_hook(lambda _, inputs, out: outputs.append(out))
+    z = z.clone().requires_grad_(True)
+    energy = branch_energy(network, tto, run, branch, z).sum()
+    hook.remove()
+    gradient, of_hidden = torch.autograd.grad(energy, (z, outputs[0]))
+    return gradient.double(), (of_hidden.abs() @ first.weight.abs()).double().detach()
+
+
+@functools.cache
+def reference_in(dtype):
+    network = build_reference(read("gumlp_forward")).to(dtype)
+    for block in network.GCN_MLP.blocks:
+        block.graph = block.graph.to(dtype)
+    return network.requires_grad_(False)
+
+
+def course(tto, run):
+    """A trajectory with the steps marked that single precision does not determine.
+
+    Adam divides a gradient by its size, so an error e of a gradient of size s moves a latent by
+    lr e / s. The error is in proportion to the terms that the gradient is summed from, and the
+    factor is what single against double precision shows in that step, twice: two computations
+    are compared. A step is open where that moves the latent by the tolerance or more.
+    """
+    lr, atol = float(tto[f"{run}/cfg_lr"]), tolerance_of(run)
+    latents = torch.stack([tto[f"{run}/{name}"][:, :, 0] for name in BRANCHES], dim=1)
+    networks = {dtype: reference_in(dtype) for dtype in (torch.float32, torch.float64)}
+    square, error = (torch.zeros_like(latents[0]).double() for _ in range(2))
+    is_open, slope = [], []
+    for step, z in enumerate(latents[:-1]):
+        for branch in range(len(BRANCHES)):
+            (rough, _), (exact, terms) = (
+                gradient_and_terms(network, tto, run, branch, z[branch].to(dtype))
+                for dtype, network in networks.items()
+            )
+            tiny = torch.finfo(terms.dtype).tiny
+            factor = ((rough - exact).abs() / terms.clamp(min=tiny)).max()
+            error[branch] = torch.maximum(error[branch], 2 * factor * terms)
+            square[branch] = 0.999 * square[branch] + 0.001 * exact.square()
+        size = (square / (1 - 0.999 ** (step + 1))).sqrt()
+        slope.append(error * lr / atol)
+        is_open.append((size <= slope[-1]) & (error > 0))
+    return Course(latents, torch.stack(is_open), torch.stack(slope), lr)
+
+
+class Pilot:
+    """Lets an optimiser run, and where a step is open puts it where the released one went."""
+
+    def __init__(self, path):
+        self.path, self.own = path, []
+
+    def __call__(self, values):
+        """The next iterate, of any shape that holds the latents in their order."""
+        step = len(self.own)
+        self.own.append(values.detach().reshape(self.path.latents[0].shape).clone())
+        kept = self.path.latents[step + 1].reshape(values.shape)
+        return torch.where(self.path.is_open[step].reshape(values.shape), kept, values)
+
+    def steer_ours(self, patch):
+        """Make ``refine`` ask after every step of Adam."""
+
+        class Steered(Adam):
+            def move(own, values, gradient):  # noqa: N805
+                move = super().move(values, gradient)
+                return move._replace(values=self(move.values))
+
+        patch.setattr(optimizer_module, "Adam", Steered)
+
+    def steer_torch(self, patch):
+        """Make a loop with torch's Adam, whose parameters are the two branches, ask too."""
+
+        class Steered(torch.optim.Adam):
+            def step(own):  # noqa: N805
+                super().step()
+                parameters = own.param_groups[0]["params"]
+                with torch.no_grad():
+                    for parameter, value in zip(
+                        parameters, self(torch.stack(parameters)), strict=True
+                    ):
+                        parameter.copy_(value)
+
+        patch.setattr(torch.optim, "Adam", Steered)
+
+    def check(self, energy):
+        """Open steps of the file: no longer than Adam's can be, and to an energy like ours.
+
+        Args:
+            energy: (branch, latents) to ``(samples,)`` in double precision.
+        """
+        path = self.path
+        assert len(self.own) == len(path.is_open)
+        for step, branch, *place in path.is_open.nonzero().tolist():
+            entry, start = (branch, *place), path.latents[step][branch].double()
+            theirs, ours = (
+                values[entry].item() - start[tuple(place)].item()
+                for values in (path.latents[step + 1], self.own[step])
+            )
+            longest = path.lr * longest_step(step)
+            assert abs(theirs) <= longest * (1 + 1e-4) + 1e-7, f"a step at {entry}"
+
+            def along(by, branch=branch, place=tuple(place), start=start):
+                moved = start.clone()
+                moved[place] += by
+                return energy(branch, moved)[place[0]].item()
+
+            # An open step's gradients have a mean square below the slope's, so the last of them
+            # is below its multiple here. Of the two ends' curved parts only the difference counts:
+            # none in the first step, which goes as far to either side.
+            slope = path.slope[step][entry].item() * (step + 1) ** 0.5
+            bend = abs(along(path.lr) + along(-path.lr) - 2 * along(0)) / path.lr**2
+            limit = slope * abs(theirs - ours) + bend / 2 * abs(theirs**2 - ours**2)
+            difference = abs(along(theirs) - along(ours))
+            assert difference <= limit, f"the energy that a step at {entry} reaches"
+
+
+def longest_step(step):
+    """Bound of Adam's step at a learning rate of one, by the inequality of Cauchy and Schwarz."""
+    ages = torch.arange(step + 1, dtype=torch.float64)
+    first, second = ((1 - beta) * beta**ages / (1 - beta ** (step + 1)) for beta in BETAS)
+    return (first.square() / second).sum().sqrt().item()
+
+
+@pytest.fixture(scope="module")
+def courses(tto):
+    return functools.cache(lambda run: course(tto, run))
+
+
+def exact_energy(tto, run):
+    network = reference_in(torch.float64)
+    return lambda branch, z: branch_energy(network, tto, run, branch, z)
+
+
+def refine_along(tto, lifter, run, path, batch=None):
+    """Our optimisation, steered; every pass recorded; open steps checked."""
+    recorded, pilot = Recording(lifter), Pilot(path)
+    with pytest.MonkeyPatch.context() as patch:
+        pilot.steer_ours(patch)
+        batch = tto_batch(tto, path.latents.shape[2]) if batch is None else batch
+        result = refine(recorded, batch, tto_config(tto, run))
+    return recorded, result, pilot
+
+
+def check_ours(tto, lifter, run, path):
+    samples, config = len(tto["x2d"]), tto_config(tto, run)
+    recorded, result, pilot = refine_along(tto, lifter, run, path)
+    pilot.check(exact_energy(tto, run))
+    close = {"rtol": 0, "atol": tolerance_of(run)}
     latents = torch.stack(recorded.latents)
     assert len(latents) == config.iterations + 1
     for branch, name in ((slice(None, samples), "nonflip"), (slice(samples, None), "flip")):
-        torch.testing.assert_close(latents[:, branch], tto[f"{run}/z_{name}"], rtol=0, atol=atol)
-    poses = torch.stack([a.pose.detach() for a in recorded.answers[:-1]])[:, :samples] / 1000
-    torch.testing.assert_close(poses, tto[f"{run}/pose_nonflip"], rtol=0, atol=atol)
-    mirrored = torch.stack([a.pose.detach() for a in recorded.answers[:-1]])[:, samples:] / 1000
-    torch.testing.assert_close(
-        flip_pose(mirrored, H36M_17), tto[f"{run}/pose_flip"], rtol=0, atol=atol
-    )
-    torch.testing.assert_close(result.pose / 1000, tto[f"{run}/final_root0"], rtol=0, atol=atol)
+        torch.testing.assert_close(latents[:, branch], tto[f"{run}/z_{name}"], **close)
+    poses = torch.stack([a.pose.detach() for a in recorded.answers[:-1]]) / 1000
+    torch.testing.assert_close(poses[:, :samples], tto[f"{run}/pose_nonflip"], **close)
+    mirrored = flip_pose(poses[:, samples:], H36M_17)
+    torch.testing.assert_close(mirrored, tto[f"{run}/pose_flip"], **close)
+    torch.testing.assert_close(result.pose / 1000, tto[f"{run}/final_root0"], **close)
 
 
-@pytest.mark.golden
-@pytest.mark.parametrize("run", TTO_RUNS)
-def test_the_reference_loop_follows_it_too(tto, run):
+def reference_loop(tto, run, **changes):
     config = tto_config(tto, run)
-    inputs = (tto[f"{run}/z_{branch}"][0, :, 0] for branch in ("nonflip", "flip"))
-    found = reference_optimisation(
-        build_reference(read("gumlp_forward")),
+    inputs = (tto[f"{run}/{name}"][0, :, 0] for name in BRANCHES)
+    given = {"lr": config.lr, "iterations": config.iterations} | changes
+    return reference_optimisation(
+        reference_in(torch.float32),
         *inputs,
         tto["cam"],
         tto["gt_3d_official_layout"][:, 0, :1],
         H36M_17,
-        iterations=config.iterations,
-        lr=config.lr,
         weights=(config.weight_projection, config.weight_anchor),
+        **given,
     )
-    atol = 1e-3 if run == "long" else 5e-5
-    for i, branch in enumerate(("nonflip", "flip")):
-        wanted = tto[f"{run}/z_{branch}"][:, :, 0]
-        torch.testing.assert_close(found.latents[:, i], wanted, rtol=0, atol=atol)
-    torch.testing.assert_close(found.losses[:-1], tto[f"{run}/loss_total"], rtol=0, atol=atol)
-    torch.testing.assert_close(found.pose, tto[f"{run}/final_root0"][:, 0], rtol=0, atol=atol)
 
 
 @pytest.mark.golden
 @pytest.mark.parametrize("run", TTO_RUNS)
-def test_the_objective_is_the_released_loss(tto, lifter, run):
-    samples, config = len(tto["x2d"]), tto_config(tto, run)
-    result = refine(Recording(lifter), tto_batch(tto, samples), config)
+def test_optimisation_follows_the_released_trajectory(tto, lifter, courses, run):
+    check_ours(tto, lifter, run, courses(run))
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("run", TTO_RUNS)
+def test_the_reference_loop_follows_it_too(tto, courses, run):
+    pilot = Pilot(courses(run))
+    with pytest.MonkeyPatch.context() as patch:
+        pilot.steer_torch(patch)
+        found = reference_loop(tto, run)
+    pilot.check(exact_energy(tto, run))
+    close = {"rtol": 0, "atol": tolerance_of(run)}
+    torch.testing.assert_close(found.latents, courses(run).latents, **close)
+    torch.testing.assert_close(found.losses[:-1], tto[f"{run}/loss_total"], **close)
+    torch.testing.assert_close(found.pose, tto[f"{run}/final_root0"][:, 0], **close)
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("run", TTO_RUNS)
+def test_the_objective_is_the_released_loss(tto, lifter, courses, run):
+    config = tto_config(tto, run)
+    _, result, _ = refine_along(tto, lifter, run, courses(run))
     # Ours starts at zero expected error: the published one carries the mean log error besides.
     offset = sum(tto[f"{run}/s_{branch}"][0].mean() for branch in ("nonflip", "flip"))
     ours = 2 * result.history[:-1].mean(1) + config.weight_anchor * offset
-    atol = 1e-3 if run == "long" else 5e-5
-    torch.testing.assert_close(ours, tto[f"{run}/loss_total"], rtol=0, atol=atol)
+    close = {"rtol": 0, "atol": tolerance_of(run)}
+    torch.testing.assert_close(ours, tto[f"{run}/loss_total"], **close)
+
+
+FLAT = (0, 0)  # sample and axis of the latent without a slope
+
+
+def flat_start(tto):
+    """The run ``proj_only`` from keypoints one number of which has no gradient.
+
+    Returns:
+        Its arrays, as far as they are not results, and the place of that number.
+    """
+    network, sample, axis = reference_in(torch.float64), *FLAT
+
+    def slope(joint, value):
+        changed = with_keypoint(tto, (sample, joint, axis), value)
+        z = changed["proj_only/z_nonflip"][0, :, 0].double()
+        return gradient_and_terms(network, changed, "proj_only", 0, z)[0][sample, joint, axis]
+
+    for joint in range(len(H36M_17)):
+        centre = tto["x2d"][sample, 0, joint, axis].item()
+        ends = [centre - 1.0, centre + 1.0]
+        signs = [slope(joint, end).item() > 0 for end in ends]
+        if signs[0] == signs[1]:
+            continue
+        for _ in range(26):
+            middle = sum(ends) / 2
+            ends[int((slope(joint, middle).item() > 0) == signs[1])] = middle
+        place = (sample, joint, axis)
+        return with_keypoint(tto, place, ends[0]), place
+    raise AssertionError("no coordinate along which the objective has an extremum")
+
+
+def with_keypoint(tto, place, value):
+    sample, joint, axis = place
+    # Two steps show all: the one without a slope, and where it leads.
+    changed = {**tto, "x2d": tto["x2d"].clone(), "proj_only/cfg_iters": torch.tensor(2)}
+    changed["x2d"][sample, 0, joint, axis] = value
+    mirrored = changed["x2d"][:, :, list(H36M_17.flip_index)] * torch.tensor((-1.0, 1.0))
+    for name, latents in zip(BRANCHES, (changed["x2d"], mirrored), strict=True):
+        changed[f"proj_only/{name}"] = latents[None]
+    return changed
+
+
+def released_by(tto, change):
+    """The arrays of a run as the reference loop makes them, with its iterates changed."""
+
+    class Changed(torch.optim.Adam):
+        count = 0
+
+        def step(self):
+            parameters = self.param_groups[0]["params"]
+            start = [p.detach().clone() for p in parameters]
+            super().step()
+            with torch.no_grad():
+                change(self.count, start, parameters)
+            self.count += 1
+
+    run = "proj_only"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim, "Adam", Changed)
+        found = reference_loop(tto, run)
+    network = reference_in(torch.float32)
+    with torch.no_grad():
+        plain, mirrored = (
+            torch.stack([network(z)[0] for z in found.latents[:-1, branch]])[:, :, None]
+            for branch in range(2)
+        )
+    return tto | {
+        f"{run}/z_nonflip": found.latents[:, 0, :, None],
+        f"{run}/z_flip": found.latents[:, 1, :, None],
+        f"{run}/pose_nonflip": plain,
+        f"{run}/pose_flip": flip_pose(mirrored, H36M_17),
+        f"{run}/final_root0": found.pose[:, None],
+    }
+
+
+@pytest.mark.golden
+def test_a_step_without_a_slope_is_judged_by_its_energy(tto, lifter):
+    flat, place = flat_start(tto)
+    lr = float(tto["proj_only/cfg_lr"])
+
+    def moved(by, at=place):
+        def change(step, start, parameters):
+            if step == 0:
+                parameters[0][at] = start[0][at] + by * lr
+
+        arrays = released_by(flat, change)
+        return arrays, course(arrays, "proj_only")
+
+    sides = [moved(-1), moved(1)]
+    for arrays, path in sides:
+        assert path.is_open[0, 0][place]
+        check_ours(arrays, lifter, "proj_only", path)
+    arrays, path = moved(2)
+    with pytest.raises(AssertionError, match="a step at"):
+        check_ours(arrays, lifter, "proj_only", path)
+    sample, joint, axis = place
+    sizes = gradient_and_terms(
+        reference_in(torch.float64), flat, "proj_only", 0, path.latents[0, 0].double()
+    )[0]
+    firm = (sample, sizes[sample, :, axis].abs().argmax().item(), axis)
+    back = sizes[firm].sign().item()
+    arrays, path = moved(back, at=firm)
+    assert not path.is_open[0, 0][firm]
+    with pytest.raises(AssertionError, match="not close"):
+        check_ours(arrays, lifter, "proj_only", path)
+    # An energy with a slope where the released one has none: both sides are no longer alike.
+    arrays, path = sides[-1]
+    _, _, pilot = refine_along(arrays, lifter, "proj_only", path)
+    pilot.own[0][0][place] = pilot.path.latents[0, 0][place] - lr
+    exact, steep = exact_energy(arrays, "proj_only"), 2 * path.slope[0, 0][place]
+    pilot.check(exact)
+    with pytest.raises(AssertionError, match="the energy that a step at"):
+        pilot.check(lambda branch, z: exact(branch, z) + steep * z[:, joint, axis])
 
 
 @pytest.mark.golden
@@ -403,9 +719,11 @@ def test_gradients_are_the_released_ones(tto, lifter):
 
 
 @pytest.mark.golden
-def test_a_sample_alone_moves_as_in_its_batch(tto, lifter):
-    recorded = Recording(lifter)
-    result = refine(recorded, tto_batch(tto, 1), tto_config(tto, "main"))
+def test_a_sample_alone_moves_as_in_its_batch(tto, lifter, courses):
+    path = Course(*(v[:, :, :1] if torch.is_tensor(v) else v for v in courses("main")))
+    alone = path.latents.clone()
+    alone[:, 0] = tto["single/z_nonflip"][:, :, 0]
+    recorded, result, _ = refine_along(tto, lifter, "main", path._replace(latents=alone))
     latents = torch.stack(recorded.latents)[:, :1]
     torch.testing.assert_close(latents, tto["single/z_nonflip"], rtol=0, atol=5e-5)
     final = tto["single/final"].clone()
