@@ -99,7 +99,7 @@ def handle(args: argparse.Namespace) -> int:
     if args.action == "check":
         return _check(args)
     if args.action == "picture":
-        return _picture_of_images(args) if args.name == "images" else _picture(args)
+        return _picture(args)
     if args.action == "fit-pss":
         return _fit_pss(args)
     if args.action == "fetch":
@@ -122,8 +122,11 @@ def handle(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> int:
     """Look at a data set's files and say what to do about what is wrong."""
     from lifting.data.doctor.check import check
+    from lifting.experiment.load import load_data
 
-    checks = check(args.name, args.root)
+    data, file = load_data(args.name, args.root)
+    print(f"options as in {file}")
+    checks = check(data)
     rows = [(row.verdict, row.what, row.expected, row.found, row.advice) for row in checks]
     columns = ("verdict", "what", "expected", "found", "what to do")
     _print(f"check of {args.name}", columns, rows)
@@ -146,46 +149,37 @@ def _fetch(args: argparse.Namespace) -> int:
 
 
 def _picture(args: argparse.Namespace) -> int:
-    """Draw poses spread evenly over the frames of a split, each turned to face the viewer."""
+    """Draw a split: its pictures where it has some, else poses, each turned to face the viewer."""
     import torch
 
     from lifting.atomic import replacing
-    from lifting.data.config import DataConfig
+    from lifting.data.sets import find_set
     from lifting.data.sources import load_tracks
+    from lifting.experiment.load import load_data
     from lifting.visualization.contact_sheet import contact_sheet
+    from lifting.visualization.image_sheet import image_sheet, save_image_sheet
     from lifting.visualization.style import save_figure
 
-    tracks = load_tracks(DataConfig(name=args.name, root=args.root), args.split)
-    rows = torch.linspace(0, len(tracks) - 1, args.poses).long()
-    owner = torch.searchsorted(tracks.offsets, rows, right=True) - 1
-    figure = contact_sheet(
-        tracks.labels()[rows],
-        tracks.skeleton,
-        frame="camera",
-        labels=[tracks.action_names[i] for i in tracks.action[owner].tolist()],
-        title=f"{args.name}, {args.split}: {args.poses} of {len(tracks)} frames",
+    data, _ = load_data(args.name, args.root)
+    sheet = find_set(data.name).fact("sheet")
+    tracks = load_tracks(
+        data if sheet is None else sheet(data, args.split, args.poses), args.split
     )
+    rows = torch.linspace(0, len(tracks) - 1, args.poses).long()
     with replacing(args.output) as temporary:
-        save_figure(figure, temporary)
-    _print("picture", ("", ""), [("written", str(args.output))])
-    return 0
-
-
-def _picture_of_images(args: argparse.Namespace) -> int:
-    """Lay pictures side by side: one instant of as many recordings as are needed, in all views."""
-    from lifting.atomic import replacing
-    from lifting.data.config import DataConfig
-    from lifting.data.sets.images.config import Config as ImagesConfig
-    from lifting.data.sources import load_tracks
-    from lifting.visualization.image_sheet import image_sheet, save_image_sheet
-
-    options = ImagesConfig(instants=1)
-    setattr(options, f"{args.split}_images", args.poses)
-    config = DataConfig(name=args.name, root=args.root, cameras="random", images=options)
-    tracks = load_tracks(config, args.split)
-    assert tracks.image is not None
-    with replacing(args.output) as temporary:
-        save_image_sheet(temporary, image_sheet(tracks.image.numpy()))
+        if tracks.image is not None:
+            shown = tracks.image if sheet is not None else tracks.image[rows]
+            save_image_sheet(temporary, image_sheet(shown.numpy()))
+        else:
+            owner = torch.searchsorted(tracks.offsets, rows, right=True) - 1
+            figure = contact_sheet(
+                tracks.labels()[rows],
+                tracks.skeleton,
+                frame="camera",
+                labels=[tracks.action_names[i] for i in tracks.action[owner].tolist()],
+                title=f"{args.name}, {args.split}: {args.poses} of {len(tracks)} frames",
+            )
+            save_figure(figure, temporary)
     _print("picture", ("", ""), [("written", str(args.output))])
     return 0
 
@@ -193,11 +187,11 @@ def _picture_of_images(args: argparse.Namespace) -> int:
 def _fit_pss(args: argparse.Namespace) -> int:
     """Fit pose clusters on the training split and write them."""
     from lifting.batch import root_relative
-    from lifting.data.config import DataConfig
     from lifting.data.sources import load_tracks
+    from lifting.experiment.load import load_data
     from lifting.metrics.clusters import fit_pss
 
-    tracks = load_tracks(DataConfig(name=args.name, root=args.root), "train")
+    tracks = load_tracks(load_data(args.name, args.root)[0], "train")
     skeleton = tracks.skeleton
     clusters = fit_pss(
         root_relative(tracks.labels()[:: args.every], skeleton.root),

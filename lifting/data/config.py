@@ -1,8 +1,8 @@
-"""The data section of an experiment: what all data sets share, and a section for each. No torch."""
+"""The data section of an experiment: what data sets share, and a section of each. No torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, make_dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lifting.data.sets import data_sets, find_set
@@ -106,6 +106,11 @@ else:
         bases=(CommonConfig,),
         namespace={"__doc__": CommonConfig.__doc__, "__module__": __name__},
     )
+
+
+def with_section(data: DataConfig, section: str, options: Any) -> DataConfig:
+    """The same data section with other options of one data set."""
+    return replace(data, **{section: options})
 
 
 def sections_in_use(data: DataConfig) -> set[str]:

@@ -1,7 +1,7 @@
 """Name of a data set -> its tracks, in the joints and at the rates of the data.
 
 A reader of 3D motion offers ``motion``; a virtual rig films it and detector noise is added, once,
-into the cache. A reader of recordings that come with their cameras and keypoints offers ``tracks``.
+into the cache. A reader of recordings that come with cameras and keypoints offers ``tracks``.
 """
 
 from __future__ import annotations

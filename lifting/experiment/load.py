@@ -16,6 +16,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from lifting.atomic import write_text
+from lifting.data.config import DataConfig, sections_in_use, without_unused
+from lifting.data.sets import data_sets, find_set
 from lifting.errors import ConfigError, suggest
 from lifting.experiment.checks import check_values
 from lifting.experiment.config import ExperimentConfig
@@ -86,6 +88,36 @@ def load_experiment(
     return _validated(_merge(values, above))
 
 
+def load_data(name: str, root: str | None = None) -> tuple[DataConfig, Path]:
+    """The data section that a file of ``experiments/data`` gives, and the file.
+
+    Args:
+        name: Name of a file there, or of a data set; of several files of one data set, the one of
+            its name, else the first.
+        root: Folder of the data set's files, where it is not the file's.
+
+    Raises:
+        ConfigError: There is no such file or data set, or its values are wrong.
+    """
+    folder = experiments_folder() / "data"
+    files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    path = files.get(name)
+    if path is None:
+        wanted = find_set(name)
+        of_it = [p for p in files.values() if _data_values(p).get("name") == wanted.name]
+        path = next((p for p in of_it if p.stem == wanted.section), next(iter(of_it), None))
+    if path is None:
+        raise ConfigError(f"unknown file '{name}' in {folder}; {suggest(name, files)}")
+    values = _merge(plain_defaults(DataConfig), _data_values(path))
+    data = to_schema(DataConfig, to_container(OmegaConf.create({"data": values}))["data"], "data")
+    data.root = data.root if root is None else root
+    return data, path
+
+
+def _data_values(path: Path) -> dict[str, Any]:
+    return dict(_compose(path, ()).get("data", {}))
+
+
 def find_experiment(name_or_path: str) -> Path:
     """The file of an experiment.
 
@@ -118,8 +150,11 @@ def method_config(section: Mapping[str, Any]) -> Any:
 
 
 def to_plain(config: ExperimentConfig) -> dict[str, Any]:
-    """The experiment as nested mappings, lists and plain values."""
-    return to_container(OmegaConf.create(asdict(config)))
+    """The experiment as nested mappings, lists and plain values; unused data sections left out."""
+    plain = to_container(OmegaConf.create(asdict(config)))
+    unused = {one.section for one in data_sets().values()} - sections_in_use(config.data)
+    plain["data"] = {k: v for k, v in plain["data"].items() if k not in unused}
+    return plain
 
 
 def to_yaml(config: ExperimentConfig) -> str:
@@ -151,6 +186,7 @@ def _validated(values: dict[str, Any]) -> ExperimentConfig:
     config = to_schema(ExperimentConfig, plain)
     config.method = {"name": name, **to_container(OmegaConf.create(checked))}
     check_values(config)
+    without_unused(config.data)
     return config
 
 

@@ -2,9 +2,10 @@
 
 A folder ``<section>`` holds
 
-* ``config.py``  ``Config``, the options below ``data.<section>``, checked without torch; ``SUMMARY``,
-  one line; ``NAME``, where people call it otherwise; and, where they mean something for the set,
-  ``uses(data)`` (sections of other sets that it reads), ``image_size(data)``, ``exact(data)`` (the
+* ``config.py``  ``Config``, the options below ``data.<section>``, checked without torch;
+  ``SUMMARY``, one line; ``NAME``, where people call it otherwise; and, where they mean something
+  for the set, ``uses(data)`` (sections of other sets that it reads), ``image_size(data)``,
+  ``exact(data)`` (the
   same with exact keypoints in the test split, None where they are), ``sheet(data, split, count)``
   (the options of a contact sheet), ``PICTURES`` (where its pictures lie)
 * ``reader.py``  ``tracks(data, split)`` of recordings with cameras and keypoints of their own, or
@@ -12,10 +13,10 @@ A folder ``<section>`` holds
   they depend on; ``complete(tracks, data, split)``, where more is kept than tracks
 * ``about.py``   ``ABOUT``, for ``lifting data describe``
 * ``checks.py``  ``check(data)``, for ``lifting data check``
-* ``prepare.py``, ``fetch.py``  what the commands of these names run, where there is something to do
+* ``prepare.py``, ``fetch.py``  what the commands of these names run, where there is work
 
-Installed packages add data sets through the entry points ``lifting.data_sets``: the section's name,
-and the package that holds these modules.
+Installed packages add data sets through the entry points ``lifting.data_sets``: the section's
+name, and the package that holds these modules.
 """
 
 from __future__ import annotations

@@ -278,7 +278,7 @@ def test_other_data_sets_name_their_page():
 def test_command(server, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("LIFTING_DATA", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "300")
-    monkeypatch.setattr("lifting.data.fetch.Download", agent)
+    monkeypatch.setattr("lifting.data.sets.cmu.fetch.Download", agent)
     assert main(["data", "fetch", "cmu", "--subjects", "2", "--url", server.url]) == 0
     text = capsys.readouterr().out
     assert "subject 02: 2 recordings" in text

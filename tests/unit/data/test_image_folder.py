@@ -97,7 +97,7 @@ def test_pictures_are_cut_around_the_person(h36m, tmp_path):
 def test_pictures_are_read_once(h36m, tmp_path, monkeypatch, caplog):
     config = config_of(h36m, tmp_path)
     first = load_tracks(config, "test")
-    monkeypatch.setattr("lifting.data.image_folder.cut_photos", None)
+    monkeypatch.setattr("lifting.data.sets.image_folder.reader.cut_photos", None)
     assert torch.equal(load_tracks(config, "test").image, first.image)
     monkeypatch.undo()
     path = next((h36m / "S9").rglob("*_000001.jpg"))

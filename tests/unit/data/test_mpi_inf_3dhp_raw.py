@@ -182,7 +182,7 @@ def test_test_files_with_their_two_kinds_of_camera(reverse, tmp_path):
 def test_the_npz_form_goes_first(dataset, monkeypatch):
     called = []
     monkeypatch.setattr(
-        "lifting.data.mpi_inf_3dhp_npz.tracks", lambda *a: called.append(a) or "npz"
+        "lifting.data.sets.mpi_inf_3dhp.npz.tracks", lambda *a: called.append(a) or "npz"
     )
     write_object_npz(dataset / "mpi_inf_3dhp" / "data_train_3dhp.npz", data={})
     assert tracks(config(dataset), "train") == "npz"

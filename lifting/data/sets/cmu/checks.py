@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lifting.data.config import DataConfig
 from lifting.data.doctor.rows import CheckRow, Verdict, judged
 from lifting.data.files import find_file, sha256_of
 from lifting.data.sets.cmu.files import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lifting.actions import H36M_ACTIONS
-from lifting.data.config import DataConfig
+from lifting.data.config import DataConfig, with_section
 from lifting.data.doctor.containers import named, open_two_d, split_channels, views_of
 from lifting.data.doctor.counts import Group, Published, check_counts
 from lifting.data.doctor.presence import (
@@ -79,7 +79,7 @@ def check(config: DataConfig, published: Published = PUBLISHED) -> list[CheckRow
         options = config.h36m
         if options.two_d not in names:
             options = replace(options, two_d=names[0], two_d_test=None)
-        rows += check_reading(human36m.tracks, replace(config, **{human36m.NAME: options}))
+        rows += check_reading(human36m.tracks, with_section(config, human36m.NAME, options))
     return rows
 
 

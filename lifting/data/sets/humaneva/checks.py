@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lifting.data.config import DataConfig
+from lifting.data.config import DataConfig, with_section
 from lifting.data.doctor.containers import named, open_two_d, split_channels, views_of
 from lifting.data.doctor.counts import Published, check_counts
 from lifting.data.doctor.presence import (
@@ -71,7 +71,7 @@ def _config(config: DataConfig, two_d: list[Path], layouts: dict[str, Skeleton])
         options = replace(options, two_d=names[0])
     if layouts.get(options.two_d) is COCO_17:
         options = replace(options, skeleton="h36m17")
-    return replace(config, **{humaneva.NAME: options})
+    return with_section(config, humaneva.NAME, options)
 
 
 def _takes(path: Path, rows: list[CheckRow]) -> tuple[Take, ...]:

@@ -1,4 +1,4 @@
-"""Pictures on disk beside the labels of another data set in words: content, files, split, terms."""
+"""Pictures beside the labels of another data set, in words: content, files, split, terms."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ class Config:
     """Pictures on disk beside the labels of another data set, cut out once and kept in the cache.
 
     Attributes:
-        labels: Data set with labels, cameras and pictures; its own section of the options says which
-            subjects, cameras and frames.
+        labels: Data set with labels, cameras and pictures; its own section says which subjects,
+            cameras and frames.
         files: Path of a picture below the data set's folder, with ``{subject}``, ``{recording}``,
             ``{camera}`` and ``{frame}`` in it, as in
             ``{subject}/{recording}.{camera}/{frame:06d}.jpg``; None looks for the usual forms.

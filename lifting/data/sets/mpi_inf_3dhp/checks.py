@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lifting.data.config import DataConfig
+from lifting.data.config import DataConfig, with_section
 from lifting.data.doctor.counts import Group, Published, check_counts
 from lifting.data.doctor.presence import attempt, check_content, check_presence, find_files
 from lifting.data.doctor.reading import check_reading, check_specimen
@@ -86,7 +86,7 @@ def check(config: DataConfig, train: Published = TRAIN, test: Published = TEST) 
     for ending, annotation in (("", "univ"), ("_ori", "annot3")):
         if any(npz[ending]) or (raw and not archives and not ending):
             options = replace(config.mpi_inf_3dhp, annotation=annotation)
-            one = replace(config, **{NAME: options})
+            one = with_section(config, NAME, options)
             rows += check_reading(mpi_inf_3dhp.tracks, one, ("train", "test"))
     return rows
 

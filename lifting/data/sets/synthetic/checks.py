@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from lifting.data.config import DataConfig
+from lifting.data.config import DataConfig, with_section
 from lifting.data.doctor.reading import check_specimen
 from lifting.data.doctor.rows import CheckRow, failed
 from lifting.data.doctor.specimen import specimen_of
@@ -24,7 +22,7 @@ def check(config: DataConfig) -> list[CheckRow]:
         config: The data section; there are no files.
     """
     rows = [CheckRow("files", "none", "none needed", "ok")]
-    config = replace(config, **{"synthetic": _SAMPLE})
+    config = with_section(config, "synthetic", _SAMPLE)
     try:
         motion = synthetic.motion(config, "test")
         tracks = film(motion, rig="h36m", noise="none", seed=0)
