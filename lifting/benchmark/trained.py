@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from lifting.benchmark.timing import cpu_seconds
-from lifting.experiment.build import build_data, build_module
 from lifting.experiment.callbacks import BEST, LAST
-from lifting.experiment.checkpoint import SUFFIX, load_weights, read_checkpoint
+from lifting.experiment.checkpoint import SUFFIX
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import CHECKPOINTS
+from lifting.experiment.trained import trained_model
 
 TIMED_BATCHES = 2
 
@@ -37,10 +37,8 @@ def pose_cpu_ms(config: ExperimentConfig, checkpoint: Path) -> float:
     Raises:
         CheckpointError: The weights do not fit.
     """
-    module = build_module(config)
-    load_weights(module, read_checkpoint(checkpoint, module.settings.method), checkpoint)
+    module, data = trained_model(config, checkpoint)
     module.eval()
-    data = build_data(config)
     data.setup("test")
     batches = list(islice(data.test_dataloader(), TIMED_BATCHES))
 

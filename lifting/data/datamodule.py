@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -15,15 +15,19 @@ from lifting.batch import PoseBatch
 from lifting.data.cache import tracks_hash
 from lifting.data.check import check_config, check_tracks
 from lifting.data.config import DataConfig, Split
+from lifting.data.conform import to_rate, to_skeleton
 from lifting.data.epipolar_labels import training_labels
 from lifting.data.gather import GatherOptions, TrackBatches
 from lifting.data.info import DataInfo
 from lifting.data.sampler import BatchLoader, BatchSampler, Share, stream
 from lifting.data.sequence import PoseTracks
+from lifting.data.sets import find_set
 from lifting.data.sources import load_tracks
 from lifting.data.supervision import supervision_of
 from lifting.data.view_gather import ViewBatches
+from lifting.errors import MissingDataError
 from lifting.geometry.camera import Camera
+from lifting.skeleton import H36M_17, SKELETONS, Skeleton, get_skeleton
 
 log = logging.getLogger(__name__)
 
@@ -47,21 +51,37 @@ class PoseDataModule(pl.LightningDataModule):
         seed: Seed of batches and augmentation.
         tracks: Tracks to use instead of the data set's, by split (for example a user's
             keypoints as ``test``).
+        skeleton: Joints that weights were trained for; None takes those that the data section
+            wishes, else those of the data.
+        fps: Frames a second that weights were trained at, for methods of windows; None takes
+            ``data.fps``, else the highest rate of the training tracks.
+        scored: Joints that a published protocol names; their labels count even where a conversion
+            approximates them.
 
     Raises:
         ConfigError: A number of the data section is out of range.
     """
 
     def __init__(
-        self, config: DataConfig, seed: int, tracks: Mapping[Split, PoseTracks] | None = None
+        self,
+        config: DataConfig,
+        seed: int,
+        tracks: Mapping[Split, PoseTracks] | None = None,
+        *,
+        skeleton: Skeleton | None = None,
+        fps: float | None = None,
+        scored: Collection[str] = (),
     ) -> None:
         super().__init__()
         check_config(config)
         self.config = config
         self.seed = seed
+        self.scored = scored
         self._given = dict(tracks or {})
+        self._raw: dict[Split, PoseTracks] = {}
         self._tracks: dict[Split, PoseTracks] = {}
         self._hashes: dict[Split, str] = {}
+        self._skeleton, self._fps = skeleton, fps
 
     def prepare_data(self) -> None:
         """Fill the cache in one process before the others read it."""
@@ -74,17 +94,51 @@ class PoseDataModule(pl.LightningDataModule):
         for split in STAGE_SPLITS[stage]:
             self.tracks(split)
 
+    @property
+    def skeleton(self) -> Skeleton:
+        """Joints of all batches: those of the weights, those wished for, or those of the data.
+
+        Poses are relative to the hip, so that data without one are taken as ``h36m17``.
+        """
+        if self._skeleton is None:
+            own = self._first_raw().skeleton
+            wished = wished_skeleton(self.config)
+            self._skeleton = wished or (own if own.has_hip else H36M_17)
+        return self._skeleton
+
+    @property
+    def fps(self) -> float | None:
+        """Frames a second of all batches of windows; None for single frames, of any rate."""
+        if self.config.frames == 1:
+            return None
+        if self._fps is None:
+            rates = self._first_raw().fps
+            known = rates[~rates.isnan()]
+            highest = float(known.max()) if len(known) else None
+            self._fps = self.config.fps or highest
+        return self._fps
+
     def tracks(self, split: Split) -> PoseTracks:
-        """All frames of a split, checked, on the CPU.
+        """All frames of a split, converted, checked, on the CPU.
 
         Raises:
+            ConfigError: The joints of the data cannot be converted to those asked for.
             DataError: The split is empty, or holds a value that is not finite.
         """
         if split not in self._tracks:
-            given = self._given.get(split)
-            loaded = self._load(split) if given is None else given
-            self._tracks[split] = check_tracks(loaded, split)
+            tracks = to_skeleton(self._read(split), self.skeleton, self.scored)
+            if self.fps is not None:
+                tracks = to_rate(tracks, self.fps)
+            self._tracks[split] = check_tracks(tracks, split)
+            self._raw.pop(split, None)
         return self._tracks[split]
+
+    def has(self, split: Split) -> bool:
+        """Whether the files of a split are there."""
+        try:
+            return len(self.tracks(split)) > 0
+        except MissingDataError:
+            return False
 
     def info(self, split: Split) -> DataInfo:
         """Names behind the integers of a split's batches."""
@@ -127,8 +181,10 @@ class PoseDataModule(pl.LightningDataModule):
 
     def predict_dataloader(self) -> BatchLoader:
         """Batches of the test split, in order; labels only where there are some."""
-        labelled = self.tracks("test").joints_3d is not None
-        options = replace(self._options(self.config.eval_every), labels=labelled)
+        tracks = self.tracks("test")
+        # Answers to resampled tracks are interpolated, which takes all of them.
+        every = self.config.eval_every if tracks.read_fps is None else 1
+        options = replace(self._options(every), labels=tracks.joints_3d is not None)
         return self._loader("test", options)
 
     def transfer_batch_to_device(
@@ -138,6 +194,24 @@ class PoseDataModule(pl.LightningDataModule):
         if not isinstance(batch, PoseBatch):
             return super().transfer_batch_to_device(batch, device, dataloader_idx)
         return batch if batch.keypoints_2d.device == device else _to_device(batch, device)
+
+    def _first_raw(self) -> PoseTracks:
+        """The training split as it was read, or where it is not there, another one."""
+        missing: MissingDataError | None = None
+        for split in (*self._given, *STAGE_SPLITS["fit"], *STAGE_SPLITS["test"]):
+            try:
+                return self._read(split)
+            except MissingDataError as error:
+                missing = missing or error
+        assert missing is not None
+        raise missing
+
+    def _read(self, split: Split) -> PoseTracks:
+        """A split in the joints and at the rates of the data."""
+        if split not in self._raw:
+            given = self._given.get(split)
+            self._raw[split] = self._load(split) if given is None else given
+        return self._raw[split]
 
     def _load(self, split: Split) -> PoseTracks:
         tracks = load_tracks(self.config, split)
@@ -202,6 +276,22 @@ class PoseDataModule(pl.LightningDataModule):
             log.info("%s tracks (%.1f GB) stay on the CPU", split, size / 1e9)
             return tracks
         return tracks.to(device)
+
+
+def wished_skeleton(config: DataConfig, *, defaults: bool = False) -> Skeleton | None:
+    """Joints that a data section asks for, in ``skeleton`` or in the section of its data set.
+
+    Args:
+        config: The data section.
+        defaults: Also take the default of the data set's section, which is what was trained before
+            data were converted; else it is no wish.
+    """
+    if config.skeleton is not None:
+        return get_skeleton(config.skeleton)
+    one = find_set(config.name)
+    name = str(getattr(getattr(config, one.section), "skeleton", None))
+    usual = str(getattr(one.config.Config(), "skeleton", None))
+    return SKELETONS.get(name) if defaults or name != usual else None
 
 
 def spread_recordings(tracks: PoseTracks, count: int) -> PoseTracks:

@@ -88,6 +88,8 @@ class PoseTracks:
         extras: Further per-frame tensors ``(N, ...)`` by name (for example mixtures).
         camera_kind: How the intrinsics are known.
         unit: Of the labels.
+        read_fps: Frames a second that resampled tracks were read with, ``(S,)``; else None.
+        read_frames: Frames that they had, ``(S,)`` int64.
     """
 
     skeleton: Skeleton
@@ -111,6 +113,8 @@ class PoseTracks:
     extras: dict[str, Tensor]
     camera_kind: CameraKind = "true"
     unit: Literal["mm"] = "mm"
+    read_fps: Tensor | None = None
+    read_frames: Tensor | None = None
 
     def __post_init__(self) -> None:
         joints = len(self.skeleton)
@@ -182,6 +186,8 @@ class PoseTracks:
             subject=self.subject[tracks],
             action=self.action[tracks],
             fps=self.fps[tracks],
+            read_fps=None if self.read_fps is None else self.read_fps[tracks],
+            read_frames=None if self.read_frames is None else self.read_frames[tracks],
             track_names=tuple(self.track_names[i] for i in tracks.tolist()),
         )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import islice
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -20,7 +19,7 @@ from lifting.errors import DataError
 from lifting.experiment.supervision import scored
 from lifting.geometry.camera import normalize_screen
 from lifting.methods.settings import ModuleSettings
-from lifting.metrics.clusters import PoseClusters
+from lifting.metrics.clusters import clusters_for
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.protocol import get_protocol
 from lifting.typing import ImageSize, Pose2D, Pose3D
@@ -43,15 +42,17 @@ def baseline_scores(
         limit: Test batches at most, None for all.
 
     Returns:
-        Scores by key, by name of the baseline.
+        Scores by key, by name of the baseline; empty where there are no training data.
     """
+    if not data.has("train"):
+        return {}
     train = data.tracks("train")
     predictors: dict[str, Predictor] = {
         MEAN_POSE: _MeanPose(mean_pose(train)),
         NEAREST: _NearestNeighbour(train, all_frames=settings.target == "all"),
     }
     info = data.info("test")
-    clusters = [PoseClusters.load(Path(file)) for file in settings.pss]
+    clusters = clusters_for(settings.pss, info.skeleton)
     protocol = get_protocol(settings.protocol)
     metrics = {
         name: PoseMetrics(protocol, info.skeleton, info.action_names, clusters)

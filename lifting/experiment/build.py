@@ -13,7 +13,9 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
+from lifting.data.config import Split
 from lifting.data.datamodule import PoseDataModule
+from lifting.data.sequence import PoseTracks
 from lifting.data.sets import find_set
 from lifting.errors import ConfigError
 from lifting.experiment.callbacks import seed_everywhere
@@ -24,15 +26,22 @@ from lifting.methods.base import LiftingModule
 from lifting.methods.discovery import load_module_class
 from lifting.methods.settings import ModuleSettings
 from lifting.metrics.protocol import get_protocol
+from lifting.skeleton import H36M_17, Skeleton
 from lifting.tto.callback import TestTimeOptimization
 
 LOG_EVERY_STEPS = 50
 
 
-def build_settings(config: ExperimentConfig) -> ModuleSettings:
-    """What the module is told of the run around it."""
+def build_settings(config: ExperimentConfig, skeleton: Skeleton = H36M_17) -> ModuleSettings:
+    """What the module is told of the run around it.
+
+    Args:
+        config: The experiment.
+        skeleton: Joints of its data, to which the method is built.
+    """
     return ModuleSettings(
         method=str(config.method["name"]),
+        skeleton=skeleton.plain(),
         protocol=config.protocol,
         frames=config.data.frames,
         image_size=find_set(config.data.name).fact("image_size", lambda data: None)(config.data),
@@ -44,8 +53,12 @@ def build_settings(config: ExperimentConfig) -> ModuleSettings:
     )
 
 
-def build_module(config: ExperimentConfig) -> LiftingModule:
+def build_module(config: ExperimentConfig, skeleton: Skeleton = H36M_17) -> LiftingModule:
     """The method with fresh weights, which depend on the seed alone.
+
+    Args:
+        config: The experiment.
+        skeleton: Joints of its data, to which the method is built.
 
     Raises:
         ConfigError: Unknown method or protocol, or values that the method refuses.
@@ -53,12 +66,30 @@ def build_module(config: ExperimentConfig) -> LiftingModule:
     get_protocol(config.protocol)
     module_class = load_module_class(str(config.method["name"]))
     seed_everywhere(config.seed, "weights")
-    return module_class(method_config(config.method), build_settings(config))
+    return module_class(method_config(config.method), build_settings(config, skeleton))
 
 
-def build_data(config: ExperimentConfig) -> PoseDataModule:
-    """The data module."""
-    return PoseDataModule(config.data, config.seed)
+def build_data(
+    config: ExperimentConfig,
+    skeleton: Skeleton | None = None,
+    fps: float | None = None,
+    test: PoseTracks | None = None,
+) -> PoseDataModule:
+    """The data module.
+
+    Args:
+        config: The experiment.
+        skeleton: Joints that weights were trained for; None before a training.
+        fps: Frames a second that they were trained at.
+        test: Tracks to lift instead of the data set's.
+    """
+    given: dict[Split, PoseTracks] = {} if test is None else {"val": test, "test": test}
+    protocol = get_protocol(config.protocol)
+    choices = [protocol.joints, *(choice.scored for choice in protocol.others.values())]
+    scored = {joint for joints in choices for group in joints.values() for joint in group}
+    return PoseDataModule(
+        config.data, config.seed, given, skeleton=skeleton, fps=fps, scored=scored
+    )
 
 
 def validation_period(epochs: int, wanted: int) -> int:

@@ -24,8 +24,9 @@ from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.record import CLUSTERS_OF, ResultRecord
 from lifting.experiment.supervision import supervision_facts
 from lifting.methods.base import LiftingModule
-from lifting.metrics.clusters import PoseClusters
+from lifting.metrics.clusters import clusters_for
 from lifting.metrics.protocol import Protocol, get_protocol
+from lifting.skeleton import Skeleton
 from lifting.tto.contract import Fitting
 
 PACKAGES = (
@@ -100,7 +101,7 @@ def build_record(
         protocol={
             "name": config.protocol,
             **_protocol_ids(protocol, scores),
-            **_cluster_ids(module.settings.pss),
+            **_cluster_ids(module.settings.pss, info.skeleton),
         },
         unit=protocol.unit,
         samples={
@@ -124,6 +125,10 @@ def build_record(
         baselines={k: dict(v) for k, v in baselines.items()},
         extras={
             "supervision": supervision_facts(data),
+            "trained_on": module.claim.get("dataset"),
+            "joints_of": module.skeleton.name,
+            "frame_rate": data.fps,
+            "camera": data.tracks(split).camera_kind,
             **told,
             "parameters": parameter_count(module),
             "machine": machine_facts(),
@@ -230,9 +235,9 @@ def _protocol_ids(protocol: Protocol, keys: Iterable[str]) -> dict[str, str]:
     return ids
 
 
-def _cluster_ids(files: Iterable[str]) -> dict[str, str]:
+def _cluster_ids(files: Iterable[str], skeleton: Skeleton) -> dict[str, str]:
     """Fingerprint of the clusters behind every pose structure score."""
-    clusters = [PoseClusters.load(Path(file)) for file in files]
+    clusters = clusters_for(files, skeleton)
     return {f"{CLUSTERS_OF}pss_{len(one)}": one.fingerprint for one in clusters}
 
 

@@ -13,13 +13,10 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from lifting.batch import PoseBatch, Prediction
+from lifting.data.conform import at_input_frames
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.files import write_npz_atomically
-from lifting.data.keypoints.read import read_keypoints
-from lifting.data.sequence import PoseTracks
 from lifting.errors import DataError
-from lifting.experiment.config import ExperimentConfig
-from lifting.skeleton import Skeleton
 
 
 class PredictionStore(Callback):
@@ -79,6 +76,8 @@ class PredictionStore(Callback):
         centred = data.config.windows == "centred"
         lengths = data.tracks("test").offsets.diff().cpu()
         answers = one_answer_a_frame(columns, lengths, data.config.window_stride, centred=centred)
+        tracks = data.tracks("test")
+        answers = at_input_frames(answers, tracks, data.config.eval_every)
         arrays = {name: values.numpy() for name, values in answers.items()}
         write_npz_atomically(
             path,
@@ -125,26 +124,3 @@ def one_answer_a_frame(
         axis = 2 if name == "hypotheses" else 1
         kept[name] = values.movedim(axis, 1).flatten(0, 1)[row].unsqueeze(axis)
     return kept
-
-
-def keypoint_data(
-    config: ExperimentConfig, keypoints: Path | PoseTracks, skeleton: Skeleton
-) -> PoseDataModule:
-    """Data module over a user's own keypoints; every frame is answered.
-
-    Args:
-        config: The experiment; its data section then answers every frame.
-        keypoints: Unlabelled tracks, or a file that needs no options to be read.
-        skeleton: Joints of the method.
-
-    Raises:
-        DataError: The keypoints cannot be read, or have not the method's joints.
-    """
-    tracks = read_keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
-    if tracks.skeleton != skeleton:
-        raise DataError(
-            f"expected keypoints with the joints of {skeleton.name}, as the method has them, got "
-            f"{tracks.skeleton.name}; choose a method trained on those"
-        )
-    config.data.eval_every = 1
-    return PoseDataModule(config.data, config.seed, {"val": tracks, "test": tracks})

@@ -17,6 +17,7 @@ from pytorch_lightning.loggers import Logger
 from lifting.atomic import write_text
 from lifting.data.config import Split
 from lifting.data.datamodule import PoseDataModule
+from lifting.data.keypoints.read import read_keypoints
 from lifting.data.sequence import PoseTracks
 from lifting.errors import ConfigError
 from lifting.experiment.baselines import baseline_scores
@@ -46,12 +47,13 @@ from lifting.experiment.folder import (
 from lifting.experiment.load import save_resolved, to_plain
 from lifting.experiment.loggers import build_loggers, close_loggers, log_facts
 from lifting.experiment.panels import PanelsCallback
-from lifting.experiment.prediction import PredictionStore, keypoint_data
+from lifting.experiment.prediction import PredictionStore
 from lifting.experiment.progress import progress_callback
 from lifting.experiment.record import write_record
 from lifting.experiment.sequences import SequenceScores
 from lifting.experiment.summary import SPLIT, print_facts, print_summary
 from lifting.experiment.supervision import supervision_callbacks
+from lifting.experiment.trained import claim, trained_model
 from lifting.methods.base import LiftingModule
 from lifting.methods.settings import Stage
 
@@ -120,8 +122,7 @@ def evaluate(config: ExperimentConfig, checkpoint: Path) -> RunResult:
         CheckpointError: The checkpoint does not fit.
         OutputError: The record cannot be written.
     """
-    read_checkpoint(checkpoint, str(config.method["name"]))
-    with _started(config, suffix=EVALUATION) as run:
+    with _started(config, suffix=EVALUATION, checkpoint=checkpoint) as run:
         return _score(run, checkpoint, {})
 
 
@@ -153,13 +154,10 @@ def predict(
     output.parent.mkdir(parents=True, exist_ok=True)
     check_writable(output.parent)
     prepare_process(config)
-    module = build_module(config)
-    load_weights(module, read_checkpoint(checkpoint, module.settings.method), checkpoint)
-    data = (
-        build_data(config)
-        if keypoints is None
-        else keypoint_data(config, keypoints, module.skeleton)
-    )
+    tracks = read_keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
+    if tracks is not None:
+        config.data.eval_every = 1
+    module, data = trained_model(config, checkpoint, tracks)
     store = PredictionStore(hypotheses=hypotheses)
     trainer = build_trainer(
         config, output.parent, callbacks=[*optimization_callbacks(config), store]
@@ -171,20 +169,31 @@ def predict(
 
 @contextmanager
 def _started(
-    config: ExperimentConfig, *, suffix: str = "", resume: Path | None = None
+    config: ExperimentConfig,
+    *,
+    suffix: str = "",
+    resume: Path | None = None,
+    checkpoint: Path | None = None,
 ) -> Iterator[_Run]:
     """Make the parts of a run and open its logs, which are closed at the end, come what may.
 
-    Whatever can be missing or unwritable is found out before the run's folder and logs exist.
+    Weights are scored on the test split alone; a training needs all splits. Whatever can be
+    missing or unwritable is found out before the run's folder and logs exist.
     """
     if resume is None:
         output_folder(config)
     else:
         existing_run(resume)
     prepare_process(config)
-    module, data = build_module(config), build_data(config)
-    for split in SPLITS:
-        data.tracks(split)
+    if checkpoint is None:
+        data = build_data(config)
+        for split in SPLITS:
+            data.tracks(split)
+        module = build_module(config, data.skeleton)
+        module.claim = claim(config, data)
+    else:
+        module, data = trained_model(config, checkpoint)
+        data.tracks("test")
     folder = resume or create_run_folder(config, suffix)
     save_resolved(config, folder / CONFIG_FILE)
     size = sum(p.numel() for p in module.parameters())
@@ -263,6 +272,8 @@ def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
     _call(lambda: trainer.test(module, datamodule=data, verbose=False))
     scores = {key: float(value) for key, value in trainer.callback_metrics.items()}
     baselines = baseline_scores(data, module.settings, config.trainer.limit_test_batches)
+    if not baselines:
+        print_facts({"baselines": "left out, the training data are not there"})
     log_facts(run.loggers, run_facts(module, data))
     record = build_record(config, module, data, scores, baselines, budget)
     if trainer.is_global_zero:

@@ -45,7 +45,9 @@ def supervision_facts(data: PoseDataModule) -> dict[str, Any]:
     """
     told = data.info("test").supervision
     facts: dict[str, Any] = dict(told.facts)
-    facts |= {k: v for k, v in data.info("train").source.items() if k.startswith("labels_")}
+    if data.has("train"):
+        source = data.info("train").source
+        facts |= {k: v for k, v in source.items() if k.startswith("labels_")}
     test = data.info("test").source
     facts["test_labels"] = test.get("labels", "truth")
     if not told.metric:

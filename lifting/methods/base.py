@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -29,7 +28,7 @@ from lifting.errors import DataError
 from lifting.methods.refusal import refused_skeleton
 from lifting.methods.schedule import learning_rate_factor
 from lifting.methods.settings import ModuleSettings, Stage
-from lifting.metrics.clusters import PoseClusters
+from lifting.metrics.clusters import clusters_for
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.protocol import get_protocol, needs_scale
 from lifting.skeleton import Skeleton
@@ -49,8 +48,12 @@ class LiftingModule(pl.LightningModule):
         settings: What the run gives to every method.
     """
 
+    normalisation = "screen units: half image widths from the centre"
+    """How pixels become the network's input; stored with weights and compared."""
+
     def __init__(self, config: Any, settings: ModuleSettings) -> None:
         super().__init__()
+        self.claim: dict[str, Any] = {}  # what a checkpoint says of its training; set by the run
         self.config = config
         self.settings = settings
         self.skeleton: Skeleton = Skeleton.of(settings.skeleton)
@@ -164,7 +167,7 @@ class LiftingModule(pl.LightningModule):
                 get_protocol(self.settings.protocol),
                 info.skeleton,
                 info.action_names,
-                [PoseClusters.load(Path(file)) for file in self.settings.pss],
+                clusters_for(self.settings.pss, info.skeleton),
             )
             self.supervision = info.supervision
 
@@ -235,7 +238,10 @@ class LiftingModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say in the checkpoint whose it is, in plain values only."""
         checkpoint[CHECKPOINT_KEY] = {
+            **self.claim,
             "method": self.settings.method,
+            "skeleton": self.skeleton.plain(),
+            "normalisation": self.normalisation,
             "stage": self.stage.name,
             "supervision": self.supervision.protocol,
             "settings": asdict(self.settings),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass
@@ -57,7 +57,7 @@ class ModuleSettings:
 
     Attributes:
         method: Name of the method's folder.
-        skeleton: Name of the skeleton of labels and keypoints.
+        skeleton: Joints of labels and keypoints: a known name, or the plain values of a skeleton.
         protocol: Name of the benchmark protocol that scores it.
         frames: Frames in a window.
         image_size: Side of the data's pictures, pixels; None where it is not known.
@@ -69,7 +69,7 @@ class ModuleSettings:
     """
 
     method: str
-    skeleton: str = "h36m17"
+    skeleton: str | dict[str, Any] = "h36m17"
     protocol: str = "default"
     frames: int = 1
     image_size: int | None = None

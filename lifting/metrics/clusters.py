@@ -7,8 +7,9 @@ comparable with one another, nor with the paper's, whose clusters were never rel
 from __future__ import annotations
 
 import hashlib
+import logging
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -20,7 +21,10 @@ from lifting.atomic import replacing
 from lifting.errors import ConfigError, DataError, MissingDataError, check_shape
 from lifting.metrics.functional.structure import unit_pose
 from lifting.metrics.kmeans import kmeans
+from lifting.skeleton import Skeleton
 from lifting.typing import Pose3D
+
+log = logging.getLogger(__name__)
 
 VERSION = "pss-v1"
 NORMALISATION = "unit_frobenius_root_centred"
@@ -218,4 +222,26 @@ def _from_arrays(content: dict[str, np.ndarray], path: Path) -> PoseClusters:
             f"expected centres with fingerprint {content['fingerprint']}, got "
             f"{found.fingerprint} in {path}; the file is damaged: fit them again"
         )
+    return found
+
+
+def clusters_for(files: Iterable[str], skeleton: Skeleton) -> list[PoseClusters]:
+    """Clusters that were fitted on the joints of a skeleton; others are left out, which is said.
+
+    Args:
+        files: Files of clusters.
+        skeleton: Joints of the poses that are to be scored.
+
+    Raises:
+        DataError: A file is damaged.
+    """
+    found = []
+    for file in files:
+        one = PoseClusters.load(Path(file))
+        try:
+            one.check_joints(skeleton.joints, skeleton.joints[skeleton.root])
+        except ConfigError:
+            log.warning("no score by %s, whose joints are not those of %s", file, skeleton.name)
+            continue
+        found.append(one)
     return found

@@ -401,6 +401,7 @@ CONVERSIONS: Mapping[tuple[str, str], tuple[Mapping[str, tuple[Recipe, ...]], st
         "",
     ),
     ("mpi28", "mpi17"): ({}, ""),
+    ("h36m17", "humaneva15"): ({"pelvis": ({"hip": 1.0},)}, ""),
     ("smpl22", "h36m17"): (
         {
             "hip": ({"pelvis": 1.0},),

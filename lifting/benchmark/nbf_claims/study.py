@@ -30,13 +30,13 @@ from lifting.benchmark.trained import scored_checkpoint
 from lifting.benchmark.tto.measure import choose_device
 from lifting.benchmark.tto.plan import Plan
 from lifting.benchmark.tto.subset import Frames
-from lifting.experiment.build import build_module, prepare_process
-from lifting.experiment.checkpoint import load_weights, read_checkpoint
+from lifting.experiment.build import prepare_process
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.finished import finished_run, mark_finished
 from lifting.experiment.folder import RECORD_FILE
 from lifting.experiment.record import read_record
 from lifting.experiment.run import train
+from lifting.experiment.trained import trained_module
 from lifting.methods.nbf.module import Module
 
 SCORES_FILE = "claims.json"
@@ -163,9 +163,7 @@ def _scored(
 
 def _module(folder: Path, config: ExperimentConfig) -> Module:
     """A run's module, which fits as an experiment says."""
-    module = build_module(config)
-    file = scored_checkpoint(folder)
-    load_weights(module, read_checkpoint(file, module.settings.method), file)
+    module, _ = trained_module(config, scored_checkpoint(folder))
     assert isinstance(module, Module)
     return module.eval()
 

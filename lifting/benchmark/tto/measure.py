@@ -14,9 +14,9 @@ from torch import Tensor
 from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.benchmark.tto.plan import WEIGHTS, Run
 from lifting.errors import ConfigError
-from lifting.experiment.build import build_module, prepare_process
+from lifting.experiment.build import prepare_process
 from lifting.experiment.callbacks import seed_everywhere
-from lifting.experiment.checkpoint import load_weights, read_checkpoint
+from lifting.experiment.trained import trained_module
 from lifting.methods.base import LiftingModule
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.functional.errors import select_joints
@@ -89,9 +89,7 @@ def load_trained(run: Run, device: torch.device) -> LiftingModule:
         CheckpointError: The weights do not fit the run's configuration.
     """
     prepare_process(run.config)
-    module = build_module(run.config)
-    path = run.folder / WEIGHTS
-    load_weights(module, read_checkpoint(path, module.settings.method), path)
+    module, _ = trained_module(run.config, run.folder / WEIGHTS)
     return module.to(device).eval()
 
 

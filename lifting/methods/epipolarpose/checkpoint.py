@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -22,7 +22,7 @@ from lifting.methods.epipolarpose.network import PoseNetwork
 from lifting.methods.epipolarpose.weights_file import State, load_file, weights_of
 from lifting.methods.settings import ModuleSettings
 from lifting.nn.resnet import FORMS
-from lifting.skeleton import MPII_16, get_skeleton
+from lifting.skeleton import MPII_16, Skeleton
 
 FILES = ("network",)
 OWN_KEY = "lifting"
@@ -73,13 +73,15 @@ def convert(files: Sequence[Path], config: Config, settings: ModuleSettings) -> 
     return Converted({f"{p}{name}": value for p in prefixes for name, value in state.items()})
 
 
-def import_network(official: Mapping[str, torch.Tensor], config: Config, skeleton: str) -> State:
+def import_network(
+    official: Mapping[str, torch.Tensor], config: Config, skeleton: str | dict[str, Any]
+) -> State:
     """Check the authors' weights and complete them.
 
     Args:
         official: By official name, without the prefix.
         config: Configuration of the network they are for.
-        skeleton: Name of the skeleton of labels and answers.
+        skeleton: Joints of labels and answers, a name or plain values.
 
     Returns:
         Weights of :class:`PoseNetwork`.
@@ -93,7 +95,7 @@ def import_network(official: Mapping[str, torch.Tensor], config: Config, skeleto
             "them with method.refiner_start"
         )
     _check_depth(official, config)
-    joints = len(MPII_16) if config.joints == MPII_16.name else len(get_skeleton(skeleton))
+    joints = len(MPII_16) if config.joints == MPII_16.name else len(Skeleton.of(skeleton))
     with torch.device("meta"):
         wanted = PoseNetwork(joints, config).state_dict()
     zero = torch.zeros((), dtype=torch.int64)

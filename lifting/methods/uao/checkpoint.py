@@ -18,7 +18,7 @@ from lifting.methods.settings import ModuleSettings
 from lifting.methods.uao.config import Config
 from lifting.methods.uao.graph import PARTITIONS, partitioned_adjacency
 from lifting.methods.uao.network import Gumlp
-from lifting.skeleton import Skeleton, get_skeleton
+from lifting.skeleton import Skeleton
 
 State = dict[str, Tensor]
 FILES = ("weights",)
@@ -44,7 +44,7 @@ def convert(files: Sequence[Path], config: Config, settings: ModuleSettings) -> 
         CheckpointError: The file is unsafe, damaged, or of another network.
     """
     (path,) = files
-    converted = import_state(_load(path), config, get_skeleton(settings.skeleton))
+    converted = import_state(_load(path), config, Skeleton.of(settings.skeleton))
     state = {f"{OWN_PREFIX}{name}": value for name, value in converted.state.items()}
     return Converted(state, converted.unused)
 

@@ -1,0 +1,167 @@
+"""Trained weights and the data they are for: what a checkpoint claims, judged before it is used.
+
+A checkpoint says which joints, rate, window and normalisation its network was trained with. Data
+of other joints or rates are converted, and it is said; what cannot be converted is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lifting.data.config import DataConfig
+from lifting.data.datamodule import PoseDataModule, wished_skeleton
+from lifting.data.sequence import PoseTracks
+from lifting.errors import CheckpointError, ConfigError
+from lifting.experiment.build import build_data, build_module
+from lifting.experiment.checkpoint import load_weights, read_checkpoint
+from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.folder import CONFIG_FILE, run_of_checkpoint
+from lifting.experiment.load import load_experiment, to_plain
+from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
+from lifting.skeleton import H36M_17, Skeleton
+
+log = logging.getLogger(__name__)
+
+OLD_FPS = 50.0  # of nearly all data sets there were before checkpoints said it
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What weights were trained for.
+
+    Attributes:
+        skeleton: Joints of input and answer.
+        fps: Frames a second; None for single frames.
+        frames: Length of a window; None where the checkpoint does not say.
+        normalisation: How pixels become the network's input; None where it does not say.
+        trained_on: Data set, in words.
+    """
+
+    skeleton: Skeleton
+    fps: float | None
+    frames: int | None
+    normalisation: str | None
+    trained_on: str
+
+
+def claims_of(checkpoint: dict[str, Any], path: Path) -> Claims:
+    """What a checkpoint says, or for one of an older version, what its run's configuration says.
+
+    Args:
+        checkpoint: What ``read_checkpoint`` gave.
+        path: Where it came from; beside it lies the configuration of its run.
+
+    Raises:
+        ConfigError: The skeleton it names is none.
+    """
+    facts = checkpoint[CHECKPOINT_KEY]
+    if "skeleton" in facts:
+        return Claims(
+            Skeleton.of(facts["skeleton"]),
+            facts.get("fps"),
+            facts.get("frames"),
+            facts.get("normalisation"),
+            str(facts.get("dataset", "data that it does not name")),
+        )
+    return _old_claims(facts, path)
+
+
+def _old_claims(facts: dict[str, Any], path: Path) -> Claims:
+    """Joints of old checkpoints, whose settings say h36m17 whatever was trained."""
+    run = run_of_checkpoint(path)
+    frames = facts.get("settings", {}).get("frames")
+    fps = None if frames == 1 else OLD_FPS
+    if run is None:
+        log.warning(
+            "%s does not say which joints it was trained for, and no configuration lies beside "
+            "it: %s is assumed%s", path, H36M_17.name, "" if fps is None else f", {fps:g} Hz",
+        )  # fmt: skip
+        return Claims(H36M_17, fps, frames, None, "data that it does not name")
+    data = load_experiment(str(run / CONFIG_FILE)).data
+    skeleton = wished_skeleton(data, defaults=True) or H36M_17
+    log.info("%s: joints of %s, as the configuration of its run says", path, skeleton.name)
+    return Claims(skeleton, fps, frames, None, data.name)
+
+
+def claim(config: ExperimentConfig, data: PoseDataModule) -> dict[str, Any]:
+    """What a checkpoint of a training has to say, as plain values.
+
+    Args:
+        config: The experiment; only sections in use are kept.
+        data: Its data.
+    """
+    return {
+        "fps": data.fps,
+        "frames": config.data.frames,
+        "dataset": config.data.name,
+        "protocol": config.protocol,
+        "experiment": to_plain(config),
+    }
+
+
+def trained_module(config: ExperimentConfig, path: Path) -> tuple[LiftingModule, Claims]:
+    """The method of a checkpoint with its weights, built for the joints it was trained for.
+
+    Args:
+        config: The experiment.
+        path: Weights of its method.
+
+    Raises:
+        CheckpointError: The checkpoint does not fit.
+        ConfigError: The data section asks for other joints than the weights have.
+    """
+    checkpoint = read_checkpoint(path, str(config.method["name"]))
+    claims = claims_of(checkpoint, path)
+    _check_wishes(config.data, claims, path)
+    module = build_module(config, claims.skeleton)
+    if claims.normalisation not in (None, module.normalisation):
+        raise CheckpointError(
+            f"expected weights for input in {module.normalisation}, got {path}, trained on "
+            f"{claims.normalisation}; train them again with this version"
+        )
+    load_weights(module, checkpoint, path)
+    module.claim = {k: v for k, v in checkpoint[CHECKPOINT_KEY].items() if k in CLAIMED}
+    return module, claims
+
+
+CLAIMED = ("fps", "frames", "dataset", "protocol", "experiment")
+
+
+def trained_model(
+    config: ExperimentConfig, path: Path, test: PoseTracks | None = None
+) -> tuple[LiftingModule, PoseDataModule]:
+    """A trained method, and data in its joints and at its rate.
+
+    Args:
+        config: The experiment.
+        path: Weights of its method.
+        test: Tracks to lift instead of the data set's.
+
+    Raises:
+        CheckpointError: The checkpoint does not fit.
+        ConfigError: The data section contradicts what the weights were trained for.
+    """
+    module, claims = trained_module(config, path)
+    return module, build_data(config, claims.skeleton, claims.fps, test)
+
+
+def _check_wishes(data: DataConfig, claims: Claims, path: Path) -> None:
+    if data.skeleton is not None and Skeleton.of(data.skeleton) != claims.skeleton:
+        raise ConfigError(
+            f"expected data.skeleton={claims.skeleton.name}, for which the weights of {path} were "
+            f"trained, got {data.skeleton}; leave it out: data are converted to the weights' "
+            "joints, or train anew"
+        )
+    if data.fps is not None and claims.fps is not None and data.fps != claims.fps:
+        raise ConfigError(
+            f"expected data.fps={claims.fps:g}, at which the weights of {path} were trained, got "
+            f"{data.fps:g}; leave it out: data of other rates are resampled, or train anew"
+        )
+    if claims.frames is not None and data.frames != claims.frames:
+        log.warning(
+            "windows of %d frames are given to weights that were trained on %d (data.frames)",
+            data.frames, claims.frames,
+        )  # fmt: skip
