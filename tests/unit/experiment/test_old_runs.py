@@ -14,12 +14,17 @@ import numpy as np
 import pytest
 import torch
 
+from lifting.batch import PoseBatch
 from lifting.cli.main import main
 from lifting.errors import LiftingError
 from lifting.experiment.build import build_data, build_module
 from lifting.experiment.checkpoint import load_weights, read_checkpoint
 from lifting.experiment.load import load_experiment
 from lifting.experiment.record import read_record
+from lifting.experiment.trained import trained_module
+from lifting.geometry.camera import Camera
+from lifting.skeleton import H36M_17, MPI_INF_3DHP_17
+from lifting.skeleton.convert import remap_joints
 
 OLD_RUNS = Path(__file__).parents[2] / "fixtures" / "old_runs"
 NAMES = sorted(folder.name for folder in OLD_RUNS.iterdir() if (folder / "config.yaml").is_file())
@@ -137,27 +142,56 @@ def test_pictures_are_lifted_as_before(name, old_run):
     assert_answers(predicted(run), expected)
 
 
-def test_a_network_of_foreign_joints_answers_in_their_order(old_run):
-    """Trained on MPI-INF-3DHP as it was shipped.
+def test_a_network_of_foreign_joints_answers_in_their_order(old_run, tmp_path):
+    """Trained on MPI-INF-3DHP as it was shipped, under the name of h36m17.
 
-    What is wanted: the run's ``config.yaml`` decides that the joints of this network are those of
-    ``mpi17``, in their order (``data.mpi_inf_3dhp.skeleton``), although the checkpoint says
-    h36m17, which is no evidence. Then its root is the joint ``pelvis`` of that order, keypoints in
-    h36m17 are brought into it before they are lifted, and the answer is brought back.
-
-    What holds with the code that made it, and must go on holding: the weights load, and the
-    network alone answers the same. The poses in ``expected.npz`` are what the fault looked like;
-    nothing compares with them.
+    The run's ``config.yaml`` decides that the joints are those of ``mpi17``, in their order; what
+    the checkpoint's settings say is no evidence. Keypoints in h36m17 are brought into that order
+    before they are lifted. The poses in ``expected.npz`` are what the fault looked like.
     """
     run = old_run(WITH_FOREIGN_JOINTS)
     expected = expected_of(run)
-    config, module = loaded(run)
-    assert config.data.mpi_inf_3dhp.skeleton == "mpi17"
+    config, _ = loaded(run)
+    module, claims = trained_module(config, run / "checkpoints" / "best.ckpt")
+    assert claims.skeleton == module.skeleton == MPI_INF_3DHP_17
     with torch.no_grad():
-        answer = module.network(torch.from_numpy(expected["network_input"]))
+        answer = module.eval().network(torch.from_numpy(expected["network_input"]))
     np.testing.assert_allclose(
         1000 * answer.numpy(), 1000 * expected["network_output"], rtol=1e-6, atol=TOLERANCE_MM
     )
+    own = tmp_path / "plain.npz"
+    np.savez(own, keypoints_2d=expected["keypoints_2d"])
+    size = expected["image_size"].tolist()
+    found = predicted(run, "--keypoints", str(own), "--image-size", *map(str, size))
+    assert tuple(found["joint_names"]) == MPI_INF_3DHP_17.joints
+    ours = torch.from_numpy(expected["keypoints_2d"]).float()
+    theirs = remap_joints(ours, H36M_17, MPI_INF_3DHP_17)[0][:, None]
+    wanted = lifted(module, theirs, size)
+    np.testing.assert_allclose(found["joints_3d"], wanted, atol=TOLERANCE_MM)
+    assert np.abs(lifted(module, ours[:, None], size) - wanted).max() > 10 * TOLERANCE_MM
+
+
+def lifted(module, keypoints, size):
+    """Answers to keypoints in the module's joints."""
+    camera = Camera(
+        intrinsics=torch.tensor([[1000.0, 1000, 500, 500, 0, 0, 0, 0, 0]]).expand(
+            len(keypoints), -1
+        ),
+        size=torch.tensor([size], dtype=torch.float32).expand(len(keypoints), -1),
+    )
+    batch = PoseBatch(skeleton=module.skeleton, keypoints_2d=keypoints, camera=camera)
+    with torch.no_grad():
+        return module.infer(batch).joints_3d.numpy()
+
+
+def test_weights_without_a_configuration_are_taken_for_h36m17_and_it_is_said(old_run, caplog):
+    run = old_run("simple_baseline")
+    config, _ = loaded(run)
+    alone = run.parent / "alone.ckpt"
+    alone.write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
+    _, claims = trained_module(config, alone)
+    assert claims.skeleton == H36M_17
+    assert "does not say which joints it was trained for" in caplog.text
 
 
 def test_masked_joints_of_humaneva_are_those_of_h36m17(old_run):
