@@ -115,8 +115,9 @@ class LiftingModule(pl.LightningModule):
         """Root-relative labels, ``(batch, targets, joints, 3)``, mm.
 
         Raises:
-            DataError: The batch carries no labels.
+            DataError: The batch carries no labels, or other joints than the method's.
         """
+        self._check_joints(batch)
         if batch.joints_3d is None:
             raise DataError(
                 "expected 3D labels in the batch, got none; use `lifting predict` for unlabelled "
@@ -139,7 +140,12 @@ class LiftingModule(pl.LightningModule):
         return ()
 
     def infer(self, batch: PoseBatch) -> Prediction:
-        """Lift a batch, averaged with its mirrored self when the settings ask for it."""
+        """Lift a batch, averaged with its mirrored self when the settings ask for it.
+
+        Raises:
+            DataError: The batch has other joints than the method.
+        """
+        self._check_joints(batch)
         prediction = self.predict(batch)
         if not self.settings.flip_test:
             return prediction
@@ -247,6 +253,13 @@ class LiftingModule(pl.LightningModule):
             "settings": asdict(self.settings),
             "config": asdict(self.config),
         }
+
+    def _check_joints(self, batch: PoseBatch) -> None:
+        if batch.skeleton != self.skeleton:
+            raise DataError(
+                f"expected input with the joints of {self.skeleton.name}, got "
+                f"{batch.skeleton.name}; PoseDataModule(..., skeleton=module.skeleton) converts it"
+            )
 
     def _log_metrics(self, split: str) -> None:
         found = self.metrics[split].compute()
