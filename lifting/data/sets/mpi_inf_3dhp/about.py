@@ -22,8 +22,8 @@ ABOUT = About(
     page="https://vcai.mpi-inf.mpg.de/3dhp-dataset",
     facts=(
         ("content", "8 subjects, two sequences each, 14 cameras of 2048 x 2048, 25 or 50 Hz by "
-                    "sequence; six test sequences of 50 Hz, two of them outdoors; 28 joints of which 17 are "
-                    "used; millimetres, camera frame"),
+                    "sequence; six test sequences of 50 Hz, two of them outdoors; 28 joints of "
+                    "which 17 are used; millimetres, camera frame"),
         ("size", "test: 24,888 frames, of which 2,929 are valid and counted"),
         ("split", "train S1-S8 (data.mpi_inf_3dhp.val_subjects validate), test TS1-TS6, or "
                   "those of them that are there, which the record then says"),

@@ -103,7 +103,7 @@ def check(config: DataConfig, train: Published = TRAIN, test: Published = TEST) 
             if (part, annotation) in npz or (homes[part] and annotation == "univ")
         ]
         one = with_section(config, NAME, replace(options, annotation=annotation))
-        rows += check_reading(tracks, one, splits)
+        rows += check_reading(tracks, one, tuple(splits))
     return rows
 
 
