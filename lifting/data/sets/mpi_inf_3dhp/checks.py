@@ -16,54 +16,33 @@ from lifting.data.doctor.presence import Shapes, attempt, check_content, check_p
 from lifting.data.doctor.reading import check_reading, check_specimen
 from lifting.data.doctor.rows import CheckRow, failed, judged
 from lifting.data.doctor.specimen import Bodies, Keypoints, Sight, Take
+from lifting.data.sets.mpi_inf_3dhp import files
 from lifting.data.sets.mpi_inf_3dhp.config import Config
-from lifting.data.sets.mpi_inf_3dhp.files import (
-    CALIBRATION,
-    NAME,
-    STUDIO_SIZE,
-    SUBJECTS,
-    TEST_FRAMES,
-    TEST_SEQUENCES,
-    TRAIN_FRAMES,
-    Calibration,
-    Home,
-    Part,
-    View,
-    find_homes,
-    find_npz,
-    npz_cameras,
-    npz_view,
-    read_calibration,
-    read_npz,
-    read_test_home,
-    read_train_home,
-    test_camera,
-)
 from lifting.data.sets.mpi_inf_3dhp.reader import LABELS, people, tracks
 from lifting.data.units import UnitError
 from lifting.errors import DataError
 from lifting.skeleton import MPI_INF_3DHP_17
 
 TRAIN = Published(
-    subjects=SUBJECTS,
+    subjects=files.SUBJECTS,
     groups=tuple(
         Group(name, (name.partition("/")[0],), (name.partition("/")[2],), frames=frames)
-        for name, (frames, _) in TRAIN_FRAMES.items()
+        for name, (frames, _) in files.TRAIN_FRAMES.items()
     ),
 )
 TEST = Published(
-    subjects=TEST_SEQUENCES,
+    subjects=files.TEST_SEQUENCES,
     groups=tuple(
         Group(name, (name,), frames=frames, valid=valid)
-        for name, (frames, valid) in TEST_FRAMES.items()
+        for name, (frames, valid) in files.TEST_FRAMES.items()
     ),
 )
 UNIV_PX, ANNOT_PX = 10.0, 3.0
 # Speeds are judged with the rate of the slowest sequences, so that nothing sound is called
 # impossible.
-FPS = float(min(fps for _, fps in TRAIN_FRAMES.values()))
+FPS = float(min(fps for _, fps in files.TRAIN_FRAMES.values()))
 BONE_SHARE = 0.1
-_PARTS: Mapping[Part, str] = {"train": "S*/Seq*/annot.mat", "test": "TS*/annot_data.mat"}
+_PARTS: Mapping[files.Part, str] = {"train": "S*/Seq*/annot.mat", "test": "TS*/annot_data.mat"}
 
 
 def check(config: DataConfig, train: Published = TRAIN, test: Published = TEST) -> list[CheckRow]:
@@ -79,12 +58,15 @@ def check(config: DataConfig, train: Published = TRAIN, test: Published = TEST) 
         (part, annotation): path
         for annotation, labels in LABELS.items()
         for part in _PARTS
-        if (path := find_npz(root, part, labels)) is not None
+        if (path := files.find_npz(root, part, labels)) is not None
     }
-    homes = {"train": find_homes(root, TRAIN_FRAMES), "test": find_homes(root, TEST_FRAMES)}
+    homes = {
+        "train": files.find_homes(root, files.TRAIN_FRAMES),
+        "test": files.find_homes(root, files.TEST_FRAMES),
+    }
     found = [*npz.values(), *(home.path for part in homes.values() for home in part)]
     wanted = " and ".join(f"data_{part}_3dhp.npz or {raw}" for part, raw in _PARTS.items())
-    rows = [check_presence(NAME, root, wanted, found), *check_content(npz.values())]
+    rows = [check_presence(files.NAME, root, wanted, found), *check_content(npz.values())]
     needs = {"train": people(options), "test": options.test_sequences}
     for part, published in {"train": train, "test": test}.items():
         own = {annotation: path for (one, annotation), path in npz.items() if one == part}
@@ -102,7 +84,7 @@ def check(config: DataConfig, train: Published = TRAIN, test: Published = TEST) 
             for part in _PARTS
             if (part, annotation) in npz or (homes[part] and annotation == "univ")
         ]
-        one = with_section(config, NAME, replace(options, annotation=annotation))
+        one = with_section(config, files.NAME, replace(options, annotation=annotation))
         rows += check_reading(tracks, one, tuple(splits))
     return rows
 
@@ -163,7 +145,9 @@ def _counts(
 
 def _npz_sights(path: Path, part: str, rows: list[CheckRow]) -> list[Sight]:
     """Every view of an npz file; rows take what is wrong."""
-    data = attempt(rows, f"form {path.name}", "a readable npz of data", partial(read_npz, path))
+    data = attempt(
+        rows, f"form {path.name}", "a readable npz of data", partial(files.read_npz, path)
+    )
     if data is None:
         return []
     shapes = Shapes(
@@ -172,38 +156,40 @@ def _npz_sights(path: Path, part: str, rows: list[CheckRow]) -> list[Sight]:
     sights = []
     for name, value in data.items():
         take = name.replace(" ", "/")
-        if take not in (TRAIN_FRAMES if part == "train" else TEST_FRAMES):
+        if take not in (files.TRAIN_FRAMES if part == "train" else files.TEST_FRAMES):
             shapes.miss(f"{name:.40} is no {part} sequence")
             continue
         try:
-            cameras = npz_cameras(value, name) if part == "train" else {name: value}
+            cameras = files.npz_cameras(value, name) if part == "train" else {name: value}
         except DataError as error:
             shapes.miss(str(error))
             continue
         for camera, content in cameras.items():
             try:
-                view = npz_view(take, camera, content, f"{name}/{camera}")
+                view = files.npz_view(take, camera, content, f"{name}/{camera}")
             except DataError as error:
                 shapes.miss(str(error))
             else:
                 shapes.count += 1
-                sights.append(_sight(view, test_camera(take) if part == "test" else None))
+                sights.append(_sight(view, files.test_camera(take) if part == "test" else None))
     rows.append(shapes.row())
     return sights
 
 
-def _sights(home: Home, rows: list[CheckRow]) -> Iterator[Sight]:
+def _sights(home: files.Home, rows: list[CheckRow]) -> Iterator[Sight]:
     """Views of a distributed sequence: labels that agree with the 2D; rows take what is wrong."""
     where = "/".join(dict.fromkeys((home.subject, home.sequence)))
-    cameras: dict[str, Calibration] | None = {home.sequence: test_camera(home.sequence)}
+    cameras: dict[str, files.Calibration] | None = {
+        home.sequence: files.test_camera(home.sequence)
+    }
     try:
-        if home.sequence in TEST_FRAMES:
-            views = [read_test_home(home, "annot3")]
+        if home.sequence in files.TEST_FRAMES:
+            views = [files.read_test_home(home, "annot3")]
         else:
-            calibration = home.path.with_name(CALIBRATION)
-            cameras = attempt(rows, f"form {where}/{CALIBRATION}", "a calibration",
-                              partial(read_calibration, calibration))  # fmt: skip
-            views = read_train_home(home, Config().cameras, "annot3")
+            calibration = home.path.with_name(files.CALIBRATION)
+            cameras = attempt(rows, f"form {where}/{files.CALIBRATION}", "a calibration",
+                              partial(files.read_calibration, calibration))  # fmt: skip
+            views = files.read_train_home(home, Config().cameras, "annot3")
     except DataError as error:
         what = "unit" if isinstance(error, UnitError) else "form"
         expected = "mm, joints in order" if what == "unit" else "arrays as distributed"
@@ -213,11 +199,11 @@ def _sights(home: Home, rows: list[CheckRow]) -> Iterator[Sight]:
         yield _sight(view, (cameras or {}).get(view.camera))
 
 
-def _sight(view: View, camera: Calibration | None) -> Sight:
+def _sight(view: files.View, camera: files.Calibration | None) -> Sight:
     """A view in the form of the checks; the training npz does not tell the intrinsics."""
     take = Take(subject=view.subject, name=view.sequence, action=view.sequence,
                 joints=view.joints, valid=view.valid)  # fmt: skip
     keypoints, confidence = split_channels(view.keypoints)
     lens = None if camera is None else np.array([*camera.intrinsics, *[0.0] * 5])
     return Sight(take=take, camera=view.camera, keypoints=keypoints, confidence=confidence,
-                 size=STUDIO_SIZE if camera is None else camera.size, lens=lens)  # fmt: skip
+                 size=files.STUDIO_SIZE if camera is None else camera.size, lens=lens)  # fmt: skip

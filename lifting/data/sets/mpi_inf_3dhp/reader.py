@@ -26,31 +26,8 @@ from lifting.data.keypoint_layout import read_keypoints
 from lifting.data.lens_fit import LensFit, fit_lens
 from lifting.data.options import check_every, check_names
 from lifting.data.sequence import CameraKind, PoseTracks
+from lifting.data.sets.mpi_inf_3dhp import files
 from lifting.data.sets.mpi_inf_3dhp.config import Config
-from lifting.data.sets.mpi_inf_3dhp.files import (
-    CALIBRATION,
-    CAMERAS,
-    NAME,
-    SEQUENCES,
-    STUDIO_SIZE,
-    SUBJECTS,
-    TEST_FRAMES,
-    TEST_SEQUENCES,
-    TRAIN_FRAMES,
-    Calibration,
-    Home,
-    Labels,
-    View,
-    find_homes,
-    find_npz,
-    missing,
-    read_calibration,
-    read_npz_test,
-    read_npz_train,
-    read_test_home,
-    read_train_home,
-    test_camera,
-)
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import Camera
 from lifting.skeleton import MPI_INF_3DHP_17
@@ -58,7 +35,7 @@ from lifting.skeleton import MPI_INF_3DHP_17
 log = logging.getLogger(__name__)
 
 VERSION = 3  # to be raised when the same files give other tracks
-LABELS: Mapping[str, Labels] = {"univ": "univ_annot3", "annot3": "annot3"}
+LABELS: Mapping[str, files.Labels] = {"univ": "univ_annot3", "annot3": "annot3"}
 TERMS = "MPI-INF-3DHP, vcai.mpi-inf.mpg.de/3dhp-dataset: non-commercial research only"
 _FIT_FRAMES = 4000
 
@@ -103,13 +80,13 @@ def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
     options = asdict(config.mpi_inf_3dhp)
     del options["skeleton"]
     labels = LABELS[config.mpi_inf_3dhp.annotation]
-    npz = find_npz(config.root, "test" if split == "test" else "train", labels)
+    npz = files.find_npz(config.root, "test" if split == "test" else "train", labels)
     if npz is not None:
         return {"version": VERSION, "file": sha256_of(npz), "options": options}
     homes = _test_homes(config) if split == "test" else _train_homes(config, split)
     paths = [home.path for home in homes]
     if split != "test":
-        paths += [home.path.with_name(CALIBRATION) for home in homes]
+        paths += [home.path.with_name(files.CALIBRATION) for home in homes]
     state = files_state([path for path in paths if path.is_file()])
     return {"version": VERSION, "files": state, "options": options}
 
@@ -117,14 +94,14 @@ def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
 def people(options: Config) -> tuple[str, ...]:
     """Subjects of training and validation."""
     wanted = {*options.train_subjects, *options.val_subjects}
-    return tuple(subject for subject in SUBJECTS if subject in wanted)
+    return tuple(subject for subject in files.SUBJECTS if subject in wanted)
 
 
 def _check_options(options: Config) -> None:
-    check_names("mpi_inf_3dhp.train_subjects", options.train_subjects, SUBJECTS)
-    check_names("mpi_inf_3dhp.val_subjects", options.val_subjects, SUBJECTS)
-    check_names("mpi_inf_3dhp.test_sequences", options.test_sequences, TEST_SEQUENCES)
-    check_names("mpi_inf_3dhp.cameras", options.cameras, CAMERAS)
+    check_names("mpi_inf_3dhp.train_subjects", options.train_subjects, files.SUBJECTS)
+    check_names("mpi_inf_3dhp.val_subjects", options.val_subjects, files.SUBJECTS)
+    check_names("mpi_inf_3dhp.test_sequences", options.test_sequences, files.TEST_SEQUENCES)
+    check_names("mpi_inf_3dhp.cameras", options.cameras, files.CAMERAS)
     check_every("mpi_inf_3dhp.every", options.every)
     _hold_out(options)
 
@@ -133,39 +110,43 @@ def _hold_out(options: Config) -> HoldOut:
     return HoldOut(options.val_subjects, options.val_holdout)
 
 
-def _test_homes(config: DataConfig) -> list[Home]:
+def _test_homes(config: DataConfig) -> list[files.Home]:
     wanted = tuple(dict.fromkeys(config.mpi_inf_3dhp.test_sequences))
-    homes = find_homes(config.root, wanted or TEST_SEQUENCES)
+    homes = files.find_homes(config.root, wanted or files.TEST_SEQUENCES)
     lacking = [take for take in wanted if take not in {home.sequence for home in homes}]
     if lacking or not homes:
-        take = lacking[0] if lacking else TEST_SEQUENCES[0]
-        raise missing(config.root, "test", LABELS[config.mpi_inf_3dhp.annotation], take)
+        take = lacking[0] if lacking else files.TEST_SEQUENCES[0]
+        raise files.missing(config.root, "test", LABELS[config.mpi_inf_3dhp.annotation], take)
     return homes
 
 
-def _train_homes(config: DataConfig, split: Split) -> list[Home]:
+def _train_homes(config: DataConfig, split: Split) -> list[files.Home]:
     options = config.mpi_inf_3dhp
-    takes = [f"{subject}/{sequence}" for subject in people(options) for sequence in SEQUENCES]
-    homes = find_homes(config.root, takes)
+    takes = [
+        f"{subject}/{sequence}" for subject in people(options) for sequence in files.SEQUENCES
+    ]
+    homes = files.find_homes(config.root, takes)
     for subject in people(options):
         if subject not in {home.subject for home in homes}:
-            raise missing(config.root, "train", LABELS[options.annotation], f"{subject}/Seq1")
+            raise files.missing(
+                config.root, "train", LABELS[options.annotation], f"{subject}/Seq1"
+            )
     return _hold_out(options).pick(homes, split)
 
 
 def _test(config: DataConfig) -> PoseTracks:
     options = config.mpi_inf_3dhp
     labels = LABELS[options.annotation]
-    npz = find_npz(config.root, "test", labels)
+    npz = files.find_npz(config.root, "test", labels)
     if npz is None:
         form = {"form": "distributed files"}
-        views = [read_test_home(home, labels) for home in _test_homes(config)]
+        views = [files.read_test_home(home, labels) for home in _test_homes(config)]
     else:
         form = {"form": "npz", "file_sha256": sha256_of(npz)}
-        views = read_npz_test(npz, tuple(dict.fromkeys(options.test_sequences)))
+        views = files.read_npz_test(npz, tuple(dict.fromkeys(options.test_sequences)))
     names = tuple(view.name for view in views)
     valid = sum(view.valid_count for view in views)
-    published = sum(count for _, count in TEST_FRAMES.values())
+    published = sum(count for _, count in files.TEST_FRAMES.values())
     facts = {
         "split_rule": f"sequences {', '.join(names)}",
         "sequences": _sequence_words(names, asked=bool(options.test_sequences)),
@@ -174,18 +155,18 @@ def _test(config: DataConfig) -> PoseTracks:
         + (", as published" if valid == published else f" against {published} published"),
         **form,
     }
-    cameras = _cameras([test_camera(name) for name in names])
+    cameras = _cameras([files.test_camera(name) for name in names])
     return _view_tracks(views, (names, cameras), options, "test", facts)
 
 
 def _sequence_words(names: Sequence[str], asked: bool) -> str:
     """How much of the published test is there; said aloud when nobody asked for less."""
-    lacking = [name for name in TEST_SEQUENCES if name not in names]
+    lacking = [name for name in files.TEST_SEQUENCES if name not in names]
     if not lacking:
         return "all six, as published"
     words = (
         f"{', '.join(lacking)} {'not asked for' if asked else 'not found'}: the published test "
-        f"has all six; {len(names)} of {len(TEST_SEQUENCES)} scored"
+        f"has all six; {len(names)} of {len(files.TEST_SEQUENCES)} scored"
     )
     if not asked:
         log.warning("%s", words)
@@ -198,13 +179,13 @@ def _train(config: DataConfig, split: Split) -> PoseTracks:
     if not people(options):
         raise ConfigError(
             "expected data.mpi_inf_3dhp.train_subjects or val_subjects to name somebody, got "
-            f"nobody; name some of {', '.join(SUBJECTS)}"
+            f"nobody; name some of {', '.join(files.SUBJECTS)}"
         )
     rule = f"subjects {', '.join(people(options))}; {_hold_out(options).words()}"
-    npz = find_npz(config.root, "train", labels)
+    npz = files.find_npz(config.root, "train", labels)
     if npz is None:
         return _train_distributed(config, split, {"split_rule": rule, "form": "distributed files"})
-    pool = read_npz_train(npz, people(options), tuple(dict.fromkeys(options.cameras)))
+    pool = files.read_npz_train(npz, people(options), tuple(dict.fromkeys(options.cameras)))
     names = sorted({view.camera for view in pool}, key=int)
     fits = {name: _fit([v for v in pool if v.camera == name], name) for name in names}
     firsts = {view.take: view for view in reversed(pool)}.values()
@@ -218,13 +199,13 @@ def _train(config: DataConfig, split: Split) -> PoseTracks:
     }
     cameras = Camera(
         intrinsics=torch.stack([fit.intrinsics for fit in fits.values()]),
-        size=torch.tensor(STUDIO_SIZE).repeat(len(fits), 1),
+        size=torch.tensor(files.STUDIO_SIZE).repeat(len(fits), 1),
     )
     views = [view for view in pool if view.take in kept]
     return _view_tracks(views, (tuple(fits), cameras), options, split, facts, "estimated")
 
 
-def _fit(views: Sequence[View], camera: str) -> LensFit:
+def _fit(views: Sequence[files.View], camera: str) -> LensFit:
     """Intrinsics of one camera, from every sequence it filmed."""
     step = max(sum(view.frames for view in views) // _FIT_FRAMES, 1)
     labels = [torch.tensor(view.joints[::step]) for view in views]
@@ -234,13 +215,13 @@ def _fit(views: Sequence[View], camera: str) -> LensFit:
 
 def _train_distributed(config: DataConfig, split: Split, facts: dict[str, str]) -> PoseTracks:
     options = config.mpi_inf_3dhp
-    views: list[View] = []
-    calibrated: dict[str, Calibration] = {}
+    views: list[files.View] = []
+    calibrated: dict[str, files.Calibration] = {}
     for home in _train_homes(config, split):
-        path = home.path.with_name(CALIBRATION)
-        cameras = read_calibration(path)
+        path = home.path.with_name(files.CALIBRATION)
+        cameras = files.read_calibration(path)
         wanted = tuple(dict.fromkeys(options.cameras))
-        for view in read_train_home(home, wanted, LABELS[options.annotation]):
+        for view in files.read_train_home(home, wanted, LABELS[options.annotation]):
             if view.camera not in cameras:
                 raise DataError(
                     f"expected camera {view.camera} in {path}, got {', '.join(cameras)}; use the "
@@ -257,7 +238,7 @@ def _train_distributed(config: DataConfig, split: Split, facts: dict[str, str]) 
     return _view_tracks(views, named, options, split, facts)
 
 
-def _cameras(calibrated: Sequence[Calibration]) -> Camera:
+def _cameras(calibrated: Sequence[files.Calibration]) -> Camera:
     """Cameras with one leading axis; with extrinsics where all have them."""
     lenses = torch.zeros(len(calibrated), 9)
     lenses[:, :4] = torch.tensor([c.intrinsics for c in calibrated])
@@ -272,7 +253,7 @@ def _cameras(calibrated: Sequence[Calibration]) -> Camera:
 
 
 def _view_tracks(
-    views: Sequence[View],
+    views: Sequence[files.View],
     named_cameras: tuple[tuple[str, ...], Camera],
     options: Config,
     split: Split,
@@ -290,7 +271,10 @@ def _view_tracks(
         kind: How the cameras are known.
     """
     names, cameras = named_cameras
-    subjects, actions = SUBJECTS + TEST_SEQUENCES, SEQUENCES + TEST_SEQUENCES
+    subjects, actions = (
+        files.SUBJECTS + files.TEST_SEQUENCES,
+        files.SEQUENCES + files.TEST_SEQUENCES,
+    )
     takes = list(dict.fromkeys(view.take for view in views))
     plans = [
         TrackPlan(
@@ -305,7 +289,7 @@ def _view_tracks(
         for view in views
     ]
     source = {
-        "dataset": NAME,
+        "dataset": files.NAME,
         "split": split,
         "annotation": LABELS[options.annotation],
         "two_d": "gt",
@@ -328,7 +312,7 @@ def _view_tracks(
     )
 
 
-def _read(view: View, every: int) -> TrackContent:
+def _read(view: files.View, every: int) -> TrackContent:
     keypoints, confidence = read_keypoints(
         view.keypoints[::every], MPI_INF_3DHP_17, MPI_INF_3DHP_17
     )
@@ -344,7 +328,7 @@ def _read(view: View, every: int) -> TrackContent:
     )
 
 
-def _rate_words(views: Sequence[View]) -> str:
+def _rate_words(views: Sequence[files.View]) -> str:
     """Frames a second as filmed, and of which sequences, in words."""
     takes: dict[int, dict[str, None]] = {}
     for view in views:
@@ -354,14 +338,14 @@ def _rate_words(views: Sequence[View]) -> str:
     return "; ".join(f"{fps} a second in {', '.join(takes[fps])}" for fps in sorted(takes))
 
 
-def _count_words(views: Sequence[View]) -> str:
+def _count_words(views: Sequence[files.View]) -> str:
     """Which sequences have other numbers of frames than are published, in words."""
     odd = []
     for view in {view.take: view for view in views}.values():
-        got, published = f"{view.frames}", f"{TRAIN_FRAMES.get(view.take, (0,))[0]}"
+        got, published = f"{view.frames}", f"{files.TRAIN_FRAMES.get(view.take, (0,))[0]}"
         if view.valid is not None:
             got = f"{view.frames} ({view.valid_count} valid)"
-            published = "{} ({} valid)".format(*TEST_FRAMES[view.take])
+            published = "{} ({} valid)".format(*files.TEST_FRAMES[view.take])
         if got != published:
             odd.append(f"{view.take} {got} against {published}")
     return "; ".join(odd) or "as published"
