@@ -48,9 +48,10 @@ def test_nothing_to_prepare(name, tmp_path):
     ("name", "files"),
     [
         ("h36m", ("data_3d_h36m.npz", "data_2d_h36m_gt.npz")),
-        ("mpi_inf_3dhp", ("data_train_3dhp_ori.npz", "data_test_3dhp_ori.npz")),
-        ("mpi_inf_3dhp", ("S1/Seq1/annot.mat", "S1/Seq1/camera.calibration",
-                          "mpi_inf_3dhp_test_set/TS1/annot_data.mat")),
+        ("mpi_inf_3dhp", ("data_train_3dhp_ori.npz",)),
+        ("mpi_inf_3dhp", ("data_test_3dhp.npz",)),
+        ("mpi_inf_3dhp", ("S1/Seq1/annot.mat", "S1/Seq1/camera.calibration")),
+        ("mpi_inf_3dhp", ("mpi_inf_3dhp_test_set/TS5/annot_data.mat",)),
         ("3dpw", tuple(f"sequenceFiles/{p}/a.pkl" for p in ("train", "validation", "test"))),
         ("3doh50k", ("trainset/annots.json", "testset/annots.json")),
         ("3doh50k", ("train/annots.json", "test/annots.json")),

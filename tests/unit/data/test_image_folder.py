@@ -144,7 +144,7 @@ def test_mpi_inf_3dhp_in_the_npz_form(tmp_path):
     for n in valid.nonzero()[0]:
         spot(folder / f"img_{n + 1:06d}.jpg", pixels[n, 0], (1920, 1080))
     mpi = Mpi3dhpConfig(
-        annotation="annot3", skeleton="h36m17", train_subjects=("S1",), val_subjects=(),
+        annotation="annot3", train_subjects=("S1",), val_subjects=(),
         cameras=("0", "4"), every=20, test_sequences=("TS5",),
     )  # fmt: skip
     config = replace(
@@ -155,7 +155,7 @@ def test_mpi_inf_3dhp_in_the_npz_form(tmp_path):
             config = replace(config, mpi_inf_3dhp=replace(mpi, every=1))
         tracks = load_tracks(config, split)
         assert len(tracks) == count
-        heads = crop_pixels(tracks.keypoints_2d[:, 10:11], tracks.crop, SIDE)[:, 0]
+        heads = crop_pixels(tracks.keypoints_2d[:, :1], tracks.crop, SIDE)[:, 0]
         torch.testing.assert_close(brightest(tracks.image), heads, atol=0.6, rtol=0)
     scaled = replace(config, mpi_inf_3dhp=replace(mpi, annotation="univ"))
     with pytest.raises(ConfigError, match=r"expected data\.mpi_inf_3dhp\.annotation 'annot3'"):

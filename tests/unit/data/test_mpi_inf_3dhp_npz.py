@@ -6,14 +6,22 @@ import numpy as np
 import pytest
 import torch
 from mutation import damaged_copies
-from published_npz import mpi_camera_lens, write_mpi_test, write_mpi_train, write_object_npz
+from published_npz import (
+    TO_MPI,
+    mpi_camera_lens,
+    write_mpi_test,
+    write_mpi_train,
+    write_object_npz,
+)
 
 from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.sets.mpi_inf_3dhp.config import Config as Mpi3dhpConfig
-from lifting.data.sets.mpi_inf_3dhp.npz import cache_key, tracks
+from lifting.data.sets.mpi_inf_3dhp.reader import cache_key, tracks
 from lifting.errors import ConfigError, DataError, MissingDataError
 from lifting.geometry.camera import project
+from lifting.skeleton import H36M_17, MPI_INF_3DHP_17
+from lifting.skeleton.convert import remap_joints
 
 CAMERAS = ("0", "1", "4", "10")
 TRAIN = {"S1 Seq1": 5, "S1 Seq2": 3, "S2 Seq1": 4, "S8 Seq1": 6}
@@ -23,7 +31,14 @@ OPTIONS = {
     "cameras": CAMERAS,
     "test_sequences": ("TS1", "TS5"),
 }
-TO_H36M = [14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4]
+# Where joints are in the order of Human3.6M and in that of the files, counted by hand.
+NAMED = {
+    "right_knee": (2, 9),
+    "left_ankle": (6, 13),
+    "left_wrist": (13, 7),
+    "right_elbow": (15, 3),
+}
+TO_OURS = np.argsort(TO_MPI)  # from the files' order to the one that the writers begin with
 
 
 @pytest.fixture
@@ -61,6 +76,8 @@ def test_training_lenses_are_estimated(folder):
     assert got.cameras.rotation is None
     assert got.cameras.size.tolist() == [[2048, 2048]] * 4
     assert got.source["intrinsics"].endswith("0 0.00, 1 0.00, 4 0.00, 10 0.00")
+    assert got.camera_kind == "estimated"
+    assert read(folder, "test").camera_kind == "true"
 
 
 def test_test_files_are_read_back_with_valid_frames(tmp_path, rows):
@@ -73,7 +90,9 @@ def test_test_files_are_read_back_with_valid_frames(tmp_path, rows):
         np.testing.assert_allclose(got.keypoints_2d[at], pixels, atol=1e-3)
         assert got.visible[at].all(1).tolist() == valid.tolist()
         assert got.visible[at].any(1).tolist() == valid.tolist()
-    assert got.source["valid_frames"] == "TS1 5, TS5 3"
+    assert got.source["valid_frames"] == "TS1 5, TS5 3; 8 in all against 2929 published"
+    assert got.source["sequences"].startswith("TS2, TS3, TS4, TS6 not asked for")
+    assert "TS5 4 (3 valid) against 320 (276 valid)" in got.source["frame_counts"]
 
 
 def test_test_cameras_have_two_resolutions(folder):
@@ -95,12 +114,47 @@ def test_the_two_annotations_are_kept_apart(folder):
     assert len(got) == 6
 
 
-def test_poses_can_be_reordered_to_human36m(folder):
-    ours, theirs = (read(folder, "test", skeleton=name) for name in ("h36m17", "mpi17"))
-    assert ours.skeleton.name == "h36m17"
-    torch.testing.assert_close(ours.joints_3d, theirs.joints_3d[:, TO_H36M])
-    torch.testing.assert_close(ours.keypoints_2d, theirs.keypoints_2d[:, TO_H36M])
-    assert torch.equal(ours.visible, theirs.visible)
+@pytest.mark.parametrize("wish", ["h36m17", "mpi17"])
+def test_joints_are_the_files_own_whatever_is_wished_for(folder, rows, wish):
+    """The data module converts; a joint has its name in either order."""
+    known = write_mpi_test(folder / "data_test_3dhp.npz", TEST)
+    got = read(folder, "test", skeleton=wish)
+    assert got.skeleton is MPI_INF_3DHP_17
+    converted, _ = remap_joints(got.joints_3d, MPI_INF_3DHP_17, H36M_17)
+    for name, (joints, _, _) in known.items():
+        at = rows(got, name)
+        for joint, (ours, theirs) in NAMED.items():
+            assert H36M_17.index(joint) == ours
+            place = joints[:, theirs]
+            np.testing.assert_allclose(got.joints_3d[at, got.skeleton.index(joint)], place, 1e-5)
+            np.testing.assert_allclose(converted[at, ours], place, 1e-5)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_file_in_the_order_of_human36m_is_refused(folder, split):
+    def reorder(data):
+        views = (
+            data.values() if split == "test" else (v for s in data.values() for v in s[0].values())
+        )
+        for view in views:
+            view["data_3d"], view["data_2d"] = (
+                view["data_3d"][:, TO_OURS],
+                view["data_2d"][:, TO_OURS],
+            )
+
+    changed(folder, reorder, split)
+    with pytest.raises(DataError, match=r"order of mpi17 .*sound ones in the order of h36m17"):
+        read(folder, split)
+
+
+def test_limbs_that_nobody_has_are_warned_of(folder, caplog):
+    def stretch(data):
+        for view in data.values():
+            view["data_3d"][:, 7] += view["data_3d"][:, 7] - view["data_3d"][:, 6]
+
+    changed(folder, stretch, "test")
+    read(folder, "test")
+    assert "data_test_3dhp.npz has limbs that nobody has: left forearm" in caplog.text
 
 
 @pytest.mark.parametrize("unwrapped", [False, True])
@@ -134,29 +188,63 @@ def test_cameras_and_frames_can_be_chosen(folder):
     got = read(folder, "train", cameras=("10",), every=2, val_subjects=())
     assert got.track_names == ("S1/Seq1/10", "S1/Seq2/10", "S2/Seq1/10", "S8/Seq1/10")
     assert got.offsets.diff().tolist() == [3, 2, 2, 3]
-    assert got.fps == 12.5
+    assert got.fps.tolist() == [12.5, 25, 12.5, 12.5]
     assert len(read(folder, "train", cameras=(), val_subjects=()).track_names) == 16
 
 
 @pytest.mark.parametrize(
-    ("sequences", "fps", "words"),
+    ("sequences", "rates", "words"),
     [
-        (("S2 Seq1", "S1 Seq2", "S1 Seq1"), 25, "25 a second; more in S1/Seq2"),
-        (("S5 Seq2", "S3 Seq1"), 50, "50 a second"),
+        (("S2 Seq1", "S1 Seq2", "S1 Seq1"), [25, 50, 25],
+         "25 a second in S1/Seq1, S2/Seq1; 50 a second in S1/Seq2"),
+        (("S5 Seq2", "S3 Seq1"), [50, 50], "50 a second"),
     ],
-)
-def test_training_sequences_have_the_published_frame_rates(tmp_path, sequences, fps, words):
+)  # fmt: skip
+def test_training_sequences_have_the_published_frame_rates(tmp_path, sequences, rates, words):
     write_mpi_train(tmp_path / "data_train_3dhp.npz", dict.fromkeys(sequences, 3), CAMERAS)
     subjects = tuple({name[:2] for name in sequences})
-    got = read(tmp_path, "train", train_subjects=subjects, val_subjects=())
-    assert got.fps == fps
+    got = read(tmp_path, "train", train_subjects=subjects, val_subjects=(), cameras=("4",))
+    assert got.fps.tolist() == rates
     assert got.source["frame_rate"] == words
 
 
 def test_test_sequences_have_fifty_frames_a_second(folder):
     got = read(folder, "test")
-    assert got.fps == 50
+    assert got.fps.tolist() == [50, 50]
     assert got.source["frame_rate"] == "50 a second"
+
+
+def test_what_is_there_of_the_test_is_read_and_what_is_not_is_said(tmp_path, caplog):
+    """No training file, two of six sequences, and nobody named any."""
+    write_mpi_test(tmp_path / "data_test_3dhp.npz", {"TS6": 4, "TS5": 7})
+    got = read(tmp_path, "test", test_sequences=())
+    assert got.track_names == ("TS5", "TS6")
+    said = "TS1, TS2, TS3, TS4 not found: the published test has all six; 2 of 6 scored"
+    assert got.source["sequences"] == said
+    assert said in caplog.text
+    assert got.source["split_rule"] == "sequences TS5, TS6"
+    assert got.source["valid_frames"] == "TS5 5, TS6 3; 8 in all against 2929 published"
+    with pytest.raises(DataError, match="missing sequence 'TS1' in data of"):
+        read(tmp_path, "test", test_sequences=("TS1", "TS5"))
+    with pytest.raises(MissingDataError, match=r"data_train_3dhp\.npz or S1/Seq1/annot\.mat"):
+        read(tmp_path, "train")
+
+
+def test_sequences_and_cameras_named_twice_count_once(folder):
+    assert read(folder, "test", test_sequences=("TS5", "TS5")).track_names == ("TS5",)
+    got = read(folder, "val", cameras=("4", "4"))
+    assert got.track_names == ("S8/Seq1/4",)
+
+
+def test_files_under_two_roots_are_read_once(tmp_path, monkeypatch):
+    inner = tmp_path / "mpi_inf_3dhp"
+    inner.mkdir()
+    for folder, seed in ((tmp_path, 9), (inner, 0)):
+        write_mpi_test(folder / "data_test_3dhp.npz", {"TS1": 7 + seed, "TS5": 4})
+    monkeypatch.setenv("LIFTING_DATA", str(tmp_path))
+    section = Mpi3dhpConfig(**OPTIONS)
+    got = tracks(DataConfig(name="mpi_inf_3dhp", mpi_inf_3dhp=section), "test")
+    assert got.offsets.tolist() == [0, 7, 11]
 
 
 def changed(folder, change, part="train"):
@@ -234,6 +322,7 @@ def test_what_a_test_file_lacks_is_named(folder, change, message):
         ({"val_subjects": ("TS1",)}, r"data\.mpi_inf_3dhp\.val_subjects"),
         ({"test_sequences": ("TS7",)}, r"unknown name 'TS7'"),
         ({"cameras": ("14",)}, r"unknown name '14'"),
+        ({"train_subjects": (), "val_subjects": ()}, "to name somebody"),
         ({"every": 0}, r"data\.mpi_inf_3dhp\.every of at least 1"),
         ({"val_subjects": (), "val_holdout": 1}, "expected val_holdout of 0 or from 2"),
     ],

@@ -5,17 +5,20 @@ import random
 import h5py
 import numpy as np
 import pytest
-from published_npz import TO_MPI, people, projected, write_object_npz
+from published_npz import TO_MPI, people, projected, write_mpi_train
 from python2_pickle import damaged_bytes
 from scipy.io import savemat
 
 from lifting.data.config import DataConfig
+from lifting.data.describe import is_found
 from lifting.data.sets.mpi_inf_3dhp.config import Config as Mpi3dhpConfig
-from lifting.data.sets.mpi_inf_3dhp.raw import read_calibration
+from lifting.data.sets.mpi_inf_3dhp.files import find_homes, read_calibration
 from lifting.data.sets.mpi_inf_3dhp.reader import cache_key, tracks
 from lifting.data.sources import load_tracks
 from lifting.errors import DataError, MissingDataError
 from lifting.geometry.camera import camera_to_world, project
+from lifting.skeleton import H36M_17, MPI_INF_3DHP_17
+from lifting.skeleton.convert import remap_joints
 
 # Where the 17 joints of the published scores are among the 28.
 RELEVANT = (7, 5, 14, 15, 16, 9, 10, 11, 23, 24, 25, 18, 19, 20, 4, 3, 6)
@@ -133,10 +136,11 @@ def test_training_files_give_labels_pixels_and_cameras(dataset):
         np.testing.assert_allclose(back, world, rtol=0, atol=0.01)
     assert got.source["annotation"] == "annot3"
     assert got.source["form"] == "distributed files"
-    assert got.source["frame_rate"] == "25 a second; more in S1/Seq2"
+    assert got.source["frame_rate"] == "25 a second in S1/Seq1; 50 a second in S1/Seq2"
     assert got.source["frame_counts"].startswith("S1/Seq1 6 against 6416; S1/Seq2 6 against 12430")
     assert got.source["intrinsics"] == "calibrated, linear"
-    assert got.fps == 25
+    assert got.fps.tolist() == [25, 25, 50, 50]
+    assert got.camera_kind == "true"
     assert got.visible is None
 
 
@@ -151,13 +155,19 @@ def test_the_two_annotations_are_kept_apart(dataset):
     )
 
 
-def test_the_common_joint_order_and_all_cameras(dataset):
-    got = tracks(config(dataset, skeleton="h36m17", cameras=(), every=2), "val")
+@pytest.mark.parametrize("wish", ["h36m17", "mpi17"])
+def test_joints_are_those_of_the_scores_in_their_own_order(dataset, wish):
+    """28 joints become 17 whatever is wished for; a joint has its name in either order."""
+    got = tracks(config(dataset, skeleton=wish, cameras=(), every=2), "val")
     assert len(got.track_names) == 14
-    assert got.fps == 12.5
+    assert got.fps.tolist() == [12.5] * 14
+    assert got.skeleton is MPI_INF_3DHP_17
     _, points, _ = seen(2, 0)
-    order = (14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4)
-    np.testing.assert_allclose(got.joints_3d[:3], 0.9 * points[::2][:, order], rtol=1e-5)
+    np.testing.assert_allclose(got.joints_3d[:3], 0.9 * points[::2], rtol=1e-5)
+    converted, _ = remap_joints(got.joints_3d[:3], MPI_INF_3DHP_17, H36M_17)
+    for theirs, ours in enumerate(TO_MPI):
+        np.testing.assert_allclose(converted[:, ours], 0.9 * points[::2, theirs], rtol=1e-5)
+    assert TO_MPI[got.skeleton.index("right_knee")] == H36M_17.index("right_knee") == 2
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["hdf5", "matlab5"])
@@ -175,18 +185,59 @@ def test_test_files_with_their_two_kinds_of_camera(reverse, tmp_path):
         rows = slice(track * FRAMES, (track + 1) * FRAMES)
         again = project(got.joints_3d[rows], got.cameras[int(got.camera[track])].intrinsics)
         np.testing.assert_allclose(again, got.keypoints_2d[rows], atol=0.02)
-    assert got.source["valid_frames"] == "TS1 4, TS6 4"
+    assert got.source["valid_frames"] == "TS1 4, TS6 4; 8 in all against 2929 published"
+    assert got.fps.tolist() == [50, 50]
+    assert got.camera_kind == "true"
     assert "TS1 6 (4 valid) against 6151 (603 valid)" in got.source["frame_counts"]
 
 
-def test_the_npz_form_goes_first(dataset, monkeypatch):
-    called = []
-    monkeypatch.setattr(
-        "lifting.data.sets.mpi_inf_3dhp.npz.tracks", lambda *a: called.append(a) or "npz"
-    )
-    write_object_npz(dataset / "mpi_inf_3dhp" / "data_train_3dhp.npz", data={})
-    assert tracks(config(dataset), "train") == "npz"
-    assert len(called) == 1
+def test_only_the_outdoor_sequences(tmp_path, caplog):
+    home = tmp_path / "mpi_inf_3dhp" / "mpi_inf_3dhp_test_set"
+    for number in (5, 6):
+        write_test(home / f"TS{number}", number, OUTDOOR)
+    assert is_found("mpi_inf_3dhp", str(tmp_path / "mpi_inf_3dhp"))
+    got = tracks(config(tmp_path), "test")
+    assert got.track_names == ("TS5", "TS6")
+    said = "TS1, TS2, TS3, TS4 not found: the published test has all six; 2 of 6 scored"
+    assert got.source["sequences"] == said
+    assert said in caplog.text
+    with pytest.raises(MissingDataError, match=r"data_test_3dhp\.npz or TS4/annot_data\.mat"):
+        tracks(config(tmp_path, test_sequences=("TS4", "TS5")), "test")
+    key = cache_key(config(tmp_path), "test")
+    write_test(home / "TS1", 1, STUDIO)
+    assert cache_key(config(tmp_path), "test") != key
+
+
+def test_the_order_of_human36m_is_refused(tmp_path):
+    points = write_test(tmp_path / "TS5", 5, OUTDOOR)[:, np.argsort(TO_MPI)]
+    with h5py.File(tmp_path / "TS5" / "annot_data.mat", "a") as file:
+        file["univ_annot3"][...] = points[:, None]
+    with pytest.raises(DataError, match=r"order of mpi17 .*sound ones in the order of h36m17"):
+        tracks(config(tmp_path), "test")
+
+
+def test_a_sequence_is_counted_once_whatever_leads_to_it(dataset, monkeypatch):
+    """A data set below another root, copies, and links: the first place counts."""
+    home = dataset / "mpi_inf_3dhp"
+    write_test(home / "mpi_inf_3dhp_test_set" / "TS5", 5, OUTDOOR)
+    write_test(dataset / "TS5", 6, OUTDOOR)
+    write_train(dataset / "S1" / "Seq1", 4)
+    (home / "S8" / "Seq2").symlink_to(home / "S8" / "Seq1")
+    monkeypatch.setenv("LIFTING_DATA", str(dataset))
+    found = find_homes(None, ("S1/Seq1", "S1/Seq2", "S8/Seq1", "S8/Seq2", "TS5", "TS6"))
+    places = [one.path.parent.relative_to(home).as_posix() for one in found]
+    assert places == ["S1/Seq1", "S1/Seq2", "S8/Seq1", "mpi_inf_3dhp_test_set/TS5"]
+    wanted = DataConfig(**{**vars(config(dataset)), "root": None})
+    assert tracks(wanted, "val").track_names == ("S8/Seq1/0", "S8/Seq1/4")
+    assert len(tracks(wanted, "test")) == FRAMES
+
+
+def test_the_npz_form_goes_first(dataset):
+    path = dataset / "mpi_inf_3dhp" / "data_train_3dhp.npz"
+    write_mpi_train(path, {"S1 Seq1": 3, "S8 Seq1": 5}, ("0", "4"))
+    got = tracks(config(dataset), "val")
+    assert got.source["form"] == "npz"
+    assert len(got) == 10
 
 
 def test_it_is_cached(dataset):

@@ -17,7 +17,8 @@ SUMMARY = "MPI-INF-3DHP, its own files or the npz form of P-STMO, 17 joints"
 class Config:
     """MPI-INF-3DHP: ``data_train_3dhp.npz`` and ``data_test_3dhp.npz``, or those with ``_ori``.
 
-    Where a split has no such file, ``S1..S8`` and ``mpi_inf_3dhp_test_set`` are read instead.
+    Where a split has no such file, ``S1..S8`` and ``mpi_inf_3dhp_test_set`` are read instead. A
+    split needs its own files only.
 
     Attributes:
         annotation: ``univ`` scales poses to one height, as most published numbers do; ``annot3``
@@ -26,17 +27,20 @@ class Config:
         val_subjects: Subjects to validate on; when empty ``val_holdout`` says what validates.
         val_holdout: Without ``val_subjects``: every n-th training recording validates instead of
             training; 0 holds none out: every 20th then validates although it is trained on.
-        test_sequences: Sequences to test on; frames that are not valid stay for windows, masked.
+        test_sequences: Sequences to test on, which have to be there; empty takes those that are,
+            at least one, and the record says which of the published six are not. Frames that are
+            not valid stay for windows, masked.
         cameras: Training cameras to keep; empty keeps all of the file.
         every: Keep every n-th frame of a sequence.
-        skeleton: Keep the data set's 17 joints, or rename and reorder them to ``h36m17``.
+        skeleton: Joints that are asked for, as older files write it; ``data.skeleton`` does so
+            for every data set. The files are always read in their own order, ``mpi17``.
     """
 
     annotation: Literal["univ", "annot3"] = "univ"
     train_subjects: tuple[str, ...] = ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8")
     val_subjects: tuple[str, ...] = ("S8",)
     val_holdout: int = 0
-    test_sequences: tuple[str, ...] = ("TS1", "TS2", "TS3", "TS4", "TS5", "TS6")
+    test_sequences: tuple[str, ...] = ()
     cameras: tuple[str, ...] = ("0", "1", "2", "4", "5", "6", "7", "8")
     every: int = 1
     skeleton: Literal["mpi17", "h36m17"] = "mpi17"

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import h5py
 import numpy as np
 import published_npz
 import pytest
 from oh50k_files import records, seen_people, write_part
 from python2_pickle import python2_dumps
-from scipy.io import savemat
 from smpl_models import PARENTS, REST, model_arrays
 from walking import smpl_people
 
 from lifting.cli.main import main
 from lifting.data.doctor.check import DOCTORS, check
-from lifting.data.doctor.counts import Group, Published
 from lifting.data.sets.amass.checks import check_amass
 from lifting.data.sets.humaneva.checks import check_humaneva
-from lifting.data.sets.mpi_inf_3dhp.checks import check_mpi_inf_3dhp
 from lifting.data.sets.oh50k.checks import check_oh50k
 from lifting.data.sets.pw3d.checks import check_pw3d
 from lifting.data.sets.synthetic.checks import check_synthetic
 from lifting.errors import ConfigError
-from lifting.skeleton import MPI_INF_3DHP_28, SMPL_24
+from lifting.skeleton import SMPL_24
 
 GROUPS = tuple(
     f"{part}/{subject}" for part in ("Train", "Validate") for subject in ("S1", "S2", "S3")
 )
-MPI_FLIP = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 14, 15, 16]
 FRAMES = 40
 
 
@@ -69,146 +64,6 @@ class TestHumanEva:
         rows = check_humaneva(str(tmp_path))
         assert complaints(rows) == {"subjects", "subjects 2D gt"}
         assert row(rows, "subjects").found == "missing Validate.S3"
-
-
-class TestMpiNpz:
-    TRAIN = Published(("S1", "S2"), groups=(Group("S1", ("S1",), ("Seq1",), frames=FRAMES),))
-    TEST = Published(("TS1", "TS5"), groups=(Group("TS5", ("TS5",), frames=30, valid=20),))
-
-    def write(self, folder, train=None, test=None):
-        folder.mkdir(exist_ok=True)
-        sequences = {f"S{i} Seq1": FRAMES for i in range(1, 9)}
-        known = published_npz.write_mpi_train(
-            folder / "data_train_3dhp.npz", sequences, list("01245678")
-        )
-        tests = {f"TS{i}": 30 for i in range(1, 7)}
-        published_npz.write_mpi_test(folder / "data_test_3dhp.npz", tests)
-        if train is not None:
-            data = {}
-            for (name, camera), (joints, pixels) in known.items():
-                joints, pixels = train(name, camera, joints, pixels)
-                data.setdefault(name, [{}])[0][camera] = {
-                    "data_2d": pixels.astype(np.float32),
-                    "data_3d": joints.astype(np.float32),
-                }
-            published_npz.write_object_npz(folder / "data_train_3dhp.npz", 3, data=data)
-        return known
-
-    def rows(self, folder):
-        return check_mpi_inf_3dhp(str(folder), self.TRAIN, self.TEST)
-
-    def test_clean(self, tmp_path):
-        self.write(tmp_path)
-        rows = self.rows(tmp_path)
-        assert not_ok(rows) == []
-        assert row(rows, "valid frames TS5 data_test_3dhp").found == "20"
-
-    @pytest.mark.parametrize(
-        ("change", "wanted"),
-        [
-            (lambda n, c, j, p: (j / 1000, p), "unit 3D data_train_3dhp"),
-            (lambda n, c, j, p: (j[:, MPI_FLIP], p), "left and right 3D data_train_3dhp"),
-            (lambda n, c, j, p: (j, p[:, MPI_FLIP]), "left and right 2D data_train_3dhp"),
-            (lambda n, c, j, p: (j * (1, -1, 1), p), "vertical axis 3D data_train_3dhp"),
-            (lambda n, c, j, p: (j * (np.nan, 1, 1), p), "values 3D data_train_3dhp"),
-            (lambda n, c, j, p: (j, np.roll(p, -5, 0)), "time 2D data_train_3dhp"),
-            (lambda n, c, j, p: (j[:, ::-1], p), "joint order 3D data_train_3dhp"),
-            (lambda n, c, j, p: (j[:30], p[:30]) if c == "2" else (j, p),
-             "frames S1 data_train_3dhp"),
-            (lambda n, c, j, p: (j[:30], p[:30]), "frames S1 data_train_3dhp"),
-            (lambda n, c, j, p: (j[:, :16], p), "shapes data_train_3dhp"),
-        ],
-    )  # fmt: skip
-    def test_damage(self, tmp_path, complaints, change, wanted):
-        self.write(tmp_path, change)
-        found = complaints(self.rows(tmp_path))
-        consequences = {"reprojection 2D data_train_3dhp"}
-        assert found - consequences == {wanted}
-
-    def test_permuted_cameras_without_intrinsics(self, tmp_path, complaints):
-        known = {}
-
-        def turned(name, camera, joints, pixels):
-            # Each camera has a person of its own here, as if the cameras stood elsewhere.
-            known[name, camera] = pixels
-            other = {"0": "1", "1": "0"}.get(camera, camera)
-            return joints, known.get((name, other), pixels)
-
-        first = self.write(tmp_path)
-        known |= {key: pixels for key, (_, pixels) in first.items()}
-        self.write(tmp_path, turned)
-        rows = self.rows(tmp_path)
-        assert "cameras 2D data_train_3dhp" in complaints(rows)
-        assert "those of 1" in row(rows, "cameras 2D data_train_3dhp").found
-
-    def test_absent(self, tmp_path, complaints):
-        rows = check("mpi_inf_3dhp", str(tmp_path))
-        assert complaints(rows) == {"files"}
-        assert len(rows) == 1
-
-
-def raw_view(seed, camera):
-    """Pixels and joints of a raw camera, 28 joints in a row."""
-    lens = published_npz.mpi_camera_lens(camera)
-    joints, pixels = published_npz.mpi_view(FRAMES, seed + camera, lens)
-    every = []
-    for values in (pixels, joints):
-        wide = np.full((FRAMES, 28, values.shape[-1]), 9e3)
-        names = [MPI_INF_3DHP_28.index(j) for j in published_npz_names()]
-        wide[:, names] = values
-        every.append(wide.reshape(FRAMES, -1))
-    return (*every, lens)
-
-
-def published_npz_names():
-    from lifting.skeleton import MPI_INF_3DHP_17
-
-    return MPI_INF_3DHP_17.joints
-
-
-def write_raw(folder, scale=1.0):
-    train = folder / "S1" / "Seq1"
-    train.mkdir(parents=True)
-    views = [raw_view(5, camera) for camera in range(14)]
-    cells = {}
-    for key, place in (("annot2", 0), ("annot3", 1), ("univ_annot3", 1)):
-        cells[key] = np.empty((14, 1), dtype=object)
-        for camera, view in enumerate(views):
-            cells[key][camera, 0] = view[place] * (scale if place else 1)
-    savemat(train / "annot.mat", cells)
-    text = ["Skeltool Camera Calibration File V1.0"]
-    for camera, (*_, (fx, fy, cx, cy)) in enumerate(views):
-        text += [
-            f"name          {camera}", "  sensor      10 10", "  size        2048 2048",
-            "  animated    0", f"  intrinsic   {fx} 0 {cx} 0 0 {fy} {cy} 0 0 0 1 0 0 0 0 1",
-            "  extrinsic   1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1", "  radial      0",
-        ]  # fmt: skip
-    (train / "camera.calibration").write_text("\n".join(text) + "\n")
-    test = folder / "mpi_inf_3dhp_test_set" / "TS1"
-    test.mkdir(parents=True)
-    joints, pixels = published_npz.mpi_view(FRAMES, 70, published_npz.MPI_LENS["TS1"])
-    with h5py.File(test / "annot_data.mat", "w") as file:
-        file["annot2"], file["annot3"] = pixels[:, None], joints[:, None]
-        file["univ_annot3"] = 0.9 * joints[:, None]
-        file["valid_frame"] = np.ones((FRAMES, 1))
-
-
-class TestMpiRaw:
-    TRAIN = Published(("S1",), groups=(Group("S1/Seq1", ("S1",), ("Seq1",), frames=FRAMES),))
-    TEST = Published(("TS1",), groups=(Group("TS1", ("TS1",), frames=FRAMES, valid=FRAMES),))
-
-    def test_clean(self, tmp_path, complaints):
-        write_raw(tmp_path)
-        rows = check_mpi_inf_3dhp(str(tmp_path), self.TRAIN, self.TEST)
-        # The reader wants all subjects; what is there is right.
-        assert {r.what for r in not_ok(rows)} == {"reader train", "reader test"}
-        assert "median 0.0" in row(rows, "reprojection 2D S1..S8").found
-
-    def test_metres_and_damage(self, tmp_path, complaints):
-        write_raw(tmp_path, scale=0.001)
-        (tmp_path / "mpi_inf_3dhp_test_set" / "TS1" / "annot_data.mat").write_bytes(b"no mat")
-        rows = check_mpi_inf_3dhp(str(tmp_path), self.TRAIN, self.TEST)
-        assert complaints(rows) == {"unit S1/Seq1/annot.mat", "form TS1/annot_data.mat"}
 
 
 def pw3d_sequence(seed, frames=FRAMES):

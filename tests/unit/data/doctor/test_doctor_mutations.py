@@ -12,7 +12,6 @@ from python2_pickle import damaged_bytes
 
 from lifting.data.doctor.rows import CheckRow
 from lifting.data.sets.h36m.checks import check_h36m
-from lifting.data.sets.mpi_inf_3dhp.checks import check_mpi_inf_3dhp
 from lifting.data.sets.oh50k.checks import check_oh50k
 from lifting.data.sets.pw3d.checks import check_pw3d
 
@@ -36,14 +35,6 @@ def test_human36m(tmp_path, name):
         warnings.simplefilter("ignore", RuntimeWarning)  # numbers that overflow
         for _ in damaged_copies(tmp_path / f"{name}.npz", 40, seed=3):
             told(check_h36m(str(tmp_path)))
-
-
-def test_mpi_inf_3dhp(tmp_path):
-    published_npz.write_mpi_test(tmp_path / "data_test_3dhp.npz", {"TS1": 12})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        for _ in damaged_copies(tmp_path / "data_test_3dhp.npz", 40, seed=4):
-            told(check_mpi_inf_3dhp(str(tmp_path)))
 
 
 def test_3doh50k(tmp_path):
