@@ -1,13 +1,14 @@
 """Data: readers behind one ``PoseDataModule``.
 
 * ``config``       what a data section may say (no torch)
-* ``sequence``     ``PoseTracks``: all frames of a split as tensors
-* ``sources``      name of a data set -> its reader
-* ``synthetic``    procedural motion, the default (``procedural``); ``cmu``, ``human36m``,
-  ``humaneva``, ``mpi_inf_3dhp``, ``pw3d``, ``oh50k`` and ``amass`` read files, ``keypoints`` a
-  user's own
-* ``images``       procedural people rendered as images
-* ``image_folder`` pictures on disk beside the labels of a reader
+* ``sets``         the data sets, a folder each, found by listing (no torch)
+* ``sequence``     ``MotionClips`` and ``PoseTracks``: all frames of a split, and what they mean
+* ``sources``      a data section -> tracks, in the joints and at the rates of the data
+* ``conform``      tracks in the joints and at the rate of a method, answers back at the input's
+* ``keypoints``    a user's own keypoint files; ``mocap`` motion-capture files
+* ``images``       people rendered as images, and the pictures of other sets
+* ``procedural``   people and motion made from a seed
+* ``doctor``       what is wrong with files
 * ``files``, ``archive``, ``pickled``, ``sandboxed``   reading files without trusting them
 * ``film``, ``rigs``   virtual cameras for motion that has none
 * ``detections``, ``heatmaps``   detector-like 2D noise, and maps as a detector draws them

@@ -61,7 +61,7 @@ def check_tracks(tracks: PoseTracks, split: Split) -> PoseTracks:
         The tracks.
 
     Raises:
-        DataError: The split is empty or holds a value that is not finite.
+        DataError: The split is empty, or holds a value that is not finite or no confidence.
     """
     if len(tracks) == 0:
         raise DataError(
@@ -70,6 +70,12 @@ def check_tracks(tracks: PoseTracks, split: Split) -> PoseTracks:
         )
     _check_finite("keypoints_2d", tracks.keypoints_2d, tracks, split)
     _check_finite("confidence", tracks.confidence[..., None], tracks, split)
+    low, high = (float(value) for value in tracks.confidence.aminmax())
+    if low < 0 or high > 1:
+        raise DataError(
+            f"expected confidence from 0 to 1 in the {split} split, got {low:.3g} to {high:.3g}; "
+            "scores in per cent or logits are brought to that range when a file is read"
+        )
     if tracks.joints_3d is None:
         return tracks
     if tracks.visible is None:

@@ -12,5 +12,5 @@
 * ``render``      all of it, in chunks of pictures
 * ``photos``      squares of pictures on disk, for the data set ``image_folder``
 * ``store``       pictures in the cache, mapped into memory
-* ``source``      ``tracks`` and ``complete``: the data set ``images``
+The data sets are ``sets/images`` and ``sets/image_folder``.
 """

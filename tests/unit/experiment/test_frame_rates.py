@@ -23,7 +23,8 @@ from lifting.experiment.run import predict
 FINE, SECONDS = 300, 3
 TRAINING = (
     "wandb.mode=disabled", "trainer.progress=false", "trainer.threads=1",
-    "trainer.accelerator=cpu", "data.synthetic.train_sequences=60", "data.synthetic.val_sequences=2",
+    "trainer.accelerator=cpu", "data.synthetic.train_sequences=60",
+    "data.synthetic.val_sequences=2",
     "data.synthetic.test_sequences=2", "data.noise=none", "data.train_every=1",
     "data.batch_size=128", "data.frames=27", "method.filter_widths=[3,3,3]", "method.channels=128",
     "method.dropout=0.0", "optimizer.lr=2e-3", "flip_test=false", "pss=[]", "panels.worst=0",
