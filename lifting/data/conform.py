@@ -174,9 +174,17 @@ def at_input_frames(
             ``track`` and ``frame`` are made anew, the others are interpolated.
         tracks: From :func:`to_rate`; others leave the answers as they are.
         every: Keep every n-th frame of the input.
+
+    Raises:
+        DataError: There is not an answer for each frame of the resampled tracks.
     """
     if tracks.read_fps is None or tracks.read_frames is None:
         return answers
+    if len(answers["frame"]) != len(tracks):
+        raise DataError(
+            f"expected answers to all {len(tracks)} frames of resampled tracks, got "
+            f"{len(answers['frame'])}; predict the whole of the data"
+        )
     counts = -(-tracks.read_frames // every)
     track = torch.arange(len(counts)).repeat_interleave(counts)
     starts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))

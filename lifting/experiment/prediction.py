@@ -57,7 +57,8 @@ class PredictionStore(Callback):
         """Write what was collected.
 
         The file holds ``joints_3d (N, 1, joints, 3)`` root-relative mm, ``frame (N,)``,
-        ``track (N,)`` into ``track_names``, ``joint_names``, and where the method gives them
+        ``track (N,)`` into ``track_names``, ``joint_names`` and the name of their ``skeleton``,
+        ``fps`` of each track as it was read, and where the method gives them
         ``sigma`` mm, ``trajectory`` mm and ``hypotheses (N, hypotheses, 1, joints, 3)`` mm. A
         frame that several windows answered comes once, see :func:`one_answer_a_frame`.
 
@@ -84,6 +85,8 @@ class PredictionStore(Callback):
             **arrays,
             track_names=np.array(info.track_names),
             joint_names=np.array(info.skeleton.joints),
+            skeleton=np.array(info.skeleton.name),
+            fps=(tracks.fps if tracks.read_fps is None else tracks.read_fps).numpy(),
         )
 
 
