@@ -2,7 +2,7 @@
 
 Human3.6M's joints are matched by where they lie in the body, not by what a file calls them: the
 hip is between the two hip joints, the neck halfway up the neck, the wrist at the base of the
-hand.
+hand. Files of markers and keypoints may lack joints of the trunk, and hold some only nearly.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from lifting.data.mocap.captured import CapturedMotion, FloatArray
+from lifting.data.mocap.captured import CapturedMotion, FloatArray, Form
 from lifting.data.mocap.lost_bones import continued, estimate_lost, restore_cmu
-from lifting.data.mocap.naming import FEET, HOW_TO_MAP, named_joints
+from lifting.data.mocap.naming import FEET, HOW_TO_MAP, LIMBS, named_joints
+from lifting.data.mocap.upright import guess_up, unit_of, z_up_mm
 from lifting.errors import DataError, MissingDataError, suggest
 from lifting.skeleton import H36M_17
 
@@ -27,8 +28,7 @@ UNITS_MM: Mapping[str, float] = {
     "mm": 1.0, "cm": 10.0, "inch": 25.4, "asf": 25.4 / 0.45, "m": 1000.0,
 }  # fmt: skip
 HEAD_ABOVE_SKULL_BASE_MM = 115.0
-MIN_UPRIGHT = 0.6
-_NEEDED = tuple(joint for joint in H36M_17.joints if joint != "hip")
+TRUNK = ("spine", "thorax", "neck", "head")
 
 
 @dataclass(frozen=True)
@@ -54,13 +54,15 @@ class JointMap:
 
     Attributes:
         name: For messages.
-        form: The kind of file it applies to.
-        points: A source for every joint of ``h36m17``; without one the hip is between its sides.
+        form: The kind of file it applies to; None for any.
+        points: Sources of joints of ``h36m17``; without one the hip is between its sides.
+        approximate: Joints that lie only near their source.
     """
 
     name: str
-    form: Literal["amc", "bvh"]
+    form: Form | None
     points: Mapping[str, Point]
+    approximate: tuple[str, ...] = ()
 
     def missing(self, motion: CapturedMotion) -> list[str]:
         """Points the map needs and the recording lacks."""
@@ -173,8 +175,9 @@ class MappedPose(NamedTuple):
     """The 17 joints of a recording. T frames.
 
     Attributes:
-        pose: ``(T, 17, 3)``, mm, z up, where the file placed them.
-        approximate: Joints that are placed by guessed lengths: no measurement, to be masked.
+        pose: ``(T, 17, 3)``, mm, z up, where the file placed them; NaN where it has none.
+        approximate: Joints that are near what was measured, or placed by guessed lengths: to be
+            masked.
         notes: What the file lacks and what was done about it, in words.
     """
 
@@ -184,11 +187,11 @@ class MappedPose(NamedTuple):
 
 
 def read_joint_map(path: Path) -> JointMap:
-    """A map that a user wrote: joints of ``h36m17`` to names of BVH files.
+    """A map that a user wrote: joints of ``h36m17`` to names of a file.
 
     Args:
         path: JSON or, by its ending, TOML: a name a joint, or a list of names for their mean. The
-            hip may be left out; joints of the feet may be given.
+            hip may be left out, with markers the trunk too; joints of the feet may be given.
 
     Raises:
         MissingDataError: There is no such file.
@@ -218,44 +221,50 @@ def read_joint_map(path: Path) -> JointMap:
                 "correct the map"
             )
         points[joint] = Point(tuple(names))
-    if lacking := [joint for joint in H36M_17.joints if joint not in points and joint != "hip"]:
+    _check_complete(path, points, LIMBS)
+    return JointMap(f"map {path.name}", None, points)
+
+
+def _check_complete(path: Path, points: Mapping[str, Point], wanted: Sequence[str]) -> None:
+    if lacking := [joint for joint in wanted if joint not in points]:
         raise DataError(
             f"{path}: expected a name for every joint but the hip, got none for "
             f"{', '.join(lacking)}; complete the map"
         )
-    return JointMap(f"map {path.name}", "bvh", points)
 
 
 def choose_map(motion: CapturedMotion, maps: Sequence[JointMap] = JOINT_MAPS) -> JointMap:
-    """The first map whose points the recording has; for BVH else one by the stems of its names.
+    """The first map whose points the recording has; else one by the stems of its names.
 
     Args:
         motion: The recording.
         maps: Maps in the order of preference.
 
     Raises:
-        DataError: None fits; the message shows the file's tree and how to write a map.
+        DataError: None fits; the message shows the file's names and how to write a map.
     """
     fitting = [joint_map for joint_map in maps if joint_map.form == motion.form]
     for joint_map in fitting:
         if not joint_map.missing(motion):
             return joint_map
-    if motion.form != "bvh":
+    if motion.form == "amc":
         lacking = [joint_map.missing(motion)[0] for joint_map in fitting]
         raise DataError(
             f"{motion.path}: expected the bones of the CMU database, got none named "
             f"{', '.join(lacking)}; these are:\n{motion.tree()}"
         )
+    bones = motion.form == "bvh"
+    needed, listing = ((*LIMBS, *TRUNK), f"\n{motion.tree()}") if bones else (LIMBS, "")
     try:
-        found = named_joints(
-            motion.names, bones=True, needed=_NEEDED, listing=f"\n{motion.tree()}"
-        )
+        found = named_joints(motion.names, bones=bones, needed=needed, listing=listing)
     except DataError as error:
         raise DataError(f"{motion.path}: {error}") from None
     points = {joint: Point(names) for joint, names in found.items() if joint != "hip"}
-    if found["head"] == found["neck"][-1:]:
+    if bones and found["head"] == found["neck"][-1:]:
         points["head"] = Point(found["head"], beyond_mm=HEAD_ABOVE_SKULL_BASE_MM)
-    return JointMap("names of its own", "bvh", points)
+    # A nose is near the neck, a neck near the thorax; bones are matched by their place instead.
+    near = [j for j in TRUNK[:3] if not bones and j in found and j not in found[j][0].lower()]
+    return JointMap("names of its own", motion.form, points, (*near,))
 
 
 def to_h36m17(motion: CapturedMotion, joint_map: JointMap | None = None) -> MappedPose:
@@ -278,13 +287,20 @@ def to_h36m17(motion: CapturedMotion, joint_map: JointMap | None = None) -> Mapp
     motion, restored = restore_cmu(motion, unit)
     located = {name: _locate(motion, point, unit) for name, point in chosen.points.items()}
     located.setdefault("hip", (located["left_hip"] + located["right_hip"]) / 2)
-    sources = {name: point.names for name, point in chosen.points.items()}
-    approximate, estimated = estimate_lost(motion, located, sources, unit)
-    pose = np.stack([located[name] for name in H36M_17.joints], axis=1)
-    if (motion.up or _guess_up(motion, pose)) == "y":
-        x, y, z = pose[..., 0], pose[..., 1], pose[..., 2]
-        pose = np.stack((x, -z, y), axis=-1)
-    return MappedPose(pose, approximate, restored + estimated)
+    approximate, estimated = chosen.approximate, tuple[str, ...]()
+    if motion.form in ("amc", "bvh"):
+        _check_complete(motion.path, chosen.points, TRUNK)
+        sources = {name: point.names for name, point in chosen.points.items()}
+        approximate, estimated = estimate_lost(motion, located, sources, unit)
+    nowhere = np.full_like(located["hip"], np.nan)
+    pose = np.stack([located.get(name, nowhere) for name in H36M_17.joints], axis=1)
+    up, why = (motion.up, "") if motion.up else guess_up(pose, H36M_17.joints)
+    if up is None:
+        raise DataError(
+            f"{motion.path}: expected a body that stands along y, -y or z, got one of which "
+            f"{why}; turn the file so that y or z points up"
+        )
+    return MappedPose(z_up_mm(pose, up, 1.0), approximate, restored + estimated)
 
 
 def _locate(motion: CapturedMotion, point: Point, unit_mm: float) -> FloatArray:
@@ -309,25 +325,9 @@ def _guess_unit(motion: CapturedMotion, joint_map: JointMap) -> float:
     )
     thigh, shank = np.linalg.norm(hip - knee, axis=-1), np.linalg.norm(knee - ankle, axis=-1)
     leg = float(np.median(thigh + shank))
-    for unit in UNITS_MM.values():
-        if LEG_MM[0] <= leg * unit <= LEG_MM[1]:
-            return unit
+    if unit := unit_of(leg, LEG_MM, UNITS_MM):
+        return UNITS_MM[unit]
     raise DataError(
         f"{motion.path}: expected a leg of {LEG_MM[0]:g} to {LEG_MM[1]:g} mm in one of "
         f"{', '.join(UNITS_MM)}, got {leg:.4g} file units; scale the file to centimetres"
-    )
-
-
-def _guess_up(motion: CapturedMotion, pose: FloatArray) -> Literal["y", "z"]:
-    """Vertical axis, told by where the thorax is above the ankles on average."""
-    ankles = pose[:, [H36M_17.index("left_ankle"), H36M_17.index("right_ankle")]].mean(axis=1)
-    body = (pose[:, H36M_17.index("thorax")] - ankles).mean(axis=0)
-    upright = body / max(float(np.linalg.norm(body)), 1e-9)
-    if upright[1] >= MIN_UPRIGHT and upright[1] > upright[2]:
-        return "y"
-    if upright[2] >= MIN_UPRIGHT:
-        return "z"
-    raise DataError(
-        f"{motion.path}: expected a body that stands along +y or +z on average, got direction "
-        f"{np.round(upright, 2).tolist()}; turn the file so that y or z points up"
     )

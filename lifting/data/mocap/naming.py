@@ -17,7 +17,8 @@ LIMBS = (*CORE, "left_ankle", "right_ankle", "left_wrist", "right_wrist")
 FEET = tuple(f"{s}_{part}" for part in ("big_toe", "small_toe", "heel") for s in ("left", "right"))
 HOW_TO_MAP = (
     'write a map, a JSON or TOML file such as {"left_hip": "LeftUpLeg", ..., '
-    '"neck": ["Neck1", "Head"]} (of several names the mean is taken), and give it with --map'
+    '"neck": ["Neck1", "Head"]} (of several names the mean is taken), and give it with --map or '
+    "data.own.map"
 )
 MAX_NAMES_SHOWN = 60
 
