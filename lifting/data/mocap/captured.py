@@ -13,6 +13,7 @@ import numpy as np
 from lifting.errors import DataError
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 Form = Literal["amc", "bvh", "trc", "c3d", "npz"]
 Up = Literal["z", "y", "-y"]
 

@@ -179,11 +179,13 @@ class MappedPose(NamedTuple):
         approximate: Joints that are near what was measured, or placed by guessed lengths: to be
             masked.
         notes: What the file lacks and what was done about it, in words.
+        inferred: Unit and vertical axis, where the file does not say them, in words.
     """
 
     pose: FloatArray
     approximate: tuple[str, ...]
     notes: tuple[str, ...]
+    inferred: tuple[str, ...]
 
 
 def read_joint_map(path: Path) -> JointMap:
@@ -283,7 +285,8 @@ def to_h36m17(motion: CapturedMotion, joint_map: JointMap | None = None) -> Mapp
             f"{motion.path}: expected the names of {chosen.name}, got none for "
             f"{', '.join(lacking)}; correct the map. The file's names:\n{motion.tree()}"
         )
-    unit = motion.unit_mm or _guess_unit(motion, chosen)
+    inferred: list[str] = []
+    unit = motion.unit_mm or _guess_unit(motion, chosen, inferred)
     motion, restored = restore_cmu(motion, unit)
     located = {name: _locate(motion, point, unit) for name, point in chosen.points.items()}
     located.setdefault("hip", (located["left_hip"] + located["right_hip"]) / 2)
@@ -294,13 +297,16 @@ def to_h36m17(motion: CapturedMotion, joint_map: JointMap | None = None) -> Mapp
         approximate, estimated = estimate_lost(motion, located, sources, unit)
     nowhere = np.full_like(located["hip"], np.nan)
     pose = np.stack([located.get(name, nowhere) for name in H36M_17.joints], axis=1)
-    up, why = (motion.up, "") if motion.up else guess_up(pose, H36M_17.joints)
+    up = motion.up
     if up is None:
-        raise DataError(
-            f"{motion.path}: expected a body that stands along y, -y or z, got one of which "
-            f"{why}; turn the file so that y or z points up"
-        )
-    return MappedPose(z_up_mm(pose, up, 1.0), approximate, restored + estimated)
+        up, why = guess_up(pose, H36M_17.joints)
+        inferred.append(f"up not given: {why}, so {up} was taken")
+        if up is None:
+            raise DataError(
+                f"{motion.path}: expected a body that stands along y, -y or z, got one of which "
+                f"{why}; turn the file so that y or z points up"
+            )
+    return MappedPose(z_up_mm(pose, up, 1.0), approximate, restored + estimated, (*inferred,))
 
 
 def _locate(motion: CapturedMotion, point: Point, unit_mm: float) -> FloatArray:
@@ -318,7 +324,7 @@ def _locate(motion: CapturedMotion, point: Point, unit_mm: float) -> FloatArray:
     return place
 
 
-def _guess_unit(motion: CapturedMotion, joint_map: JointMap) -> float:
+def _guess_unit(motion: CapturedMotion, joint_map: JointMap, inferred: list[str]) -> float:
     """Millimetres a file unit, told by the length of the left leg."""
     hip, knee, ankle = (
         _locate(motion, joint_map.points[f"left_{name}"], 1.0) for name in ("hip", "knee", "ankle")
@@ -326,6 +332,7 @@ def _guess_unit(motion: CapturedMotion, joint_map: JointMap) -> float:
     thigh, shank = np.linalg.norm(hip - knee, axis=-1), np.linalg.norm(knee - ankle, axis=-1)
     leg = float(np.median(thigh + shank))
     if unit := unit_of(leg, LEG_MM, UNITS_MM):
+        inferred.append(f"unit not given: a leg is {leg:.4g} long, so {unit} was taken")
         return UNITS_MM[unit]
     raise DataError(
         f"{motion.path}: expected a leg of {LEG_MM[0]:g} to {LEG_MM[1]:g} mm in one of "

@@ -12,7 +12,7 @@ import numpy as np
 from lifting.data.files import Array, Kind, read_plain_npz
 from lifting.data.mocap.captured import Up
 from lifting.data.mocap.lines import LARGEST_NUMBER
-from lifting.data.mocap.upright import LENGTHS_MM, TURNS, guess_up, unit_of, z_up_mm
+from lifting.data.mocap.upright import LENGTHS_MM, TURNS, are_known, guess_up, unit_of, z_up_mm
 from lifting.errors import DataError, suggest
 from lifting.skeleton import SKELETONS, Skeleton, get_skeleton
 
@@ -175,7 +175,7 @@ def _joints(
 
 def _unit(path: Path, poses: Array, told: str, notes: list[str]) -> str:
     """The unit the file names, else the one in which its people have the size of people."""
-    seen = np.isfinite(poses).all(axis=-1)
+    seen = are_known(poses)
     common = seen.mean(axis=0) > 0.5  # a joint that is hardly ever there spoils no pose
     whole = poses[seen[:, common].all(axis=1)][:, common]
     tall = float(np.median(np.ptp(whole, axis=1).max(axis=1))) if whole.size else 0.0

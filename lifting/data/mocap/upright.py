@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lifting.data.mocap.captured import FloatArray, Up
+from lifting.data.mocap.captured import BoolArray, FloatArray, Up
 
 LENGTHS_MM: Mapping[str, float] = {"m": 1000.0, "cm": 10.0, "mm": 1.0}
 MIN_SHARE = 0.6
@@ -22,6 +22,12 @@ TURNS: Mapping[Up, FloatArray] = {
 def z_up_mm(points: np.ndarray[Any, Any], up: Up, unit_mm: float) -> FloatArray:
     """Points of a file, ``(*, 3)``, in millimetres with z up."""
     return points.astype(np.float64) * unit_mm @ TURNS[up].T
+
+
+def are_known(points: np.ndarray[Any, Any]) -> BoolArray:
+    """Whether all coordinates of a point are there, of ``(*, 3)``."""
+    known: BoolArray = np.logical_and.reduce(np.isfinite(points), axis=-1)
+    return known
 
 
 def unit_of(
@@ -48,7 +54,7 @@ def guess_up(poses: FloatArray, joints: Sequence[str]) -> tuple[Up | None, str]:
     Returns:
         The axis, None where no one of ``TURNS`` has 60 % of the distance; and what was found.
     """
-    common = np.isfinite(poses).all(axis=-1).mean(axis=0) > 0.5
+    common = are_known(poses).mean(axis=0) > 0.5
 
     def mean_of(*words: str) -> FloatArray:
         named = [[i for i, n in enumerate(joints) if w in n.lower() and common[i]] for w in words]
@@ -56,7 +62,7 @@ def guess_up(poses: FloatArray, joints: Sequence[str]) -> tuple[Up | None, str]:
         return poses[:, chosen].mean(axis=1) if chosen else np.full((len(poses), 3), np.nan)
 
     body = mean_of("head", "nose", "shoulder") - mean_of("ankle", "foot")
-    body = body[np.isfinite(body).all(axis=1)]
+    body = body[are_known(body)]
     if not len(body):
         return None, "no poses with a head and ankles, by the names of joints"
     middle = np.median(body, axis=0)
