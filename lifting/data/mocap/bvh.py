@@ -185,7 +185,6 @@ def _place(path: Path, nodes: tuple[Node, ...], values: FloatArray, fps: float) 
     frames = len(values)
     positions = np.empty((frames, len(nodes), 3))
     rotations = np.empty((frames, len(nodes), 3, 3))
-    ends: dict[str, int] = {}
     column = 0
     for i, node in enumerate(nodes):
         given = dict(zip(node.channels, values[:, column : column + len(node.channels)].T,
@@ -201,9 +200,8 @@ def _place(path: Path, nodes: tuple[Node, ...], values: FloatArray, fps: float) 
         turned = rotations[:, node.parent]
         positions[:, i] = positions[:, node.parent] + (turned @ shift[..., None])[..., 0]
         rotations[:, i] = turned @ local
-        ends.setdefault(nodes[node.parent].name, i)
     return CapturedMotion(
-        path=path, form="bvh", names=tuple(node.name for node in nodes), ends=ends,
+        path=path, form="bvh", names=tuple(node.name for node in nodes),
         positions=positions, rotations=rotations, fps=fps, unit_mm=None, up=None,
         parents=tuple(node.parent for node in nodes),
     )  # fmt: skip

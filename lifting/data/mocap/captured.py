@@ -36,7 +36,6 @@ class CapturedMotion:
         form: ``amc``: a point is the far end of its bone; ``bvh``: a point is its joint; ``trc``,
             ``c3d`` and ``npz``: a point is a marker or keypoint.
         names: One a point.
-        ends: Name of a point -> index of the point that ends it (child or end site).
         positions: ``(T, P, 3)``, in the file's own axes and unit; NaN where a marker is missing.
         rotations: ``(T, P, 3, 3)``, from the point's own axes to the file's; None for markers.
         fps: Frames a second.
@@ -49,7 +48,6 @@ class CapturedMotion:
     path: Path
     form: Form
     names: tuple[str, ...]
-    ends: Mapping[str, int]
     positions: FloatArray
     rotations: FloatArray | None
     fps: float
@@ -128,6 +126,6 @@ def marker_motion(
             f"spread over {widest:.4g}, so {'mm' if unit == 1 else 'm'} was assumed"
         )
     return CapturedMotion(
-        path=path, form=form, names=tuple(names[i] for i in kept), ends={}, positions=points,
+        path=path, form=form, names=tuple(names[i] for i in kept), positions=points,
         rotations=None, fps=fps, unit_mm=unit, up=None, notes=tuple(said),
     )  # fmt: skip

@@ -37,13 +37,11 @@ class Point:
 
     Attributes:
         names: Points of the file.
-        at_end: Use the point that ends the first name (its child or end site).
         above_mm: Distance along the first name's own y axis.
         beyond_mm: Distance along the bone that leads to the first name, as that turns it.
     """
 
     names: tuple[str, ...]
-    at_end: bool = False
     above_mm: float = 0.0
     beyond_mm: float = 0.0
 
@@ -66,12 +64,8 @@ class JointMap:
 
     def missing(self, motion: CapturedMotion) -> list[str]:
         """Points the map needs and the recording lacks."""
-        known = set(motion.names)
-        return sorted(
-            {name for point in self.points.values() for name in point.names if name not in known}
-            | {f"end of {point.names[0]}" for point in self.points.values()
-               if point.at_end and point.names[0] not in motion.ends}
-        )  # fmt: skip
+        wanted = {name for point in self.points.values() for name in point.names}
+        return sorted(wanted - set(motion.names))
 
 
 def _sided(limbs: Mapping[str, str], left: str, right: str) -> dict[str, Point]:
@@ -116,38 +110,27 @@ FEMUR_BVH = JointMap(
         "spine": Point(("upperback",)),
         "thorax": Point(("lowerneck",)),
         "neck": Point(("upperneck", "head")),
-        "head": Point(("head",), at_end=True),
+        "head": Point(("head/end",)),
     },
 )  # fmt: skip
-
-_UP_LEG_LIMBS = {
-    "hip": "{side}UpLeg", "knee": "{side}Leg", "ankle": "{side}Foot",
-    "shoulder": "{side}Arm", "elbow": "{side}ForeArm", "wrist": "{side}Hand",
-}  # fmt: skip
 
 UP_LEG_TWO_NECKS_BVH = JointMap(
     name="LeftUpLeg style, two neck joints",
     form="bvh",
-    points=_sided(_UP_LEG_LIMBS, "Left", "Right")
+    points=_sided(
+        {
+            "hip": "{side}UpLeg", "knee": "{side}Leg", "ankle": "{side}Foot",
+            "shoulder": "{side}Arm", "elbow": "{side}ForeArm", "wrist": "{side}Hand",
+        },
+        "Left", "Right",
+    )
     | {
         "spine": Point(("Spine",)),
         "thorax": Point(("Neck",)),
         "neck": Point(("Neck1", "Head")),
-        "head": Point(("Head",), at_end=True),
+        "head": Point(("Head/end",)),
     },
-)
-
-UP_LEG_BVH = JointMap(
-    name="LeftUpLeg style",
-    form="bvh",
-    points=_sided(_UP_LEG_LIMBS, "Left", "Right")
-    | {
-        "spine": Point(("Spine1",)),
-        "thorax": Point(("Neck",)),
-        "neck": Point(("Head",)),
-        "head": Point(("Head",), at_end=True),
-    },
-)
+)  # fmt: skip
 
 AVATAR_BVH = JointMap(
     name="CC_Base style",
@@ -168,7 +151,7 @@ AVATAR_BVH = JointMap(
     },
 )  # fmt: skip
 
-JOINT_MAPS = (ASF_BONES, FEMUR_BVH, UP_LEG_TWO_NECKS_BVH, UP_LEG_BVH, AVATAR_BVH)
+JOINT_MAPS = (ASF_BONES, FEMUR_BVH, UP_LEG_TWO_NECKS_BVH, AVATAR_BVH)
 
 
 class MappedPose(NamedTuple):
@@ -206,21 +189,15 @@ def read_joint_map(path: Path) -> JointMap:
         content = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: expected JSON or TOML, got {error}; {HOW_TO_MAP}") from None
-    if not isinstance(content, dict):
-        raise DataError(
-            f"{path}: expected a name for each joint, got {type(content).__name__}; {HOW_TO_MAP}"
-        )
     points: dict[str, Point] = {}
-    for joint, value in content.items():
+    known = (*H36M_17.joints, *FEET)
+    for joint, value in (content if isinstance(content, dict) else {"": content}).items():
         names = [value] if isinstance(value, str) else value
-        if joint not in (*H36M_17.joints, *FEET):
+        worded = isinstance(names, list) and names and all(isinstance(n, str) for n in names)
+        if joint not in known or not worded:
             raise DataError(
-                f"{path}: expected joints, got '{joint}'; {suggest(joint, H36M_17.joints)}"
-            )
-        if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-            raise DataError(
-                f"{path}: expected a name or a list of names for {joint}, got {value!r:.60}; "
-                "correct the map"
+                f"{path}: expected joints, each with a name or a list of names, got '{joint}' "
+                f"with {value!r:.60}; {suggest(joint, known) if worded else HOW_TO_MAP}"
             )
         points[joint] = Point(tuple(names))
     _check_complete(path, points, LIMBS)
@@ -312,8 +289,6 @@ def to_h36m17(motion: CapturedMotion, joint_map: JointMap | None = None) -> Mapp
 def _locate(motion: CapturedMotion, point: Point, unit_mm: float) -> FloatArray:
     """Position of one joint, ``(T, 3)`` mm, in the file's axes."""
     indices = [motion.names.index(name) for name in point.names]
-    if point.at_end:
-        indices = [motion.ends[point.names[0]]]
     place: FloatArray = motion.positions[:, indices].mean(axis=1) * unit_mm
     if point.above_mm and motion.rotations is not None:
         place = place + point.above_mm * motion.rotations[:, indices[0], :, 1]

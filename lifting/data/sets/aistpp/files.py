@@ -6,7 +6,7 @@ Lengths and axes are the files' own until :func:`decide_world` has told them fro
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,26 +20,23 @@ from lifting.data.mocap.lines import read_lines
 from lifting.data.mocap.upright import LENGTHS_MM, TURNS, guess_up, unit_of, z_up_mm
 from lifting.data.object_npz import entries, entry, numbers
 from lifting.data.pickled import read_pickle
-from lifting.errors import DataError, MissingDataError, suggest
+from lifting.errors import DataError, MissingDataError
 from lifting.skeleton import COCO_17
 
 FPS = 60.0
 VIEWS = tuple(f"c{i:02d}" for i in range(1, 10))
 MAX_BYTES = 256 * 1024**2
-_NAME = re.compile(r"g([A-Z]+)_s([A-Z]+)_c(All|\d\d)_(d\d\w*)_(m[A-Z]+\d+)_(ch\d+)")
+_NAME = re.compile(r"g([A-Z]+)_s([A-Z]+)_c(?:All|\d\d)_(d\d+)_m[A-Z]+\d+_ch\d+")
 # The height of a standing person's hips over the ankles; no two units fit one height.
 _STANDING_MM = (550.0, 1100.0)
 
 
 class AistName(NamedTuple):
-    """What a sequence's name says; ``camera`` is ``All`` where it stands for every camera."""
+    """What a sequence's name says of the dance."""
 
     genre: str
     situation: str
-    camera: str
     dancer: str
-    music: str
-    choreography: str
 
 
 class World(NamedTuple):
@@ -125,16 +122,17 @@ def read_keypoints3d(path: Path) -> Array:
     return joints
 
 
-def read_keypoints2d(path: Path) -> Keypoints2d:
+def read_keypoints2d(path: Path, frames: int) -> Keypoints2d:
     """The detections of all cameras.
 
     Args:
         path: A pickle of ``keypoints2d/``.
+        frames: How many the joints of the sequence have.
 
     Raises:
         MissingDataError: There is no such file.
-        DataError: It is damaged, unsafe, of the form for several people, or not of 60 frames a
-            second.
+        DataError: It is damaged, unsafe, of the form for several people, of another length, or
+            not of 60 frames a second.
     """
     content = _pickle(path)
     points = content.get("keypoints2d")
@@ -144,29 +142,16 @@ def read_keypoints2d(path: Path) -> Keypoints2d:
             "with 133 points (it has 'bboxes'), which is not read; use the keypoints2d of the "
             "first release, whose files have 'det_scores'"
         )
-    seen = _numbers(path, content, "keypoints2d", (len(VIEWS), None, len(COCO_17), 3))
+    seen = _numbers(path, content, "keypoints2d", (len(VIEWS), frames, len(COCO_17), 3))
     if "timestamps" in content:
-        step = float(np.median(np.diff(_numbers(path, content, "timestamps", (seen.shape[1],)))))
-        if seen.shape[1] > 1 and not any(abs(step * FPS / t - 1) < 0.02 for t in (1, 1e3, 1e6)):
+        step = float(np.median(np.diff(_numbers(path, content, "timestamps", (frames,)))))
+        if frames > 1 and not any(abs(step * FPS / t - 1) < 0.02 for t in (1, 1e3, 1e6)):
             raise DataError(
                 f"expected timestamps of {FPS:g} frames a second in {path}, got steps of "
                 f"{step:.6g}; use the published file"
             )
     seen[np.isnan(seen).any(axis=-1)] = 0
     return Keypoints2d(seen[..., :2], seen[..., 2])
-
-
-def check_frames(name: str, joints: Array, seen: Keypoints2d) -> None:
-    """Check that a sequence's two files have as many frames.
-
-    Raises:
-        DataError: They have not.
-    """
-    if len(joints) != seen.points.shape[1]:
-        raise DataError(
-            f"expected as many frames in keypoints2d as in keypoints3d of {name}, got "
-            f"{seen.points.shape[1]} and {len(joints)}; use files of one release"
-        )
 
 
 def decide_world(poses: Iterable[Array]) -> World:
@@ -199,42 +184,34 @@ def decide_world(poses: Iterable[Array]) -> World:
     return World(LENGTHS_MM[unit], up, note)
 
 
-def read_mapping(path: Path) -> dict[str, str]:
-    """Name of a sequence -> name of its camera setting, of ``cameras/mapping.txt``.
+def find_settings(folder: Path, sequences: Sequence[str]) -> dict[str, Path]:
+    """File of each sequence's cameras, by ``mapping.txt``.
+
+    Args:
+        folder: ``cameras/``.
+        sequences: Their names.
 
     Raises:
-        MissingDataError: There is no such file.
-        DataError: A line is not a sequence and a setting, or a sequence comes twice.
+        MissingDataError: The mapping or a setting's file is not in the folder.
+        DataError: The mapping lacks a sequence, or names no plain file.
     """
-    mapping: dict[str, str] = {}
-    for number, words in read_lines(path, MAX_BYTES):
-        if len(words) != 2 or mapping.setdefault(words[0], words[1]) != words[1]:
+    lines = read_lines(folder / "mapping.txt", MAX_BYTES)
+    mapping = {line.words[0]: " ".join(line.words[1:]) for line in lines}
+    found = {}
+    for sequence in sequences:
+        setting = mapping.get(sequence, "")
+        if not re.fullmatch(r"\w+", setting):
             raise DataError(
-                f"{path}, line {number}: expected a sequence, once, and its setting, got "
-                f"'{' '.join(words):.60}'; get the file again"
+                f"expected a camera setting of {sequence} in {folder / 'mapping.txt'}, got "
+                f"'{setting:.60}'; get the file again"
             )
-    return mapping
-
-
-def setting_file(mapping: Mapping[str, str], sequence: str, folder: Path) -> Path:
-    """File of a sequence's cameras.
-
-    Raises:
-        DataError: The mapping lacks the sequence, or names no plain file.
-        MissingDataError: The setting's file is not in the folder.
-    """
-    setting = mapping.get(sequence)
-    if setting is None or not re.fullmatch(r"\w+", setting):
-        raise DataError(
-            f"expected a camera setting of {sequence} in {folder / 'mapping.txt'}, got "
-            f"{setting!r:.60}; {suggest(sequence, list(mapping)[:20])}"
-        )
-    path = folder / f"{setting}.json"
-    if not path.is_file():
-        raise MissingDataError(
-            f"expected the cameras of {sequence} in {path}, found none; get cameras/ complete"
-        )
-    return path
+        found[sequence] = folder / f"{setting}.json"
+        if not found[sequence].is_file():
+            raise MissingDataError(
+                f"expected the cameras of {sequence} in {found[sequence]}, found none; get "
+                "cameras/ complete"
+            )
+    return found
 
 
 def read_setting(path: Path) -> tuple[AistCamera, ...]:

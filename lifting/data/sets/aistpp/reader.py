@@ -30,15 +30,13 @@ from lifting.data.sets.aistpp.files import (
     VIEWS,
     AistCamera,
     Keypoints2d,
-    check_frames,
     decide_world,
+    find_settings,
     parse_name,
     read_keypoints2d,
     read_keypoints3d,
-    read_mapping,
     read_names,
     read_setting,
-    setting_file,
 )
 from lifting.errors import DataError, MissingDataError
 from lifting.geometry.camera import (
@@ -84,7 +82,7 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
     world = decide_world([joints[name] for name in names[:MOST_ASKED]])
     log.info("world of AIST++: %s", world.note)
     joints = {name: world.to_mm(values).astype(np.float32) for name, values in joints.items()}
-    settings = _settings(home, names)
+    settings = find_settings(home / "cameras", names)
     files = sorted(set(settings.values()))
     cameras = [camera.placed(world) for file in files for camera in read_setting(file)]
     subjects = sorted({parse_name(name).dancer for name in names})
@@ -134,7 +132,7 @@ def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
     """
     home, names, _ = _sequences(config, split)
     paths = [home / kind / f"{name}.pkl" for kind in _kinds(config.aistpp) for name in names]
-    settings = _settings(home, names)
+    settings = find_settings(home / "cameras", names)
     return {
         "version": VERSION,
         "files": files_state([*paths, *sorted(set(settings.values()))]),
@@ -179,12 +177,6 @@ def _kinds(options: AistppConfig) -> tuple[str, ...]:
     return ("keypoints3d", "keypoints2d") if options.two_d == "detected" else ("keypoints3d",)
 
 
-def _settings(home: Path, names: list[str]) -> dict[str, Path]:
-    """File of each sequence's cameras."""
-    mapping = read_mapping(home / "cameras" / "mapping.txt")
-    return {name: setting_file(mapping, name, home / "cameras") for name in names}
-
-
 def _action(name: str) -> str:
     parts = parse_name(name)
     return f"g{parts.genre} s{parts.situation}"
@@ -197,7 +189,7 @@ def _content(
     options: AistppConfig,
     camera: AistCamera,
     world: Array,
-    detected: Callable[[Path], Keypoints2d],
+    detected: Callable[[Path, int], Keypoints2d],
 ) -> TrackContent:
     """One sequence in one camera; its joints come in the world, mm."""
     every = slice(None, None, options.every)
@@ -213,8 +205,8 @@ def _content(
         keypoints = torch.where(visible[..., None], project(joints, radial), 0.0)
         confidence = visible.float()
     else:
-        seen, index = detected(home / "keypoints2d" / f"{name}.pkl"), VIEWS.index(view)
-        check_frames(name, world, seen)
+        path = home / "keypoints2d" / f"{name}.pkl"
+        seen, index = detected(path, len(world)), VIEWS.index(view)
         points, scores = (torch.from_numpy(v[index][every]) for v in seen)
         keypoints = torch.where(scores[..., None] > 0, _straight(points.double(), camera), 0.0)
         confidence = scores.clamp(0, 1)

@@ -296,7 +296,7 @@ def _plain(own: OwnMotion, clip: OwnClip, joint_map: JointMap | None) -> Content
     if own.skeleton is not None:
         return content
     named = CapturedMotion(
-        path=own.path, form="npz", names=own.joints, ends={}, positions=content.positions,
+        path=own.path, form="npz", names=own.joints, positions=content.positions,
         rotations=None, fps=own.fps, unit_mm=1.0, up="z",
     )  # fmt: skip
     mapped = to_h36m17(named, joint_map)

@@ -13,15 +13,13 @@ from scipy.spatial.transform import Rotation
 
 from lifting.data.sets.aistpp.files import (
     VIEWS,
-    check_frames,
     decide_world,
+    find_settings,
     parse_name,
     read_keypoints2d,
     read_keypoints3d,
-    read_mapping,
     read_names,
     read_setting,
-    setting_file,
 )
 from lifting.errors import DataError, MissingDataError
 from lifting.geometry.camera import project, world_to_camera
@@ -114,7 +112,7 @@ def test_cut_and_missing_files(dump, tmp_path):
 def test_detections(dump, ticks):
     content = seen(timestamps=np.arange(8) * ticks / 60)
     content["keypoints2d"][3, 2, 7, 0] = np.nan
-    found = read_keypoints2d(dump(content))
+    found = read_keypoints2d(dump(content), 8)
     assert found.points.shape == (9, 8, 17, 2)
     assert np.argwhere(found.scores == 0).tolist() == [[3, 2, 7]]
     np.testing.assert_array_equal(found.points[3, 2, 7], 0)
@@ -126,20 +124,18 @@ def test_detections(dump, ticks):
 @pytest.mark.parametrize(("content", "message"), [
     (seen(bboxes=np.zeros((9, 8, 4))), "newer form for several people with 133 points"),
     (seen(keypoints2d=np.zeros((9, 8, 133, 3))), "newer form for several people"),
-    (seen(keypoints2d=np.zeros((8, 8, 17, 3))), r"shape \(9, any, 17, 3\) at .*shape \(8, 8"),
+    (seen(keypoints2d=np.zeros((8, 8, 17, 3))), r"shape \(9, 8, 17, 3\) at .*shape \(8, 8"),
     (seen(timestamps=np.arange(7)), r"shape \(8\) at .*timestamps.*shape \(7,\)"),
     (seen(timestamps=np.arange(8) * 1e6 / 30), r"60 frames a second.*steps of 33333"),
 ])  # fmt: skip
 def test_other_detections_are_refused(dump, content, message):
     with pytest.raises(DataError, match=message):
-        read_keypoints2d(dump(content))
+        read_keypoints2d(dump(content), 8)
 
 
 def test_files_of_unequal_length(dump):
-    found = read_keypoints2d(dump(seen(7)))
-    check_frames(NAME, dance(7), found)
-    with pytest.raises(DataError, match=f"as in keypoints3d of {NAME}, got 7 and 8"):
-        check_frames(NAME, dance(8), found)
+    with pytest.raises(DataError, match=r"shape \(9, 8, 17, 3\) at .*shape \(9, 7, 17, 3\)"):
+        read_keypoints2d(dump(seen(7)), 8)
 
 
 @pytest.mark.parametrize(
@@ -233,26 +229,20 @@ def test_other_settings_are_refused(setting, cameras, message):
 
 
 def test_mapping_and_missing_settings(tmp_path):
-    path = tmp_path / "mapping.txt"
-    path.write_text(f"{NAME} setting1\ngWA_sFM_cAll_d27_mWA5_ch21 ../../other\n")
-    mapping = read_mapping(path)
+    other = "gWA_sFM_cAll_d27_mWA5_ch21"
+    (tmp_path / "mapping.txt").write_text(f"{NAME} setting1\n{other} ../../other\ngXX a b\n")
     with pytest.raises(MissingDataError, match=r"cameras of gBR.*setting1\.json, found none"):
-        setting_file(mapping, NAME, tmp_path)
+        find_settings(tmp_path, [NAME])
     (tmp_path / "setting1.json").write_text("[]")
-    assert setting_file(mapping, NAME, tmp_path) == tmp_path / "setting1.json"
-    with pytest.raises(DataError, match=r"expected a camera setting of gXX.*got None"):
-        setting_file(mapping, "gXX", tmp_path)
-    with pytest.raises(DataError, match=r"got '\.\./\.\./other'"):
-        setting_file(mapping, "gWA_sFM_cAll_d27_mWA5_ch21", tmp_path)
-    for wrong in (f"{NAME} a\n{NAME} b\n", f"{NAME}\n"):
-        path.write_text(wrong)
-        with pytest.raises(DataError, match=r"mapping\.txt, line \d: expected a sequence"):
-            read_mapping(path)
+    assert find_settings(tmp_path, [NAME]) == {NAME: tmp_path / "setting1.json"}
+    for name, got in ((other, r"\.\./\.\./other"), ("gXX", "a b"), ("gYY", "")):
+        with pytest.raises(DataError, match=f"a camera setting of {name}.*got '{got}'"):
+            find_settings(tmp_path, [NAME, name])
 
 
 def test_names_of_sequences(tmp_path):
-    assert parse_name(NAME) == ("BR", "BM", "All", "d04", "mBR0", "ch01")
-    assert parse_name("gWA_sFM_c03_d27_mWA5_ch21").camera == "03"
+    assert parse_name(NAME) == ("BR", "BM", "d04")
+    assert parse_name("gWA_sFM_c03_d27_mWA5_ch21").dancer == "d27"
     path = tmp_path / "pose_train.txt"
     path.write_text(f"{NAME}\n\ngWA_sFM_cAll_d27_mWA5_ch21\r\n")
     assert read_names(path) == (NAME, "gWA_sFM_cAll_d27_mWA5_ch21")
