@@ -68,90 +68,47 @@ class JointMap:
         return sorted(wanted - set(motion.names))
 
 
-def _sided(limbs: Mapping[str, str], left: str, right: str) -> dict[str, Point]:
-    """Limb joints of both sides from names that hold ``{side}``."""
-    return {
-        f"{side}_{joint}": Point((pattern.format(side=word),))
-        for joint, pattern in limbs.items()
-        for side, word in (("left", left), ("right", right))
-    }
+def _map(name: str, form: Form, sides: str, table: str, **points: Point) -> JointMap:
+    """A map from words ``joint=point+point``; ``{}`` stands for the words of left and right."""
+    for word in table.split():
+        joint, _, names = word.partition("=")
+        owners = ("left_", "right_") if "{}" in names else ("",)
+        for owner, side in zip(owners, sides.split(), strict=False):
+            points[owner + joint] = Point((*names.format(side).split("+"),))
+    return JointMap(name, form, points)
 
 
-ASF_BONES = JointMap(
-    name="asf bones",
-    form="amc",
-    points=_sided(
-        # The wrist is the end of `wrist`: the forearm is split in two for its twist.
-        {
-            "hip": "{side}hipjoint", "knee": "{side}femur", "ankle": "{side}tibia",
-            "shoulder": "{side}clavicle", "elbow": "{side}humerus", "wrist": "{side}wrist",
-        },
-        "l", "r",
-    )
-    | {
-        "spine": Point(("lowerback",)),
-        "thorax": Point(("thorax",)),
-        "neck": Point(("lowerneck", "upperneck")),
-        "head": Point(("head",)),
-    },
-)  # fmt: skip
-
-FEMUR_BVH = JointMap(
-    name="lfemur style",
-    form="bvh",
-    points=_sided(
-        {
-            "hip": "{side}femur", "knee": "{side}tibia", "ankle": "{side}foot",
-            "shoulder": "{side}humerus", "elbow": "{side}radius", "wrist": "{side}hand",
-        },
-        "l", "r",
-    )
-    | {
-        "spine": Point(("upperback",)),
-        "thorax": Point(("lowerneck",)),
-        "neck": Point(("upperneck", "head")),
-        "head": Point(("head/end",)),
-    },
-)  # fmt: skip
-
-UP_LEG_TWO_NECKS_BVH = JointMap(
-    name="LeftUpLeg style, two neck joints",
-    form="bvh",
-    points=_sided(
-        {
-            "hip": "{side}UpLeg", "knee": "{side}Leg", "ankle": "{side}Foot",
-            "shoulder": "{side}Arm", "elbow": "{side}ForeArm", "wrist": "{side}Hand",
-        },
-        "Left", "Right",
-    )
-    | {
-        "spine": Point(("Spine",)),
-        "thorax": Point(("Neck",)),
-        "neck": Point(("Neck1", "Head")),
-        "head": Point(("Head/end",)),
-    },
-)  # fmt: skip
-
-AVATAR_BVH = JointMap(
-    name="CC_Base style",
-    form="bvh",
-    points=_sided(
-        {
-            "hip": "CC_Base_{side}_Thigh", "knee": "CC_Base_{side}_Calf",
-            "ankle": "CC_Base_{side}_Foot", "shoulder": "CC_Base_{side}_Upperarm",
-            "elbow": "CC_Base_{side}_Forearm", "wrist": "CC_Base_{side}_Hand",
-        },
-        "L", "R",
-    )
-    | {
-        "spine": Point(("CC_Base_Spine02",)),
-        "thorax": Point(("CC_Base_L_Clavicle", "CC_Base_R_Clavicle")),
-        "neck": Point(("CC_Base_Head",)),
-        "head": Point(("CC_Base_Head",), above_mm=HEAD_ABOVE_SKULL_BASE_MM),
-    },
-)  # fmt: skip
-
-JOINT_MAPS = (ASF_BONES, FEMUR_BVH, UP_LEG_TWO_NECKS_BVH, AVATAR_BVH)
+# The wrist is the end of `wrist`: the forearm is split in two for its twist.
+ASF_BONES = _map(
+    "asf bones",
+    "amc",
+    "l r",
+    """hip={}hipjoint knee={}femur ankle={}tibia shoulder={}clavicle elbow={}humerus wrist={}wrist
+    spine=lowerback thorax=thorax neck=lowerneck+upperneck head=head""",
+)
+FEMUR_BVH = _map(
+    "lfemur style",
+    "bvh",
+    "l r",
+    """hip={}femur knee={}tibia ankle={}foot shoulder={}humerus elbow={}radius wrist={}hand
+    spine=upperback thorax=lowerneck neck=upperneck+head head=head/end""",
+)
+TWO_NECKS_BVH = _map(
+    "LeftUpLeg style, two neck joints",
+    "bvh",
+    "Left Right",
+    """hip={}UpLeg knee={}Leg ankle={}Foot shoulder={}Arm elbow={}ForeArm wrist={}Hand
+    spine=Spine thorax=Neck neck=Neck1+Head head=Head/end""",
+)
+AVATAR_BVH = _map(
+    "CC_Base style",
+    "bvh",
+    "CC_Base_L CC_Base_R",
+    """hip={}_Thigh knee={}_Calf ankle={}_Foot shoulder={}_Upperarm elbow={}_Forearm wrist={}_Hand
+    spine=CC_Base_Spine02 thorax=CC_Base_L_Clavicle+CC_Base_R_Clavicle neck=CC_Base_Head""",
+    head=Point(("CC_Base_Head",), above_mm=HEAD_ABOVE_SKULL_BASE_MM),
+)
+JOINT_MAPS = (ASF_BONES, FEMUR_BVH, TWO_NECKS_BVH, AVATAR_BVH)
 
 
 class MappedPose(NamedTuple):
@@ -212,17 +169,13 @@ def _check_complete(path: Path, points: Mapping[str, Point], wanted: Sequence[st
         )
 
 
-def choose_map(motion: CapturedMotion, maps: Sequence[JointMap] = JOINT_MAPS) -> JointMap:
+def choose_map(motion: CapturedMotion) -> JointMap:
     """The first map whose points the recording has; else one by the stems of its names.
-
-    Args:
-        motion: The recording.
-        maps: Maps in the order of preference.
 
     Raises:
         DataError: None fits; the message shows the file's names and how to write a map.
     """
-    fitting = [joint_map for joint_map in maps if joint_map.form == motion.form]
+    fitting = [joint_map for joint_map in JOINT_MAPS if joint_map.form == motion.form]
     for joint_map in fitting:
         if not joint_map.missing(motion):
             return joint_map

@@ -14,7 +14,7 @@ from lifting.data.mocap.captured import Up
 from lifting.data.mocap.lines import LARGEST_NUMBER
 from lifting.data.mocap.upright import LENGTHS_MM, TURNS, are_known, guess_up, unit_of, z_up_mm
 from lifting.errors import DataError, suggest
-from lifting.skeleton import SKELETONS, Skeleton, get_skeleton
+from lifting.skeleton import SKELETONS, Skeleton
 
 SCHEMA = """\
 One npz file of plain arrays (numpy.savez; objects are refused). T frames, J joints, R recordings.
@@ -113,8 +113,8 @@ def read_own_npz(path: Path) -> OwnMotion:
         raise _bad(path, "'fps' above 0 and at most 1000", found.get("fps", "none"))
     raw = found[given[0]]
     joints, skeleton = _joints(path, texts, raw)
-    if "positions_mm" in found and texts.setdefault("unit", ["mm"]) != ["mm"]:
-        raise _bad(path, "unit 'mm' beside positions_mm", texts["unit"][0])
+    if "positions_mm" in found:
+        texts["unit"] = ["mm"]
     missing = np.isnan(raw).any(axis=-1)
     if raw.shape[2] != 3 or np.isinf(raw).any() or missing.all():
         raise _bad(
@@ -156,18 +156,18 @@ def _joints(
     fitting = [s.name for s in SKELETONS.values() if len(s) == count]
     if "skeleton" in texts:
         (name,) = texts["skeleton"]
-        if name not in SKELETONS:
+        skeleton = SKELETONS.get(name)
+        if skeleton is None:
             raise _bad(path, f"a known skeleton ({suggest(name, fitting)})", name)
-        skeleton = get_skeleton(name)
         joints = tuple(texts.get("joint_names", skeleton.joints))
         if len(skeleton) != count or joints != skeleton.joints:
             raise _bad(path, f"the {len(skeleton)} joints of {name} in their order",
                        f"{count} joints, {', '.join(joints[:3])} ...")  # fmt: skip
         return joints, skeleton
-    if "joint_names" not in texts:
+    joints = tuple(texts.get("joint_names", ()))
+    if not joints:
         raise _bad(path, f"'skeleton' (with {count} joints: {', '.join(fitting) or 'none'}) or "
                    "'joint_names'", "neither")  # fmt: skip
-    joints = tuple(texts["joint_names"])
     if len(joints) != count or len(set(joints)) != count:
         raise _bad(path, f"{count} different joint_names", f"{len(set(joints))} of {len(joints)}")
     return joints, next((s for s in SKELETONS.values() if s.joints == joints), None)
@@ -180,33 +180,30 @@ def _unit(path: Path, poses: Array, told: str, notes: list[str]) -> str:
     whole = poses[seen[:, common].all(axis=1)][:, common]
     tall = float(np.median(np.ptp(whole, axis=1).max(axis=1))) if whole.size else 0.0
     fits = unit_of(tall, _TALL_MM)
-    if told and told not in LENGTHS_MM:
-        raise _bad(path, f"unit among {', '.join(LENGTHS_MM)}", told)
-    if told and fits not in (None, told):
+    unit = told or fits
+    if unit is None or unit not in LENGTHS_MM:
+        raise _bad(path, f"'unit' among {', '.join(LENGTHS_MM)}, or whole poses as large as "
+                   "people (0.8 to 2.3 m)", told or f"a median extent of {tall:.4g}")  # fmt: skip
+    if fits not in (None, unit):
         raise _bad(path, f"poses in {told}, as 'unit' says", f"ones that are {tall:.4g} large, as "
                    f"people in {fits}")  # fmt: skip
-    if not told and fits is None:
-        raise _bad(path, "'unit', or whole poses as large as people (0.8 to 2.3 m)",
-                   f"a median extent of {tall:.4g}")  # fmt: skip
     if not told:
-        notes.append(f"unit not given: a pose extends over {tall:.4g}, so {fits} was taken")
-    return told or fits or ""
+        notes.append(f"unit not given: a pose extends over {tall:.4g}, so {unit} was taken")
+    return unit
 
 
 def _up(path: Path, poses: Array, joints: tuple[str, ...], told: str, notes: list[str]) -> Up:
     """The vertical axis the file names, else the one along which its people stand."""
     seen, why = guess_up(poses, joints)
-    named = next((up for up in TURNS if up == told), None)
-    if told and named is None:
-        raise _bad(path, f"up among {', '.join(TURNS)}", told)
-    if named is not None:
-        if seen not in (None, named):
-            notes.append(f"'up' says {named}, but {why}: 'up' counts")
-        return named
-    if seen is None:
-        raise _bad(path, f"'up', or people who stand along {', '.join(TURNS)}", why)
-    notes.append(f"up not given: {why}, so {seen} was taken")
-    return seen
+    up = next((up for up in TURNS if up == (told or seen)), None)
+    if up is None:
+        raise _bad(path, f"'up' among {', '.join(TURNS)}, or people who stand along one of them",
+                   told or why)  # fmt: skip
+    if not told:
+        notes.append(f"up not given: {why}, so {up} was taken")
+    elif seen not in (None, up):
+        notes.append(f"'up' says {up}, but {why}: 'up' counts")
+    return up
 
 
 def _clips(

@@ -90,7 +90,7 @@ def test_a_joint_that_is_never_there_does_not_hide_the_unit(save):
     assert read_own_npz(save(("unit",), joints_3d=motion)).unit == "m"
     motion[1:] = np.nan
     path = save(("unit",), joints_3d=motion)
-    with pytest.raises(DataError, match=r"expected 'unit', or whole poses.*extent of 0"):
+    with pytest.raises(DataError, match=r"expected 'unit' among .*whole poses.*extent of 0"):
         read_own_npz(path)
 
 
@@ -132,12 +132,12 @@ def diagonal():
     ((), {"joint_names": COCO_17.joints}, "expected the 17 joints of h36m17.*nose"),
     (("skeleton",), {}, r"'skeleton' \(with 17 joints: h36m17, mpi17, coco17\) or 'joint_names'"),
     (("skeleton",), {"joint_names": ["a"] * 17}, "expected 17 different joint_names.*got 1 of 17"),
-    ((), {"unit": "inch"}, "expected unit among m, cm, mm.*got inch"),
+    ((), {"unit": "inch"}, "expected 'unit' among m, cm, mm.*got inch"),
     ((), {"unit": "m"}, "expected poses in m, as 'unit' says.*people in mm"),
-    ((), {"up": "x"}, "expected up among z, y, -y.*got x"),
-    (("unit",), {"joints_3d": in_file() * 0.05}, "expected 'unit', or whole poses.*got a median"),
-    (("up",), {"joints_3d": in_file()[..., [2, 0, 1]]}, "expected 'up', or people.*along x"),
-    (("up",), {"joints_3d": in_file() @ diagonal()}, "expected 'up', or people.*5[89]% along"),
+    ((), {"up": "x"}, "expected 'up' among z, y, -y.*got x"),
+    (("unit",), {"joints_3d": in_file() * 0.05}, "expected 'unit' among .*whole poses.*got a median"),
+    (("up",), {"joints_3d": in_file()[..., [2, 0, 1]]}, "expected 'up' among .*people.*along x"),
+    (("up",), {"joints_3d": in_file() @ diagonal()}, "expected 'up' among .*people.*5[89]% along"),
     (("up",), {"joints_3d": -in_file()}, "along -z"),
     ((), {"joints_3d": in_file()[..., :2]}, r"shape \(4, 17, 2\)"),
     ((), {"joints_3d": in_file() + np.inf}, "infinite"),
