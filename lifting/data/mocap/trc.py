@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lifting.data.mocap.captured import CapturedMotion, FloatArray, marker_motion, whole_rate
-from lifting.data.mocap.lines import LARGEST_NUMBER, MAX_FRAMES, bad_line, read_texts
+from lifting.data.mocap.lines import MAX_FRAMES, bad_line, read_number, read_texts
 from lifting.errors import DataError
 
 MAX_TRC_BYTES = 256 * 1024**2
@@ -104,21 +104,11 @@ def _table(path: Path, lines: Sequence[tuple[int, str]]) -> tuple[FloatArray, Fl
             raise bad_line(path, number, f"Frame#, Time and three cells a marker ({width} in all)",
                            f"{len(row)} cells", "the line is cut short")  # fmt: skip
         for i, cell in enumerate(row[:width]):
-            into[i] = _number(path, number, cell)
+            if cell.lower() not in ("", "nan"):
+                into[i] = read_number(path, number, cell)
     positions: FloatArray = table[:, 2:].reshape(len(lines), -1, 3)
     positions[(positions == 0).all(axis=-1) | np.isnan(positions).any(axis=-1)] = np.nan
     return table, positions
-
-
-def _number(path: Path, line: int, cell: str) -> float:
-    try:
-        value = float(cell or "nan")
-    except ValueError:
-        value = math.inf
-    if abs(value) > LARGEST_NUMBER:
-        raise bad_line(path, line, f"a number below {LARGEST_NUMBER:g}", cell,
-                       "repair the line; numbers have a decimal point")  # fmt: skip
-    return value
 
 
 def _rate(path: Path, times: FloatArray, header: Mapping[str, str], notes: list[str]) -> float:

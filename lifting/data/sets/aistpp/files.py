@@ -57,18 +57,6 @@ class World(NamedTuple):
         return z_up_mm(points, self.up, self.unit_mm)
 
 
-class Keypoints2d(NamedTuple):
-    """Detections of one sequence. T frames, joints of ``coco17``.
-
-    Attributes:
-        points: ``(9, T, 17, 2)``, pixels; zero where a joint is absent.
-        scores: ``(9, T, 17)``; zero where a joint is absent.
-    """
-
-    points: Array
-    scores: Array
-
-
 class AistCamera(NamedTuple):
     """One camera of a setting.
 
@@ -122,8 +110,8 @@ def read_keypoints3d(path: Path) -> Array:
     return joints
 
 
-def read_keypoints2d(path: Path, frames: int) -> Keypoints2d:
-    """The detections of all cameras.
+def read_keypoints2d(path: Path, frames: int) -> Array:
+    """The detections of all cameras, ``(9, T, 17, 3)``: pixels and score; zero where absent.
 
     Args:
         path: A pickle of ``keypoints2d/``.
@@ -151,7 +139,7 @@ def read_keypoints2d(path: Path, frames: int) -> Keypoints2d:
                 f"{step:.6g}; use the published file"
             )
     seen[np.isnan(seen).any(axis=-1)] = 0
-    return Keypoints2d(seen[..., :2], seen[..., 2])
+    return seen
 
 
 def decide_world(poses: Iterable[Array]) -> World:

@@ -29,7 +29,6 @@ from lifting.data.sets.aistpp.files import (
     FPS,
     VIEWS,
     AistCamera,
-    Keypoints2d,
     decide_world,
     find_settings,
     parse_name,
@@ -189,7 +188,7 @@ def _content(
     options: AistppConfig,
     camera: AistCamera,
     world: Array,
-    detected: Callable[[Path, int], Keypoints2d],
+    detected: Callable[[Path, int], Array],
 ) -> TrackContent:
     """One sequence in one camera; its joints come in the world, mm."""
     every = slice(None, None, options.every)
@@ -206,8 +205,8 @@ def _content(
         confidence = visible.float()
     else:
         path = home / "keypoints2d" / f"{name}.pkl"
-        seen, index = detected(path, len(world)), VIEWS.index(view)
-        points, scores = (torch.from_numpy(v[index][every]) for v in seen)
+        seen = torch.from_numpy(detected(path, len(world))[VIEWS.index(view)][every])
+        points, scores = seen[..., :2], seen[..., 2]
         keypoints = torch.where(scores[..., None] > 0, _straight(points.double(), camera), 0.0)
         confidence = scores.clamp(0, 1)
     return TrackContent(

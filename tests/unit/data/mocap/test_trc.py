@@ -129,10 +129,10 @@ def test_rate_by_time_or_with_a_note(read):
 @pytest.mark.parametrize(("old", "new", "message"), [
     ("PathFileType", "Path", r"a\.trc, line 1: expected PathFileType, got 'Path'"),
     ("Frame#", "Bild", r"line 4: expected Frame#.*got 'Bild'"),
-    ("X1\tY1", "Y1\tX1", r"line 5: expected a number.*got 'Y1'"),
-    ("0.020000\t1\t0", "0.020000\t1,5\t0", r"line 8: expected a number.*got '1,5'"),
-    ("0.020000\t1\t0", "0.020000\tinf\t0", r"line 8: expected a number.*got 'inf'"),
-    ("0.020000\t1\t0", "0.020000\t1e9\t0", r"line 8: expected a number.*got '1e9'"),
+    ("X1\tY1", "Y1\tX1", r"line 5: expected a finite number.*got 'Y1'"),
+    ("0.020000\t1\t0", "0.020000\t1,5\t0", r"line 8: expected a finite number.*got '1,5'"),
+    ("0.020000\t1\t0", "0.020000\tinf\t0", r"line 8: expected a finite number.*got 'inf'"),
+    ("0.020000\t1\t0", "0.020000\t1e9\t0", r"line 8: expected a finite number.*got '1e9'"),
     ("0.060000\t3\t0", "0.060000\t0", r"line 10: expected Frame#, Time and three.*10 cells"),
 ])  # fmt: skip
 def test_malformed_lines_are_named(read, old, new, message):

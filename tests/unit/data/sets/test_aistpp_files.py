@@ -113,12 +113,10 @@ def test_detections(dump, ticks):
     content = seen(timestamps=np.arange(8) * ticks / 60)
     content["keypoints2d"][3, 2, 7, 0] = np.nan
     found = read_keypoints2d(dump(content), 8)
-    assert found.points.shape == (9, 8, 17, 2)
-    assert np.argwhere(found.scores == 0).tolist() == [[3, 2, 7]]
-    np.testing.assert_array_equal(found.points[3, 2, 7], 0)
-    np.testing.assert_allclose(
-        found.points[5, 6, 7], content["keypoints2d"][5, 6, 7, :2], rtol=1e-6
-    )
+    assert found.shape == (9, 8, 17, 3)
+    assert np.argwhere(found[..., 2] == 0).tolist() == [[3, 2, 7]]
+    np.testing.assert_array_equal(found[3, 2, 7], 0)
+    np.testing.assert_allclose(found[5, 6, 7], content["keypoints2d"][5, 6, 7], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("content", "message"), [
