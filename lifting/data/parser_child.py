@@ -178,7 +178,6 @@ def _parse_c3d(path: Path, names: Sequence[str]) -> dict[str, Array]:
         "points": np.ascontiguousarray(points[:3].transpose(2, 1, 0)),
         "residuals": np.ascontiguousarray(file["data"]["meta_points"]["residuals"][0].T),
         "rate": np.array(float(point["RATE"][0])),
-        "first_frame": np.array(int(file["header"]["points"]["first_frame"]) + 1),
         "labels": _codes(labels),
         "units": _codes(point.get("UNITS") or ()),
     }

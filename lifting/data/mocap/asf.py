@@ -293,7 +293,7 @@ def forward_kinematics(
         rotations[:, i] = rotations[:, parent] @ local
         positions[:, i] = positions[:, parent] + rotations[:, i] @ np.array(bone.vector)
     return CapturedMotion(
-        path=path, form="amc", names=tuple(bone.name for bone in skeleton.bones), ends={},
+        path=path, form="amc", names=tuple(bone.name for bone in skeleton.bones),
         positions=positions, rotations=rotations, fps=fps, unit_mm=skeleton.unit_mm, up="y",
         parents=skeleton.parents,
     )  # fmt: skip

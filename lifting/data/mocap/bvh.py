@@ -6,7 +6,6 @@ followed by its rotations multiplied in the order in which they are listed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from lifting.data.mocap.captured import CapturedMotion, FloatArray
+from lifting.data.mocap.captured import CapturedMotion, FloatArray, whole_rate
 from lifting.data.mocap.lines import MAX_FRAMES, Line, bad_line, read_lines, read_numbers
 from lifting.errors import DataError
 
@@ -146,7 +145,7 @@ def read_bvh(path: Path) -> CapturedMotion:
             f"{path}: expected {count} frames, got {len(rows)}; the file is truncated: "
             "download it again or correct 'Frames:'"
         )
-    return _place(path, nodes, np.stack(rows), _frame_rate(seconds))
+    return _place(path, nodes, np.stack(rows), whole_rate(1 / seconds))
 
 
 def _read_hierarchy(path: Path, lines: Iterator[Line]) -> tuple[Node, ...]:
@@ -181,19 +180,11 @@ def _header(
     return value
 
 
-def _frame_rate(seconds: float) -> float:
-    """Frames a second; a period written with few digits stands for the whole number near it."""
-    rate = 1 / seconds
-    nearest = float(round(rate))
-    return nearest if math.isclose(rate, nearest, rel_tol=2e-3) else rate
-
-
 def _place(path: Path, nodes: tuple[Node, ...], values: FloatArray, fps: float) -> CapturedMotion:
     """Forward kinematics, all frames at once."""
     frames = len(values)
     positions = np.empty((frames, len(nodes), 3))
     rotations = np.empty((frames, len(nodes), 3, 3))
-    ends: dict[str, int] = {}
     column = 0
     for i, node in enumerate(nodes):
         given = dict(zip(node.channels, values[:, column : column + len(node.channels)].T,
@@ -209,9 +200,8 @@ def _place(path: Path, nodes: tuple[Node, ...], values: FloatArray, fps: float) 
         turned = rotations[:, node.parent]
         positions[:, i] = positions[:, node.parent] + (turned @ shift[..., None])[..., 0]
         rotations[:, i] = turned @ local
-        ends.setdefault(nodes[node.parent].name, i)
     return CapturedMotion(
-        path=path, form="bvh", names=tuple(node.name for node in nodes), ends=ends,
+        path=path, form="bvh", names=tuple(node.name for node in nodes),
         positions=positions, rotations=rotations, fps=fps, unit_mm=None, up=None,
         parents=tuple(node.parent for node in nodes),
     )  # fmt: skip

@@ -14,11 +14,11 @@ import numpy as np
 from lifting.data.mocap.captured import CapturedMotion, marker_motion
 from lifting.data.mocap.lines import LARGEST_NUMBER
 from lifting.data.sandboxed import Limits, read_mat
-from lifting.errors import ConfigError, DataError, MissingDataError
+from lifting.errors import ConfigError, DataError
 
 MAX_C3D_BYTES = 512 * 1024**2
 MOST_FRAMES = 65_535  # the form's counter ends here
-_AXES = {"points": 3, "residuals": 2, "rate": 0, "first_frame": 0, "labels": 1, "units": 1}
+_AXES = {"points": 3, "residuals": 2, "rate": 0, "labels": 1, "units": 1}
 
 
 def read_c3d(path: Path, limits: Limits | None = None) -> CapturedMotion:
@@ -41,9 +41,7 @@ def read_c3d(path: Path, limits: Limits | None = None) -> CapturedMotion:
             f"expected the package ezc3d to read {path}, got none; install it with "
             "`pip install 'lifting[c3d]'`"
         )
-    if not path.is_file():
-        raise MissingDataError(f"expected a file at {path}, found none; check the path")
-    if path.stat().st_size > MAX_C3D_BYTES:
+    if path.is_file() and path.stat().st_size > MAX_C3D_BYTES:
         raise DataError(
             f"expected at most {MAX_C3D_BYTES} bytes in {path}, got {path.stat().st_size}; cut "
             "the recording into shorter files"
@@ -63,16 +61,11 @@ def read_c3d(path: Path, limits: Limits | None = None) -> CapturedMotion:
         )
     frames, count = residuals.shape
     labels, units = (_texts(found[key]) for key in ("labels", "units"))
-    notes = []
-    if len(labels) != count:
-        notes.append(f"the file has {len(labels)} labels for {count} points: the points count")
-    if frames >= MOST_FRAMES:
-        notes.append(f"{frames} frames are as many as the form counts: more may have been cut")
+    cut = f"{frames} frames are as many as the form counts: more may have been cut"
     names = [*labels, *[""] * count][:count]
     rate = float(str(np.float32(found["rate"])))  # 29.97 is stored as 29.969999
-    return marker_motion(
-        path, "c3d", names, positions, rate, units, int(found["first_frame"]), notes
-    )
+    notes = [cut] if frames >= MOST_FRAMES else []
+    return marker_motion(path, "c3d", names, positions, rate, units, notes)
 
 
 def _texts(codes: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> list[str]:

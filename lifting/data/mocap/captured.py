@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,20 +13,17 @@ import numpy as np
 from lifting.errors import DataError
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
-Form = Literal["amc", "bvh", "trc", "c3d"]
+BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
+Form = Literal["amc", "bvh", "trc", "c3d", "npz"]
+Up = Literal["z", "y", "-y"]
 
 MAX_RATE = 10_000.0
-# Words for a unit of length in TRC and C3D files.
+# Words for a unit of length in TRC and C3D files, without the s of a plural.
 UNIT_WORDS: Mapping[str, float] = {
-    word: mm
-    for words, mm in (
-        ("mm millimeter millimeters millimetre millimetres", 1.0),
-        ("cm centimeter centimeters centimetre centimetres", 10.0),
-        ("m meter meters metre metres", 1000.0),
-        ("in inch inches", 25.4),
-    )
-    for word in words.split()
-}
+    "mm": 1.0, "millimeter": 1.0, "millimetre": 1.0, "cm": 10.0, "centimeter": 10.0,
+    "centimetre": 10.0, "m": 1000.0, "meter": 1000.0, "metre": 1000.0, "in": 25.4, "inch": 25.4,
+    "inche": 25.4,
+}  # fmt: skip
 _WIDEST_M = 20.0  # markers that spread further are in millimetres
 
 
@@ -36,30 +34,26 @@ class CapturedMotion:
     Attributes:
         path: File the motion was read from.
         form: ``amc``: a point is the far end of its bone; ``bvh``: a point is its joint; ``trc``,
-            ``c3d``: a point is a marker.
+            ``c3d`` and ``npz``: a point is a marker or keypoint.
         names: One a point.
-        ends: Name of a point -> index of the point that ends it (child or end site).
         positions: ``(T, P, 3)``, in the file's own axes and unit; NaN where a marker is missing.
         rotations: ``(T, P, 3, 3)``, from the point's own axes to the file's; None for markers.
         fps: Frames a second.
         unit_mm: Millimetres in one unit of ``positions``; None when the file does not say.
         up: Vertical axis; None when the file does not say.
         parents: Index of each point's parent, -1 for a root; empty when the file has no tree.
-        first_frame: Number the file gives its first frame; None when it numbers none.
         notes: What was assumed or left out while reading, a sentence each.
     """
 
     path: Path
     form: Form
     names: tuple[str, ...]
-    ends: Mapping[str, int]
     positions: FloatArray
     rotations: FloatArray | None
     fps: float
     unit_mm: float | None
-    up: Literal["y", "z"] | None
+    up: Up | None
     parents: tuple[int, ...] = ()
-    first_frame: int | None = None
     notes: tuple[str, ...] = ()
 
     def tree(self, limit: int = 40) -> str:
@@ -76,6 +70,12 @@ class CapturedMotion:
         return "\n".join(lines[:limit] + more)
 
 
+def whole_rate(rate: float) -> float:
+    """Frames a second; a period written with few digits stands for the whole number near it."""
+    nearest = float(round(rate))
+    return nearest if math.isclose(rate, nearest, rel_tol=2e-3) else rate
+
+
 def marker_motion(
     path: Path,
     form: Literal["trc", "c3d"],
@@ -83,7 +83,6 @@ def marker_motion(
     positions: FloatArray,
     fps: float,
     units: Sequence[str],
-    first_frame: int | None,
     notes: Sequence[str],
 ) -> CapturedMotion:
     """Markers as a recording: unlabelled ones left out, the unit told by word or by range.
@@ -95,7 +94,6 @@ def marker_motion(
         positions: ``(T, P, 3)``, file units; NaN where missing.
         fps: Frames a second.
         units: Words of the file: one, one a marker, or none.
-        first_frame: Number the file gives its first frame.
         notes: What the reader already has to say.
 
     Raises:
@@ -107,12 +105,10 @@ def marker_motion(
             f"{path}: expected a rate above 0 and at most {MAX_RATE:g} frames a second, got "
             f"{fps:g}; correct the header"
         )
-    first = {name: i for i, name in reversed(list(enumerate(names)))}
-    kept = [i for i, name in enumerate(names) if name and name[0] != "*" and first[name] == i]
-    if len(kept) < len(names):
-        left = len(names) - len(kept)
+    index = {name: i for i, name in reversed(list(enumerate(names))) if name and name[0] != "*"}
+    kept = sorted(index.values())
+    if left := len(names) - len(kept):
         said.append(f"{left} of {len(names)} markers left out: unlabelled, or named twice")
-    factors = [UNIT_WORDS.get(unit.strip().lower()) for unit in units]
     points = positions[:, kept]
     measured = points[np.isfinite(points).all(axis=-1)]
     if not measured.size:
@@ -120,12 +116,9 @@ def marker_motion(
             f"{path}: expected a labelled marker that was measured, got {len(kept)} labelled of "
             f"{len(names)} in {len(points)} frames; label the markers and export again"
         )
-    unit = factors[0] if len(set(factors)) == 1 else None
-    if unit is None and len(factors) == len(names) and None not in factors:
-        points = points * np.array([factors[i] for i in kept], dtype=np.float64)[:, None]
-        unit = 1.0
-        said.append("markers have units of their own; all were converted to mm")
-    elif unit is None:
+    words = {unit.strip().lower().removesuffix("s") for unit in units}
+    unit = UNIT_WORDS.get(words.pop()) if len(words) == 1 else None
+    if unit is None:
         widest = float(np.ptp(measured, axis=0).max())
         unit = 1.0 if widest > _WIDEST_M else 1000.0
         said.append(
@@ -133,7 +126,6 @@ def marker_motion(
             f"spread over {widest:.4g}, so {'mm' if unit == 1 else 'm'} was assumed"
         )
     return CapturedMotion(
-        path=path, form=form, names=tuple(names[i] for i in kept), ends={}, positions=points,
-        rotations=None, fps=fps, unit_mm=unit, up=None, first_frame=first_frame,
-        notes=tuple(said),
+        path=path, form=form, names=tuple(names[i] for i in kept), positions=points,
+        rotations=None, fps=fps, unit_mm=unit, up=None, notes=tuple(said),
     )  # fmt: skip

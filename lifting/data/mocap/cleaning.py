@@ -7,17 +7,15 @@ because a filter must not run over a jump.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import median_filter
 from scipy.signal import butter, sosfiltfilt
 
-from lifting.data.mocap.captured import FloatArray
+from lifting.data.mocap.captured import BoolArray, FloatArray
 from lifting.skeleton import H36M_17
-
-BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
 TARGET_FPS = 50.0
 LOW_PASS_HZ = 15.0

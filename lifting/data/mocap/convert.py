@@ -224,7 +224,7 @@ def _convert(
     """Clean pieces of one recording, each still with its own bone lengths."""
     CMU_PUBLIC_SPLIT.part(recording.subject)
     motion = _read(recording, source)
-    fits = joint_map is not None and joint_map.form == motion.form
+    fits = joint_map is not None and (joint_map.form or "bvh") == motion.form
     mapped = to_h36m17(motion, joint_map if fits else None)
     if mapped.notes:
         report.notes.append((recording.path, "; ".join(mapped.notes)))

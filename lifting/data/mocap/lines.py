@@ -89,23 +89,16 @@ def read_numbers(path: Path, number: int, words: Sequence[str], count: int) -> l
             path, number, f"{count} numbers", f"{len(words)}: {' '.join(words[:4])}",
             "the line is cut short or belongs to another skeleton",
         )  # fmt: skip
-    try:
-        values = [float(word) for word in words]
-    except ValueError:
-        wrong = next(word for word in words if not _is_number(word))
-        raise bad_line(path, number, "a number", wrong, "repair or remove the file") from None
-    for word, value in zip(words, values, strict=True):
-        if not math.isfinite(value) or abs(value) > LARGEST_NUMBER:
-            raise bad_line(
-                path, number, f"a finite number below {LARGEST_NUMBER:g}", word,
-                "repair or remove the file",
-            )  # fmt: skip
-    return values
+    return [read_number(path, number, word) for word in words]
 
 
-def _is_number(word: str) -> bool:
+def read_number(path: Path, number: int, word: str) -> float:
+    """One finite number of believable size; see :func:`read_numbers`."""
     try:
-        float(word)
+        value = float(word)
     except ValueError:
-        return False
-    return True
+        value = math.nan
+    if not abs(value) <= LARGEST_NUMBER:
+        raise bad_line(path, number, f"a finite number below {LARGEST_NUMBER:g}", word,
+                       "repair or remove the file")  # fmt: skip
+    return value

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
@@ -31,20 +30,13 @@ HEAD_OF_LEG = 0.14
 _ARMS = tuple(f"{s}_{j}" for s in ("left", "right") for j in ("shoulder", "elbow", "wrist"))
 
 
-class _Bone(NamedTuple):
-    """A bone that can be missing: its two joints, and the joints that move with the second."""
-
-    start: str
-    joint: str
-    moved: tuple[str, ...] = ()
-
-
-_BONES = (
-    _Bone("spine", "thorax", ("neck", "head", *_ARMS)),
-    _Bone("left_elbow", "left_wrist"),
-    _Bone("right_elbow", "right_wrist"),
-    _Bone("neck", "head"),
-)
+# Joints at the far end of a bone that can be missing: where it starts, and what moves with it.
+_BONES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "thorax": ("spine", ("neck", "head", *_ARMS)),
+    "left_wrist": ("left_elbow", ()),
+    "right_wrist": ("right_elbow", ()),
+    "head": ("neck", ()),
+}
 
 
 def restore_cmu(motion: CapturedMotion, unit_mm: float) -> tuple[CapturedMotion, tuple[str, ...]]:
@@ -102,42 +94,41 @@ def estimate_lost(
     """
     approximate: list[str] = []
     notes: list[str] = []
-    for bone in _BONES:
-        vector = located[bone.joint] - located[bone.start]
-        base, expected = _expected(located, bone)
+    for joint, (start, moved) in _BONES.items():
+        vector = located[joint] - located[start]
+        base, expected = _expected(located, joint)
         share = (base + _median(vector)) / max(base + expected, 1e-6)
         # Bones of a face commonly sit on the head's own place: nothing is lost there.
-        zero = bone.joint != "head" and _beside_a_zero(motion, sources[bone.joint], unit_mm)
+        zero = joint != "head" and _beside_a_zero(motion, sources[joint], unit_mm)
         if share >= (SHORT_BESIDE_A_ZERO if zero else SHORT):
             continue
         length = _median(vector)
         if length < SAME_PLACE_MM:
-            vector = continued(motion, motion.names.index(sources[bone.start][-1]), unit_mm)
+            vector = continued(motion, motion.names.index(sources[start][-1]), unit_mm)
         size = np.linalg.norm(vector, axis=-1, keepdims=True)
-        shift = located[bone.start] + vector * (expected / np.maximum(size, 1e-9))
-        shift -= located[bone.joint]
-        for joint in (bone.joint, *bone.moved):
-            located[joint] = located[joint] + shift
-        approximate += [bone.joint, *bone.moved]
+        shift = located[start] + vector * (expected / np.maximum(size, 1e-9)) - located[joint]
+        for one in (joint, *moved):
+            located[one] = located[one] + shift
+        approximate += [joint, *moved]
         notes.append(
-            f"{bone.joint}: {length:.0f} mm from {bone.start} in the file, too short beside the "
-            f"other bones; placed at {expected:.0f} mm, approximate"
-            + (f", with it {', '.join(bone.moved)}" if bone.moved else "")
+            f"{joint}: {length:.0f} mm from {start} in the file, too short beside the other "
+            f"bones; placed at {expected:.0f} mm, approximate"
+            + (f", with it {', '.join(moved)}" if moved else "")
         )
     return tuple(dict.fromkeys(approximate)), tuple(notes)
 
 
-def _expected(located: Mapping[str, FloatArray], bone: _Bone) -> tuple[float, float]:
+def _expected(located: Mapping[str, FloatArray], joint: str) -> tuple[float, float]:
     """Length before a bone that counts with it, and the bone's own length, from others, mm."""
 
     def length(*chain: str) -> float:
         return sum(_median(located[b] - located[a]) for a, b in pairwise(chain))
 
-    if bone.joint.endswith("wrist"):
-        side = bone.joint.removesuffix("wrist")
+    if joint.endswith("wrist"):
+        side = joint.removesuffix("wrist")
         return 0.0, FOREARM_OF_UPPER_ARM * length(f"{side}shoulder", f"{side}elbow")
     leg = np.mean([length(f"{s}_hip", f"{s}_knee", f"{s}_ankle") for s in ("left", "right")])
-    if bone.joint == "head":
+    if joint == "head":
         return 0.0, HEAD_OF_LEG * float(leg)
     # Rigs differ in where the spine joint is, so the whole trunk is judged.
     base = length("hip", "spine")

@@ -2,7 +2,7 @@
 
 Human3.6M's joints are matched by where they lie in the body, not by what a file calls them: the
 hip is between the two hip joints, the neck halfway up the neck, the wrist at the base of the
-hand.
+hand. Files of markers and keypoints may lack joints of the trunk, and hold some only nearly.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from lifting.data.mocap.captured import CapturedMotion, FloatArray
+from lifting.data.mocap.captured import CapturedMotion, FloatArray, Form
 from lifting.data.mocap.lost_bones import continued, estimate_lost, restore_cmu
-from lifting.data.mocap.naming import FEET, HOW_TO_MAP, named_joints
+from lifting.data.mocap.naming import FEET, HOW_TO_MAP, LIMBS, named_joints
+from lifting.data.mocap.upright import guess_up, unit_of, z_up_mm
 from lifting.errors import DataError, MissingDataError, suggest
 from lifting.skeleton import H36M_17
 
@@ -27,8 +28,7 @@ UNITS_MM: Mapping[str, float] = {
     "mm": 1.0, "cm": 10.0, "inch": 25.4, "asf": 25.4 / 0.45, "m": 1000.0,
 }  # fmt: skip
 HEAD_ABOVE_SKULL_BASE_MM = 115.0
-MIN_UPRIGHT = 0.6
-_NEEDED = tuple(joint for joint in H36M_17.joints if joint != "hip")
+TRUNK = ("spine", "thorax", "neck", "head")
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,11 @@ class Point:
 
     Attributes:
         names: Points of the file.
-        at_end: Use the point that ends the first name (its child or end site).
         above_mm: Distance along the first name's own y axis.
         beyond_mm: Distance along the bone that leads to the first name, as that turns it.
     """
 
     names: tuple[str, ...]
-    at_end: bool = False
     above_mm: float = 0.0
     beyond_mm: float = 0.0
 
@@ -54,141 +52,88 @@ class JointMap:
 
     Attributes:
         name: For messages.
-        form: The kind of file it applies to.
-        points: A source for every joint of ``h36m17``; without one the hip is between its sides.
+        form: The kind of file it applies to; None for any.
+        points: Sources of joints of ``h36m17``; without one the hip is between its sides.
+        approximate: Joints that lie only near their source.
     """
 
     name: str
-    form: Literal["amc", "bvh"]
+    form: Form | None
     points: Mapping[str, Point]
+    approximate: tuple[str, ...] = ()
 
     def missing(self, motion: CapturedMotion) -> list[str]:
         """Points the map needs and the recording lacks."""
-        known = set(motion.names)
-        return sorted(
-            {name for point in self.points.values() for name in point.names if name not in known}
-            | {f"end of {point.names[0]}" for point in self.points.values()
-               if point.at_end and point.names[0] not in motion.ends}
-        )  # fmt: skip
+        wanted = {name for point in self.points.values() for name in point.names}
+        return sorted(wanted - set(motion.names))
 
 
-def _sided(limbs: Mapping[str, str], left: str, right: str) -> dict[str, Point]:
-    """Limb joints of both sides from names that hold ``{side}``."""
-    return {
-        f"{side}_{joint}": Point((pattern.format(side=word),))
-        for joint, pattern in limbs.items()
-        for side, word in (("left", left), ("right", right))
-    }
+def _map(name: str, form: Form, sides: str, table: str, **points: Point) -> JointMap:
+    """A map from words ``joint=point+point``; ``{}`` stands for the words of left and right."""
+    for word in table.split():
+        joint, _, names = word.partition("=")
+        owners = ("left_", "right_") if "{}" in names else ("",)
+        for owner, side in zip(owners, sides.split(), strict=False):
+            points[owner + joint] = Point((*names.format(side).split("+"),))
+    return JointMap(name, form, points)
 
 
-ASF_BONES = JointMap(
-    name="asf bones",
-    form="amc",
-    points=_sided(
-        # The wrist is the end of `wrist`: the forearm is split in two for its twist.
-        {
-            "hip": "{side}hipjoint", "knee": "{side}femur", "ankle": "{side}tibia",
-            "shoulder": "{side}clavicle", "elbow": "{side}humerus", "wrist": "{side}wrist",
-        },
-        "l", "r",
-    )
-    | {
-        "spine": Point(("lowerback",)),
-        "thorax": Point(("thorax",)),
-        "neck": Point(("lowerneck", "upperneck")),
-        "head": Point(("head",)),
-    },
-)  # fmt: skip
-
-FEMUR_BVH = JointMap(
-    name="lfemur style",
-    form="bvh",
-    points=_sided(
-        {
-            "hip": "{side}femur", "knee": "{side}tibia", "ankle": "{side}foot",
-            "shoulder": "{side}humerus", "elbow": "{side}radius", "wrist": "{side}hand",
-        },
-        "l", "r",
-    )
-    | {
-        "spine": Point(("upperback",)),
-        "thorax": Point(("lowerneck",)),
-        "neck": Point(("upperneck", "head")),
-        "head": Point(("head",), at_end=True),
-    },
-)  # fmt: skip
-
-_UP_LEG_LIMBS = {
-    "hip": "{side}UpLeg", "knee": "{side}Leg", "ankle": "{side}Foot",
-    "shoulder": "{side}Arm", "elbow": "{side}ForeArm", "wrist": "{side}Hand",
-}  # fmt: skip
-
-UP_LEG_TWO_NECKS_BVH = JointMap(
-    name="LeftUpLeg style, two neck joints",
-    form="bvh",
-    points=_sided(_UP_LEG_LIMBS, "Left", "Right")
-    | {
-        "spine": Point(("Spine",)),
-        "thorax": Point(("Neck",)),
-        "neck": Point(("Neck1", "Head")),
-        "head": Point(("Head",), at_end=True),
-    },
+# The wrist is the end of `wrist`: the forearm is split in two for its twist.
+ASF_BONES = _map(
+    "asf bones",
+    "amc",
+    "l r",
+    """hip={}hipjoint knee={}femur ankle={}tibia shoulder={}clavicle elbow={}humerus wrist={}wrist
+    spine=lowerback thorax=thorax neck=lowerneck+upperneck head=head""",
 )
-
-UP_LEG_BVH = JointMap(
-    name="LeftUpLeg style",
-    form="bvh",
-    points=_sided(_UP_LEG_LIMBS, "Left", "Right")
-    | {
-        "spine": Point(("Spine1",)),
-        "thorax": Point(("Neck",)),
-        "neck": Point(("Head",)),
-        "head": Point(("Head",), at_end=True),
-    },
+FEMUR_BVH = _map(
+    "lfemur style",
+    "bvh",
+    "l r",
+    """hip={}femur knee={}tibia ankle={}foot shoulder={}humerus elbow={}radius wrist={}hand
+    spine=upperback thorax=lowerneck neck=upperneck+head head=head/end""",
 )
-
-AVATAR_BVH = JointMap(
-    name="CC_Base style",
-    form="bvh",
-    points=_sided(
-        {
-            "hip": "CC_Base_{side}_Thigh", "knee": "CC_Base_{side}_Calf",
-            "ankle": "CC_Base_{side}_Foot", "shoulder": "CC_Base_{side}_Upperarm",
-            "elbow": "CC_Base_{side}_Forearm", "wrist": "CC_Base_{side}_Hand",
-        },
-        "L", "R",
-    )
-    | {
-        "spine": Point(("CC_Base_Spine02",)),
-        "thorax": Point(("CC_Base_L_Clavicle", "CC_Base_R_Clavicle")),
-        "neck": Point(("CC_Base_Head",)),
-        "head": Point(("CC_Base_Head",), above_mm=HEAD_ABOVE_SKULL_BASE_MM),
-    },
-)  # fmt: skip
-
-JOINT_MAPS = (ASF_BONES, FEMUR_BVH, UP_LEG_TWO_NECKS_BVH, UP_LEG_BVH, AVATAR_BVH)
+TWO_NECKS_BVH = _map(
+    "LeftUpLeg style, two neck joints",
+    "bvh",
+    "Left Right",
+    """hip={}UpLeg knee={}Leg ankle={}Foot shoulder={}Arm elbow={}ForeArm wrist={}Hand
+    spine=Spine thorax=Neck neck=Neck1+Head head=Head/end""",
+)
+AVATAR_BVH = _map(
+    "CC_Base style",
+    "bvh",
+    "CC_Base_L CC_Base_R",
+    """hip={}_Thigh knee={}_Calf ankle={}_Foot shoulder={}_Upperarm elbow={}_Forearm wrist={}_Hand
+    spine=CC_Base_Spine02 thorax=CC_Base_L_Clavicle+CC_Base_R_Clavicle neck=CC_Base_Head""",
+    head=Point(("CC_Base_Head",), above_mm=HEAD_ABOVE_SKULL_BASE_MM),
+)
+JOINT_MAPS = (ASF_BONES, FEMUR_BVH, TWO_NECKS_BVH, AVATAR_BVH)
 
 
 class MappedPose(NamedTuple):
     """The 17 joints of a recording. T frames.
 
     Attributes:
-        pose: ``(T, 17, 3)``, mm, z up, where the file placed them.
-        approximate: Joints that are placed by guessed lengths: no measurement, to be masked.
+        pose: ``(T, 17, 3)``, mm, z up, where the file placed them; NaN where it has none.
+        approximate: Joints that are near what was measured, or placed by guessed lengths: to be
+            masked.
         notes: What the file lacks and what was done about it, in words.
+        inferred: Unit and vertical axis, where the file does not say them, in words.
     """
 
     pose: FloatArray
     approximate: tuple[str, ...]
     notes: tuple[str, ...]
+    inferred: tuple[str, ...]
 
 
 def read_joint_map(path: Path) -> JointMap:
-    """A map that a user wrote: joints of ``h36m17`` to names of BVH files.
+    """A map that a user wrote: joints of ``h36m17`` to names of a file.
 
     Args:
         path: JSON or, by its ending, TOML: a name a joint, or a list of names for their mean. The
-            hip may be left out; joints of the feet may be given.
+            hip may be left out, with markers the trunk too; joints of the feet may be given.
 
     Raises:
         MissingDataError: There is no such file.
@@ -201,61 +146,57 @@ def read_joint_map(path: Path) -> JointMap:
         content = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: expected JSON or TOML, got {error}; {HOW_TO_MAP}") from None
-    if not isinstance(content, dict):
-        raise DataError(
-            f"{path}: expected a name for each joint, got {type(content).__name__}; {HOW_TO_MAP}"
-        )
     points: dict[str, Point] = {}
-    for joint, value in content.items():
+    known = (*H36M_17.joints, *FEET)
+    for joint, value in (content if isinstance(content, dict) else {"": content}).items():
         names = [value] if isinstance(value, str) else value
-        if joint not in (*H36M_17.joints, *FEET):
+        worded = isinstance(names, list) and names and all(isinstance(n, str) for n in names)
+        if joint not in known or not worded:
             raise DataError(
-                f"{path}: expected joints, got '{joint}'; {suggest(joint, H36M_17.joints)}"
-            )
-        if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-            raise DataError(
-                f"{path}: expected a name or a list of names for {joint}, got {value!r:.60}; "
-                "correct the map"
+                f"{path}: expected joints, each with a name or a list of names, got '{joint}' "
+                f"with {value!r:.60}; {suggest(joint, known) if worded else HOW_TO_MAP}"
             )
         points[joint] = Point(tuple(names))
-    if lacking := [joint for joint in H36M_17.joints if joint not in points and joint != "hip"]:
+    _check_complete(path, points, LIMBS)
+    return JointMap(f"map {path.name}", None, points)
+
+
+def _check_complete(path: Path, points: Mapping[str, Point], wanted: Sequence[str]) -> None:
+    if lacking := [joint for joint in wanted if joint not in points]:
         raise DataError(
             f"{path}: expected a name for every joint but the hip, got none for "
             f"{', '.join(lacking)}; complete the map"
         )
-    return JointMap(f"map {path.name}", "bvh", points)
 
 
-def choose_map(motion: CapturedMotion, maps: Sequence[JointMap] = JOINT_MAPS) -> JointMap:
-    """The first map whose points the recording has; for BVH else one by the stems of its names.
-
-    Args:
-        motion: The recording.
-        maps: Maps in the order of preference.
+def choose_map(motion: CapturedMotion) -> JointMap:
+    """The first map whose points the recording has; else one by the stems of its names.
 
     Raises:
-        DataError: None fits; the message shows the file's tree and how to write a map.
+        DataError: None fits; the message shows the file's names and how to write a map.
     """
-    fitting = [joint_map for joint_map in maps if joint_map.form == motion.form]
+    fitting = [joint_map for joint_map in JOINT_MAPS if joint_map.form == motion.form]
     for joint_map in fitting:
         if not joint_map.missing(motion):
             return joint_map
-    if motion.form != "bvh":
+    if motion.form == "amc":
         lacking = [joint_map.missing(motion)[0] for joint_map in fitting]
         raise DataError(
             f"{motion.path}: expected the bones of the CMU database, got none named "
             f"{', '.join(lacking)}; these are:\n{motion.tree()}"
         )
+    bones = motion.form == "bvh"
+    needed, listing = ((*LIMBS, *TRUNK), f"\n{motion.tree()}") if bones else (LIMBS, "")
     try:
-        found = named_joints(
-            motion.names, bones=True, needed=_NEEDED, listing=f"\n{motion.tree()}"
-        )
+        found = named_joints(motion.names, bones=bones, needed=needed, listing=listing)
     except DataError as error:
         raise DataError(f"{motion.path}: {error}") from None
     points = {joint: Point(names) for joint, names in found.items() if joint != "hip"}
-    if found["head"] == found["neck"][-1:]:
+    if bones and found["head"] == found["neck"][-1:]:
         points["head"] = Point(found["head"], beyond_mm=HEAD_ABOVE_SKULL_BASE_MM)
-    return JointMap("names of its own", "bvh", points)
+    # A nose is near the neck, a neck near the thorax; bones are matched by their place instead.
+    near = [j for j in TRUNK[:3] if not bones and j in found and j not in found[j][0].lower()]
+    return JointMap("names of its own", motion.form, points, (*near,))
 
 
 def to_h36m17(motion: CapturedMotion, joint_map: JointMap | None = None) -> MappedPose:
@@ -274,24 +215,33 @@ def to_h36m17(motion: CapturedMotion, joint_map: JointMap | None = None) -> Mapp
             f"{motion.path}: expected the names of {chosen.name}, got none for "
             f"{', '.join(lacking)}; correct the map. The file's names:\n{motion.tree()}"
         )
-    unit = motion.unit_mm or _guess_unit(motion, chosen)
+    inferred: list[str] = []
+    unit = motion.unit_mm or _guess_unit(motion, chosen, inferred)
     motion, restored = restore_cmu(motion, unit)
     located = {name: _locate(motion, point, unit) for name, point in chosen.points.items()}
     located.setdefault("hip", (located["left_hip"] + located["right_hip"]) / 2)
-    sources = {name: point.names for name, point in chosen.points.items()}
-    approximate, estimated = estimate_lost(motion, located, sources, unit)
-    pose = np.stack([located[name] for name in H36M_17.joints], axis=1)
-    if (motion.up or _guess_up(motion, pose)) == "y":
-        x, y, z = pose[..., 0], pose[..., 1], pose[..., 2]
-        pose = np.stack((x, -z, y), axis=-1)
-    return MappedPose(pose, approximate, restored + estimated)
+    approximate, estimated = chosen.approximate, tuple[str, ...]()
+    if motion.form in ("amc", "bvh"):
+        _check_complete(motion.path, chosen.points, TRUNK)
+        sources = {name: point.names for name, point in chosen.points.items()}
+        approximate, estimated = estimate_lost(motion, located, sources, unit)
+    nowhere = np.full_like(located["hip"], np.nan)
+    pose = np.stack([located.get(name, nowhere) for name in H36M_17.joints], axis=1)
+    up = motion.up
+    if up is None:
+        up, why = guess_up(pose, H36M_17.joints)
+        inferred.append(f"up not given: {why}, so {up} was taken")
+        if up is None:
+            raise DataError(
+                f"{motion.path}: expected a body that stands along y, -y or z, got one of which "
+                f"{why}; turn the file so that y or z points up"
+            )
+    return MappedPose(z_up_mm(pose, up, 1.0), approximate, restored + estimated, (*inferred,))
 
 
 def _locate(motion: CapturedMotion, point: Point, unit_mm: float) -> FloatArray:
     """Position of one joint, ``(T, 3)`` mm, in the file's axes."""
     indices = [motion.names.index(name) for name in point.names]
-    if point.at_end:
-        indices = [motion.ends[point.names[0]]]
     place: FloatArray = motion.positions[:, indices].mean(axis=1) * unit_mm
     if point.above_mm and motion.rotations is not None:
         place = place + point.above_mm * motion.rotations[:, indices[0], :, 1]
@@ -302,32 +252,17 @@ def _locate(motion: CapturedMotion, point: Point, unit_mm: float) -> FloatArray:
     return place
 
 
-def _guess_unit(motion: CapturedMotion, joint_map: JointMap) -> float:
+def _guess_unit(motion: CapturedMotion, joint_map: JointMap, inferred: list[str]) -> float:
     """Millimetres a file unit, told by the length of the left leg."""
     hip, knee, ankle = (
         _locate(motion, joint_map.points[f"left_{name}"], 1.0) for name in ("hip", "knee", "ankle")
     )
     thigh, shank = np.linalg.norm(hip - knee, axis=-1), np.linalg.norm(knee - ankle, axis=-1)
     leg = float(np.median(thigh + shank))
-    for unit in UNITS_MM.values():
-        if LEG_MM[0] <= leg * unit <= LEG_MM[1]:
-            return unit
+    if unit := unit_of(leg, LEG_MM, UNITS_MM):
+        inferred.append(f"unit not given: a leg is {leg:.4g} long, so {unit} was taken")
+        return UNITS_MM[unit]
     raise DataError(
         f"{motion.path}: expected a leg of {LEG_MM[0]:g} to {LEG_MM[1]:g} mm in one of "
         f"{', '.join(UNITS_MM)}, got {leg:.4g} file units; scale the file to centimetres"
-    )
-
-
-def _guess_up(motion: CapturedMotion, pose: FloatArray) -> Literal["y", "z"]:
-    """Vertical axis, told by where the thorax is above the ankles on average."""
-    ankles = pose[:, [H36M_17.index("left_ankle"), H36M_17.index("right_ankle")]].mean(axis=1)
-    body = (pose[:, H36M_17.index("thorax")] - ankles).mean(axis=0)
-    upright = body / max(float(np.linalg.norm(body)), 1e-9)
-    if upright[1] >= MIN_UPRIGHT and upright[1] > upright[2]:
-        return "y"
-    if upright[2] >= MIN_UPRIGHT:
-        return "z"
-    raise DataError(
-        f"{motion.path}: expected a body that stands along +y or +z on average, got direction "
-        f"{np.round(upright, 2).tolist()}; turn the file so that y or z points up"
     )

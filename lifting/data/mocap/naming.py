@@ -17,8 +17,10 @@ LIMBS = (*CORE, "left_ankle", "right_ankle", "left_wrist", "right_wrist")
 FEET = tuple(f"{s}_{part}" for part in ("big_toe", "small_toe", "heel") for s in ("left", "right"))
 HOW_TO_MAP = (
     'write a map, a JSON or TOML file such as {"left_hip": "LeftUpLeg", ..., '
-    '"neck": ["Neck1", "Head"]} (of several names the mean is taken), and give it with --map'
+    '"neck": ["Neck1", "Head"]} (of several names the mean is taken), and give it with --map or '
+    "data.own.map"
 )
+PERSON = "the joints of a person (both hips, knees, shoulders and elbows)"
 MAX_NAMES_SHOWN = 60
 
 _SIDES = {
@@ -83,18 +85,14 @@ def named_joints(
     lacking = [joint for joint in wanted if not found.get(joint)]
     doubtful = [f"{j} ({' or '.join(several[j])})" for j in wanted if j in several]
     if lacking or doubtful:
-        expected = (
-            "the joints of a person (both hips, knees, shoulders and elbows)"
-            if set(lacking) & set(CORE)
-            else "one name for each joint"
-        )
-        got = [f"none for {', '.join(lacking)}"] if lacking else []
-        got += [f"more than one for {', '.join(doubtful)}"] if doubtful else []
+        person = set(lacking) & set(CORE)
+        got = [f"none for {', '.join(lacking)}"] * bool(lacking)
+        got += [f"more than one for {', '.join(doubtful)}"] * bool(doubtful)
         more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
-        shown = listing or f"{', '.join(names[:MAX_NAMES_SHOWN])}{more}"
         raise DataError(
-            f"expected {expected} among the names, got {' and '.join(got)}; {HOW_TO_MAP}. "
-            f"The file's names: {shown}"
+            f"expected {PERSON if person else 'one name for each joint'} among the names, got "
+            f"{' and '.join(got)}; {HOW_TO_MAP}. The file's names: "
+            f"{listing or ', '.join(names[:MAX_NAMES_SHOWN]) + more}"
         )
     return {joint: n for joint, n in found.items() if n and joint not in several}
 

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
 from lifting.data.files import Array, Kind, read_plain_npz
+from lifting.data.mocap.captured import Up
 from lifting.data.mocap.lines import LARGEST_NUMBER
-from lifting.data.mocap.upright import LENGTHS_MM, TURNS, Up, ends_of, guess_up
+from lifting.data.mocap.upright import LENGTHS_MM, TURNS, are_known, guess_up, unit_of, z_up_mm
 from lifting.errors import DataError, suggest
-from lifting.skeleton import SKELETONS, Skeleton, get_skeleton
+from lifting.skeleton import SKELETONS, Skeleton
 
 SCHEMA = """\
 One npz file of plain arrays (numpy.savez; objects are refused). T frames, J joints, R recordings.
@@ -56,7 +56,6 @@ class OwnClip:
         action: What is done; ``unknown`` when the file does not say.
         split: Part it belongs to; None when the file does not say.
         positions: ``(T, J, 3)``, world frame, z up, mm; NaN where a joint is missing.
-        visible: ``(T, J)``, whether a joint is there.
     """
 
     name: str
@@ -64,7 +63,6 @@ class OwnClip:
     action: str
     split: str | None
     positions: Array
-    visible: Array
 
 
 @dataclass(frozen=True)
@@ -115,8 +113,8 @@ def read_own_npz(path: Path) -> OwnMotion:
         raise _bad(path, "'fps' above 0 and at most 1000", found.get("fps", "none"))
     raw = found[given[0]]
     joints, skeleton = _joints(path, texts, raw)
-    if "positions_mm" in found and texts.setdefault("unit", ["mm"]) != ["mm"]:
-        raise _bad(path, "unit 'mm' beside positions_mm", texts["unit"][0])
+    if "positions_mm" in found:
+        texts["unit"] = ["mm"]
     missing = np.isnan(raw).any(axis=-1)
     if raw.shape[2] != 3 or np.isinf(raw).any() or missing.all():
         raise _bad(
@@ -125,9 +123,9 @@ def read_own_npz(path: Path) -> OwnMotion:
         )  # fmt: skip
     notes: list[str] = []
     poses = raw[:: max(1, len(raw) // 20_000)].astype(np.float64)
-    unit = _unit(path, poses, texts, notes)
-    up = _up(path, poses, joints, texts, notes)
-    positions = raw.astype(np.float64) * LENGTHS_MM[unit] @ TURNS[up].T
+    unit = _unit(path, poses, texts.get("unit", [""])[0], notes)
+    up = _up(path, poses, joints, texts.get("up", [""])[0], notes)
+    positions = z_up_mm(raw, up, LENGTHS_MM[unit])
     positions[missing] = np.nan
     if np.nanmax(np.abs(positions)) > LARGEST_NUMBER:
         raise _bad(path, f"positions within {LARGEST_NUMBER:g} mm", "ones beyond")
@@ -158,88 +156,77 @@ def _joints(
     fitting = [s.name for s in SKELETONS.values() if len(s) == count]
     if "skeleton" in texts:
         (name,) = texts["skeleton"]
-        if name not in SKELETONS:
+        skeleton = SKELETONS.get(name)
+        if skeleton is None:
             raise _bad(path, f"a known skeleton ({suggest(name, fitting)})", name)
-        skeleton = get_skeleton(name)
         joints = tuple(texts.get("joint_names", skeleton.joints))
         if len(skeleton) != count or joints != skeleton.joints:
             raise _bad(path, f"the {len(skeleton)} joints of {name} in their order",
                        f"{count} joints, {', '.join(joints[:3])} ...")  # fmt: skip
         return joints, skeleton
-    if "joint_names" not in texts:
+    joints = tuple(texts.get("joint_names", ()))
+    if not joints:
         raise _bad(path, f"'skeleton' (with {count} joints: {', '.join(fitting) or 'none'}) or "
                    "'joint_names'", "neither")  # fmt: skip
-    joints = tuple(texts["joint_names"])
     if len(joints) != count or len(set(joints)) != count:
         raise _bad(path, f"{count} different joint_names", f"{len(set(joints))} of {len(joints)}")
     return joints, next((s for s in SKELETONS.values() if s.joints == joints), None)
 
 
-def _unit(path: Path, poses: Array, texts: Mapping[str, list[str]], notes: list[str]) -> str:
+def _unit(path: Path, poses: Array, told: str, notes: list[str]) -> str:
     """The unit the file names, else the one in which its people have the size of people."""
-    seen = np.logical_and.reduce(np.isfinite(poses), axis=-1)
+    seen = are_known(poses)
     common = seen.mean(axis=0) > 0.5  # a joint that is hardly ever there spoils no pose
     whole = poses[seen[:, common].all(axis=1)][:, common]
     tall = float(np.median(np.ptp(whole, axis=1).max(axis=1))) if whole.size else 0.0
-    low, high = _TALL_MM
-    fits = next((u for u, mm in LENGTHS_MM.items() if low <= tall * mm <= high), None)
-    told = texts.get("unit", [None])[0]
-    if told is not None and told not in LENGTHS_MM:
-        raise _bad(path, f"unit among {', '.join(LENGTHS_MM)}", told)
-    if told is None and fits is None:
-        raise _bad(path, "'unit', or whole poses as large as people (0.8 to 2.3 m)",
-                   f"a median extent of {tall:.4g}")  # fmt: skip
-    if told is None:
-        notes.append(f"unit not given: a pose extends over {tall:.4g}, so {fits} was taken")
-    elif fits not in (None, told):
+    fits = unit_of(tall, _TALL_MM)
+    unit = told or fits
+    if unit is None or unit not in LENGTHS_MM:
+        raise _bad(path, f"'unit' among {', '.join(LENGTHS_MM)}, or whole poses as large as "
+                   "people (0.8 to 2.3 m)", told or f"a median extent of {tall:.4g}")  # fmt: skip
+    if fits not in (None, unit):
         raise _bad(path, f"poses in {told}, as 'unit' says", f"ones that are {tall:.4g} large, as "
                    f"people in {fits}")  # fmt: skip
-    return told or fits or ""
+    if not told:
+        notes.append(f"unit not given: a pose extends over {tall:.4g}, so {unit} was taken")
+    return unit
 
 
-def _up(
-    path: Path, poses: Array, joints: tuple[str, ...], texts: Mapping[str, list[str]],
-    notes: list[str],
-) -> Up:  # fmt: skip
+def _up(path: Path, poses: Array, joints: tuple[str, ...], told: str, notes: list[str]) -> Up:
     """The vertical axis the file names, else the one along which its people stand."""
-    ends = ends_of(joints)
-    seen, why = guess_up(poses, ends) if ends else (None, "no joint is named head and ankle")
-    if "up" in texts:
-        told = next((up for up in get_args(Up) if up == texts["up"][0]), None)
-        if told is None:
-            raise _bad(path, f"up among {', '.join(TURNS)}", texts["up"][0])
-        if seen not in (None, told):
-            notes.append(f"'up' says {told}, but {why}: 'up' counts")
-        return told
-    if seen is None:
-        raise _bad(path, f"'up', or people who stand along {', '.join(TURNS)}", why)
-    notes.append(f"up not given: {why}, so {seen} was taken")
-    return seen
+    seen, why = guess_up(poses, joints)
+    up = next((up for up in TURNS if up == (told or seen)), None)
+    if up is None:
+        raise _bad(path, f"'up' among {', '.join(TURNS)}, or people who stand along one of them",
+                   told or why)  # fmt: skip
+    if not told:
+        notes.append(f"up not given: {why}, so {up} was taken")
+    elif seen not in (None, up):
+        notes.append(f"'up' says {up}, but {why}: 'up' counts")
+    return up
 
 
 def _clips(
     path: Path, found: Mapping[str, Array], texts: Mapping[str, list[str]], positions: Array
 ) -> tuple[OwnClip, ...]:
     frames = len(positions)
-    offsets = [int(v) for v in found.get("offsets", np.array([0, frames]))]
+    offsets = [int(v) for v in found.get("offsets", [0, frames])]
     count = len(offsets) - 1
     rising = all(a < b for a, b in pairwise(offsets))
     if count < 1 or offsets[0] != 0 or offsets[-1] != frames or not rising:
         raise _bad(path, f"rising 'offsets' from 0 to {frames}", offsets[:4])
     stem = [path.stem] if count == 1 else [f"{path.stem}_{i:03d}" for i in range(count)]
-    names = texts.get("names", stem)
     unknown = [UNKNOWN] * count
-    columns = (names, texts.get("subjects", unknown), texts.get("actions", unknown),
-               texts.get("split", [None] * count))  # fmt: skip
+    columns = (texts.get("names", stem), texts.get("subjects", unknown),
+               texts.get("actions", unknown), texts.get("split", [""] * count))  # fmt: skip
     wrong = {len(column) for column in columns} - {count}
-    if wrong or len(set(names)) != count:
+    if wrong or len(set(columns[0])) != count:
         raise _bad(path, f"names (each once), subjects, actions and split of {count} recordings",
                    f"{wrong or 'a name twice'}")  # fmt: skip
-    for part in columns[3]:
-        if part is not None and part not in PARTS:
-            raise _bad(path, f"parts among {', '.join(PARTS)}", part)
+    if other := set(columns[3]) - {"", *PARTS}:
+        raise _bad(path, f"parts among {', '.join(PARTS)}", min(other))
     pieces = np.split(positions, offsets[1:-1])
     return tuple(
-        OwnClip(name, subject, action, part, piece, np.isfinite(piece).all(axis=-1))
+        OwnClip(name, subject, action, part or None, piece)
         for name, subject, action, part, piece in zip(*columns, pieces, strict=True)
     )

@@ -6,42 +6,37 @@ Lengths and axes are the files' own until :func:`decide_world` has told them fro
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from lifting.data.files import Array
 from lifting.data.keypoints.json_file import as_list, as_table, load_json
-from lifting.data.mocap.captured import FloatArray
+from lifting.data.mocap.captured import FloatArray, Up
 from lifting.data.mocap.lines import read_lines
-from lifting.data.mocap.upright import LENGTHS_MM, TURNS, Up, ends_of, guess_up
-from lifting.data.object_npz import entries, entry
+from lifting.data.mocap.upright import LENGTHS_MM, TURNS, guess_up, unit_of, z_up_mm
+from lifting.data.object_npz import entries, entry, numbers
 from lifting.data.pickled import read_pickle
-from lifting.errors import DataError, MissingDataError, suggest
+from lifting.errors import DataError, MissingDataError
 from lifting.skeleton import COCO_17
 
 FPS = 60.0
 VIEWS = tuple(f"c{i:02d}" for i in range(1, 10))
 MAX_BYTES = 256 * 1024**2
-_NAME = re.compile(r"g([A-Z]+)_s([A-Z]+)_c(All|\d\d)_(d\d\w*)_(m[A-Z]+\d+)_(ch\d+)")
+_NAME = re.compile(r"g([A-Z]+)_s([A-Z]+)_c(?:All|\d\d)_(d\d+)_m[A-Z]+\d+_ch\d+")
 # The height of a standing person's hips over the ankles; no two units fit one height.
 _STANDING_MM = (550.0, 1100.0)
-_NEGLIGIBLE_PX = 0.1
 
 
 class AistName(NamedTuple):
-    """What a sequence's name says; ``camera`` is ``All`` where it stands for every camera."""
+    """What a sequence's name says of the dance."""
 
     genre: str
     situation: str
-    camera: str
     dancer: str
-    music: str
-    choreography: str
 
 
 class World(NamedTuple):
@@ -59,49 +54,30 @@ class World(NamedTuple):
 
     def to_mm(self, points: Array) -> FloatArray:
         """Points of the files, ``(*, 3)``, in millimetres with z up."""
-        return points.astype(np.float64) * self.unit_mm @ TURNS[self.up].T
+        return z_up_mm(points, self.up, self.unit_mm)
 
 
-@dataclass(frozen=True)
-class Keypoints2d:
-    """Detections of one sequence. T frames, joints of ``coco17``.
-
-    Attributes:
-        points: ``(9, T, 17, 2)``, pixels; zero where a joint is absent.
-        scores: ``(9, T, 17)``; zero where a joint is absent.
-    """
-
-    points: Array
-    scores: Array
-
-
-@dataclass(frozen=True)
-class AistCamera:
+class AistCamera(NamedTuple):
     """One camera of a setting.
 
     Attributes:
-        name: ``c01`` to ``c09``.
         size: Image width and height, pixels.
-        intrinsics: ``(9,)`` fx, fy, cx, cy, k1, k2, k3, p1, p2, pixels.
+        intrinsics: ``(9,)`` fx, fy, cx, cy, k1, k2, k3, p1, p2, pixels; the last two belong to
+            the ``brown`` model of ``geometry.project``.
         rotation: World to camera, ``(3, 3)``.
         position: Camera centre in the world, ``(3,)``.
-        tangential: The model of ``geometry.project`` that p1 and p2 belong to.
-        note: What is left out or to be minded; empty for nothing.
     """
 
-    name: str
-    size: tuple[int, int]
+    size: FloatArray
     intrinsics: FloatArray
     rotation: FloatArray
     position: FloatArray
-    tangential: Literal["videopose", "brown"]
-    note: str = ""
 
     def placed(self, world: World) -> AistCamera:
         """The same camera in the world of :meth:`World.to_mm`."""
-        turn = TURNS[world.up]
-        position = turn @ self.position * world.unit_mm
-        return replace(self, rotation=self.rotation @ turn.T, position=position)
+        return self._replace(
+            rotation=self.rotation @ TURNS[world.up].T, position=world.to_mm(self.position)
+        )
 
 
 def parse_name(name: str) -> AistName:
@@ -134,16 +110,17 @@ def read_keypoints3d(path: Path) -> Array:
     return joints
 
 
-def read_keypoints2d(path: Path) -> Keypoints2d:
-    """The detections of all cameras.
+def read_keypoints2d(path: Path, frames: int) -> Array:
+    """The detections of all cameras, ``(9, T, 17, 3)``: pixels and score; zero where absent.
 
     Args:
         path: A pickle of ``keypoints2d/``.
+        frames: How many the joints of the sequence have.
 
     Raises:
         MissingDataError: There is no such file.
-        DataError: It is damaged, unsafe, of the form for several people, or not of 60 frames a
-            second.
+        DataError: It is damaged, unsafe, of the form for several people, of another length, or
+            not of 60 frames a second.
     """
     content = _pickle(path)
     points = content.get("keypoints2d")
@@ -153,24 +130,16 @@ def read_keypoints2d(path: Path) -> Keypoints2d:
             "with 133 points (it has 'bboxes'), which is not read; use the keypoints2d of the "
             "first release, whose files have 'det_scores'"
         )
-    seen = _numbers(path, content, "keypoints2d", (len(VIEWS), None, len(COCO_17), 3))
-    if "timestamps" in content:
-        _check_rate(path, _numbers(path, content, "timestamps", (seen.shape[1],), np.float64))
+    seen = _numbers(path, content, "keypoints2d", (len(VIEWS), frames, len(COCO_17), 3))
+    if "timestamps" in content and frames > 1:
+        step = float(np.median(np.diff(_numbers(path, content, "timestamps", (frames,)))))
+        if not any(abs(step * FPS / t - 1) < 0.02 for t in (1, 1e3, 1e6)):
+            raise DataError(
+                f"expected timestamps of {FPS:g} frames a second in {path}, got steps of "
+                f"{step:.6g}; use the published file"
+            )
     seen[np.isnan(seen).any(axis=-1)] = 0
-    return Keypoints2d(seen[..., :2], seen[..., 2])
-
-
-def check_frames(name: str, joints: Array, seen: Keypoints2d) -> None:
-    """Check that a sequence's two files have as many frames.
-
-    Raises:
-        DataError: They have not.
-    """
-    if len(joints) != seen.points.shape[1]:
-        raise DataError(
-            f"expected as many frames in keypoints2d as in keypoints3d of {name}, got "
-            f"{seen.points.shape[1]} and {len(joints)}; use files of one release"
-        )
+    return seen
 
 
 def decide_world(poses: Iterable[Array]) -> World:
@@ -183,16 +152,15 @@ def decide_world(poses: Iterable[Array]) -> World:
         DataError: The people in them do not tell.
     """
     joints = np.concatenate(list(poses)).astype(np.float64)
-    ends = ends_of(COCO_17.joints)
-    assert ends is not None
-    up, why = guess_up(joints, ends)
-    hips = [COCO_17.index("left_hip"), COCO_17.index("right_hip")]
-    legs = joints[:, hips].mean(axis=1) - joints[:, ends.ankles].mean(axis=1)
-    heights = legs @ TURNS[up or "z"][2]
+    up, why = guess_up(joints, COCO_17.joints)
+    (hips, ankles) = (
+        joints[:, [COCO_17.index(f"{side}_{part}") for side in ("left", "right")]].mean(axis=1)
+        for part in ("hip", "ankle")
+    )
+    heights = (hips - ankles) @ TURNS[up or "z"][2]
     heights = heights[np.isfinite(heights)]
     height = float(np.percentile(heights, 95)) if len(heights) else 0.0
-    low, high = _STANDING_MM
-    unit = next((u for u, mm in LENGTHS_MM.items() if low <= height * mm <= high), None)
+    unit = unit_of(height, _STANDING_MM)
     if up is None or unit is None:
         raise DataError(
             f"expected AIST++ joints that stand (hips 55 to 110 cm over the ankles) along one of "
@@ -204,42 +172,34 @@ def decide_world(poses: Iterable[Array]) -> World:
     return World(LENGTHS_MM[unit], up, note)
 
 
-def read_mapping(path: Path) -> dict[str, str]:
-    """Name of a sequence -> name of its camera setting, of ``cameras/mapping.txt``.
+def find_settings(folder: Path, sequences: Sequence[str]) -> dict[str, Path]:
+    """File of each sequence's cameras, by ``mapping.txt``.
+
+    Args:
+        folder: ``cameras/``.
+        sequences: Their names.
 
     Raises:
-        MissingDataError: There is no such file.
-        DataError: A line is not a sequence and a setting, or a sequence comes twice.
+        MissingDataError: The mapping or a setting's file is not in the folder.
+        DataError: The mapping lacks a sequence, or names no plain file.
     """
-    mapping: dict[str, str] = {}
-    for number, words in read_lines(path, MAX_BYTES):
-        if len(words) != 2 or mapping.setdefault(words[0], words[1]) != words[1]:
+    lines = read_lines(folder / "mapping.txt", MAX_BYTES)
+    mapping = {line.words[0]: " ".join(line.words[1:]) for line in lines}
+    found = {}
+    for sequence in sequences:
+        setting = mapping.get(sequence, "")
+        if not re.fullmatch(r"\w+", setting):
             raise DataError(
-                f"{path}, line {number}: expected a sequence, once, and its setting, got "
-                f"'{' '.join(words):.60}'; get the file again"
+                f"expected a camera setting of {sequence} in {folder / 'mapping.txt'}, got "
+                f"'{setting:.60}'; get the file again"
             )
-    return mapping
-
-
-def setting_file(mapping: Mapping[str, str], sequence: str, folder: Path) -> Path:
-    """File of a sequence's cameras.
-
-    Raises:
-        DataError: The mapping lacks the sequence, or names no plain file.
-        MissingDataError: The setting's file is not in the folder.
-    """
-    setting = mapping.get(sequence)
-    if setting is None or not re.fullmatch(r"\w+", setting):
-        raise DataError(
-            f"expected a camera setting of {sequence} in {folder / 'mapping.txt'}, got "
-            f"{setting!r:.60}; {suggest(sequence, list(mapping)[:20])}"
-        )
-    path = folder / f"{setting}.json"
-    if not path.is_file():
-        raise MissingDataError(
-            f"expected the cameras of {sequence} in {path}, found none; get cameras/ complete"
-        )
-    return path
+        found[sequence] = folder / f"{setting}.json"
+        if not found[sequence].is_file():
+            raise MissingDataError(
+                f"expected the cameras of {sequence} in {found[sequence]}, found none; get "
+                "cameras/ complete"
+            )
+    return found
 
 
 def read_setting(path: Path) -> tuple[AistCamera, ...]:
@@ -287,77 +247,35 @@ def _pickle(path: Path) -> dict[str, object]:
 
 
 def _numbers(
-    path: Path,
-    content: Mapping[str, object],
-    name: str,
-    shape: tuple[int | None, ...],
-    kind: type[np.floating] = np.float32,
+    path: Path, content: Mapping[str, object], name: str, shape: tuple[int | None, ...]
 ) -> Array:
-    """A new array of a shape, None standing for any size from 1, of numbers or NaN."""
-    value = entry(content, name, "array", str(path))
-    found = value.shape if isinstance(value, np.ndarray) else type(value).__name__
-    fits = (
-        isinstance(value, np.ndarray)
-        and value.dtype.kind in "fiu"
-        and len(value.shape) == len(shape)
-        and all(n == (want or n) and n for n, want in zip(value.shape, shape, strict=True))
-    )
-    if not fits or np.isinf(array := np.array(value, kind)).any():
-        wanted = ", ".join(str(n or "any") for n in shape)
-        raise DataError(
-            f"expected '{name}' of {path} to be finite numbers or NaN of shape ({wanted}), got "
-            f"{found}; use the published file"
-        )
+    """A new array of numbers or NaN."""
+    value, missing = entry(content, name, "array", str(path)), None
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        missing = np.isnan(value)
+        value = np.where(missing, 0, value)
+    array = numbers(value, f"{path}/{name}", shape).copy()
+    if missing is not None:
+        array[missing] = np.nan
     return array
 
 
-def _check_rate(path: Path, times: Array) -> None:
-    """Time stamps rise as at 60 frames a second, counted in seconds or thousandths of them."""
-    if len(times) < 2:
-        return
-    step = float(np.median(np.diff(times)))
-    if not any(abs(step * FPS / ticks - 1) < 0.02 for ticks in (1.0, 1e3, 1e6)):
-        raise DataError(
-            f"expected timestamps of {FPS:g} frames a second in {path}, got steps of {step:.6g}; "
-            "use the published file"
-        )
-
-
 def _camera(path: Path, name: str, told: Mapping[str, object]) -> AistCamera:
-    def numbers(key: str, *shapes: tuple[int, ...]) -> FloatArray:
+    def given(key: str, *shape: int) -> FloatArray:
         try:
-            array = np.asarray(told.get(key), dtype=np.float64)
+            value = np.asarray(told.get(key), dtype=np.float64)
         except (TypeError, ValueError, OverflowError):
-            array = np.full(1, np.nan)
-        array = array.reshape(-1) if array.size in [s[0] for s in shapes if len(s) == 1] else array
-        if array.shape not in shapes or not np.isfinite(array).all():
-            raise DataError(
-                f"expected '{key}' of camera {name} in {path} to be numbers of shape "
-                f"{' or '.join(map(str, shapes))}, got {told.get(key)!r:.60}; get the file again"
-            )
-        return array
+            value = np.zeros(0)
+        return numbers(value, f"'{key}' of camera {name} in {path}", shape).astype(np.float64)
 
-    width, height = numbers("size", (2,))
-    matrix, lens = numbers("matrix", (3, 3)), numbers("distortions", (5,), (4,))
+    size, matrix = given("size", 2), given("matrix", 3, 3)
+    k1, k2, p1, p2, k3 = given("distortions", 5)
     (fx, skew, cx), (zero, fy, cy), last = matrix
-    if not (min(width, height, fx, fy) > 0 and skew == zero == 0 and last.tolist() == [0, 0, 1]):
+    if not (min(*size, fx, fy) > 0 and skew == zero == 0 and last.tolist() == [0, 0, 1]):
         raise DataError(
             f"expected an image and a matrix [fx 0 cx; 0 fy cy; 0 0 1] without skew of camera "
-            f"{name} in {path}, got {matrix.tolist()} for {width:g} x {height:g}; get it again"
+            f"{name} in {path}, got {matrix.tolist()} for {size.tolist()}; get it again"
         )
-    k1, k2, p1, p2, k3 = [*lens, 0.0][:5]
-    x, y = (np.array([0, 0, width, width]) - cx) / fx, (np.array([0, height] * 2) - cy) / fy
-    shift = np.hypot(
-        fx * (2 * p1 * x * y + p2 * (3 * x * x + y * y)),
-        fy * (p1 * (x * x + 3 * y * y) + 2 * p2 * x * y),
-    ).max()
-    note, slight = "", shift < _NEGLIGIBLE_PX
-    if shift:
-        what = "left out" if slight else "to be projected with tangential='brown'"
-        note = f"{name}: the lens's tangential term moves a corner by {shift:.2g} pixels: {what}"
-    p1, p2 = (0.0, 0.0) if slight else (p1, p2)
-    rotation = Rotation.from_rotvec(numbers("rotation", (3,))).as_matrix()
-    return AistCamera(
-        name, (int(width), int(height)), np.array([fx, fy, cx, cy, k1, k2, k3, p1, p2]), rotation,
-        -rotation.T @ numbers("translation", (3,)), "videopose" if slight else "brown", note,
-    )  # fmt: skip
+    rotation = Rotation.from_rotvec(given("rotation", 3)).as_matrix()
+    intrinsics = np.array([fx, fy, cx, cy, k1, k2, k3, p1, p2])
+    return AistCamera(size, intrinsics, rotation, -rotation.T @ given("translation", 3))

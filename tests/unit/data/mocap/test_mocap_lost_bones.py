@@ -13,7 +13,7 @@ from scipy.interpolate import CubicSpline
 from lifting.data.mocap import cleaning
 from lifting.data.mocap.bvh import read_bvh
 from lifting.data.mocap.convert import convert_folder
-from lifting.data.mocap.mapping import UP_LEG_BVH, to_h36m17
+from lifting.data.mocap.mapping import choose_map, to_h36m17
 from lifting.data.prepare import prepare
 from lifting.data.sets.cmu.files import FILE_NAME, read_cmu_file
 from lifting.skeleton import H36M_17
@@ -148,7 +148,9 @@ def test_the_report_carries_what_was_restored_and_guessed(tmp_path, person_bvh, 
 
 def test_prepare_says_it_and_takes_a_map(tmp_path, person_bvh, person_tree):
     tree = person_tree | {"RightHand": ("RightForeArm", (0, 0, 0))}
-    known = {joint: point.names[0] for joint, point in UP_LEG_BVH.points.items()}
+    (tmp_path / "01_01.bvh").write_text(person_bvh(tree=tree))
+    chosen = choose_map(read_bvh(tmp_path / "01_01.bvh"))
+    known = {joint: point.names[0].removesuffix("/end") for joint, point in chosen.points.items()}
     own = {name: f"x{i}" for i, name in enumerate(tree)} | {"": ""}
     tree = {own[name]: (own[parent], offset) for name, (parent, offset) in tree.items()}
     (tmp_path / "01_01.bvh").write_text(person_bvh(tree=tree))

@@ -35,7 +35,7 @@ def test_unit_that_fits_nobody(bvh, person_bvh):
 def test_lying_body_has_no_vertical_axis(bvh, person_bvh):
     motion = bvh(person_bvh(2))
     lying = replace(motion, positions=motion.positions[..., [1, 0, 2]])
-    with pytest.raises(DataError, match=r"stands along \+y or \+z"):
+    with pytest.raises(DataError, match=r"stands along y, -y or z, got one of which .* along x"):
         to_h36m17(lying)
 
 
@@ -115,7 +115,7 @@ def test_unknown_names_with_a_map(bvh, person_bvh, rig, tmp_path, ending, scale,
 
 def test_unknown_names_show_the_tree_and_how_to_write_a_map(bvh, person_bvh, rig):
     message = (
-        r"01_01\.bvh: expected the joints of a person .*got none for left_hip, .*_wrist; "
+        r"01_01\.bvh: expected the joints of a person .*got none for left_hip, .*_wrist.*; "
         r'write a map, .*\{"left_hip": "LeftUpLeg".*--map.*names: \na\n  b\n    c\n      d\n'
     )
     with pytest.raises(DataError, match=f"(?s){message}"):
@@ -136,11 +136,11 @@ def test_bones_of_an_unknown_asf(bvh, person_bvh):
     ("content", "message"),
     [
         ("{", r"map\.json: expected JSON or TOML, got .*; write a map"),
-        ("[1]", r"expected a name for each joint, got list; write a map"),
-        ('{"left_hop": "a"}', r"expected joints, got 'left_hop'; did you mean 'left_hip'"),
-        ('{"left_hip": ["a", 1]}', r"expected a name or a list of names for left_hip, got \['a'"),
-        ('{"left_hip": []}', r"expected a name or a list of names for left_hip, got \[\]"),
-        ('{"left_hip": "a"}', r"every joint but the hip, got none for right_hip, right_knee"),
+        ("[1]", r"expected joints, each with a name .*, got '' with \[1\]; write a map"),
+        ('{"left_hop": "a"}', r"got 'left_hop' with 'a'; did you mean 'left_hip'"),
+        ('{"left_hip": ["a", 1]}', r"a name or a list of names, got 'left_hip' with \['a'"),
+        ('{"left_hip": []}', r"a name or a list of names, got 'left_hip' with \[\]"),
+        ('{"left_hip": "a"}', r"every joint but the hip, got none for right_hip, left_knee"),
     ],
 )
 def test_a_map_that_is_none(tmp_path, content, message):
@@ -217,9 +217,8 @@ def test_two_neck_joints_put_the_neck_between_them(bvh, person_bvh):
 def test_same_names_mean_bone_ends_in_asf_and_joints_in_bvh(form, names, expected):
     points = tuple(names.split())
     positions = np.random.default_rng(0).normal(size=(3, len(points), 3))
-    ends = {"head": points.index("head/end")} if "head/end" in points else {}
     motion = CapturedMotion(
-        path=Path("x"), form=form, names=points, ends=ends, positions=positions,
+        path=Path("x"), form=form, names=points, positions=positions,
         rotations=np.zeros((3, len(points), 3, 3)), fps=120, unit_mm=10, up="z",
     )  # fmt: skip
     pose = to_h36m17(motion).pose

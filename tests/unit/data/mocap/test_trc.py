@@ -56,7 +56,6 @@ def test_every_variant_reads_alike(read, variant):
     assert (motion.form, motion.names, motion.fps, motion.unit_mm) == ("trc", NAMES, 50.0, 1000.0)
     assert motion.rotations is None
     assert motion.up is None
-    assert motion.first_frame == variant.get("first", 1)
     assert motion.notes == ()
     np.testing.assert_array_equal(motion.positions[3, 2], [3, 2, 0.5])
     # (0, 0, 0.5) is a place, not a missing marker
@@ -86,8 +85,7 @@ def test_missing_last_marker_with_and_without_its_tabs(read):
     rows = [["1", "2", "3", "4", "5", "6", "", "", ""], ["1"] * 9, ["2"] * 9, ["3"] * 9]
     whole, cut = read(trc(rows)), read(trc([rows[0][:6], *rows[1:]]))
     np.testing.assert_array_equal(whole.positions, cut.positions)
-    assert whole.notes == ()
-    assert "1 rows end early" in cut.notes[0]
+    assert whole.notes == cut.notes == ()
 
 
 @pytest.mark.parametrize(
@@ -131,10 +129,10 @@ def test_rate_by_time_or_with_a_note(read):
 @pytest.mark.parametrize(("old", "new", "message"), [
     ("PathFileType", "Path", r"a\.trc, line 1: expected PathFileType, got 'Path'"),
     ("Frame#", "Bild", r"line 4: expected Frame#.*got 'Bild'"),
-    ("X1\tY1", "Y1\tX1", r"line 5: expected X, Y and Z.*got 'YXZXYZ"),
-    ("0.020000\t1\t0", "0.020000\t1,5\t0", r"line 8: expected a number.*got '1,5'"),
-    ("0.020000\t1\t0", "0.020000\tinf\t0", r"line 8: expected a number.*got 'inf'"),
-    ("0.020000\t1\t0", "0.020000\t1e9\t0", r"line 8: expected a number.*got '1e9'"),
+    ("X1\tY1", "Y1\tX1", r"line 5: expected a finite number.*got 'Y1'"),
+    ("0.020000\t1\t0", "0.020000\t1,5\t0", r"line 8: expected a finite number.*got '1,5'"),
+    ("0.020000\t1\t0", "0.020000\tinf\t0", r"line 8: expected a finite number.*got 'inf'"),
+    ("0.020000\t1\t0", "0.020000\t1e9\t0", r"line 8: expected a finite number.*got '1e9'"),
     ("0.060000\t3\t0", "0.060000\t0", r"line 10: expected Frame#, Time and three.*10 cells"),
 ])  # fmt: skip
 def test_malformed_lines_are_named(read, old, new, message):
@@ -174,7 +172,7 @@ def test_real_files(name):
         pytest.skip(f"LIFTING_DATA does not hold real/pose2sim/{name}")
     motion = read_trc(path)
     assert motion.positions.shape == (100, 21, 3)
-    assert (motion.fps, motion.unit_mm, motion.first_frame) == (60.0, 1000.0, 1)
+    assert (motion.fps, motion.unit_mm) == (60.0, 1000.0)
     assert motion.notes == ()
     assert np.isfinite(motion.positions).all()
     index = {n: i for i, n in enumerate(motion.names)}

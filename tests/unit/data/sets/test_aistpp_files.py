@@ -13,15 +13,13 @@ from scipy.spatial.transform import Rotation
 
 from lifting.data.sets.aistpp.files import (
     VIEWS,
-    check_frames,
     decide_world,
+    find_settings,
     parse_name,
     read_keypoints2d,
     read_keypoints3d,
-    read_mapping,
     read_names,
     read_setting,
-    setting_file,
 )
 from lifting.errors import DataError, MissingDataError
 from lifting.geometry.camera import project, world_to_camera
@@ -90,9 +88,9 @@ def test_pickles_that_run_code_are_refused_and_not_run(dump, tmp_path):
 
 @pytest.mark.parametrize(("content", "message"), [
     ({"keypoints3d": dance()}, "missing array 'keypoints3d_optim'"),
-    ({"keypoints3d_optim": dance()[:, :16]}, r"shape \(any, 17, 3\), got \(8, 16, 3\)"),
-    ({"keypoints3d_optim": dance()[:0]}, r"got \(0, 17, 3\)"),
-    ({"keypoints3d_optim": dance() + np.inf}, "finite numbers or NaN"),
+    ({"keypoints3d_optim": dance()[:, :16]}, r"shape \(any, 17, 3\) at .*shape \(8, 16, 3\)"),
+    ({"keypoints3d_optim": dance()[:0]}, r"shape \(0, 17, 3\)"),
+    ({"keypoints3d_optim": dance() + np.inf}, "expected finite numbers"),
     ({"keypoints3d_optim": "text"}, "got str"),
     ([1, 2], "expected a dictionary by name"),
 ])  # fmt: skip
@@ -114,32 +112,28 @@ def test_cut_and_missing_files(dump, tmp_path):
 def test_detections(dump, ticks):
     content = seen(timestamps=np.arange(8) * ticks / 60)
     content["keypoints2d"][3, 2, 7, 0] = np.nan
-    found = read_keypoints2d(dump(content))
-    assert found.points.shape == (9, 8, 17, 2)
-    assert np.argwhere(found.scores == 0).tolist() == [[3, 2, 7]]
-    np.testing.assert_array_equal(found.points[3, 2, 7], 0)
-    np.testing.assert_allclose(
-        found.points[5, 6, 7], content["keypoints2d"][5, 6, 7, :2], rtol=1e-6
-    )
+    found = read_keypoints2d(dump(content), 8)
+    assert found.shape == (9, 8, 17, 3)
+    assert np.argwhere(found[..., 2] == 0).tolist() == [[3, 2, 7]]
+    np.testing.assert_array_equal(found[3, 2, 7], 0)
+    np.testing.assert_allclose(found[5, 6, 7], content["keypoints2d"][5, 6, 7], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("content", "message"), [
     (seen(bboxes=np.zeros((9, 8, 4))), "newer form for several people with 133 points"),
     (seen(keypoints2d=np.zeros((9, 8, 133, 3))), "newer form for several people"),
-    (seen(keypoints2d=np.zeros((8, 8, 17, 3))), r"shape \(9, any, 17, 3\), got \(8, 8"),
-    (seen(timestamps=np.arange(7)), r"'timestamps'.*shape \(8\), got \(7,\)"),
+    (seen(keypoints2d=np.zeros((8, 8, 17, 3))), r"shape \(9, 8, 17, 3\) at .*shape \(8, 8"),
+    (seen(timestamps=np.arange(7)), r"shape \(8\) at .*timestamps.*shape \(7,\)"),
     (seen(timestamps=np.arange(8) * 1e6 / 30), r"60 frames a second.*steps of 33333"),
 ])  # fmt: skip
 def test_other_detections_are_refused(dump, content, message):
     with pytest.raises(DataError, match=message):
-        read_keypoints2d(dump(content))
+        read_keypoints2d(dump(content), 8)
 
 
 def test_files_of_unequal_length(dump):
-    found = read_keypoints2d(dump(seen(7)))
-    check_frames(NAME, dance(7), found)
-    with pytest.raises(DataError, match=f"as in keypoints3d of {NAME}, got 7 and 8"):
-        check_frames(NAME, dance(8), found)
+    with pytest.raises(DataError, match=r"shape \(9, 8, 17, 3\) at .*shape \(9, 7, 17, 3\)"):
+        read_keypoints2d(dump(seen(7)), 8)
 
 
 @pytest.mark.parametrize(
@@ -201,23 +195,18 @@ def opencv_pixels(told, points):
     return np.stack((u * matrix[0, 0] + matrix[0, 2], v * matrix[1, 1] + matrix[1, 2]), axis=-1)
 
 
-@pytest.mark.parametrize(("lens", "model"), [
-    ((0.1, -0.05, 0.002, -0.003, 0.01), "brown"), ((0.1, -0.05, 1e-6, -1e-6, 0.01), "videopose"),
-    ((0.1, -0.05, 0, 0, 0), "videopose"),
-])  # fmt: skip
-def test_cameras_project_as_the_published_model_does(setting, lens, model):
+@pytest.mark.parametrize("lens", [(0.1, -0.05, 0.002, -0.003, 0.01), (0.1, -0.05, 0, 0, 0)])
+def test_cameras_project_as_the_published_model_does(setting, lens):
     told = [camera(name, lens) for name in reversed(VIEWS)]
     cameras = read_setting(setting(told))
-    assert tuple(c.name for c in cameras) == VIEWS
+    assert len(cameras) == len(VIEWS)
     world = decide_world([dance()])
     ours = cameras[0].placed(world)
-    assert (ours.size, ours.tangential) == ((1920, 1080), model)
-    assert bool(ours.note) == (lens[2] != 0)
+    assert ours.size.tolist() == [1920, 1080]
     points = torch.as_tensor(world.to_mm(DANCER))
     local = world_to_camera(points, torch.as_tensor(ours.rotation), torch.as_tensor(ours.position))
-    pixels = project(local, torch.as_tensor(ours.intrinsics), tangential=model)
-    expected = opencv_pixels(told[0], DANCER)
-    np.testing.assert_allclose(pixels.numpy(), expected, atol=1e-9 if model == "brown" else 0.1)
+    pixels = project(local, torch.as_tensor(ours.intrinsics), tangential="brown")
+    np.testing.assert_allclose(pixels.numpy(), opencv_pixels(told[0], DANCER), atol=1e-3)
 
 
 @pytest.mark.parametrize(("cameras", "message"), [
@@ -234,30 +223,24 @@ def test_cameras_project_as_the_published_model_does(setting, lens, model):
 def test_other_settings_are_refused(setting, cameras, message):
     with pytest.raises(DataError, match=message) as refusal:
         read_setting(setting(cameras))
-    assert len(str(refusal.value)) < 500
+    assert len(str(refusal.value)) < 600
 
 
 def test_mapping_and_missing_settings(tmp_path):
-    path = tmp_path / "mapping.txt"
-    path.write_text(f"{NAME} setting1\ngWA_sFM_cAll_d27_mWA5_ch21 ../../other\n")
-    mapping = read_mapping(path)
+    other = "gWA_sFM_cAll_d27_mWA5_ch21"
+    (tmp_path / "mapping.txt").write_text(f"{NAME} setting1\n{other} ../../other\ngXX a b\n")
     with pytest.raises(MissingDataError, match=r"cameras of gBR.*setting1\.json, found none"):
-        setting_file(mapping, NAME, tmp_path)
+        find_settings(tmp_path, [NAME])
     (tmp_path / "setting1.json").write_text("[]")
-    assert setting_file(mapping, NAME, tmp_path) == tmp_path / "setting1.json"
-    with pytest.raises(DataError, match=r"expected a camera setting of gXX.*got None"):
-        setting_file(mapping, "gXX", tmp_path)
-    with pytest.raises(DataError, match=r"got '\.\./\.\./other'"):
-        setting_file(mapping, "gWA_sFM_cAll_d27_mWA5_ch21", tmp_path)
-    for wrong in (f"{NAME} a\n{NAME} b\n", f"{NAME}\n"):
-        path.write_text(wrong)
-        with pytest.raises(DataError, match=r"mapping\.txt, line \d: expected a sequence"):
-            read_mapping(path)
+    assert find_settings(tmp_path, [NAME]) == {NAME: tmp_path / "setting1.json"}
+    for name, got in ((other, r"\.\./\.\./other"), ("gXX", "a b"), ("gYY", "")):
+        with pytest.raises(DataError, match=f"a camera setting of {name}.*got '{got}'"):
+            find_settings(tmp_path, [NAME, name])
 
 
 def test_names_of_sequences(tmp_path):
-    assert parse_name(NAME) == ("BR", "BM", "All", "d04", "mBR0", "ch01")
-    assert parse_name("gWA_sFM_c03_d27_mWA5_ch21").camera == "03"
+    assert parse_name(NAME) == ("BR", "BM", "d04")
+    assert parse_name("gWA_sFM_c03_d27_mWA5_ch21").dancer == "d27"
     path = tmp_path / "pose_train.txt"
     path.write_text(f"{NAME}\n\ngWA_sFM_cAll_d27_mWA5_ch21\r\n")
     assert read_names(path) == (NAME, "gWA_sFM_cAll_d27_mWA5_ch21")
