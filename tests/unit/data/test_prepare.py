@@ -15,9 +15,11 @@ from lifting.cli import data as cli
 from lifting.data.describe import describe
 from lifting.data.doctor.check import check
 from lifting.data.files import write_npz_atomically
-from lifting.data.prepare import _some, list_datasets, prepare
+from lifting.data.prepare import list_datasets, prepare
 from lifting.data.sets.cmu.files import FILE_JOINTS, FILE_NAME, read_cmu_file
+from lifting.data.sets.cmu.prepare import _some
 from lifting.errors import ConfigError, DataError, MissingDataError, OutputError
+from lifting.experiment.load import load_data
 from lifting.skeleton import H36M_17
 
 LEFT, RIGHT = list(H36M_17.left), list(H36M_17.right)
@@ -61,8 +63,12 @@ def write(folder, positions, dtype=np.int16, **changes):
     return str(folder)
 
 
+def check_named(name, root=None):
+    return check(load_data(name, root)[0])
+
+
 def verdicts(root):
-    return {row.what: row for row in check("cmu", root)}
+    return {row.what: row for row in check_named("cmu", root)}
 
 
 def test_good_file_of_ones_own_only_warns_of_being_another(tmp_path):
@@ -130,20 +136,20 @@ def test_floating_sequence(tmp_path):
 def test_values_that_are_no_positions_end_the_check(tmp_path, wrong):
     pose = walker()
     pose[7, 3, 1] = wrong
-    rows = check("cmu", write(tmp_path, pose, np.float32))
+    rows = check_named("cmu", write(tmp_path, pose, np.float32))
     assert (rows[-1].what, rows[-1].verdict) == ("values", "fail")
     assert "sequence 01_01, frame 7" in rows[-1].found
 
 
 def test_file_of_another_form(tmp_path):
     (tmp_path / FILE_NAME).write_bytes(b"nothing of the kind")
-    rows = check("cmu", str(tmp_path))
+    rows = check_named("cmu", str(tmp_path))
     assert [row.verdict for row in rows] == ["ok", "warn", "fail"]
     assert "zip" in rows[-1].advice
 
 
 def test_absent_file(tmp_path):
-    (row,) = check("cmu", str(tmp_path))
+    (row,) = check_named("cmu", str(tmp_path))
     assert row.verdict == "fail"
     assert "lifting data prepare cmu" in row.advice
 
@@ -166,12 +172,12 @@ def test_describe_gives_terms_credit_and_place():
 
 
 def test_synthetic_needs_nothing(tmp_path):
-    assert {row.verdict for row in check("synthetic")} == {"ok"}
+    assert {row.verdict for row in check_named("synthetic")} == {"ok"}
     with pytest.raises(ConfigError, match="there is nothing to prepare"):
         prepare("synthetic", tmp_path)
 
 
-@pytest.mark.parametrize("ask", [describe, check, lambda name: prepare(name, Path())])
+@pytest.mark.parametrize("ask", [describe, check_named, lambda name: prepare(name, Path())])
 def test_unknown_name_gets_a_suggestion(ask):
     with pytest.raises(ConfigError, match=r"unknown data set 'cmuu'; did you mean 'cmu'\?"):
         ask("cmuu")
@@ -261,7 +267,7 @@ def folder():
 
 
 def test_distributed_file_passes_every_check(folder):
-    rows = check("cmu", str(folder))
+    rows = check_named("cmu", str(folder))
     assert {row.verdict for row in rows} == {"ok"}, [r for r in rows if r.verdict != "ok"]
     assert len(rows) == 13
 

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import published_npz
 import pytest
+from check_files import check_files
 from oh50k_files import records, seen_people, write_part
 from python2_pickle import python2_dumps
 from scipy.io import savemat
@@ -13,15 +14,12 @@ from smpl_models import PARENTS, REST, model_arrays
 from walking import smpl_people
 
 from lifting.cli.main import main
-from lifting.data.doctor.check import DOCTORS, check
+from lifting.data.config import DataConfig
+from lifting.data.doctor.check import check
 from lifting.data.doctor.counts import Group, Published
-from lifting.data.sets.amass.checks import check_amass
-from lifting.data.sets.humaneva.checks import check_humaneva
-from lifting.data.sets.mpi_inf_3dhp.checks import check_mpi_inf_3dhp
-from lifting.data.sets.oh50k.checks import check_oh50k
-from lifting.data.sets.pw3d.checks import check_pw3d
-from lifting.data.sets.synthetic.checks import check_synthetic
+from lifting.data.sets import data_sets
 from lifting.errors import ConfigError
+from lifting.experiment.load import load_data
 from lifting.skeleton import MPI_INF_3DHP_28, SMPL_24
 
 GROUPS = tuple(
@@ -48,7 +46,7 @@ class TestHumanEva:
 
     def test_clean(self, data):
         data.write_two_d()
-        rows = check_humaneva(str(data.folder))
+        rows = check_files("humaneva", data.folder)
         assert not_ok(rows) == []
         assert "median 0.0" in row(rows, "reprojection 2D gt").found
 
@@ -56,7 +54,7 @@ class TestHumanEva:
         data.write_two_d("gt", lambda pixels: np.roll(pixels, 4, axis=0))
         flip = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 14]
         data.write_two_d("other", lambda pixels: pixels[:, flip])
-        rows = check_humaneva(str(data.folder))
+        rows = check_files("humaneva", data.folder)
         assert "time 2D gt" in complaints(rows)
         assert "+4 frames" in row(rows, "time 2D gt").found
         assert "left and right 2D other" in complaints(rows)
@@ -66,7 +64,7 @@ class TestHumanEva:
     def test_missing_part(self, tmp_path, complaints):
         data = published_npz.HumanEva(tmp_path, {"Walking 1": 40}, GROUPS[:5])
         data.write_two_d()
-        rows = check_humaneva(str(tmp_path))
+        rows = check_files("humaneva", tmp_path)
         assert complaints(rows) == {"subjects", "subjects 2D gt"}
         assert row(rows, "subjects").found == "missing Validate.S3"
 
@@ -95,7 +93,7 @@ class TestMpiNpz:
         return known
 
     def rows(self, folder):
-        return check_mpi_inf_3dhp(str(folder), self.TRAIN, self.TEST)
+        return check_files("mpi_inf_3dhp", folder, self.TRAIN, self.TEST)
 
     def test_clean(self, tmp_path):
         self.write(tmp_path)
@@ -142,7 +140,7 @@ class TestMpiNpz:
         assert "those of 1" in row(rows, "cameras 2D data_train_3dhp").found
 
     def test_absent(self, tmp_path, complaints):
-        rows = check("mpi_inf_3dhp", str(tmp_path))
+        rows = check_files("mpi_inf_3dhp", tmp_path)
         assert complaints(rows) == {"files"}
         assert len(rows) == 1
 
@@ -199,7 +197,7 @@ class TestMpiRaw:
 
     def test_clean(self, tmp_path, complaints):
         write_raw(tmp_path)
-        rows = check_mpi_inf_3dhp(str(tmp_path), self.TRAIN, self.TEST)
+        rows = check_files("mpi_inf_3dhp", tmp_path, self.TRAIN, self.TEST)
         # The reader wants all subjects; what is there is right.
         assert {r.what for r in not_ok(rows)} == {"reader train", "reader test"}
         assert "median 0.0" in row(rows, "reprojection 2D S1..S8").found
@@ -207,7 +205,7 @@ class TestMpiRaw:
     def test_metres_and_damage(self, tmp_path, complaints):
         write_raw(tmp_path, scale=0.001)
         (tmp_path / "mpi_inf_3dhp_test_set" / "TS1" / "annot_data.mat").write_bytes(b"no mat")
-        rows = check_mpi_inf_3dhp(str(tmp_path), self.TRAIN, self.TEST)
+        rows = check_files("mpi_inf_3dhp", tmp_path, self.TRAIN, self.TEST)
         assert complaints(rows) == {"unit S1/Seq1/annot.mat", "form TS1/annot_data.mat"}
 
 
@@ -251,7 +249,7 @@ class TestPw3d:
         return str(folder)
 
     def test_clean(self, tmp_path):
-        rows = check_pw3d(self.write(tmp_path), self.COUNTS)
+        rows = check_files("3dpw", self.write(tmp_path), self.COUNTS)
         assert not_ok(rows) == []
         assert "median" in row(rows, "reprojection 2D openpose").found
 
@@ -268,14 +266,14 @@ class TestPw3d:
         ],
     )  # fmt: skip
     def test_damage(self, tmp_path, complaints, change, wanted):
-        found = complaints(check_pw3d(self.write(tmp_path, change), self.COUNTS))
+        found = complaints(check_files("3dpw", self.write(tmp_path, change), self.COUNTS))
         assert found - {"reprojection 2D openpose"} == {wanted}
 
     def test_missing_and_damaged_sequences(self, tmp_path, complaints):
         root = self.write(tmp_path)
         path = tmp_path / "sequenceFiles" / "test" / "street_02.pkl"
         path.write_bytes(path.read_bytes()[:500])
-        rows = check_pw3d(root)
+        rows = check_files("3dpw", root)
         assert complaints(rows) == {
             "sequences train", "sequences val", "sequences test", "form test/street_02.pkl",
         }  # fmt: skip
@@ -291,7 +289,7 @@ class TestOh50k:
 
     @pytest.mark.parametrize("frame", ["camera", "world"])
     def test_clean(self, tmp_path, frame):
-        rows = check_oh50k(self.write(tmp_path, frame=frame), self.COUNTS)
+        rows = check_files("3doh50k", self.write(tmp_path, frame=frame), self.COUNTS)
         assert not_ok(rows) == []
         assert row(rows, "labels train").found.startswith(f"frame of the {frame}, by reprojection")
         assert row(rows, "images test").found == "40"
@@ -312,7 +310,7 @@ class TestOh50k:
         def all_of(made):
             return {name: change(record) for name, record in made.items()}
 
-        rows = check_oh50k(self.write(tmp_path, all_of, nested=False), self.COUNTS)
+        rows = check_files("3doh50k", self.write(tmp_path, all_of, nested=False), self.COUNTS)
         assert complaints(rows) == {f"{wanted} train", f"{wanted} test"}
 
     def test_missing_images_and_invalid_people(self, tmp_path, complaints):
@@ -320,7 +318,7 @@ class TestOh50k:
             made["00004"]["smpl_joints_3d"] = np.full((24, 3), np.nan).tolist()
             return made
 
-        rows = check_oh50k(self.write(tmp_path, change))
+        rows = check_files("3doh50k", self.write(tmp_path, change))
         wanted = {f"{what} {part}" for what in ("images", "people") for part in ("train", "test")}
         assert complaints(rows) == wanted
         assert row(rows, "people test").found == "1 of 40 are not, first number 4"
@@ -356,7 +354,8 @@ class TestAmass:
         return str(folder), str(folder / "models")
 
     def test_clean(self, tmp_path, complaints):
-        rows = check_amass(*self.write(tmp_path))
+        root, models = self.write(tmp_path)
+        rows = check_files("amass", root, body_model=models)
         # One part is enough for the doctor; the others are told of.
         assert {r.what for r in not_ok(rows)} <= {"files", "repeats 3D"}
         assert complaints(rows) <= {"repeats 3D"}
@@ -367,7 +366,7 @@ class TestAmass:
             return values * 1000 if name == "trans" else values
 
         root, models = self.write(tmp_path, change, count=1)
-        assert complaints(check_amass(root, models)) == {"speed 3D"}
+        assert complaints(check_files("amass", root, body_model=models)) == {"speed 3D"}
 
     def test_y_up(self, tmp_path, complaints):
         def change(name, values):
@@ -376,28 +375,28 @@ class TestAmass:
             return values
 
         root, models = self.write(tmp_path, change, count=1)
-        assert complaints(check_amass(root, models)) == {"vertical axis 3D"}
+        assert complaints(check_files("amass", root, body_model=models)) == {"vertical axis 3D"}
 
     def test_without_body_model_and_with_damaged_files(self, tmp_path, complaints, monkeypatch):
         monkeypatch.delenv("LIFTING_SMPL", raising=False)
         root, _ = self.write(tmp_path)
         path = tmp_path / "amass" / "CMU" / "01" / "walk_poses.npz"
         path.write_bytes(path.read_bytes()[:-80])
-        rows = check_amass(root)
+        rows = check_files("amass", root)
         assert complaints(rows) == {"form", "body model"}
         assert row(rows, "form").found == "1 of 2 files refused"
         assert "truncated" in row(rows, "form").advice
 
 
 def test_synthetic_sample_is_clean():
-    rows = check_synthetic(None)
+    rows = check_files("synthetic")
     assert not_ok(rows) == []
     assert row(rows, "cameras 2D sample").found.endswith("views as expected")
 
 
-@pytest.mark.parametrize("name", sorted(set(DOCTORS) - {"images", "synthetic"}))
+@pytest.mark.parametrize("name", sorted(set(data_sets()) - {"image_folder", "images", "keypoint_rig", "synthetic"}))
 def test_absent_files_of_every_data_set(tmp_path, name, complaints):
-    rows = check(name, str(tmp_path))
+    rows = check(load_data(name, str(tmp_path))[0])
     assert complaints(rows) <= {"files", "file"}
     assert complaints(rows)
     assert all(r.advice for r in rows if r.verdict != "ok")
@@ -405,7 +404,7 @@ def test_absent_files_of_every_data_set(tmp_path, name, complaints):
 
 def test_unknown_name():
     with pytest.raises(ConfigError, match="unknown data set 'h36'; did you mean 'h36m'"):
-        check("h36")
+        check(DataConfig(name="h36"))
 
 
 def test_command_prints_and_fails(tmp_path, capsys):
