@@ -12,5 +12,5 @@
 * ``render``      all of it, in chunks of pictures
 * ``photos``      squares of pictures on disk, for the data set ``image_folder``
 * ``store``       pictures in the cache, mapped into memory
-* ``source``      ``tracks`` and ``with_pictures``: the data set ``images``
+* ``source``      ``tracks`` and ``complete``: the data set ``images``
 """

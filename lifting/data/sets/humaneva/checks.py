@@ -24,10 +24,9 @@ from lifting.data.doctor.specimen import Bodies, Keypoints, Sight, Take
 from lifting.data.object_npz import read_object_npz
 from lifting.data.sets.humaneva import reader as humaneva
 from lifting.data.sets.humaneva.files import CAMERAS, EXTRINSICS, PARTS, SIZE, humaneva_extrinsics
-from lifting.skeleton import COCO_17, HUMANEVA_15, Skeleton
+from lifting.skeleton import COCO_17, HUMANEVA_15
 
 PUBLISHED = Published(subjects=tuple(f"{part}.{s}" for part in PARTS for s in EXTRINSICS))
-_PREFIX = "data_2d_humaneva15_"
 _EXACT_PX, _DETECTED_PX = 4.0, 12.0
 # Joints come from markers and from no skeleton of constant bones.
 _BONE_SHARE = 0.3
@@ -43,10 +42,10 @@ def check(config: DataConfig, published: Published = PUBLISHED) -> list[CheckRow
     """
     root = config.root
     three_d = find_files(humaneva.NAME, root, [humaneva.THREE_D])[:1]
-    two_d = find_files(humaneva.NAME, root, [f"{_PREFIX}*.npz"])
+    two_d = find_files(humaneva.NAME, root, [f"{humaneva.TWO_D}*.npz"])
     rows = [
         check_presence(humaneva.NAME, root, humaneva.THREE_D, three_d),
-        check_presence(humaneva.NAME, root, f"{_PREFIX}<two_d>.npz", two_d),
+        check_presence(humaneva.NAME, root, f"{humaneva.TWO_D}_<two_d>.npz", two_d),
         *check_content([*three_d, *two_d]),
     ]
     takes = _takes(three_d[0], rows) if three_d else ()
@@ -57,21 +56,22 @@ def check(config: DataConfig, published: Published = PUBLISHED) -> list[CheckRow
         bodies = Bodies(label="3D", skeleton=HUMANEVA_15, unit="m", up="+z", fps=humaneva.FPS,
                         bone_share=_BONE_SHARE, takes=takes)  # fmt: skip
         rows += check_specimen(bodies, read)
-    layouts = {file.label.removeprefix("2D "): file.layout for file in read}
     if three_d and two_d:
-        rows += check_reading(humaneva.tracks, _config(config, two_d, layouts), ("train", "test"))
+        rows += check_reading(humaneva.tracks, _config(config, two_d), ("train", "test"))
     return rows
 
 
-def _config(config: DataConfig, two_d: list[Path], layouts: dict[str, Skeleton]) -> DataConfig:
+def _config(config: DataConfig, two_d: list[Path]) -> DataConfig:
     """The options that experiments use, with a 2D file that is there."""
-    names = [path.stem.removeprefix(_PREFIX) for path in two_d]
+    names = [_detector(path) for path in two_d]
     options = config.humaneva
     if options.two_d not in names:
         options = replace(options, two_d=names[0])
-    if layouts.get(options.two_d) is COCO_17:
-        options = replace(options, skeleton="h36m17")
     return with_section(config, humaneva.NAME, options)
+
+
+def _detector(path: Path) -> str:
+    return path.stem.removeprefix(humaneva.TWO_D).removeprefix("_") or humaneva.EXACT
 
 
 def _takes(path: Path, rows: list[CheckRow]) -> tuple[Take, ...]:
@@ -102,7 +102,7 @@ def _keypoints(
     path: Path, takes: tuple[Take, ...], published: Published, rows: list[CheckRow]
 ) -> Keypoints | None:
     """A 2D file beside its takes."""
-    detector = path.stem.removeprefix(_PREFIX)
+    detector = _detector(path)
     label = f"2D {detector}"
     file = open_two_d(path, label, len(CAMERAS), (HUMANEVA_15, COCO_17), rows)
     if file is None:
@@ -114,7 +114,7 @@ def _keypoints(
     rows += [shapes.row(), *check_counts(present, Published(published.subjects), label)]
     return Keypoints(
         label=label, layout=layout, skeleton=HUMANEVA_15, sights=tuple(sights),
-        residual_px=_EXACT_PX if detector == "gt" else _DETECTED_PX,
+        residual_px=_EXACT_PX if detector == humaneva.EXACT else _DETECTED_PX,
     )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ EXTRINSICS: Mapping[str, tuple[tuple[float, ...], ...]] = {
     "S2": _SECOND_RIG,
     "S3": _FIRST_RIG,
 }
-_NAME = re.compile(r"([A-Za-z]{1,40}) (\d{1,4})(?: chunk(\d{1,4}))?")
+_NAME = re.compile(r"([A-Za-z]{1,40})(?: (\d{1,4}))?(?: chunk(\d{1,4}))?")
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _labelled(part: str, subject: str, values: object, path: Path) -> list[Recor
                 f"{suggest(name[:40].partition(' ')[0], ACTIONS)}"
             )
         joints = numbers(value, f"{name} in {where}", (None, len(HUMANEVA_15), 3))
-        key = (ACTIONS.index(match[1]), int(match[2]), int(match[3] or 0))
+        key = (ACTIONS.index(match[1]), int(match[2] or -1), int(match[3] or -1))
         found[key] = Recording(part, subject, match[1], name, np.array(joints))
     return [found[key] for key in sorted(found)]
 

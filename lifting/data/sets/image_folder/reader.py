@@ -53,7 +53,7 @@ def _labels(config: DataConfig) -> tuple[DataSet, Pictures]:
 
 
 def tracks(config: DataConfig, split: Split) -> PoseTracks:
-    """Labelled frames of a split; pictures are added by :func:`with_pictures`.
+    """Labelled frames of a split; pictures are added by :func:`complete`.
 
     Frames without a valid label of the root are left out. Beside the labels stand the crops, and
     the extra ``picture``, the number of each frame's picture.
@@ -102,7 +102,7 @@ def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
     }
 
 
-def with_pictures(seen: PoseTracks, config: DataConfig, split: Split) -> PoseTracks:
+def complete(seen: PoseTracks, config: DataConfig, split: Split) -> PoseTracks:
     """The same tracks with their pictures, mapped from the cache or cut out into it.
 
     Args:

@@ -36,7 +36,7 @@ _SPARE: dict[Rig, float] = {"h36m": 1.3, "random": 1.3, "wild": 4.0}
 
 @one_thread()
 def tracks(config: DataConfig, split: Split) -> PoseTracks:
-    """People of one split, seen by their rigs; pictures are added by ``with_pictures``.
+    """People of one split, seen by their rigs; pictures are added by ``complete``.
 
     A track is one recording seen by one camera; its frames are instants half a second apart.
     Tracks of one recording have the same frames, and every recording has all its views. The
@@ -93,7 +93,7 @@ def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
 
 
 @one_thread()
-def with_pictures(seen: PoseTracks, config: DataConfig, split: Split) -> PoseTracks:
+def complete(seen: PoseTracks, config: DataConfig, split: Split) -> PoseTracks:
     """The same tracks with their pictures, mapped from the cache or rendered into it.
 
     Args:
