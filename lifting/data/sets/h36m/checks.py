@@ -72,7 +72,8 @@ def check(config: DataConfig, published: Published = PUBLISHED) -> list[CheckRow
     files = [file for path in two_d if (file := _keypoints(path, takes, published, rows))]
     if takes:
         bodies = Bodies(label="3D", skeleton=H36M_17, unit="m", up="+z", fps=human36m.FPS,
-                        bone_share=0.05, takes=takes)  # fmt: skip
+                        bone_share=0.05, bone_reason="a fitted skeleton",
+                        takes=takes)  # fmt: skip
         rows += check_specimen(bodies, files)
     if three_d and two_d:
         names = [path.stem.removeprefix(_PREFIX) for path in two_d]

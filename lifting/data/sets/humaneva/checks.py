@@ -54,7 +54,8 @@ def check(config: DataConfig, published: Published = PUBLISHED) -> list[CheckRow
     read = [file for path in two_d if (file := _keypoints(path, takes, published, rows))]
     if takes:
         bodies = Bodies(label="3D", skeleton=HUMANEVA_15, unit="m", up="+z", fps=humaneva.FPS,
-                        bone_share=_BONE_SHARE, takes=takes)  # fmt: skip
+                        bone_share=_BONE_SHARE, bone_reason="means of markers on skin",
+                        takes=takes)  # fmt: skip
         rows += check_specimen(bodies, read)
     if three_d and two_d:
         rows += check_reading(humaneva.tracks, _config(config, two_d), ("train", "test"))
