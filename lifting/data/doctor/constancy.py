@@ -15,7 +15,7 @@ from lifting.skeleton import Skeleton
 
 TRUNK_SHARE = 0.35  # bones of the trunk join several of the body's own
 _SPREADS = 4.0  # one normal number in 16,000 is farther away
-_CHANCE = 0.003  # of the frames of sound bones one in a thousand is beyond four spreads
+_CHANCE = 0.004  # of the frames of sound bones one in a thousand is beyond four spreads
 _WHOLE_TAKE = 1e3  # goes before any single frame
 _MAD_OF_NORMAL = 0.6745
 FEW = 0.005  # share of frames that is a glitch rather than the rule
