@@ -59,7 +59,7 @@ def test_published_protocols_hold_nobody_out(name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_options_by_themselves_are_those_of_the_file(name):
-    """A script that names a data set gets what ``lifting train`` and ``lifting data check`` get."""
+    """A script that names a data set gets what experiments and ``lifting data check`` get."""
     data, _ = load_data(name)
     for one in data_sets().values():
         given, plain = asdict(getattr(data, one.section)), asdict(one.config.Config())

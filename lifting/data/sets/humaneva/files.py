@@ -136,19 +136,35 @@ def read_files(three_d: Path, two_d: Path, subjects: Sequence[str]) -> HumanEvaF
     return _with_keypoints(tuple(recordings), two_d)
 
 
+def parse_name(name: str) -> tuple[str, int, int] | None:
+    """Action, take and piece of a recording's name; -1 where it gives none.
+
+    Args:
+        name: For example ``Walking 1 chunk0``.
+
+    Returns:
+        None for what is no such name.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None or match[1] not in ACTIONS:
+        return None
+    return match[1], int(match[2] or -1), int(match[3] or -1)
+
+
 def _labelled(part: str, subject: str, values: object, path: Path) -> list[Recording]:
     where = f"positions_3d/{part}/{subject} of {path}"
     found: dict[tuple[int, int, int], Recording] = {}
     for name, value in entries(values, where).items():
-        match = _NAME.fullmatch(name)
-        if match is None or match[1] not in ACTIONS:
+        parsed = parse_name(name)
+        if parsed is None:
             raise DataError(
                 f"expected a name such as 'Walking 1 chunk0' in {where}, got '{name:.60}'; "
                 f"{suggest(name[:40].partition(' ')[0], ACTIONS)}"
             )
+        action, take, piece = parsed
         joints = numbers(value, f"{name} in {where}", (None, len(HUMANEVA_15), 3))
-        key = (ACTIONS.index(match[1]), int(match[2] or -1), int(match[3] or -1))
-        found[key] = Recording(part, subject, match[1], name, np.array(joints))
+        key = (ACTIONS.index(action), take, piece)
+        found[key] = Recording(part, subject, action, name, np.array(joints))
     return [found[key] for key in sorted(found)]
 
 
