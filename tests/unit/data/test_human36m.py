@@ -93,9 +93,9 @@ def subjects_of(got):
     return {got.subject_names[i] for i in got.subject.tolist()}
 
 
-def test_a_training_subject_validates_by_default(data):
-    assert subjects_of(read(data, "train")) == {"S1", "S5", "S6", "S7"}
-    assert subjects_of(read(data, "val")) == {"S8"}
+def test_a_training_subject_can_validate(data):
+    assert subjects_of(read(data, "train", val_subjects=("S8",))) == {"S1", "S5", "S6", "S7"}
+    assert subjects_of(read(data, "val", val_subjects=("S8",))) == {"S8"}
     assert subjects_of(read(data, "test")) == {"S9", "S11"}
 
 
