@@ -4,7 +4,7 @@ A reader refuses the first thing wrong; the doctor goes on and names each kind o
 
 - ``check``      data section -> rows of the table
 - ``rows``       one row: what, expected, found, verdict, what to do
-- ``containers`` published npz files, taken as they are; all questions to those of VideoPose3D's form
+- ``containers`` published npz files, taken as they are; files in VideoPose3D's form
 - ``reading``    all checks of poses and keypoints in turn, and the reader's own word
 - ``specimen``   what all data sets look like to the checks: takes, and how cameras saw them
 - ``presence``   files that are there, checksums, readable containers
