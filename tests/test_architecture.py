@@ -24,7 +24,7 @@ ORDERED_LAYERS = {0, 1, 5}
 # What experiments are validated with, and what names methods, must stay free of torch.
 NO_TORCH = (
     "errors.py", "atomic.py", "__init__.py", "skeleton/__init__.py", "skeleton/sets.py",
-    "data/config.py", "methods/settings.py", "methods/discovery.py",
+    "data/config.py", "data/sets/__init__.py", "methods/settings.py", "methods/discovery.py",
     "tto/__init__.py", "tto/config.py",
     "teacher/__init__.py", "teacher/options.py",
     "experiment/config.py", "experiment/load.py", "experiment/schema.py", "experiment/checks.py",
@@ -139,7 +139,9 @@ def test_imports_of_the_package_stand_at_the_top(trees):
 
 
 def test_configuration_needs_no_torch(trees):
-    configs = [n for n in trees if n.startswith("methods/") and n.endswith("/config.py")]
+    listed = ("methods/", "data/sets/")
+    names = ("/config.py", "/about.py")
+    configs = [n for n in trees if n.startswith(listed) and n.endswith(names)]
     packages = [n for n in trees if n.startswith("methods/") and n.endswith("/__init__.py")]
     wrong = [
         f"lifting/{name}:{line} imports {module}"
@@ -179,3 +181,10 @@ def test_the_checks_see_what_they_look_for():
     assert complaint("batch", "geometry") is None
     assert complaint("data", "experiment") == "upward"
     assert complaint("cli", "data") is None
+
+
+def test_every_data_set_is_complete(trees):
+    inside = [n.split("/") for n in trees if n.startswith("data/sets/")]
+    sets = {parts[2] for parts in inside if parts[-1] == "config.py"}
+    wanted = {f"data/sets/{s}/{m}.py" for s in sets for m in ("__init__", "reader", "about")}
+    assert not wanted - set(trees)

@@ -75,6 +75,11 @@ def data_folder(name: str, root: str | None) -> Path:
     )
 
 
+def is_there(dataset: str, filename: str, root: str | None) -> bool:
+    """Whether a data set's file is found, see :func:`find_file`."""
+    return any((folder / filename).is_file() for folder in search_folders(dataset, root))
+
+
 def find_file(dataset: str, filename: str, root: str | None) -> Path:
     """Path of a data set's file.
 

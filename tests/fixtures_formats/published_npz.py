@@ -179,14 +179,20 @@ def mixture_views(data, kernels=3, seed=0):
 
 
 class HumanEva:
-    """A tiny HumanEva-I: its files, and what must be read from them."""
+    """A tiny HumanEva-I: its files, and what must be read from them.
+
+    Args:
+        folder: Where the files are written.
+        recordings: Frames by name, of every group or by group.
+        groups: Parts and subjects, such as ``Train/S1``.
+    """
 
     def __init__(self, folder, recordings, groups, protocol=3):
         self.folder, self.protocol = folder, protocol
         self.world = {
             group: {
                 name: people(frames, 100 * i + j)[:, TO_HUMANEVA]
-                for j, (name, frames) in enumerate(recordings.items())
+                for j, (name, frames) in enumerate(recordings.get(group, recordings).items())
             }
             for i, group in enumerate(groups)
         }

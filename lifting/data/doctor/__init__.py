@@ -2,9 +2,9 @@
 
 A reader refuses the first thing wrong; the doctor goes on and names each kind of damage.
 
-- ``check``      name of a data set -> rows of the table
+- ``check``      data section -> rows of the table
 - ``rows``       one row: what, expected, found, verdict, what to do
-- ``containers`` published npz files, taken as they are
+- ``containers`` published npz files, taken as they are; files in VideoPose3D's form
 - ``reading``    all checks of poses and keypoints in turn, and the reader's own word
 - ``specimen``   what all data sets look like to the checks: takes, and how cameras saw them
 - ``presence``   files that are there, checksums, readable containers
@@ -14,6 +14,6 @@ A reader refuses the first thing wrong; the doctor goes on and names each kind o
 - ``keypoints``  2D alone: lengths, values, pixels, confidence
 - ``residuals``  2D against projected 3D, as it is and under every suspicion
 - ``sights``     what those residuals say: axes, sides, joint order, cameras, time
-- ``h36m``, ``humaneva``, ``mpi_inf_3dhp``, ``mpi_files``, ``pw3d``, ``oh50k``, ``amass``,
-  ``cmu``, ``synthetic``   one data set each
+
+What is asked of one data set alone stands in its own folder, ``sets/<name>/checks.py``.
 """

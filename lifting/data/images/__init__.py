@@ -12,5 +12,6 @@
 * ``render``      all of it, in chunks of pictures
 * ``photos``      squares of pictures on disk, for the data set ``image_folder``
 * ``store``       pictures in the cache, mapped into memory
+
 The data sets are ``sets/images`` and ``sets/image_folder``.
 """

@@ -13,6 +13,7 @@ from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.sampler import BatchSampler, Share
 from lifting.data.sequence import MotionClips, PoseTracks
+from lifting.data.sets.synthetic import reader as synthetic
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import Camera, project
 from lifting.skeleton import H36M_17
@@ -419,8 +420,8 @@ def test_sources_film_once_and_keep_the_result(monkeypatch, tmp_path):
         filmed.append((clips.source["split"], rig, noise, seed, extras))
         return make_tracks(seed=seed)
 
-    reader = sources.MotionReader(motion, lambda config, split: {"split": split})
-    monkeypatch.setitem(sources.READERS, "synthetic", reader)
+    monkeypatch.setattr(synthetic, "motion", motion)
+    monkeypatch.setattr(synthetic, "cache_key", lambda config, split: {"split": split})
     monkeypatch.setattr(sources, "film", film)
     config = DataConfig(cache=str(tmp_path), noise="light", cameras="wild")
     first = sources.load_tracks(config, "train")

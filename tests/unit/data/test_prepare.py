@@ -15,9 +15,11 @@ from lifting.cli import data as cli
 from lifting.data.describe import describe
 from lifting.data.doctor.check import check
 from lifting.data.files import write_npz_atomically
-from lifting.data.prepare import _some, list_datasets, prepare
+from lifting.data.prepare import list_datasets, prepare
 from lifting.data.sets.cmu.files import FILE_JOINTS, FILE_NAME, read_cmu_file
+from lifting.data.sets.cmu.prepare import _some
 from lifting.errors import ConfigError, DataError, MissingDataError, OutputError
+from lifting.experiment.load import load_data
 from lifting.skeleton import H36M_17
 
 LEFT, RIGHT = list(H36M_17.left), list(H36M_17.right)
@@ -61,8 +63,12 @@ def write(folder, positions, dtype=np.int16, **changes):
     return str(folder)
 
 
+def check_named(name, root=None):
+    return check(load_data(name, root)[0])
+
+
 def verdicts(root):
-    return {row.what: row for row in check("cmu", root)}
+    return {row.what: row for row in check_named("cmu", root)}
 
 
 def test_good_file_of_ones_own_only_warns_of_being_another(tmp_path):
@@ -71,21 +77,21 @@ def test_good_file_of_ones_own_only_warns_of_being_another(tmp_path):
     warned = {what for what, row in rows.items() if row.verdict == "warn"}
     assert warned == {"content", "part train", "part val", "part test"}
     assert "empty" in rows["part val"].advice
-    assert rows["unit"].found == "millimetres (stature 1.58 m)"
+    assert rows["unit 3D"].found.startswith("mm (people 1.5")
     assert all(row.advice for row in rows.values() if row.verdict != "ok")
 
 
-@pytest.mark.parametrize(("factor", "unit"), [(0.001, "metres"), (0.1, "centimetres")])
-def test_other_units_are_told_by_the_stature(tmp_path, factor, unit):
-    row = verdicts(write(tmp_path, walker() * factor, np.float32))["unit"]
+@pytest.mark.parametrize(("factor", "unit"), [(0.001, "m"), (0.1, "cm")])
+def test_other_units_are_told_by_the_size_of_people(tmp_path, factor, unit):
+    row = verdicts(write(tmp_path, walker() * factor, np.float32))["unit 3D"]
     assert row.verdict == "fail"
-    assert unit in row.found
-    assert f"multiply positions_mm and bone_lengths_mm by {1 / factor:g}" in row.advice
+    assert row.found.startswith(f"{unit} (people 1.5")
+    assert f"multiply the positions by {1 / factor:g}" in row.advice
 
 
 def test_y_up_is_told_by_the_body(tmp_path):
     x, y, z = np.moveaxis(walker(), -1, 0)
-    row = verdicts(write(tmp_path, np.stack((x, z, -y), axis=-1)))["vertical axis"]
+    row = verdicts(write(tmp_path, np.stack((x, z, -y), axis=-1)))["vertical axis 3D"]
     assert (row.verdict, row.found[:2]) == ("fail", "+y")
 
 
@@ -93,9 +99,9 @@ def test_exchanged_sides_are_told_by_the_walk(tmp_path):
     pose = walker()
     pose[:, LEFT + RIGHT] = pose[:, RIGHT + LEFT]
     rows = verdicts(write(tmp_path, pose))
-    assert rows["left and right"].verdict == "fail"
-    assert float(rows["left and right"].found) == pytest.approx(-1)
-    assert rows["sides"].verdict == "ok"
+    assert rows["left and right 3D"].verdict == "fail"
+    assert "agree by -1.00" in rows["left and right 3D"].found
+    assert rows["arms 3D"].verdict == "ok"
 
 
 def test_exchanged_arms_alone_are_told_by_the_hips(tmp_path):
@@ -103,21 +109,21 @@ def test_exchanged_arms_alone_are_told_by_the_hips(tmp_path):
     arms_left, arms_right = [11, 12, 13], [14, 15, 16]
     pose[:, arms_left + arms_right] = pose[:, arms_right + arms_left]
     rows = verdicts(write(tmp_path, pose))
-    assert rows["sides"].verdict == "fail"
-    assert rows["left and right"].verdict == "ok"
+    assert rows["arms 3D"].verdict == "fail"
+    assert "left and right 3D" not in rows  # it cannot be told by such a body
 
 
 def test_nobody_walks(tmp_path):
-    row = verdicts(write(tmp_path, np.repeat(walker(1), 50, axis=0)))["left and right"]
-    assert (row.verdict, row.found) == ("warn", "nobody walks")
+    row = verdicts(write(tmp_path, np.repeat(walker(1), 50, axis=0)))["left and right 3D"]
+    assert (row.verdict, row.found) == ("warn", "no knee is bent, nobody walks")
 
 
 def test_stretching_bones(tmp_path):
     pose = walker()
     pose[20, 10, 2] += 60
     rows = verdicts(write(tmp_path, pose))
-    assert rows["bone lengths"].verdict == "fail"
-    assert "60.0 mm" in rows["bone lengths"].found
+    assert rows["bone lengths 3D"].verdict == "fail"
+    assert "S01 (one)/01_01, frame 20, bone to head" in rows["bone lengths 3D"].found
     assert "sequence 01_01, frame 20, joint Head" in rows["motion"].advice
 
 
@@ -126,24 +132,27 @@ def test_floating_sequence(tmp_path):
     assert (row.verdict, row.found) == ("warn", "280 to 280 mm")
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e30])
-def test_values_that_are_no_positions_end_the_check(tmp_path, wrong):
+@pytest.mark.parametrize(
+    ("wrong", "what"), [(np.nan, "values 3D"), (np.inf, "values 3D"), (1e30, "bone lengths 3D")]
+)
+def test_values_that_are_no_positions(tmp_path, wrong, what):
     pose = walker()
     pose[7, 3, 1] = wrong
-    rows = check("cmu", write(tmp_path, pose, np.float32))
-    assert (rows[-1].what, rows[-1].verdict) == ("values", "fail")
-    assert "sequence 01_01, frame 7" in rows[-1].found
+    rows = verdicts(write(tmp_path, pose, np.float32))
+    assert rows[what].verdict == rows["motion"].verdict == "fail"
+    assert "01_01, frame 7" in rows[what].found
+    assert "sequence 01_01, frame 7" in rows["motion"].advice
 
 
 def test_file_of_another_form(tmp_path):
     (tmp_path / FILE_NAME).write_bytes(b"nothing of the kind")
-    rows = check("cmu", str(tmp_path))
+    rows = check_named("cmu", str(tmp_path))
     assert [row.verdict for row in rows] == ["ok", "warn", "fail"]
     assert "zip" in rows[-1].advice
 
 
 def test_absent_file(tmp_path):
-    (row,) = check("cmu", str(tmp_path))
+    (row,) = check_named("cmu", str(tmp_path))
     assert row.verdict == "fail"
     assert "lifting data prepare cmu" in row.advice
 
@@ -166,12 +175,12 @@ def test_describe_gives_terms_credit_and_place():
 
 
 def test_synthetic_needs_nothing(tmp_path):
-    assert {row.verdict for row in check("synthetic")} == {"ok"}
+    assert {row.verdict for row in check_named("synthetic")} == {"ok"}
     with pytest.raises(ConfigError, match="there is nothing to prepare"):
         prepare("synthetic", tmp_path)
 
 
-@pytest.mark.parametrize("ask", [describe, check, lambda name: prepare(name, Path())])
+@pytest.mark.parametrize("ask", [describe, check_named, lambda name: prepare(name, Path())])
 def test_unknown_name_gets_a_suggestion(ask):
     with pytest.raises(ConfigError, match=r"unknown data set 'cmuu'; did you mean 'cmu'\?"):
         ask("cmuu")
@@ -228,7 +237,7 @@ def test_check_command_fails_with_the_file(run, tmp_path):
     assert run("check", "cmu", "--root", write(tmp_path, walker()))[0] == 0
     status, text = run("check", "cmu", "--root", write(tmp_path, walker() / 1000, np.float32))
     assert status == 1
-    assert "multiply positions_mm" in text
+    assert "multiply the positions by 1000" in text
 
 
 def test_names_from_files_are_not_markup(run, tmp_path):
@@ -261,9 +270,9 @@ def folder():
 
 
 def test_distributed_file_passes_every_check(folder):
-    rows = check("cmu", str(folder))
+    rows = check_named("cmu", str(folder))
     assert {row.verdict for row in rows} == {"ok"}, [r for r in rows if r.verdict != "ok"]
-    assert len(rows) == 13
+    assert len(rows) == 17
 
 
 def test_raw_files_are_prepared_and_checked(folder, run, tmp_path):

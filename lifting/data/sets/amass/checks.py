@@ -87,7 +87,7 @@ def _check_posed(motions: dict[Path, AmassMotion], config: DataConfig) -> list[C
             return [failed("body model", what, error)]
     row = CheckRow("body model", what, ", ".join(sorted({p.name for p in models})), "ok")
     bodies = Bodies(label="3D", skeleton=H36M_17, unit="m", up="+z", fps=config.amass.fps,
-                    bone_share=0.02, takes=tuple(takes))  # fmt: skip
+                    bone_share=0.02, bone_reason="a body model's", takes=tuple(takes))  # fmt: skip
     return [row, *check_specimen(bodies, [])]
 
 

@@ -38,7 +38,7 @@ class Config:
     two_d: str = "cpn_ft_h36m_dbb"
     two_d_test: str | None = None
     train_subjects: tuple[str, ...] = ("S1", "S5", "S6", "S7", "S8")
-    val_subjects: tuple[str, ...] = ("S8",)
+    val_subjects: tuple[str, ...] = ()
     val_holdout: int = 0
     test_subjects: tuple[str, ...] = ("S9", "S11")
     actions: tuple[str, ...] = ()

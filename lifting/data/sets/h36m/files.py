@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lifting.actions import ACTION_ALIASES, H36M_ACTIONS
-from lifting.data.keypoint_layout import keypoint_layout
-from lifting.data.object_npz import Array, cut_to, entries, entry, items, numbers, read_object_npz
+from lifting.data.object_npz import Array, entries, entry, numbers, read_object_npz
 from lifting.data.sets.h36m.cameras import INTRINSICS
+from lifting.data.two_d_npz import TwoD, check_new, read_two_d
 from lifting.data.units import check_unit
 from lifting.errors import DataError, suggest
-from lifting.skeleton import COCO_17, H36M_17, MPII_16, Skeleton
+from lifting.skeleton import COCO_17, H36M_17, MPII_16
 from lifting.typing import Pose2D
 
 # The published 3D file does not have it; some 2D files and conversions of one's own do.
@@ -56,46 +55,6 @@ class Recording:
     def frames(self) -> int:
         """Number of frames."""
         return int(self.joints.shape[0])
-
-
-@dataclass(frozen=True)
-class TwoD:
-    """A 2D file.
-
-    Attributes:
-        path: The file.
-        layout: Joint order of its arrays.
-        mixtures: Whether it holds mixtures instead of keypoints.
-        subjects: By subject and normalised recording, one array a camera, as read.
-    """
-
-    path: Path
-    layout: Skeleton
-    mixtures: bool
-    subjects: Mapping[str, Mapping[str, list[object]]]
-
-    def take(self, recording: Recording, camera: int) -> Array:
-        """What one camera saw of a recording, cut to the frames that have labels.
-
-        It is given once and then forgotten: mixtures of the whole data set fill gigabytes, which
-        are not to be held twice.
-
-        Args:
-            recording: The recording.
-            camera: Index of the camera.
-
-        Returns:
-            ``(frames, joints, 2 or 3)``, or ``(frames, joints, kernels, 5)`` for mixtures.
-
-        Raises:
-            DataError: The array is absent, shorter than the labels, or of another form.
-        """
-        views = self.subjects[recording.subject][recording.name]
-        value, views[camera] = views[camera], None
-        where = f"positions_2d/{recording.subject}/{recording.name}/{camera} of {self.path}"
-        joints = len(self.layout)
-        shape = (None, joints, None, 5) if self.mixtures else (None, joints, (2, 3))
-        return cut_to(numbers(value, where, shape), recording.frames, where)
 
 
 def parse_name(name: str) -> tuple[str, int] | None:
@@ -155,20 +114,12 @@ def _recordings_of(subject: str, values: object, path: Path) -> list[Recording]:
         key = (H36M_ACTIONS.index(action), number)
         if (subject, recording_name(action, number)) == CORRUPT:
             continue
-        _check_new(key in recordings, name, where)
+        check_new(key in recordings, name, where)
         positions = numbers(
             value, f"positions_3d/{subject}/{name} of {path}", (None, RECORDED_JOINTS, 3)
         )
         recordings[key] = Recording(subject, action, number, positions[:, KEPT_JOINTS])
     return [recordings[key] for key in sorted(recordings)]
-
-
-def _check_new(known: bool, name: str, where: str) -> None:
-    if known:
-        raise DataError(
-            f"expected each recording once in {where}, got '{name}' under two spellings; "
-            "get the file again from its source"
-        )
 
 
 def drifting(recordings: Sequence[Recording]) -> set[tuple[str, str]]:
@@ -185,53 +136,22 @@ def drifting(recordings: Sequence[Recording]) -> set[tuple[str, str]]:
     return found
 
 
-def read_two_d(path: Path, recordings: Sequence[Recording], max_bytes: int) -> TwoD:
-    """Keypoints or mixtures of recordings; others in the file are left alone.
-
-    Args:
-        path: The 2D file.
-        recordings: At least one.
-        max_bytes: Limit of the expanded size of the file.
-
-    Raises:
-        MissingDataError: There is no such file.
-        DataError: It is unsafe, damaged, or lacks a subject, a recording or a camera.
-    """
-    optional = frozenset({"metadata"})
-    content = read_object_npz(path, ("positions_2d", "metadata"), max_bytes, optional)
-    by_subject = entries(content["positions_2d"], f"positions_2d of {path}")
-    kept: dict[str, dict[str, list[object]]] = {}
-    for subject in dict.fromkeys(r.subject for r in recordings):
-        where = f"positions_2d/{subject} of {path}"
-        found = entry(by_subject, subject, "subject", f"positions_2d of {path}")
-        named: dict[str, object] = {}
-        for name, value in entries(found, where).items():
-            parsed = parse_name(name)
-            normal = name if parsed is None else recording_name(*parsed)
-            _check_new(normal in named, name, where)
-            named[normal] = value
-        wanted = [r.name for r in recordings if r.subject == subject]
-        kept[subject] = {name: _views(named, name, where) for name in wanted}
-    first = recordings[0]
-    array = kept[first.subject][first.name][0]
-    mixtures = isinstance(array, np.ndarray) and array.ndim == 4
-    joints = array.shape[1] if isinstance(array, np.ndarray) and array.ndim > 1 else 0
-    candidates = (H36M_17,) if mixtures else (H36M_17, COCO_17, MPII_16)
-    layout = keypoint_layout(content.get("metadata"), joints, candidates, str(path))
-    return TwoD(path, layout, mixtures, kept)
-
-
-def _views(named: Mapping[str, object], name: str, where: str) -> list[object]:
-    views = items(entry(named, name, "action", where), f"{name} in {where}")
-    if len(views) == len(INTRINSICS):
-        return views
-    missing = list(INTRINSICS)[len(views) :]
-    raise DataError(
-        f"expected one array for each of the cameras {', '.join(INTRINSICS)} in {name} of {where}"
-        f", got {len(views)}"
-        + (f": missing camera '{missing[0]}'" if missing else "")
-        + "; get the file again from its source"
+def keypoints_file(path: Path, recordings: Sequence[Recording], max_bytes: int) -> TwoD:
+    """Keypoints or mixtures of recordings, see :func:`lifting.data.two_d_npz.read_two_d`."""
+    return read_two_d(
+        path,
+        [(recording.subject, recording.name) for recording in recordings],
+        cameras=tuple(INTRINSICS),
+        orders=(H36M_17, COCO_17, MPII_16),
+        name_of=_normal,
+        mixtures=True,
+        max_bytes=max_bytes,
     )
+
+
+def _normal(name: str) -> str:
+    parsed = parse_name(name)
+    return name if parsed is None else recording_name(*parsed)
 
 
 def read_mixtures(array: Array, where: str) -> tuple[Pose2D, Tensor]:

@@ -28,12 +28,12 @@ from lifting.data.sets.h36m.cameras import EXTRINSICS, INTRINSICS, h36m_cameras
 from lifting.data.sets.h36m.config import Config as H36mConfig
 from lifting.data.sets.h36m.files import (
     Recording,
-    TwoD,
     drifting,
+    keypoints_file,
     read_mixtures,
     read_three_d,
-    read_two_d,
 )
+from lifting.data.two_d_npz import TwoD
 from lifting.geometry.camera import Camera, world_to_camera
 from lifting.skeleton import H36M_17
 
@@ -141,7 +141,7 @@ def _tracks(
     recordings: Sequence[Recording], two_d_path: Path, options: H36mConfig, facts: dict[str, str]
 ) -> PoseTracks:
     cameras, subjects = h36m_cameras(), tuple(EXTRINSICS)
-    two_d = read_two_d(two_d_path, recordings, options.max_bytes) if recordings else None
+    two_d = keypoints_file(two_d_path, recordings, options.max_bytes) if recordings else None
     plans = []
     for index, recording in enumerate(recordings):
         for i, camera_name in enumerate(INTRINSICS):
@@ -185,10 +185,10 @@ def _read(
     assert camera.rotation is not None
     assert camera.position is not None
     joints = world_to_camera(world, camera.rotation, camera.position)
-    array = two_d.take(recording, number)[::every]
+    view = (recording.subject, recording.name, number)
+    array = two_d.take(*view, recording.frames)[::every]
     if two_d.mixtures:
-        where = f"positions_2d/{recording.subject}/{recording.name}/{number} of {two_d.path}"
-        keypoints, mixtures = read_mixtures(array, where)
+        keypoints, mixtures = read_mixtures(array, two_d.place(*view))
         return TrackContent(
             keypoints_2d=keypoints, joints_3d=joints, extras={"mixtures": mixtures}
         )

@@ -15,6 +15,8 @@ SUMMARY = "HumanEva-I in the npz form of VideoPose3D, 15 joints, three cameras"
 class Config:
     """HumanEva-I: ``data_3d_humaneva15.npz`` and ``data_2d_humaneva15_<two_d>.npz``.
 
+    A 2D file without an ending, ``data_2d_humaneva15.npz``, is ``gt``.
+
     The recordings of ``Train`` train, those of ``Validate`` test.
 
     Attributes:
@@ -27,15 +29,15 @@ class Config:
         actions: Actions to keep; empty keeps all five.
         cameras: Cameras to keep; empty keeps all three.
         every: Keep every n-th frame of a recording, as if filmed at 60 / n frames a second.
-        skeleton: Keep the 15 joints, or convert them to 17, two of which are approximate and
-            masked.
+        skeleton: Joints wished for, as ``data.skeleton`` says it for any data set; older files
+            say it here.
         drop_corrupt: Leave out S3's walking, whose motion capture is damaged.
     """
 
     two_d: str = "gt"
     subjects: tuple[str, ...] = ("S1", "S2", "S3")
     val_subjects: tuple[str, ...] = ()
-    val_holdout: int = 5
+    val_holdout: int = 0
     actions: tuple[str, ...] = ("Walking", "Jog", "Box")
     cameras: tuple[str, ...] = ()
     every: int = 1

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.data.keypoint_layout import keypoint_layout
-from lifting.data.object_npz import Array, cut_to, entries, entry, items, numbers, read_object_npz
+from lifting.data.object_npz import Array, entries, numbers, read_object_npz
+from lifting.data.two_d_npz import TwoD, read_two_d
 from lifting.data.units import check_unit
 from lifting.errors import DataError, suggest
 from lifting.geometry.rotation import quaternion_to_matrix
@@ -41,7 +41,7 @@ EXTRINSICS: Mapping[str, tuple[tuple[float, ...], ...]] = {
     "S2": _SECOND_RIG,
     "S3": _FIRST_RIG,
 }
-_NAME = re.compile(r"([A-Za-z]{1,40}) (\d{1,4})(?: chunk(\d{1,4}))?")
+_NAME = re.compile(r"([A-Za-z]{1,40})(?: (\d{1,4}))?(?: chunk(\d{1,4}))?")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class Recording:
     name: str
     joints: Array
 
+    @property
+    def group(self) -> str:
+        """Part and subject, as in the file."""
+        return f"{self.part}/{self.subject}"
+
 
 @dataclass(frozen=True)
 class HumanEvaFiles:
@@ -69,27 +74,20 @@ class HumanEvaFiles:
 
     Attributes:
         recordings: Labelled pieces, by part, subject, action and number.
-        layout: Joint order of the keypoints.
-        two_d_path: The 2D file.
-        two_d: By ``part/subject`` and name, one array a camera, as read.
+        two_d: Their keypoints, by ``part/subject`` and name.
     """
 
     recordings: tuple[Recording, ...]
-    layout: Skeleton
-    two_d_path: Path
-    two_d: Mapping[str, Mapping[str, Sequence[object]]]
+    two_d: TwoD
+
+    @property
+    def layout(self) -> Skeleton:
+        """Joint order of the keypoints."""
+        return self.two_d.layout
 
     def view(self, recording: Recording, camera: int) -> Array:
-        """What one camera saw, cut to the labelled frames: ``(frames, joints, 2 or 3)``.
-
-        Raises:
-            DataError: The array is shorter than the labels, or of another form.
-        """
-        group = f"{recording.part}/{recording.subject}"
-        where = f"positions_2d/{group}/{recording.name}/{camera} of {self.two_d_path}"
-        value = self.two_d[group][recording.name][camera]
-        array = numbers(value, where, (None, len(self.layout), (2, 3)))
-        return cut_to(array, len(recording.joints), where)
+        """What one camera saw, cut to the labelled frames: ``(frames, joints, 2 or 3)``."""
+        return self.two_d.view(recording.group, recording.name, camera, len(recording.joints))
 
 
 @cache
@@ -133,44 +131,38 @@ def read_files(three_d: Path, two_d: Path, subjects: Sequence[str]) -> HumanEvaF
             f"{', '.join(list(labels)[:10]):.200}; check that the file is of the described form"
         )
     check_unit((r.joints for r in recordings), HUMANEVA_15, "m", str(three_d))
-    return _with_keypoints(tuple(recordings), two_d)
+    wanted = [(recording.group, recording.name) for recording in recordings]
+    seen = read_two_d(two_d, wanted, cameras=CAMERAS, orders=(HUMANEVA_15, COCO_17))
+    return HumanEvaFiles(tuple(recordings), seen)
+
+
+def parse_name(name: str) -> tuple[str, int, int] | None:
+    """Action, take and piece of a recording's name; -1 where it gives none.
+
+    Args:
+        name: For example ``Walking 1 chunk0``.
+
+    Returns:
+        None for what is no such name.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None or match[1] not in ACTIONS:
+        return None
+    return match[1], int(match[2] or -1), int(match[3] or -1)
 
 
 def _labelled(part: str, subject: str, values: object, path: Path) -> list[Recording]:
     where = f"positions_3d/{part}/{subject} of {path}"
     found: dict[tuple[int, int, int], Recording] = {}
     for name, value in entries(values, where).items():
-        match = _NAME.fullmatch(name)
-        if match is None or match[1] not in ACTIONS:
+        parsed = parse_name(name)
+        if parsed is None:
             raise DataError(
                 f"expected a name such as 'Walking 1 chunk0' in {where}, got '{name:.60}'; "
                 f"{suggest(name[:40].partition(' ')[0], ACTIONS)}"
             )
+        action, take, piece = parsed
         joints = numbers(value, f"{name} in {where}", (None, len(HUMANEVA_15), 3))
-        key = (ACTIONS.index(match[1]), int(match[2]), int(match[3] or 0))
-        found[key] = Recording(part, subject, match[1], name, np.array(joints))
+        key = (ACTIONS.index(action), take, piece)
+        found[key] = Recording(part, subject, action, name, np.array(joints))
     return [found[key] for key in sorted(found)]
-
-
-def _with_keypoints(recordings: tuple[Recording, ...], path: Path) -> HumanEvaFiles:
-    content = read_object_npz(path, ("positions_2d", "metadata"), optional=frozenset({"metadata"}))
-    groups = entries(content["positions_2d"], f"positions_2d of {path}")
-    kept: dict[str, dict[str, Sequence[object]]] = {}
-    for recording in recordings:
-        group = f"{recording.part}/{recording.subject}"
-        where = f"positions_2d/{group} of {path}"
-        named = entries(entry(groups, group, "subject", f"positions_2d of {path}"), where)
-        value = entry(named, recording.name, "action", where)
-        views = items(value, f"{recording.name} in {where}")
-        if len(views) != len(CAMERAS):
-            missing = f" (missing camera '{CAMERAS[len(views)]}')" if len(views) < 3 else ""
-            raise DataError(
-                f"expected one array for each of the cameras {', '.join(CAMERAS)} in "
-                f"{recording.name} of {where}, got {len(views)}{missing}; get the file again"
-            )
-        kept.setdefault(group, {})[recording.name] = views
-    first = next(iter(next(iter(kept.values())).values()))[0]
-    joints = first.shape[1] if isinstance(first, np.ndarray) and first.ndim > 1 else 0
-    candidates = (HUMANEVA_15, COCO_17)
-    layout = keypoint_layout(content.get("metadata"), joints, candidates, str(path))
-    return HumanEvaFiles(recordings, layout, path, kept)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks
 from lifting.data.config import DataConfig, Split
-from lifting.data.files import find_file, sha256_of
+from lifting.data.files import find_file, is_there, sha256_of
 from lifting.data.holdout import HoldOut
 from lifting.data.keypoint_layout import read_keypoints
 from lifting.data.lens_fit import LensFit, fit_lens
@@ -37,17 +37,19 @@ from lifting.data.sets.humaneva.files import (
     humaneva_extrinsics,
     read_files,
 )
-from lifting.errors import ConfigError, DataError
+from lifting.errors import DataError
 from lifting.geometry.camera import Camera, world_to_camera
-from lifting.skeleton import COCO_17, H36M_17, HUMANEVA_15, Skeleton, get_skeleton
+from lifting.skeleton import H36M_17, HUMANEVA_15, Skeleton
 from lifting.skeleton.convert import remap_joints
 
 log = logging.getLogger(__name__)
 
 NAME = "humaneva"
-VERSION = 1  # to be raised when the same files give other tracks
+VERSION = 2  # to be raised when the same files give other tracks
 FPS = 60.0
 THREE_D = "data_3d_humaneva15.npz"
+TWO_D = "data_2d_humaneva15"
+EXACT = "gt"
 TERMS = "HumanEva-I, humaneva.is.tue.mpg.de: registration, research use only"
 DAMAGED = ("S3", "Walking")
 APPROXIMATE = ("spine", "neck")
@@ -64,7 +66,9 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
 
     Returns:
         Tracks by recording, then camera; a piece of a recording ("chunk") is a track of its own.
-        With ``h36m17`` the spine and neck are midpoints of others and marked as not visible.
+        The 15 joints of the data set, beside keypoints of the same. Keypoints of COCO give no
+        head and no thorax of it: both then become ``h36m17``, whose spine and neck are midpoints
+        of others and marked as not visible.
 
     Raises:
         ConfigError: An option names something the data set does not have.
@@ -123,14 +127,17 @@ def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
         "version": VERSION,
         "three_d": sha256_of(three_d),
         "two_d": sha256_of(two_d),
-        "options": asdict(config.humaneva),
+        "options": {k: v for k, v in asdict(config.humaneva).items() if k != "skeleton"},
     }
 
 
 def _paths(config: DataConfig) -> tuple[Path, Path]:
-    check_names("humaneva.two_d", [config.humaneva.two_d], ())
-    two_d = f"data_2d_humaneva15_{config.humaneva.two_d}.npz"
-    return find_file(NAME, THREE_D, config.root), find_file(NAME, two_d, config.root)
+    ending, root = config.humaneva.two_d, config.root
+    check_names("humaneva.two_d", [ending], ())
+    two_d, unnamed = f"{TWO_D}_{ending}.npz", f"{TWO_D}.npz"
+    if ending == EXACT and is_there(NAME, unnamed, root) and not is_there(NAME, two_d, root):
+        two_d = unnamed
+    return find_file(NAME, THREE_D, root), find_file(NAME, two_d, root)
 
 
 def _check_options(options: HumanEvaConfig) -> None:
@@ -180,12 +187,8 @@ def _tracks(
     options: HumanEvaConfig,
     facts: dict[str, str],
 ) -> PoseTracks:
-    skeleton, subjects = get_skeleton(options.skeleton), tuple(EXTRINSICS)
-    if files.layout is COCO_17 and skeleton is HUMANEVA_15:
-        raise ConfigError(
-            f"expected data.humaneva.skeleton={H36M_17.name} with keypoints of {COCO_17.name}, "
-            f"got {skeleton.name}; the protocol scores the same 15 joints of it"
-        )
+    subjects = tuple(EXTRINSICS)
+    skeleton = HUMANEVA_15 if files.layout is HUMANEVA_15 else H36M_17
     plans = [
         TrackPlan(
             name=f"{recording.part}/{recording.subject}/{recording.name}/{camera_name}",
@@ -213,6 +216,7 @@ def _tracks(
         action_names=ACTIONS,
         fps=FPS / options.every,
         source=facts,
+        camera_kind="estimated",
     )
 
 

@@ -225,5 +225,6 @@ def _rows(seen: PoseTracks, kept: Tensor) -> PoseTracks:
         recording=seen.recording[whole],
         subject=seen.subject[whole],
         action=seen.action[whole],
+        fps=seen.fps[whole],
         track_names=tuple(seen.track_names[i] for i in whole.tolist()),
     )

@@ -15,7 +15,7 @@ from lifting.data.doctor.counts import Group, Published, check_counts
 from lifting.data.doctor.presence import Shapes, attempt, check_content, check_presence
 from lifting.data.doctor.reading import check_reading, check_specimen
 from lifting.data.doctor.rows import CheckRow, failed, judged
-from lifting.data.doctor.specimen import Bodies, Keypoints, Sight, Take
+from lifting.data.doctor.specimen import MARKERLESS_MM, Bodies, Keypoints, Sight, Take
 from lifting.data.sets.mpi_inf_3dhp import files
 from lifting.data.sets.mpi_inf_3dhp.config import Config
 from lifting.data.sets.mpi_inf_3dhp.reader import LABELS, people, tracks
@@ -112,7 +112,8 @@ def _judge(
         return []
     bodies = Bodies(
         label=f"3D {label}", skeleton=MPI_INF_3DHP_17, unit="mm", up="-y", fps=FPS,
-        bone_share=BONE_SHARE, takes=tuple(sight.take for sight in sights),
+        bone_share=BONE_SHARE, bone_mm=MARKERLESS_MM, bone_reason="markerless capture",
+        takes=tuple(sight.take for sight in sights),
     )  # fmt: skip
     keypoints = Keypoints(
         label=f"2D {label}", layout=MPI_INF_3DHP_17, skeleton=MPI_INF_3DHP_17,

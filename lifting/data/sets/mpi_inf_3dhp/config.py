@@ -38,7 +38,7 @@ class Config:
 
     annotation: Literal["univ", "annot3"] = "univ"
     train_subjects: tuple[str, ...] = ("S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8")
-    val_subjects: tuple[str, ...] = ("S8",)
+    val_subjects: tuple[str, ...] = ()
     val_holdout: int = 0
     test_sequences: tuple[str, ...] = ()
     cameras: tuple[str, ...] = ("0", "1", "2", "4", "5", "6", "7", "8")

@@ -96,6 +96,7 @@ def _bodies(part: str, labels: Oh50kAnnotations, placed: PlacedPeople) -> Bodies
     valid = np.flatnonzero(placed.valid.numpy())
     return Bodies(
         label=f"3D {part}", skeleton=SMPL_24, unit="mm", up="-y", fps=1.0, bone_share=0.05,
+        bone_reason="a body model's",
         takes=tuple(
             Take(subject="unknown", name=labels.pictures[i], action="unknown",
                  joints=placed.joints[i : i + 1].numpy())

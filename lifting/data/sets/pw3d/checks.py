@@ -51,7 +51,8 @@ def check(config: DataConfig, published: dict[str, int] | None = None) -> list[C
             sights += [] if sequence is None else _sights(path, sequence)
     if sights:
         bodies = Bodies(label="3D", skeleton=SMPL_24, unit="m", up=None, fps=pw3d.FPS,
-                        bone_share=0.05, takes=tuple(s.take for s in sights))  # fmt: skip
+                        bone_share=0.05, bone_reason="a body model's",
+                        takes=tuple(s.take for s in sights))  # fmt: skip
         keypoints = Keypoints(label="2D openpose", layout=COCO_18, skeleton=SMPL_24,
                               residual_px=_DETECTED_PX, sights=tuple(sights))  # fmt: skip
         rows += check_specimen(bodies, [keypoints])

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import published_npz
 import pytest
+from check_files import check_files
 from oh50k_files import records, seen_people, write_part
 from python2_pickle import python2_dumps
 from smpl_models import PARENTS, REST, model_arrays
 from walking import smpl_people
 
 from lifting.cli.main import main
-from lifting.data.doctor.check import DOCTORS, check
-from lifting.data.sets.amass.checks import check_amass
-from lifting.data.sets.humaneva.checks import check_humaneva
-from lifting.data.sets.oh50k.checks import check_oh50k
-from lifting.data.sets.pw3d.checks import check_pw3d
-from lifting.data.sets.synthetic.checks import check_synthetic
+from lifting.data.config import DataConfig
+from lifting.data.doctor.check import check
+from lifting.data.doctor.counts import Group, Published
+from lifting.data.sets import data_sets
 from lifting.errors import ConfigError
-from lifting.skeleton import SMPL_24
+from lifting.experiment.load import load_data
+from lifting.skeleton import MPI_INF_3DHP_28, SMPL_24
 
 GROUPS = tuple(
     f"{part}/{subject}" for part in ("Train", "Validate") for subject in ("S1", "S2", "S3")
@@ -43,7 +43,7 @@ class TestHumanEva:
 
     def test_clean(self, data):
         data.write_two_d()
-        rows = check_humaneva(str(data.folder))
+        rows = check_files("humaneva", data.folder)
         assert not_ok(rows) == []
         assert "median 0.0" in row(rows, "reprojection 2D gt").found
 
@@ -51,7 +51,7 @@ class TestHumanEva:
         data.write_two_d("gt", lambda pixels: np.roll(pixels, 4, axis=0))
         flip = [0, 1, 5, 6, 7, 2, 3, 4, 11, 12, 13, 8, 9, 10, 14]
         data.write_two_d("other", lambda pixels: pixels[:, flip])
-        rows = check_humaneva(str(data.folder))
+        rows = check_files("humaneva", data.folder)
         assert "time 2D gt" in complaints(rows)
         assert "+4 frames" in row(rows, "time 2D gt").found
         assert "left and right 2D other" in complaints(rows)
@@ -61,7 +61,7 @@ class TestHumanEva:
     def test_missing_part(self, tmp_path, complaints):
         data = published_npz.HumanEva(tmp_path, {"Walking 1": 40}, GROUPS[:5])
         data.write_two_d()
-        rows = check_humaneva(str(tmp_path))
+        rows = check_files("humaneva", tmp_path)
         assert complaints(rows) == {"subjects", "subjects 2D gt"}
         assert row(rows, "subjects").found == "missing Validate.S3"
 
@@ -106,7 +106,7 @@ class TestPw3d:
         return str(folder)
 
     def test_clean(self, tmp_path):
-        rows = check_pw3d(self.write(tmp_path), self.COUNTS)
+        rows = check_files("3dpw", self.write(tmp_path), self.COUNTS)
         assert not_ok(rows) == []
         assert "median" in row(rows, "reprojection 2D openpose").found
 
@@ -123,14 +123,14 @@ class TestPw3d:
         ],
     )  # fmt: skip
     def test_damage(self, tmp_path, complaints, change, wanted):
-        found = complaints(check_pw3d(self.write(tmp_path, change), self.COUNTS))
+        found = complaints(check_files("3dpw", self.write(tmp_path, change), self.COUNTS))
         assert found - {"reprojection 2D openpose"} == {wanted}
 
     def test_missing_and_damaged_sequences(self, tmp_path, complaints):
         root = self.write(tmp_path)
         path = tmp_path / "sequenceFiles" / "test" / "street_02.pkl"
         path.write_bytes(path.read_bytes()[:500])
-        rows = check_pw3d(root)
+        rows = check_files("3dpw", root)
         assert complaints(rows) == {
             "sequences train", "sequences val", "sequences test", "form test/street_02.pkl",
         }  # fmt: skip
@@ -146,7 +146,7 @@ class TestOh50k:
 
     @pytest.mark.parametrize("frame", ["camera", "world"])
     def test_clean(self, tmp_path, frame):
-        rows = check_oh50k(self.write(tmp_path, frame=frame), self.COUNTS)
+        rows = check_files("3doh50k", self.write(tmp_path, frame=frame), self.COUNTS)
         assert not_ok(rows) == []
         assert row(rows, "labels train").found.startswith(f"frame of the {frame}, by reprojection")
         assert row(rows, "images test").found == "40"
@@ -167,7 +167,7 @@ class TestOh50k:
         def all_of(made):
             return {name: change(record) for name, record in made.items()}
 
-        rows = check_oh50k(self.write(tmp_path, all_of, nested=False), self.COUNTS)
+        rows = check_files("3doh50k", self.write(tmp_path, all_of, nested=False), self.COUNTS)
         assert complaints(rows) == {f"{wanted} train", f"{wanted} test"}
 
     def test_missing_images_and_invalid_people(self, tmp_path, complaints):
@@ -175,7 +175,7 @@ class TestOh50k:
             made["00004"]["smpl_joints_3d"] = np.full((24, 3), np.nan).tolist()
             return made
 
-        rows = check_oh50k(self.write(tmp_path, change))
+        rows = check_files("3doh50k", self.write(tmp_path, change))
         wanted = {f"{what} {part}" for what in ("images", "people") for part in ("train", "test")}
         assert complaints(rows) == wanted
         assert row(rows, "people test").found == "1 of 40 are not, first number 4"
@@ -211,7 +211,8 @@ class TestAmass:
         return str(folder), str(folder / "models")
 
     def test_clean(self, tmp_path, complaints):
-        rows = check_amass(*self.write(tmp_path))
+        root, models = self.write(tmp_path)
+        rows = check_files("amass", root, body_model=models)
         # One part is enough for the doctor; the others are told of.
         assert {r.what for r in not_ok(rows)} <= {"files", "repeats 3D"}
         assert complaints(rows) <= {"repeats 3D"}
@@ -222,7 +223,7 @@ class TestAmass:
             return values * 1000 if name == "trans" else values
 
         root, models = self.write(tmp_path, change, count=1)
-        assert complaints(check_amass(root, models)) == {"speed 3D"}
+        assert complaints(check_files("amass", root, body_model=models)) == {"speed 3D"}
 
     def test_y_up(self, tmp_path, complaints):
         def change(name, values):
@@ -231,28 +232,31 @@ class TestAmass:
             return values
 
         root, models = self.write(tmp_path, change, count=1)
-        assert complaints(check_amass(root, models)) == {"vertical axis 3D"}
+        assert complaints(check_files("amass", root, body_model=models)) == {"vertical axis 3D"}
 
     def test_without_body_model_and_with_damaged_files(self, tmp_path, complaints, monkeypatch):
         monkeypatch.delenv("LIFTING_SMPL", raising=False)
         root, _ = self.write(tmp_path)
         path = tmp_path / "amass" / "CMU" / "01" / "walk_poses.npz"
         path.write_bytes(path.read_bytes()[:-80])
-        rows = check_amass(root)
+        rows = check_files("amass", root)
         assert complaints(rows) == {"form", "body model"}
         assert row(rows, "form").found == "1 of 2 files refused"
         assert "truncated" in row(rows, "form").advice
 
 
 def test_synthetic_sample_is_clean():
-    rows = check_synthetic(None)
+    rows = check_files("synthetic")
     assert not_ok(rows) == []
     assert row(rows, "cameras 2D sample").found.endswith("views as expected")
 
 
-@pytest.mark.parametrize("name", sorted(set(DOCTORS) - {"images", "synthetic"}))
+WITHOUT_PATTERNS = {"image_folder", "images", "keypoint_rig", "synthetic"}
+
+
+@pytest.mark.parametrize("name", sorted(set(data_sets()) - WITHOUT_PATTERNS))
 def test_absent_files_of_every_data_set(tmp_path, name, complaints):
-    rows = check(name, str(tmp_path))
+    rows = check(load_data(name, str(tmp_path))[0])
     assert complaints(rows) <= {"files", "file"}
     assert complaints(rows)
     assert all(r.advice for r in rows if r.verdict != "ok")
@@ -260,7 +264,7 @@ def test_absent_files_of_every_data_set(tmp_path, name, complaints):
 
 def test_unknown_name():
     with pytest.raises(ConfigError, match="unknown data set 'h36'; did you mean 'h36m'"):
-        check("h36")
+        check(DataConfig(name="h36"))
 
 
 def test_command_prints_and_fails(tmp_path, capsys):

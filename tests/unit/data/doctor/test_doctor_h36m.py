@@ -7,9 +7,9 @@ import hashlib
 import numpy as np
 import published_npz
 import pytest
+from check_files import check_files
 
 from lifting.data.sets.h36m.cameras import EXTRINSICS
-from lifting.data.sets.h36m.checks import check_h36m
 from lifting.skeleton import COCO_17, H36M_17, MPI_INF_3DHP_17
 
 SUBJECTS = tuple(EXTRINSICS)
@@ -28,7 +28,7 @@ def check(data, published_h36m):
     published = published_h36m(data, SUBJECTS)
 
     def run():
-        return check_h36m(str(data.folder), published)
+        return check_files("h36m", data.folder, published)
 
     return run
 
@@ -358,7 +358,7 @@ def test_truncated_archive(data, check, complaints):
 
 
 def test_absent_files(tmp_path, complaints):
-    rows = check_h36m(str(tmp_path))
+    rows = check_files("h36m", tmp_path)
     assert complaints(rows) == {"files"}
     assert all(str(tmp_path) in r.found for r in rows)
     assert "lifting data describe h36m" in rows[0].advice

@@ -6,14 +6,12 @@ import warnings
 
 import published_npz
 import pytest
+from check_files import check_files
 from mutation import damaged_copies
 from oh50k_files import records, seen_people, write_part
 from python2_pickle import damaged_bytes
 
 from lifting.data.doctor.rows import CheckRow
-from lifting.data.sets.h36m.checks import check_h36m
-from lifting.data.sets.oh50k.checks import check_oh50k
-from lifting.data.sets.pw3d.checks import check_pw3d
 
 
 def told(rows):
@@ -34,7 +32,7 @@ def test_human36m(tmp_path, name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # numbers that overflow
         for _ in damaged_copies(tmp_path / f"{name}.npz", 40, seed=3):
-            told(check_h36m(str(tmp_path)))
+            told(check_files("h36m", tmp_path))
 
 
 def test_3doh50k(tmp_path):
@@ -42,11 +40,11 @@ def test_3doh50k(tmp_path):
     path = tmp_path / "testset/annots.json"
     for damaged in damaged_bytes(path.read_bytes(), 60, seed=5):
         path.write_bytes(damaged)
-        told(check_oh50k(str(tmp_path)))
+        told(check_files("3doh50k", tmp_path))
 
 
 def test_3dpw_of_nothing(tmp_path):
     home = tmp_path / "sequenceFiles" / "train"
     home.mkdir(parents=True)
     (home / "a.pkl").write_bytes(b"")
-    told(check_pw3d(str(tmp_path)))
+    told(check_files("3dpw", tmp_path))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from published_npz import HUMANEVA_LENS, HumanEva, write_object_npz
 
 from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
+from lifting.data.describe import is_found
 from lifting.data.sets.humaneva.config import Config as HumanEvaConfig
 from lifting.data.sets.humaneva.reader import cache_key, tracks
 from lifting.data.sources import load_tracks
@@ -47,7 +51,7 @@ def test_files_are_read_back(tmp_path, protocol, rows):
     data.write_two_d()
     got = read(data)
     assert got.skeleton.name == "humaneva15"
-    assert got.fps == 60
+    assert got.fps.unique().tolist() == [60]
     assert got.visible is None
     assert len(got.track_names) == 3 * 4 * 3  # gestures are not part of the protocol
     for name in ("Walking 1 chunk2", "Box 1 chunk10"):
@@ -87,7 +91,7 @@ def test_lenses_bear_gross_errors(data):
 
 
 def test_training_and_validation_are_divided(data):
-    train, val = read(data, "train"), read(data, "val")
+    train, val = (read(data, split, val_holdout=5) for split in ("train", "val"))
     assert all(name.startswith("Train/") for name in train.track_names + val.track_names)
     assert not set(train.track_names) & set(val.track_names)
     assert len(train.track_names) + len(val.track_names) == 3 * 4 * 3
@@ -107,9 +111,19 @@ def test_chunks_stay_apart(data):
     assert got.action_names[got.action[0]] == "Walking"
 
 
-def test_seventeen_joints_mark_the_two_approximate_ones(data):
-    got, ours = read(data, skeleton="h36m17"), read(data)
+def test_the_wish_for_a_skeleton_is_not_the_readers(data):
+    got = read(data, skeleton="h36m17")
+    assert got.skeleton.name == "humaneva15"
+    config = DataConfig(name="humaneva", root=str(data.folder))
+    wished = replace(config, humaneva=HumanEvaConfig(skeleton="h36m17"))
+    assert cache_key(wished, "test") == cache_key(config, "test")
+
+
+def test_keypoints_of_coco_give_seventeen_joints_two_of_them_approximate(data):
+    data.write_two_d("detectron_pt_coco", lambda p: p[:, TO_COCO], COCO)
+    got, ours = read(data, two_d="detectron_pt_coco"), read(data)
     assert got.skeleton.name == "h36m17"
+    assert got.camera_kind == ours.camera_kind == "estimated"
     assert torch.equal(got.joints_3d[:, 0], ours.joints_3d[:, 0])
     assert torch.equal(got.joints_3d[:, 10], ours.joints_3d[:, 14])
     torch.testing.assert_close(
@@ -119,11 +133,9 @@ def test_seventeen_joints_mark_the_two_approximate_ones(data):
     assert got.source["approximate_joints"] == "spine, neck (masked)"
 
 
-def test_coco_keypoints_need_seventeen_joints(data, rows):
+def test_keypoints_of_coco_are_converted(data, rows):
     data.write_two_d("detectron_pt_coco", lambda p: p[:, TO_COCO], COCO)
-    with pytest.raises(ConfigError, match=r"expected data\.humaneva\.skeleton=h36m17"):
-        read(data, two_d="detectron_pt_coco")
-    got = read(data, two_d="detectron_pt_coco", skeleton="h36m17")
+    got = read(data, two_d="detectron_pt_coco")
     at = rows(got, "Validate/S3/Jog 1 chunk0/C1")
     pixels = data.pixels("Validate/S3", "Jog 1 chunk0", 0)
     np.testing.assert_allclose(
@@ -143,7 +155,7 @@ def test_damaged_walking_can_be_left_out(data):
 
 def test_every_nth_frame(data):
     got = read(data, every=2, actions=("Walking",), subjects=("S1",), cameras=("C1",))
-    assert got.fps == 30
+    assert got.fps.unique().tolist() == [30]
     assert got.offsets.tolist() == [0, 3, 4]
     whole = data.joints("Validate/S1", "Walking 1 chunk0", 0)
     np.testing.assert_allclose(got.joints_3d[:3], whole[::2], atol=5e-3)
@@ -230,6 +242,28 @@ def test_options_are_checked(data, options, message):
         read(data, **options)
 
 
+def test_a_file_without_an_ending_is_the_ground_truth(data):
+    named, plain = (data.folder / f"data_2d_humaneva15{e}.npz" for e in ("_gt", ""))
+    expected = read(data)
+    named.rename(plain)
+    got = read(data)
+    assert torch.equal(got.keypoints_2d, expected.keypoints_2d)
+    assert is_found("humaneva", str(data.folder))
+    with pytest.raises(MissingDataError, match=r"data_2d_humaneva15_detectron_pt_coco\.npz"):
+        read(data, two_d="detectron_pt_coco")
+
+
+def test_recordings_without_a_number_are_apart_from_those_with_one(data, rows):
+    def change(groups):
+        for named in groups.values():
+            named["Jog"] = deepcopy(named["Jog 1 chunk0"])
+
+    change_files(data, change, change)
+    got = read(data, subjects=("S1",), cameras=("C1",), actions=("Jog",))
+    assert got.track_names == ("Validate/S1/Jog/C1", "Validate/S1/Jog 1 chunk0/C1")
+    assert {got.action_names[i] for i in got.action.tolist()} == {"Jog"}
+
+
 def test_missing_files_are_named(data):
     with pytest.raises(MissingDataError, match=r"data_2d_humaneva15_other\.npz"):
         read(data, two_d="other")
@@ -241,11 +275,9 @@ def test_the_data_module_delivers_batches(data, tmp_path):
         root=str(data.folder),
         cache=str(tmp_path / "cache"),
         batch_size=8,
-        humaneva=HumanEvaConfig(skeleton="h36m17"),
     )
     batch = next(iter(PoseDataModule(config, seed=0).train_dataloader()))
-    assert batch.joints_3d.shape == (8, 1, 17, 3)
-    assert not bool(batch.visible[..., 7].any())
+    assert batch.joints_3d.shape == (8, 1, 15, 3)
     key = cache_key(config, "train")
     data.write_two_d(change=lambda p: p + 1)
     assert cache_key(config, "train") != key

@@ -1,0 +1,70 @@
+"""HumanEva-I as shipped: the published sizes, a clean bill of health, every keypoint method."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import published_npz
+import pytest
+import walking
+
+from lifting.cli.main import main
+from lifting.data.sources import load_tracks
+from lifting.experiment.load import load_data
+
+FOLDER = Path(__file__).resolve().parents[4] / "experiments"
+ACTIONS = ("Walking 1 chunk0", "Jog 1 chunk0", "Box 1 chunk0")
+# Labelled frames of one camera, by part and subject: walking, jogging, boxing.
+FRAMES = {
+    "Train/S1": (613, 117, 248), "Train/S2": (438, 397, 205), "Train/S3": (478, 430, 421),
+    "Validate/S1": (558, 317, 249), "Validate/S2": (433, 393, 258),
+    "Validate/S3": (412, 396, 507),
+}  # fmt: skip
+KEYPOINT_METHODS = ("simple_baseline", "videopose3d", "uao", "epipolarpose", "diffpose",
+                    "diffpose_video")  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _places(monkeypatch, tmp_path_factory):
+    monkeypatch.setenv("LIFTING_EXPERIMENTS", str(FOLDER))
+    monkeypatch.setenv("LIFTING_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setattr(published_npz, "people", walking.people)
+
+
+@pytest.fixture
+def whole(tmp_path):
+    """Files of the published lengths."""
+    lengths = {group: dict(zip(ACTIONS, frames, strict=True)) for group, frames in FRAMES.items()}
+    published_npz.HumanEva(tmp_path, lengths, tuple(lengths)).write_two_d()
+    return tmp_path
+
+
+def test_the_published_protocol_has_its_published_size(whole):
+    data, _ = load_data("humaneva", str(whole))
+    data.cache = str(whole / "cache")
+    sizes = {split: len(load_tracks(data, split)) for split in ("train", "test")}
+    assert sizes == {"train": 10_041, "test": 10_569}
+
+
+def test_the_command_reads_what_experiments_read(whole, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")
+    assert main(["data", "check", "humaneva", "--root", str(whole)]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"reader train.*10041 frames in 27 tracks", text)
+    assert "fail" not in text
+
+
+@pytest.mark.xfail(reason="tracks become the method's joints in the data module", strict=False)
+@pytest.mark.parametrize("name", KEYPOINT_METHODS)
+def test_every_keypoint_method_trains_and_tests(tmp_path, name):
+    lengths = dict.fromkeys(ACTIONS, 30)
+    published_npz.HumanEva(tmp_path, lengths, tuple(FRAMES)).write_two_d()
+    words = ["extends=[data/humaneva,overlay/smoke]", "data.name=humaneva",
+             f"data.root={tmp_path}", f"output={tmp_path / 'outputs'}"]  # fmt: skip
+    assert main(["train", name, *words]) == 0
+    run = next((tmp_path / "outputs" / name).iterdir())
+    record = json.loads((run / "result.json").read_text())
+    assert all(np.isfinite(value) for value in record["metrics"].values())
