@@ -36,7 +36,10 @@ def test_every_state_has_its_own_mean(scored):
 
 def batch_rows(batch, rows):
     part = type(batch)(
-        keypoints_2d=batch.keypoints_2d[rows], joints_3d=batch.joints_3d[rows], camera=batch.camera
+        skeleton=batch.skeleton,
+        keypoints_2d=batch.keypoints_2d[rows],
+        joints_3d=batch.joints_3d[rows],
+        camera=batch.camera,
     )
     part.extras = {SIGHT: batch.extras[SIGHT][rows]}
     return part
