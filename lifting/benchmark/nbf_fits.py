@@ -33,7 +33,7 @@ def draw_fits(run: Run, plan: Plan, what: FitView) -> tuple[Path, ...]:
     module = load_trained(run, device)
     if not isinstance(module, Module):
         raise ConfigError(f"expected a run of nbf, got {run.folder} of {run.label}; name another")
-    frames = test_frames(run.config, plan, run.config.data.eval_every)
+    frames = test_frames(run, plan, run.config.data.eval_every)
     batch: PoseBatch = next(iter(frames.batches(plan.batch, device)))
     pictures = module.fit_pictures(batch, replace(what, people=len(batch)))
     return save_fits(pictures, module.skeleton, plan.output)

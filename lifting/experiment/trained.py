@@ -148,6 +148,22 @@ def trained_model(
     return module, build_data(config, claims.skeleton, claims.fps, test)
 
 
+def trained_data(config: ExperimentConfig, path: Path) -> PoseDataModule:
+    """Data in the joints and at the rate of weights, without the network.
+
+    Args:
+        config: The experiment.
+        path: Weights of its method.
+
+    Raises:
+        CheckpointError: There is no such checkpoint of the method.
+        ConfigError: The data section contradicts what the weights were trained for.
+    """
+    claims = claims_of(read_checkpoint(path, str(config.method["name"])), path)
+    _check_wishes(config.data, claims, path)
+    return build_data(config, claims.skeleton, claims.fps)
+
+
 def _check_wishes(data: DataConfig, claims: Claims, path: Path) -> None:
     if data.skeleton is not None and Skeleton.of(data.skeleton) != claims.skeleton:
         raise ConfigError(

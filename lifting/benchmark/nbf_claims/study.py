@@ -127,7 +127,14 @@ def _scored(
     both = _module(folder, plan.config(features, seed, ["flip_test=true"])).to(device)
     answers: dict[str, Answer] = {SEARCHING: _guess(first), BOTH: both.infer}
     answers |= {name: _fitted(module) for name, module in modules.items()}
-    frames = Frames(config, "test", every=config.data.eval_every, poses=plan.pictures, seed=0)
+    frames = Frames(
+        config,
+        "test",
+        every=config.data.eval_every,
+        poses=plan.pictures,
+        seed=0,
+        weights=scored_checkpoint(folder),
+    )
     scores, seconds = [], 0.0
     for name, answer in answers.items():
         started = time.process_time()

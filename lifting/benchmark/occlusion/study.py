@@ -89,9 +89,7 @@ def rows(runs: Sequence[Run], plan: Plan, trials: Trials) -> Iterator[Row | Foun
     device = choose_device(plan.device)
     every = common_period(runs)
     for run in runs:
-        scene = _Scene(
-            run, load_trained(run, device), test_frames(run.config, plan, every), plan, trials
-        )
+        scene = _Scene(run, load_trained(run, device), test_frames(run, plan, every), plan, trials)
         pictures = reads_pictures(scene.module, next(scene.batches()))
         own = (*trials.picture_kinds, *({ADVOCC} & set(trials.kinds)))
         if not (own if pictures else trials.keypoint_kinds):

@@ -99,7 +99,7 @@ def rows(runs: Sequence[Run], plan: Plan, grid: Grid) -> Iterator[Row]:
     """
     every = common_period(runs)
     for run in runs:
-        frames = test_frames(run.config, plan, every)
+        frames = test_frames(run, plan, every)
         own = own_answer(run)
         known = {own: _measure(run, own, plan, grid, frames)}
         for answer in answers(run, grid):

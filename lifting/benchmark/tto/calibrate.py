@@ -17,7 +17,7 @@ from scipy.special import logsumexp
 
 from lifting.batch import root_relative
 from lifting.benchmark.tto.measure import answered_frames, choose_device, load_trained, middle
-from lifting.benchmark.tto.plan import Plan, Run
+from lifting.benchmark.tto.plan import WEIGHTS, Plan, Run
 from lifting.benchmark.tto.subset import Frames
 from lifting.errors import ConfigError, DataError
 from lifting.methods.base import LiftingModule
@@ -106,7 +106,14 @@ def calibrate(run: Run, plan: Plan) -> Calibrated:
     module = load_trained(run, choose_device(plan.device))
     config = run.config
     val, test = (
-        Frames(config, split, every=config.data.eval_every, poses=plan.poses, seed=plan.seed)
+        Frames(
+            config,
+            split,
+            every=config.data.eval_every,
+            poses=plan.poses,
+            seed=plan.seed,
+            weights=run.folder / WEIGHTS,
+        )
         for split in ("val", "test")
     )
     seen = doubt_of(module, val, config.tto, plan.batch)

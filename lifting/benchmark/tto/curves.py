@@ -64,7 +64,7 @@ def courses(runs: Sequence[Run], plan: Plan, steps: int) -> Iterator[Course]:
     every = common_period(runs)
     for run in runs:
         module = load_trained(run, device)
-        frames = test_frames(run.config, plan, every)
+        frames = test_frames(run, plan, every)
         for root in ROOTS:
             yield from _courses(run, module, frames, root, steps, plan.batch)
 

@@ -6,7 +6,8 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lifting.batch import PoseBatch
-from lifting.benchmark.tto.plan import Plan, Run
+from lifting.benchmark.tto.plan import WEIGHTS, Plan, Run
 from lifting.data.config import Split
 from lifting.data.gather import GatherOptions, TrackBatches
 from lifting.data.sampler import stream
@@ -23,6 +24,7 @@ from lifting.data.window import sample_rows, track_of_rows
 from lifting.errors import ConfigError
 from lifting.experiment.build import build_data
 from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.trained import trained_data
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Frames:
         split: The split.
         every: Choose among every n-th frame of a track.
         poses: How many; None for all.
+        weights: Checkpoint to whose joints and rate the data are brought; None leaves theirs.
         seed: Of the choice, which depends on the tracks' lengths and labels otherwise.
 
     Attributes:
@@ -60,10 +63,17 @@ class Frames:
     """
 
     def __init__(
-        self, config: ExperimentConfig, split: Split, *, every: int, poses: int | None, seed: int
+        self,
+        config: ExperimentConfig,
+        split: Split,
+        *,
+        every: int,
+        poses: int | None,
+        seed: int,
+        weights: Path | None = None,
     ) -> None:
         self.config = config
-        self._data = build_data(config)
+        self._data = build_data(config) if weights is None else trained_data(config, weights)
         self.tracks = self._data.tracks(split)
         self.rows = choose_rows(self.tracks, every, poses, seed)
 
@@ -138,15 +148,18 @@ def common_period(runs: Sequence[Run]) -> int:
     return math.lcm(*(run.config.data.eval_every for run in runs))
 
 
-def test_frames(config: ExperimentConfig, plan: Plan, every: int) -> Frames:
-    """Test frames of a study as one of its experiments sees them.
+def test_frames(run: Run, plan: Plan, every: int) -> Frames:
+    """Test frames of a study as one of its runs sees them.
 
     Args:
-        config: The experiment.
+        run: The run, to whose joints and rate the data are brought.
         plan: How many frames, and the seed of their choice.
         every: See :func:`common_period`.
     """
-    return Frames(config, "test", every=every, poses=plan.poses, seed=plan.seed)
+    return Frames(
+        run.config, "test", every=every, poses=plan.poses, seed=plan.seed,
+        weights=run.folder / WEIGHTS,
+    )  # fmt: skip
 
 
 def shown_frames(runs: Sequence[Run], plan: Plan) -> Shown:
@@ -160,7 +173,7 @@ def shown_frames(runs: Sequence[Run], plan: Plan) -> Shown:
     shown: Shown | None = None
     every = common_period(runs)
     for run in runs:
-        views = [test_frames(view.config, plan, every) for view in run.views]
+        views = [test_frames(replace(run, views=(view,)), plan, every) for view in run.views]
         own = Shown(
             source=dict(views[0].tracks.source),
             poses=len(views[0].rows),

@@ -111,7 +111,7 @@ def table_rows(runs: Sequence[Run], plan: Plan) -> Iterator[Row]:
     for run in runs:
         module = load_trained(run, device)
         for view in run.views:
-            frames = test_frames(view.config, plan, every)
+            frames = test_frames(replace(run, views=(view,)), plan, every)
             scene = _Scene(run, view, module, frames, plan.batch)
             scene.warm_up()
             off = scene.lift(scene.batches())
