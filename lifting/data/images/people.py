@@ -1,4 +1,4 @@
-"""People at single instants: motion of the procedural kind or of CMU, stood by ellipsoid bodies.
+"""People at single instants: procedural motion or that of a data set, stood by ellipsoid bodies.
 
 The labels of a picture are the joints of the body that is drawn, which follow those of the motion
 within one or two centimetres; so picture and labels agree exactly.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,9 +24,9 @@ from lifting.data.procedural.generator import (
     generate_motion,
 )
 from lifting.data.sequence import MotionClips
-from lifting.data.sets.cmu import reader as cmu
+from lifting.data.sets import find_set
 from lifting.data.sets.synthetic.reader import split_seed
-from lifting.errors import DataError
+from lifting.errors import ConfigError, DataError
 from lifting.geometry.kinematics import bone_lengths
 from lifting.geometry.rotation import axis_angle_to_matrix
 from lifting.skeleton import H36M_17
@@ -66,8 +66,9 @@ def sample_people(config: DataConfig, split: Split, recordings: int) -> People:
         recordings: How many there are at most; fewer where the motion has fewer.
 
     Raises:
+        ConfigError: The data set has no 3D motion, or not the joints that the body has.
         DataError: No clip of the motion is long enough.
-        MissingDataError: The file of CMU's motion is not found.
+        MissingDataError: The files of the motion are not found.
     """
     options = config.images
     seed = split_seed(options.seed, split)
@@ -78,15 +79,32 @@ def sample_people(config: DataConfig, split: Split, recordings: int) -> People:
         motion = generate_motion(clips, frames, seed=seed, fps=_FPS)
         motion.source["split"] = split
     else:
-        motion = cmu.motion(config, split)
+        motion = _reader(options.motion).motion(config, split)
+        if motion.skeleton != H36M_17:
+            raise ConfigError(
+                f"expected motion with the joints of {H36M_17.name}, which the body has, got "
+                f"{motion.skeleton.name} from '{options.motion}'; set data.images.motion=synthetic"
+            )
     return stand(_instants(motion, options.instants, recordings), seed)
 
 
 def people_key(config: DataConfig, split: Split) -> dict[str, object]:
     """What decides the people beside the options of ``images``."""
-    if config.images.motion == "cmu":
-        return {"people": PEOPLE_VERSION, "motion": cmu.cache_key(config, split)}
-    return {"people": PEOPLE_VERSION, "motion": {"generator": GENERATOR_VERSION}}
+    if config.images.motion == "synthetic":
+        return {"people": PEOPLE_VERSION, "motion": {"generator": GENERATOR_VERSION}}
+    found = _reader(config.images.motion).cache_key(config, split)
+    return {"people": PEOPLE_VERSION, "motion": found}
+
+
+def _reader(name: str) -> Any:
+    """The reader of a data set of 3D motion."""
+    reader = find_set(name).reader()
+    if not hasattr(reader, "motion"):
+        raise ConfigError(
+            f"expected a data set of 3D motion in data.images.motion, got '{name}', which has "
+            "cameras of its own; such are cmu, own and amass, or synthetic"
+        )
+    return reader
 
 
 def stand(motion: MotionClips, seed: int) -> People:

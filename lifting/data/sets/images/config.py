@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from lifting.data.sets import find_set
+
 if TYPE_CHECKING:
     from lifting.data.config import DataConfig
 
@@ -20,7 +22,7 @@ class Config:
 
     Attributes:
         size: Side of a picture, pixels.
-        motion: ``synthetic`` is made from the seed; ``cmu`` needs CMU's file.
+        motion: ``synthetic`` is made from the seed; other sets of 3D motion need their files.
         train_images: Images of the training split at most, over all views.
         val_images: Images of the validation split at most.
         test_images: Images of the test split at most.
@@ -38,7 +40,7 @@ class Config:
     """
 
     size: int = 128
-    motion: Literal["synthetic", "cmu"] = "synthetic"
+    motion: str = "synthetic"
     train_images: int = 4096
     val_images: int = 256
     test_images: int = 1024
@@ -54,7 +56,7 @@ class Config:
 
 def uses(data: DataConfig) -> tuple[str, ...]:
     """Where the motion comes from."""
-    return ("synthetic", data.images.motion)
+    return ("synthetic", find_set(data.images.motion).section)
 
 
 def image_size(data: DataConfig) -> int:
