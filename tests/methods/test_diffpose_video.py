@@ -30,7 +30,7 @@ from lifting.methods.diffpose.units import flip_screen
 from lifting.methods.settings import ModuleSettings
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.protocol import get_protocol
-from lifting.skeleton import H36M_17
+from lifting.skeleton import H36M_17, MPI_INF_3DHP_17
 
 FRAMES = 5
 SIZE = VideoSize(FRAMES, width=16, layers=2, heads=4)
@@ -365,6 +365,8 @@ def test_own_checkpoint_gives_the_video_encoder(tmp_path):
     assert same(encoder.state_dict(), trained.network.context.state_dict())
     with pytest.raises(CheckpointError, match=r"missing .*unknown"):
         load_context(make_module(replace(SMALL, context="gcn")).network.context, path, SMALL)
+    with pytest.raises(CheckpointError, match=r"encoder of mpi17, got one of h36m17"):
+        load_context(encoder, path, SMALL, MPI_INF_3DHP_17)
 
 
 def test_refusals(tmp_path):

@@ -21,6 +21,7 @@ from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.mixste_names import import_video_state
 from lifting.methods.diffpose.weights_file import State, check_names, load_file, strip_prefix
 from lifting.methods.settings import ModuleSettings
+from lifting.skeleton import H36M_17, Skeleton
 
 FILES = ("denoiser", "context encoder")
 OWN_KEY = "lifting"
@@ -93,18 +94,30 @@ def read_context(path: Path, layers: int, *, video: bool = False) -> Imported:
     return Imported(import_video_state(weights, layers))
 
 
-def load_context(network: nn.Module, path: Path, config: Config) -> None:
+def load_context(
+    network: nn.Module, path: Path, config: Config, skeleton: Skeleton = H36M_17
+) -> None:
     """Fill a context encoder from the authors' file or from a checkpoint of this method.
 
     Args:
         network: The encoder.
         path: The file.
         config: Configuration of the encoder.
+        skeleton: Joints of the encoder. The authors' and older files are of Human3.6M's.
 
     Raises:
         MissingDataError: No such file.
-        CheckpointError: The file is unsafe, damaged, or of an encoder of another form or size.
+        CheckpointError: The file is unsafe, damaged, or of an encoder of another form or size, or
+            of other joints.
     """
+    content = load_file(path)
+    facts = content.get(OWN_KEY, {}) if isinstance(content, dict) else {}
+    trained = Skeleton.of(facts.get("skeleton", H36M_17.plain()))
+    if trained != skeleton:
+        raise CheckpointError(
+            f"expected a context encoder of {skeleton.name}, got one of {trained.name} in {path}; "
+            f"set data.skeleton={trained.name} to convert the data, or train one on these joints"
+        )
     given, wanted = _read_any_context(path, config).state, network.state_dict()
     check_names(set(given), set(wanted))
     for name, value in given.items():

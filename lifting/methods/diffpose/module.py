@@ -113,7 +113,7 @@ class Module(LiftingModule):
         config, network, student = self.config, self.network, self.network.student
         given = config.context_checkpoint
         if given is not None and stage.name == TRAIN:
-            load_context(network.context, Path(given), config)
+            load_context(network.context, Path(given), config, self.skeleton)
         network.context.requires_grad_(self._trains_context)
         for denoiser in (network.denoiser, network.stack):
             denoiser.requires_grad_(stage.name == TRAIN)
