@@ -14,11 +14,10 @@ from walking import smpl_people
 from lifting.cli.main import main
 from lifting.data.config import DataConfig
 from lifting.data.doctor.check import check
-from lifting.data.doctor.counts import Group, Published
 from lifting.data.sets import data_sets
 from lifting.errors import ConfigError
 from lifting.experiment.load import load_data
-from lifting.skeleton import MPI_INF_3DHP_28, SMPL_24
+from lifting.skeleton import SMPL_24
 
 GROUPS = tuple(
     f"{part}/{subject}" for part in ("Train", "Validate") for subject in ("S1", "S2", "S3")
