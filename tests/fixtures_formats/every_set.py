@@ -10,14 +10,13 @@ import json
 
 import numpy as np
 import torch
-import walking
 from aistpp_files import write_aistpp
 from amass_files import smplh_file, write_models
 from cmu_files import content
 from oh50k_files import SIZES, pixels_of, records, seen_people, write_part
 from own_files import save_bvh, save_npz, save_trc
 from pictures import spot
-from published_npz import TO_MPI, H36m, HumanEva, mpi_view, write_mpi_test, write_mpi_train
+from published_npz import H36m, HumanEva, write_mpi_test, write_mpi_train
 from pw3d_files import LENS, sequence
 from python2_pickle import python2_dumps
 
@@ -67,7 +66,7 @@ def write_cmu(root):
 
 def write_h36m(root, detector):
     """All seven subjects."""
-    files = H36m(root, {name: FRAMES for name in FILMS})
+    files = H36m(root, dict.fromkeys(FILMS, FRAMES))
     files.write_two_d(detector)
     return []
 
