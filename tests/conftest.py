@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 FIXTURES = Path(__file__).parent / "fixtures"
+# Writers of the data sets' files, importable by their names.
+FORMATS = str(Path(__file__).parent / "fixtures_formats")
+if FORMATS not in sys.path:
+    sys.path.append(FORMATS)
+
 TINY_EXPERIMENT = """\
 description: a test of the layers around a method
 method:
@@ -38,7 +44,7 @@ panels:
 def _one_thread():
     """Tests share few cores; small operators gain nothing from more threads."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    if "torch" in __import__("sys").modules:
+    if "torch" in sys.modules:
         import torch
 
         torch.set_num_threads(1)

@@ -1,21 +1,15 @@
-"""What tests of data share; the writers of ``tests/fixtures_formats`` become importable here."""
+"""What tests of data share."""
 
 from __future__ import annotations
 
 import math
 import os
-import sys
 import tracemalloc
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from lifting.errors import DataError
-
-FORMATS = str(Path(__file__).resolve().parents[2] / "fixtures_formats")
-if FORMATS not in sys.path:
-    sys.path.append(FORMATS)
 
 # x to the person's left, y up, mm: a standing person seen from the front
 STANDING = {

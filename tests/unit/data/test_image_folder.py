@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from oh50k_files import SIZES, pixels_of, records, seen_people, write_part
+from pictures import spot
 from PIL import Image
 from published_npz import H36m, write_mpi_test, write_mpi_train
 from python2_pickle import python2_dumps
@@ -30,15 +31,6 @@ SUBJECTS = ("S1", "S5", "S8", "S9")
 RECORDINGS = {"Photo 1": 3, "Walking": 4}
 IDS = ("54138969", "55011271", "58860488", "60457274")
 HEIGHTS = (1002, 1000, 1000, 1002)
-
-
-def spot(path, place, size):
-    """A black picture with one white square of 40 pixels around a place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture = np.zeros((size[1], size[0], 3), dtype=np.uint8)
-    x, y = (max(round(float(v)) - 20, 0) for v in place)
-    picture[y : y + 40, x : x + 40] = 255
-    Image.fromarray(picture).save(path)
 
 
 def brightest(image):

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from published_npz import projected, rotation_of
+from published_npz import projected
+from pw3d_files import FRAMES, LENS, sequence
 from python2_pickle import damaged_bytes, python2_dumps
-from smpl_models import REST, STAND_INS, posed_joints, write_joint_models
+from smpl_models import STAND_INS, posed_joints, write_joint_models
 
 from lifting.data.config import DataConfig
 from lifting.data.sets.pw3d.config import Config as Pw3dConfig
@@ -15,41 +16,6 @@ from lifting.data.smpl_file import read_body_model
 from lifting.data.smpl_regressor import read_joint_regressor
 from lifting.data.sources import load_tracks
 from lifting.errors import ConfigError, DataError, MissingDataError
-
-LENS = (1961.9, 1969.2, 540.0, 960.0)
-FRAMES = 7
-
-
-def sequence(seed=0, people=2, frames=FRAMES):
-    """Contents of a sequence file, and the joints that must come out."""
-    rng = np.random.default_rng(seed)
-    world = [REST + (i, 1.0, 0.2) + 0.02 * rng.normal(size=(frames, 24, 3)) for i in range(people)]
-    poses = np.tile(np.eye(4), (frames, 1, 1))
-    for pose in poses:
-        # A camera in front of the person, upside down as the image has y down.
-        pose[:3, :3] = rotation_of((0.02, 1, 0.01, 0) + 0.02 * rng.normal(size=4))
-        pose[:3, 3] = (0.3, 0.6, 4) + 0.1 * rng.normal(size=3)
-    seen = [np.einsum("fij,fnj->fni", poses[:, :3, :3], w) + poses[:, None, :3, 3] for w in world]
-    detections = rng.uniform(1, 900, size=(people, frames, 3, 18))
-    detections[:, :, 2] = rng.uniform(0.3, 1, size=(people, frames, 18))
-    detections[0, -1, :, 4] = 0  # a wrist that was not found
-    valid = [np.ones(frames, dtype=bool) for _ in range(people)]
-    valid[0][frames // 2] = False
-    data = {
-        "sequence": "street_00",
-        "genders": ["m", "f"][:people],
-        "poses": [np.zeros((frames, 72))] * people,
-        "betas": [np.zeros(10)] * people,
-        "trans": [np.zeros((frames, 3))] * people,
-        "poses2d": list(detections),
-        "jointPositions": [w.reshape(frames, 72) for w in world],
-        "cam_intrinsics": np.array([[LENS[0], 0, LENS[2]], [0, LENS[1], LENS[3]], [0, 0, 1]]),
-        "cam_poses": poses,
-        "campose_valid": valid,
-        "img_frame_ids": np.arange(frames),
-        "texture_maps": [],
-    }
-    return data, seen, detections
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import walking
 from lifting.cli.main import main
 from lifting.data.sources import load_tracks
 from lifting.experiment.load import load_data
+from lifting.skeleton import get_skeleton
 
 FOLDER = Path(__file__).resolve().parents[4] / "experiments"
 ACTIONS = ("Walking 1 chunk0", "Jog 1 chunk0", "Box 1 chunk0")
@@ -57,14 +58,22 @@ def test_the_command_reads_what_experiments_read(whole, capsys, monkeypatch):
     assert "fail" not in text
 
 
-@pytest.mark.xfail(reason="tracks become the method's joints in the data module", strict=False)
 @pytest.mark.parametrize("name", KEYPOINT_METHODS)
-def test_every_keypoint_method_trains_and_tests(tmp_path, name):
+@pytest.mark.parametrize("wish", [None, "h36m17"])
+def test_every_keypoint_method_trains_and_tests(tmp_path, name, wish):
+    """In the 15 joints of the data, or in those wished for by either key."""
     lengths = dict.fromkeys(ACTIONS, 30)
     published_npz.HumanEva(tmp_path, lengths, tuple(FRAMES)).write_two_d()
     words = ["extends=[data/humaneva,overlay/smoke]", "data.name=humaneva",
              f"data.root={tmp_path}", f"output={tmp_path / 'outputs'}"]  # fmt: skip
+    if wish is not None:
+        key = ("data.skeleton", "data.humaneva.skeleton")[KEYPOINT_METHODS.index(name) % 2]
+        words.append(f"{key}={wish}")
     assert main(["train", name, *words]) == 0
     run = next((tmp_path / "outputs" / name).iterdir())
     record = json.loads((run / "result.json").read_text())
     assert all(np.isfinite(value) for value in record["metrics"].values())
+    skeleton = get_skeleton(wish or "humaneva15")
+    assert record["joints"] == list(skeleton.joints)
+    assert record["extras"]["joints_of"] == skeleton.name
+    assert record["data"].get("joints_converted") == (wish and "humaneva15 to h36m17")
