@@ -8,7 +8,6 @@ numbers.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +25,6 @@ from lifting.data.sequence import PoseTracks
 from lifting.data.sets import DataSet, Pictures, data_sets, find_set
 from lifting.data.window import track_of_rows
 from lifting.errors import ConfigError, MissingDataError, suggest
-
-log = logging.getLogger(__name__)
 
 VERSION = 1  # to be raised when the same files give other tracks or pictures
 NUMBER = "picture"
