@@ -6,8 +6,8 @@ so a window is gathered by index in one operation, on any device.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,6 +20,10 @@ from lifting.typing import PerJoint, Pose2D, Pose3D
 CameraKind = Literal["true", "estimated", "guessed", "unknown"]
 """Whether intrinsics are calibrated (or of a virtual camera), were estimated from labelled frames
 or by a teacher, were guessed from the size of the image, or are not known (NaN)."""
+
+
+_OF_FRAMES = ("keypoints_2d", "confidence", "joints_3d", "visible", "image", "crop")
+_OF_TRACKS = ("camera", "recording", "subject", "action", "fps", "read_fps", "read_frames")
 
 
 @dataclass(kw_only=True)
@@ -110,7 +114,7 @@ class PoseTracks:
     visible: PerJoint | None = None
     image: Tensor | None = None
     crop: Tensor | None = None
-    extras: dict[str, Tensor]
+    extras: dict[str, Tensor] = field(default_factory=dict)
     camera_kind: CameraKind = "true"
     unit: Literal["mm"] = "mm"
     read_fps: Tensor | None = None
@@ -166,30 +170,43 @@ class PoseTracks:
         Args:
             tracks: ``(n,)`` int64, indices of tracks.
         """
-        starts, ends = self.offsets[:-1][tracks], self.offsets[1:][tracks]
-        lengths = ends - starts
-        offsets = torch.cat((lengths.new_zeros(1), lengths.cumsum(0)))
+        lengths = self.offsets.diff()[tracks]
+        offsets = offsets_of(lengths)
         rows = torch.arange(int(offsets[-1]), device=lengths.device)
-        rows = rows + (starts - offsets[:-1]).repeat_interleave(lengths)
+        rows = rows + (self.offsets[tracks] - offsets[:-1]).repeat_interleave(lengths)
+        return self.take(rows, tracks, lengths)
+
+    def take(self, rows: Tensor, tracks: Tensor, lengths: Tensor) -> PoseTracks:
+        """Some frames only.
+
+        Args:
+            rows: ``(N',)`` int64, the frames, track by track.
+            tracks: ``(n,)`` int64, indices of the tracks that they are of.
+            lengths: ``(n,)`` int64, how many frames each has.
+        """
+        chosen: dict[str, Any] = {}
+        for names, kept in ((_OF_FRAMES, rows), (_OF_TRACKS, tracks)):
+            values = {name: getattr(self, name) for name in names}
+            chosen |= {name: v[kept] for name, v in values.items() if v is not None}
         return replace(
             self,
-            keypoints_2d=self.keypoints_2d[rows],
-            confidence=self.confidence[rows],
-            joints_3d=None if self.joints_3d is None else self.joints_3d[rows],
-            visible=None if self.visible is None else self.visible[rows],
-            image=None if self.image is None else self.image[rows],
-            crop=None if self.crop is None else self.crop[rows],
-            extras={k: v[rows] for k, v in self.extras.items()},
-            offsets=offsets,
-            camera=self.camera[tracks],
-            recording=self.recording[tracks],
-            subject=self.subject[tracks],
-            action=self.action[tracks],
-            fps=self.fps[tracks],
-            read_fps=None if self.read_fps is None else self.read_fps[tracks],
-            read_frames=None if self.read_frames is None else self.read_frames[tracks],
+            extras={name: values[rows] for name, values in self.extras.items()},
+            offsets=offsets_of(lengths),
             track_names=tuple(self.track_names[i] for i in tracks.tolist()),
+            **chosen,
         )
+
+
+def offsets_of(lengths: Tensor) -> Tensor:
+    """First row of each of some tracks that lie one after another, then the number of rows.
+
+    Args:
+        lengths: ``(count,)`` int64, rows of each.
+
+    Returns:
+        ``(count + 1,)`` int64.
+    """
+    return torch.cat((lengths.new_zeros(1), lengths.cumsum(0)))
 
 
 def rate_of_each(fps: Tensor | float, count: int) -> Tensor:
