@@ -6,12 +6,14 @@ so a window is gathered by index in one operation, on any device.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
+from lifting.batch import PoseBatch
 from lifting.errors import DataError, check_shape
 from lifting.geometry.camera import Camera
 from lifting.skeleton import Skeleton
@@ -22,6 +24,7 @@ CameraKind = Literal["true", "estimated", "guessed", "unknown"]
 or by a teacher, were guessed from the size of the image, or are not known (NaN)."""
 
 
+Record = TypeVar("Record", "PoseTracks", PoseBatch)
 _OF_FRAMES = ("keypoints_2d", "confidence", "joints_3d", "visible", "image", "crop")
 _OF_TRACKS = ("camera", "recording", "subject", "action", "fps", "read_fps", "read_frames")
 
@@ -156,13 +159,7 @@ class PoseTracks:
 
     def to(self, device: torch.device | str) -> PoseTracks:
         """The same tracks on another device."""
-        moved: dict[str, object] = {}
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, Tensor | Camera):
-                moved[f.name] = value.to(device)
-        moved["extras"] = {k: v.to(device) for k, v in self.extras.items()}
-        return replace(self, **moved)  # type: ignore[arg-type]
+        return map_tensors(self, lambda values: values.to(device))
 
     def select(self, tracks: Tensor) -> PoseTracks:
         """The named tracks only, in the given order.
@@ -195,6 +192,19 @@ class PoseTracks:
             track_names=tuple(self.track_names[i] for i in tracks.tolist()),
             **chosen,
         )
+
+
+def map_tensors(record: Record, change: Callable[[Tensor], Tensor]) -> Record:
+    """The same tracks or batch with a function applied to every tensor of it."""
+    changed: dict[str, Any] = {}
+    for f in fields(record):
+        value = getattr(record, f.name)
+        if isinstance(value, Tensor):
+            changed[f.name] = change(value)
+        elif isinstance(value, Camera):
+            changed[f.name] = value.map(change)
+    extras = {name: change(value) for name, value in record.extras.items()}
+    return replace(record, extras=extras, **changed)
 
 
 def offsets_of(lengths: Tensor) -> Tensor:
