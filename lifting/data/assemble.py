@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lifting.data.sequence import CameraKind, PoseTracks, rate_of_each
+from lifting.data.sequence import CameraKind, PoseTracks, offsets_of, rate_of_each
 from lifting.errors import DataError
 from lifting.geometry.camera import Camera
 from lifting.skeleton import Skeleton
@@ -90,7 +90,7 @@ def assemble_tracks(
             "cameras of the data section"
         )
     lengths = torch.tensor([plan.frames for plan in plans])
-    offsets = torch.cat((lengths.new_zeros(1), lengths.cumsum(0)))
+    offsets = offsets_of(lengths)
     count, joints = int(offsets[-1]), len(skeleton)
     keypoints, labels = torch.empty(count, joints, 2), torch.empty(count, joints, 3)
     confidence = torch.ones(count, joints)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lifting.batch import LABEL_WEIGHT
-from lifting.data.sequence import PoseTracks
+from lifting.data.sequence import PoseTracks, offsets_of
 from lifting.errors import ConfigError, DataError
 from lifting.skeleton import Skeleton, conversion
 from lifting.skeleton.convert import remap_joints
@@ -132,7 +132,7 @@ def to_rate(tracks: PoseTracks, fps: float) -> PoseTracks:
         )
     lengths = tracks.offsets.diff()
     counts = ((lengths - 1) * fps / own - 1e-6).ceil().long().clamp(min=0) + 1
-    offsets = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+    offsets = offsets_of(counts)
     track = torch.arange(len(counts)).repeat_interleave(counts)
     time = (torch.arange(len(track)) - offsets[track]) * (own / fps)[track]
     stencil = _stencil(time, tracks.offsets, track)
@@ -187,7 +187,7 @@ def at_input_frames(
         )
     counts = -(-tracks.read_frames // every)
     track = torch.arange(len(counts)).repeat_interleave(counts)
-    starts = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
+    starts = offsets_of(counts)
     frame = (torch.arange(len(track)) - starts[track]) * every
     stencil = _stencil(frame * (tracks.fps / tracks.read_fps)[track], tracks.offsets, track)
     found: dict[str, Tensor] = {}

@@ -17,16 +17,14 @@ from lifting.data.check import check_config, check_tracks
 from lifting.data.config import DataConfig, Split
 from lifting.data.conform import to_rate, to_skeleton
 from lifting.data.epipolar_labels import training_labels
-from lifting.data.gather import GatherOptions, TrackBatches
+from lifting.data.gather import GatherOptions, TrackBatches, ViewBatches
 from lifting.data.info import DataInfo
 from lifting.data.sampler import BatchLoader, BatchSampler, Share, stream
-from lifting.data.sequence import PoseTracks
+from lifting.data.sequence import PoseTracks, map_tensors
 from lifting.data.sets import find_set
 from lifting.data.sources import load_tracks
 from lifting.data.supervision import supervision_of
-from lifting.data.view_gather import ViewBatches
 from lifting.errors import MissingDataError
-from lifting.geometry.camera import Camera
 from lifting.skeleton import H36M_17, SKELETONS, Skeleton, get_skeleton
 
 log = logging.getLogger(__name__)
@@ -193,7 +191,11 @@ class PoseDataModule(pl.LightningDataModule):
         """Move a batch; one that was gathered on the device is passed through as it is."""
         if not isinstance(batch, PoseBatch):
             return super().transfer_batch_to_device(batch, device, dataloader_idx)
-        return batch if batch.keypoints_2d.device == device else _to_device(batch, device)
+        return (
+            batch
+            if batch.keypoints_2d.device == device
+            else map_tensors(batch, lambda values: values.to(device, non_blocking=True))
+        )
 
     def _first_raw(self) -> PoseTracks:
         """The training split as it was read, or where it is not there, another one."""
@@ -313,15 +315,3 @@ def _same(batch: Any) -> Any:
 def _bytes(tracks: PoseTracks) -> int:
     values = [v for f in fields(tracks) if isinstance(v := getattr(tracks, f.name), Tensor)]
     return sum(v.nbytes for v in (*values, *tracks.extras.values()))
-
-
-def _to_device(batch: PoseBatch, device: torch.device) -> PoseBatch:
-    moved: dict[str, Any] = {}
-    for f in fields(batch):
-        value = getattr(batch, f.name)
-        if isinstance(value, Tensor):
-            moved[f.name] = value.to(device, non_blocking=True)
-        elif isinstance(value, Camera):
-            moved[f.name] = value.to(device)
-    moved["extras"] = {k: v.to(device, non_blocking=True) for k, v in batch.extras.items()}
-    return replace(batch, **moved)

@@ -11,7 +11,7 @@ from lifting.data.config import NoiseLevel, Rig
 from lifting.data.detections import LEVELS, detect
 from lifting.data.mixtures import detection_mixtures
 from lifting.data.rigs import VIEWS, out_of_view, sample_rigs
-from lifting.data.sequence import MotionClips, PoseTracks
+from lifting.data.sequence import MotionClips, PoseTracks, offsets_of
 from lifting.errors import ConfigError, DataError, check_shape, suggest
 from lifting.geometry.camera import Camera, project, world_to_camera
 
@@ -99,7 +99,7 @@ def _clean(motion: MotionClips, cameras: Camera) -> PoseTracks:
     """Every clip in every view, exactly projected."""
     clip = torch.arange(len(motion.names)).repeat_interleave(VIEWS)
     lengths = motion.offsets.diff()[clip]
-    offsets = torch.cat((lengths.new_zeros(1), lengths.cumsum(0)))
+    offsets = offsets_of(lengths)
     track = torch.arange(len(clip)).repeat_interleave(lengths)
     rows = torch.arange(len(track)) + (motion.offsets[clip] - offsets[:-1])[track]
     assert cameras.rotation is not None
@@ -126,7 +126,6 @@ def _clean(motion: MotionClips, cameras: Camera) -> PoseTracks:
         action_names=motion.action_names,
         fps=motion.fps[clip],
         source=dict(motion.source),
-        extras={},
     )
 
 

@@ -128,56 +128,6 @@ def render_heatmaps(
     return maps.add_(noise, alpha=background)
 
 
-def render_volumes(
-    heatmaps: Tensor,
-    depth: PerJoint,
-    *,
-    cells: int = 64,
-    extent: float = 2000.0,
-    spread: float = 3.0,
-) -> Tensor:
-    """Heatmaps with a depth axis: each map times a Gaussian around its joint's depth.
-
-    Args:
-        heatmaps: ``(batch, joints, height, width)``.
-        depth: Depth less that of the root, ``(batch, joints)``, mm.
-        cells: Number of depth cells.
-        extent: Depth that they span, centred on the root, mm.
-        spread: Standard deviation in depth, cells.
-
-    Returns:
-        ``(batch, joints, depth, height, width)``.
-    """
-    check_shape("heatmaps", heatmaps, "batch joints height width")
-    centre = (depth / extent + 0.5) * cells - 0.5
-    profile = _bell(centre, torch.full_like(centre, spread), cells)
-    return profile[..., None, None] * heatmaps[:, :, None]
-
-
-def map_expectation(heatmaps: Tensor, *, temperature: float | None = None) -> Pose2D:
-    """Mean position under each map.
-
-    Args:
-        heatmaps: ``(*batch, height, width)``.
-        temperature: None takes the map itself, normalised, as the distribution; a number takes
-            the softmax of the map times that number (the soft-argmax).
-
-    Returns:
-        ``(*batch, 2)``, map coordinates.
-
-    Source: Sun et al., Integral Human Pose Regression, 2018.
-    """
-    flat = heatmaps.flatten(-2)
-    if temperature is None:
-        flat = flat / flat.sum(-1, keepdim=True).clamp(min=1e-12)
-    else:
-        flat = (flat * temperature).softmax(-1)
-    share = flat.view(heatmaps.shape)
-    columns = torch.arange(share.shape[-1], dtype=share.dtype, device=share.device)
-    rows = torch.arange(share.shape[-2], dtype=share.dtype, device=share.device)
-    return torch.stack((share.sum(-2) @ columns, share.sum(-1) @ rows), dim=-1)
-
-
 def _bell(centre: Tensor, spread: Tensor, cells: int) -> Tensor:
     grid = torch.arange(cells, dtype=centre.dtype, device=centre.device)
     return (-0.5 * ((grid - centre[..., None]) / spread[..., None]).square()).exp()

@@ -25,11 +25,6 @@ from lifting.data.sequence import PoseTracks
 from lifting.errors import ConfigError, DataError
 
 Source = Literal["confidence", "synthetic", "heatmap"]
-SOURCES: dict[str, str] = {
-    "confidence": "one kernel, the wider the less confident the detection",
-    "synthetic": "five kernels around the detection, by an error model",
-    "heatmap": "kernels fitted to heatmaps: a detector's own, or as one would draw them",
-}
 _ROWS = {"confidence": 8192, "synthetic": 8192, "heatmap": 128}
 _SIGMA = "sigma"
 
@@ -39,7 +34,9 @@ class MixtureOptions:
     """How mixtures are made.
 
     Attributes:
-        source: See ``SOURCES``.
+        source: ``confidence`` for one kernel, the wider the less confident the detection;
+            ``synthetic`` for five kernels around the detection, by an error model; ``heatmap``
+            for kernels fitted to heatmaps: a detector's own, or as one would draw them.
         kernels: Gaussians fitted to each heatmap.
         heatmaps: Folder of a detector's own maps, ``<track>.npz``, slashes in the name of the
             track written ``_``: ``heatmaps (frames, joints, height, width)`` and ``crop

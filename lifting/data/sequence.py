@@ -6,12 +6,14 @@ so a window is gathered by index in one operation, on any device.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
 
+from lifting.batch import PoseBatch
 from lifting.errors import DataError, check_shape
 from lifting.geometry.camera import Camera
 from lifting.skeleton import Skeleton
@@ -20,6 +22,11 @@ from lifting.typing import PerJoint, Pose2D, Pose3D
 CameraKind = Literal["true", "estimated", "guessed", "unknown"]
 """Whether intrinsics are calibrated (or of a virtual camera), were estimated from labelled frames
 or by a teacher, were guessed from the size of the image, or are not known (NaN)."""
+
+
+Record = TypeVar("Record", "PoseTracks", PoseBatch)
+_OF_FRAMES = ("keypoints_2d", "confidence", "joints_3d", "visible", "image", "crop")
+_OF_TRACKS = ("camera", "recording", "subject", "action", "fps", "read_fps", "read_frames")
 
 
 @dataclass(kw_only=True)
@@ -110,7 +117,7 @@ class PoseTracks:
     visible: PerJoint | None = None
     image: Tensor | None = None
     crop: Tensor | None = None
-    extras: dict[str, Tensor]
+    extras: dict[str, Tensor] = field(default_factory=dict)
     camera_kind: CameraKind = "true"
     unit: Literal["mm"] = "mm"
     read_fps: Tensor | None = None
@@ -152,13 +159,7 @@ class PoseTracks:
 
     def to(self, device: torch.device | str) -> PoseTracks:
         """The same tracks on another device."""
-        moved: dict[str, object] = {}
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if isinstance(value, Tensor | Camera):
-                moved[f.name] = value.to(device)
-        moved["extras"] = {k: v.to(device) for k, v in self.extras.items()}
-        return replace(self, **moved)  # type: ignore[arg-type]
+        return map_tensors(self, lambda values: values.to(device))
 
     def select(self, tracks: Tensor) -> PoseTracks:
         """The named tracks only, in the given order.
@@ -166,30 +167,56 @@ class PoseTracks:
         Args:
             tracks: ``(n,)`` int64, indices of tracks.
         """
-        starts, ends = self.offsets[:-1][tracks], self.offsets[1:][tracks]
-        lengths = ends - starts
-        offsets = torch.cat((lengths.new_zeros(1), lengths.cumsum(0)))
+        lengths = self.offsets.diff()[tracks]
+        offsets = offsets_of(lengths)
         rows = torch.arange(int(offsets[-1]), device=lengths.device)
-        rows = rows + (starts - offsets[:-1]).repeat_interleave(lengths)
+        rows = rows + (self.offsets[tracks] - offsets[:-1]).repeat_interleave(lengths)
+        return self.take(rows, tracks, lengths)
+
+    def take(self, rows: Tensor, tracks: Tensor, lengths: Tensor) -> PoseTracks:
+        """Some frames only.
+
+        Args:
+            rows: ``(N',)`` int64, the frames, track by track.
+            tracks: ``(n,)`` int64, indices of the tracks that they are of.
+            lengths: ``(n,)`` int64, how many frames each has.
+        """
+        chosen: dict[str, Any] = {}
+        for names, kept in ((_OF_FRAMES, rows), (_OF_TRACKS, tracks)):
+            values = {name: getattr(self, name) for name in names}
+            chosen |= {name: v[kept] for name, v in values.items() if v is not None}
         return replace(
             self,
-            keypoints_2d=self.keypoints_2d[rows],
-            confidence=self.confidence[rows],
-            joints_3d=None if self.joints_3d is None else self.joints_3d[rows],
-            visible=None if self.visible is None else self.visible[rows],
-            image=None if self.image is None else self.image[rows],
-            crop=None if self.crop is None else self.crop[rows],
-            extras={k: v[rows] for k, v in self.extras.items()},
-            offsets=offsets,
-            camera=self.camera[tracks],
-            recording=self.recording[tracks],
-            subject=self.subject[tracks],
-            action=self.action[tracks],
-            fps=self.fps[tracks],
-            read_fps=None if self.read_fps is None else self.read_fps[tracks],
-            read_frames=None if self.read_frames is None else self.read_frames[tracks],
+            extras={name: values[rows] for name, values in self.extras.items()},
+            offsets=offsets_of(lengths),
             track_names=tuple(self.track_names[i] for i in tracks.tolist()),
+            **chosen,
         )
+
+
+def map_tensors(record: Record, change: Callable[[Tensor], Tensor]) -> Record:
+    """The same tracks or batch with a function applied to every tensor of it."""
+    changed: dict[str, Any] = {}
+    for f in fields(record):
+        value = getattr(record, f.name)
+        if isinstance(value, Tensor):
+            changed[f.name] = change(value)
+        elif isinstance(value, Camera):
+            changed[f.name] = value.map(change)
+    extras = {name: change(value) for name, value in record.extras.items()}
+    return replace(record, extras=extras, **changed)
+
+
+def offsets_of(lengths: Tensor) -> Tensor:
+    """First row of each of some tracks that lie one after another, then the number of rows.
+
+    Args:
+        lengths: ``(count,)`` int64, rows of each.
+
+    Returns:
+        ``(count + 1,)`` int64.
+    """
+    return torch.cat((lengths.new_zeros(1), lengths.cumsum(0)))
 
 
 def rate_of_each(fps: Tensor | float, count: int) -> Tensor:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 BOX, ELLIPSE, BAR = range(3)
-KINDS = ("box", "ellipse", "bar")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +15,8 @@ class Shapes:
     """K shapes on each of n pictures, painted in order. Lengths in sides of the picture.
 
     Attributes:
-        kind: Index into ``KINDS``, ``(n, K)`` int64. A box has square corners, a bar round ends.
+        kind: ``BOX``, ``ELLIPSE`` or ``BAR``, ``(n, K)`` int64. A box has square corners, a bar
+            round ends.
         centre: x and y, ``(n, K, 2)``.
         half: Half its length and half its width, ``(n, K, 2)``.
         angle: Of its length against the x axis, ``(n, K)``, radians.

@@ -12,7 +12,6 @@ from lifting.skeleton import H36M_17
 from lifting.typing import Pose3D
 
 SEEN, BEHIND_BODY, BEHIND_OBJECT, OUTSIDE = range(4)
-STATES = ("seen", "behind the body", "behind an object", "outside the picture")
 _THICKEST_MM = 180.0  # more of the own limb before a joint, and it is seen from the other side
 _TRUNK = {
     "hip": ("lower trunk", "seat"),
@@ -41,8 +40,9 @@ def joint_sight(
         inside: Joints within the picture, ``(n, 17)`` bool.
 
     Returns:
-        Index into ``STATES``, ``(n, 17)`` uint8. A joint that several things hide is outside
-        before it is behind an object, and behind an object before it is behind the body.
+        ``SEEN``, ``BEHIND_BODY``, ``BEHIND_OBJECT`` or ``OUTSIDE``, ``(n, 17)`` uint8. A joint
+        that several things hide is outside before it is behind an object, and behind an object
+        before it is behind the body.
     """
     depth = joints[..., 2:]
     entry = nearest_hits(posed, joints[..., :2] / depth)  # (n, joints, solids)

@@ -12,7 +12,7 @@ import numpy as np
 
 from lifting.data.files import read_plain_npz
 from lifting.data.keypoints.json_file import as_list, as_table, shown
-from lifting.data.keypoints.people import People, Sighting, Sightings, skeleton_of
+from lifting.data.keypoints.people import People, Sighting, Sightings, one_person, skeleton_of
 from lifting.errors import DataError
 
 KEYS = ("landmarks", "pose_landmarks", "poseLandmarks")
@@ -65,17 +65,8 @@ def read_npz(path: Path, skeleton: str | None, max_bytes: int) -> People:
         )
     confidence = values[..., 3] if columns > 3 else np.ones((frames, joints))
     table = np.stack((values[..., 0], values[..., 1], confidence), axis=-1).astype(np.float64)
-    return People(
-        form="mediapipe",
-        skeleton=skeleton_of(path, joints, skeleton or "mediapipe33"),
-        frames=[str(i) for i in range(frames)],
-        frame=np.arange(frames, dtype=np.int64),
-        joints=table,
-        score=np.full(frames, np.nan),
-        box=np.full((frames, 4), np.nan),
-        track=np.full(frames, -1, dtype=np.int64),
-        relative=True,
-    )
+    kind = skeleton_of(path, joints, skeleton or "mediapipe33")
+    return one_person("mediapipe", kind, table, relative=True)
 
 
 def _is_group(found: list[object]) -> bool:

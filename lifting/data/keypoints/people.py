@@ -152,6 +152,29 @@ def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
     )
 
 
+def one_person(form: str, skeleton: Skeleton, joints: FloatArray, **facts: Any) -> People:
+    """A person in every frame, without score, box and track.
+
+    Args:
+        form: Name of the format.
+        skeleton: Joints of the detector.
+        joints: ``(frames, joints, 3)``.
+        facts: Further fields of :class:`People`.
+    """
+    frames = len(joints)
+    return People(
+        form=form,
+        skeleton=skeleton,
+        frames=[str(i) for i in range(frames)],
+        frame=np.arange(frames, dtype=np.int64),
+        joints=joints,
+        score=np.full(frames, np.nan),
+        box=np.full((frames, 4), np.nan),
+        track=np.full(frames, -1, dtype=np.int64),
+        **facts,
+    )
+
+
 def skeleton_of(path: Path, joints: int, name: str | None) -> Skeleton:
     """The skeleton of a detector.
 

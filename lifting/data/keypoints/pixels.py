@@ -25,14 +25,12 @@ class Cleaned(NamedTuple):
     Attributes:
         people: The sightings that show at least one joint.
         not_finite: Joints with a number that is not finite, now missing.
-        missing: Missing joints of these people.
         clipped: Confidences that lay outside 0 to 1.
         dropped: Sightings without a joint.
     """
 
     people: People
     not_finite: int
-    missing: int
     clipped: int
     dropped: int
 
@@ -70,8 +68,7 @@ def to_pixels(
     _check_reach(path, people, xy)
     joints = np.concatenate((xy, confidence.clip(0, 1)[..., None]), axis=-1)
     kept = _shown_people(path, people, joints, own_boxes=kind == "pixels")
-    absent = int(np.isnan(kept.joints[..., 0]).sum())
-    return Cleaned(kept, int(bad.sum()), absent, clipped, len(joints) - len(kept.joints))
+    return Cleaned(kept, int(bad.sum()), clipped, len(joints) - len(kept.joints))
 
 
 def check_size(path: Path, people: People, size: tuple[float, float]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lifting.data.files import Array, Kind, read_plain_npz
-from lifting.data.keypoints.people import People, skeleton_of
+from lifting.data.keypoints.people import People, one_person, skeleton_of
 from lifting.errors import DataError
 
 KEYS: dict[str, tuple[Kind, int]] = {
@@ -41,18 +41,11 @@ def read_npz(path: Path, skeleton: str | None, max_bytes: int) -> People:
     _check_shape(path, "confidence", confidence, (frames, joints))
     size = _numbers(path, "image_size", arrays, 2)
     table = np.concatenate((points, confidence[..., None]), axis=-1, dtype=np.float64)
-    return People(
-        form="npz",
-        skeleton=kind,
-        frames=[str(i) for i in range(frames)],
-        frame=np.arange(frames, dtype=np.int64),
-        joints=table[:, : len(kind)],
-        score=np.full(frames, np.nan),
-        box=np.full((frames, 4), np.nan),
-        track=np.full(frames, -1, dtype=np.int64),
-        image_size=None if size is None else (size[0], size[1]),
-        intrinsics=_numbers(path, "intrinsics", arrays, 9),
-    )
+    size_and_lens = {
+        "image_size": None if size is None else (size[0], size[1]),
+        "intrinsics": _numbers(path, "intrinsics", arrays, 9),
+    }
+    return one_person("npz", kind, table[:, : len(kind)], **size_and_lens)
 
 
 def _numbers(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -52,22 +52,24 @@ class PersonSeen(NamedTuple):
     facts: dict[str, str]
 
 
+class Reading(TypedDict, total=False):
+    """How keypoints are read; see :func:`read_keypoints`."""
+
+    image_size: tuple[float, float] | None
+    skeleton: str | None
+    person: str
+    intrinsics: Sequence[float] | None
+    fps: float | None
+    coordinates: Coordinates
+    max_bytes: int
+
+
 class _Lens(NamedTuple):
     numbers: tuple[float, ...]
     origin: str
 
 
-def read_keypoints(
-    path: Path,
-    *,
-    image_size: tuple[float, float] | None = None,
-    skeleton: str | None = None,
-    person: str = LARGEST,
-    intrinsics: Sequence[float] | None = None,
-    fps: float | None = None,
-    coordinates: Coordinates = "auto",
-    max_bytes: int = DEFAULT_MAX_BYTES,
-) -> PoseTracks:
+def read_keypoints(path: Path, **options: Unpack[Reading]) -> PoseTracks:
     """Read one person of a user's own video.
 
     Args:
@@ -92,19 +94,10 @@ def read_keypoints(
         DataError: The file is damaged, of no known format, or contradicts the arguments.
         ConfigError: An argument is of no use.
     """
-    person_seen = read_person(
-        path,
-        image_size=image_size,
-        skeleton=skeleton,
-        person=person,
-        intrinsics=intrinsics,
-        fps=fps,
-        coordinates=coordinates,
-        max_bytes=max_bytes,
-    )
-    when = person_seen.when
-    names = _names(path, person_seen.people, when, person_seen.filled)
-    return _tracks(person_seen, names, math.nan if fps is None else fps / when.step)
+    seen = read_person(path, **options)
+    fps = options.get("fps")
+    names = _names(path, seen.people, seen.when, seen.filled)
+    return _tracks(seen, names, math.nan if fps is None else fps / seen.when.step)
 
 
 def read_person(
@@ -190,7 +183,6 @@ def _tracks(seen: PersonSeen, names: tuple[str, ...], fps: float) -> PoseTracks:
             "pieces": str(len(names)),
             "joints_missing": str(int((filled.joints[..., 2] <= 0).sum())),
         },
-        extras={},
     )
 
 

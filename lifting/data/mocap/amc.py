@@ -8,7 +8,7 @@ import numpy as np
 
 from lifting.data.mocap.asf import AsfSkeleton, forward_kinematics
 from lifting.data.mocap.captured import CapturedMotion, FloatArray
-from lifting.data.mocap.lines import MAX_FRAMES, Line, bad_line, read_lines, read_numbers
+from lifting.data.mocap.lines import MAX_FRAMES, Line, read_lines
 from lifting.errors import DataError, suggest
 
 AMC_FPS = 120.0
@@ -73,7 +73,7 @@ class _Frames:
                 self.columns[bone.name] = slice(start, len(self.angular))
         self.rows: list[list[float]] = []
         self.seen: set[str] = set()
-        self.last = Line(0, ["0"])
+        self.last = Line(path, 0, ["0"])
 
     def read_keyword(self, word: str) -> None:
         """Take the unit of angles from the header; other keywords say nothing needed."""
@@ -85,11 +85,9 @@ class _Frames:
         self._check_complete()
         before, now = int(self.last.words[0]), int(line.words[0][:12])
         if self.rows and now != before + 1:
-            raise bad_line(self.path, line.number, f"frame {before + 1}", now,
-                           "frames are missing or out of order")  # fmt: skip
+            raise line.bad(f"frame {before + 1}", now, "frames are missing or out of order")
         if len(self.rows) >= MAX_FRAMES:
-            raise bad_line(self.path, line.number, f"at most {MAX_FRAMES} frames", now,
-                           "cut the recording")  # fmt: skip
+            raise line.bad(f"at most {MAX_FRAMES} frames", now, "cut the recording")
         self.last = line
         self.seen.clear()
         self.rows.append([0.0] * len(self.angular))
@@ -98,18 +96,15 @@ class _Frames:
         """Take the values of one bone of the current frame."""
         name, *words = line.words
         if not self.rows:
-            raise bad_line(self.path, line.number, "a frame number first", name,
-                           "check that this is an AMC file")  # fmt: skip
+            raise line.bad("a frame number first", name, "check that this is an AMC file")
         if name not in self.columns:
-            raise bad_line(self.path, line.number, "a bone with channels", name,
-                           suggest(name, self.columns))  # fmt: skip
+            raise line.bad("a bone with channels", name, suggest(name, self.columns))
         if name in self.seen:
-            raise bad_line(self.path, line.number, "each bone once a frame", name,
-                           "remove the second entry")  # fmt: skip
+            raise line.bad("each bone once a frame", name, "remove the second entry")
         self.seen.add(name)
         columns = self.columns[name]
         width = columns.stop - columns.start
-        self.rows[-1][columns] = read_numbers(self.path, line.number, words, width)
+        self.rows[-1][columns] = line.numbers(words, width)
 
     def finish(self) -> FloatArray:
         """The values of all frames, angles in degrees."""
@@ -124,7 +119,6 @@ class _Frames:
     def _check_complete(self) -> None:
         missing = [name for name in self.columns if name not in self.seen]
         if self.rows and missing:
-            raise bad_line(
-                self.path, self.last.number, "every bone in the frame that begins here",
+            raise self.last.bad("every bone in the frame that begins here",
                 f"no {', '.join(missing[:3])}", "the file is truncated or of another skeleton",
             )  # fmt: skip

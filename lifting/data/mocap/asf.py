@@ -17,7 +17,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from lifting.data.mocap.captured import CapturedMotion, FloatArray
-from lifting.data.mocap.lines import Line, bad_line, read_lines, read_numbers
+from lifting.data.mocap.lines import Line, read_lines
 from lifting.errors import DataError, suggest
 
 MM_PER_INCH = 25.4
@@ -103,7 +103,7 @@ def read_asf(path: Path) -> AsfSkeleton:
         elif current:
             draft.sections[current].append(line)
         else:
-            raise bad_line(path, line.number, "a section such as ':units'", line.words[0],
+            raise line.bad("a section such as ':units'", line.words[0],
                            "check that this is an ASF file")  # fmt: skip
     unit_mm, degrees = _read_units(draft)
     root, position = _read_root(draft, degrees)
@@ -118,15 +118,14 @@ def _read_units(draft: _Draft) -> tuple[float, bool]:
     for line in draft.section("units"):
         word = line.words[0].lower()
         if word == "length":
-            scale = read_numbers(draft.path, line.number, line.words[1:], 1)[0]
+            scale = line.numbers(line.words[1:], 1)[0]
             if not 1e-3 <= scale <= 1e3:
-                raise bad_line(draft.path, line.number, "a length scale from 0.001 to 1000",
-                               scale, "check the unit section")  # fmt: skip
+                raise line.bad("a length scale from 0.001 to 1000", scale,
+                               "check the unit section")  # fmt: skip
         elif word == "angle":
             name = " ".join(line.words[1:]).lower()
             if name not in ("deg", "rad"):
-                raise bad_line(draft.path, line.number, "angle deg or rad", name,
-                               "check the unit section")  # fmt: skip
+                raise line.bad("angle deg or rad", name, "check the unit section")
             degrees = name == "deg"
     if not scale:
         raise DataError(f"{draft.path}: expected 'length' in ':units', got none; add the scale")
@@ -141,14 +140,14 @@ def _read_root(draft: _Draft, degrees: bool) -> tuple[Bone, tuple[float, float, 
         if word == "order":
             channels = tuple(w.lower() for w in line.words[1:])
             if sorted(channels) != sorted(_ROOT_CHANNELS):
-                raise bad_line(draft.path, line.number, "TX TY TZ RX RY RZ in some order",
-                               " ".join(line.words[1:]), "check the root section")  # fmt: skip
+                raise line.bad("TX TY TZ RX RY RZ in some order", " ".join(line.words[1:]),
+                               "check the root section")  # fmt: skip
         elif word == "axis":
-            order = _read_order(draft.path, line.number, line.words[1:])
+            order = _read_order(line, line.words[1:])
         elif word == "position":
-            position = _triple(draft.path, line.number, line.words[1:])
+            position = _triple(line, line.words[1:])
         elif word == "orientation":
-            angles = _triple(draft.path, line.number, line.words[1:])
+            angles = _triple(line, line.words[1:])
     if not channels:
         raise DataError(f"{draft.path}: expected 'order' in ':root', got none; add the channels")
     return Bone(ROOT, (0.0, 0.0, 0.0), order, _in_degrees(angles, degrees), channels), position
@@ -162,17 +161,15 @@ def _read_bones(draft: _Draft, degrees: bool) -> dict[str, Bone]:
         if word == "begin" and block is None:
             block = {"begin": line}
         elif word == "end" and block is not None:
-            bone = _read_bone(draft.path, block, degrees)
+            bone = _read_bone(block, degrees)
             if bone.name in bones or bone.name == ROOT:
-                raise bad_line(draft.path, line.number, "a bone name once", bone.name,
-                               "rename one of the bones")  # fmt: skip
+                raise line.bad("a bone name once", bone.name, "rename one of the bones")
             bones[bone.name] = bone
             block = None
         elif block is not None and word in ("name", "direction", "length", "axis", "dof"):
             block[word] = line
         elif block is None or not (word in _IGNORED_BONE_WORDS or word.startswith("(")):
-            raise bad_line(draft.path, line.number, "a bone's entry between begin and end", word,
-                           "check the bone data")  # fmt: skip
+            raise line.bad("a bone's entry between begin and end", word, "check the bone data")
     if block is not None or not 1 <= len(bones) <= MAX_BONES:
         raise DataError(
             f"{draft.path}: expected 1 to {MAX_BONES} whole bones in ':bonedata', got {len(bones)}"
@@ -181,30 +178,27 @@ def _read_bones(draft: _Draft, degrees: bool) -> dict[str, Bone]:
     return bones
 
 
-def _read_bone(path: Path, block: Mapping[str, Line], degrees: bool) -> Bone:
-    begin = block["begin"].number
+def _read_bone(block: Mapping[str, Line], degrees: bool) -> Bone:
     for word in ("name", "direction", "length", "axis"):
         if word not in block:
-            raise bad_line(path, begin, f"'{word}' in the bone that begins here",
-                           ", ".join(sorted(block)), "complete the bone")  # fmt: skip
-    name, axis = block["name"], block["axis"]
+            raise block["begin"].bad(f"'{word}' in the bone that begins here",
+                                     ", ".join(sorted(block)), "complete the bone")  # fmt: skip
+    name, axis, along, size = (block[word] for word in ("name", "axis", "direction", "length"))
     if len(name.words) != 2:
-        raise bad_line(path, name.number, "name and one word", " ".join(name.words), "rename it")
-    direction = np.array(_triple(path, block["direction"].number, block["direction"].words[1:]))
+        raise name.bad("name and one word", " ".join(name.words), "rename it")
+    direction = np.array(_triple(along, along.words[1:]))
     if not 0.99 <= np.linalg.norm(direction) <= 1.01:
-        raise bad_line(path, block["direction"].number, "a direction of length one", direction,
-                       "check the bone data")  # fmt: skip
-    length = read_numbers(path, block["length"].number, block["length"].words[1:], 1)[0]
+        raise along.bad("a direction of length one", direction, "check the bone data")
+    length = size.numbers(size.words[1:], 1)[0]
     if length < 0:
-        raise bad_line(path, block["length"].number, "a length of at least zero", length,
-                       "check the bone data")  # fmt: skip
+        raise size.bad("a length of at least zero", length, "check the bone data")
     channels = tuple(word.lower() for word in block["dof"].words[1:]) if "dof" in block else ()
     if len(set(channels)) != len(channels) or not set(channels) <= {"rx", "ry", "rz"}:
-        raise bad_line(path, block["dof"].number, "dof among rx ry rz, each once",
-                       " ".join(channels), "other channels are not supported")  # fmt: skip
+        raise block["dof"].bad("dof among rx ry rz, each once", " ".join(channels),
+                               "other channels are not supported")  # fmt: skip
     x, y, z = (direction * length).tolist()
-    angles = _in_degrees(_triple(path, axis.number, axis.words[1:4]), degrees)
-    order = _read_order(path, axis.number, axis.words[4:])
+    angles = _in_degrees(_triple(axis, axis.words[1:4]), degrees)
+    order = _read_order(axis, axis.words[4:])
     return Bone(name.words[1], (x, y, z), order, angles, channels)
 
 
@@ -220,14 +214,13 @@ def _read_hierarchy(
         parent, *children = line.words
         for name in (parent, *children):
             if name != ROOT and name not in bones:
-                raise bad_line(draft.path, line.number, "bones of the bone data", name,
-                               suggest(name, bones))  # fmt: skip
+                raise line.bad("bones of the bone data", name, suggest(name, bones))
         if parent not in index:
-            raise bad_line(draft.path, line.number, "a parent that was placed before", parent,
+            raise line.bad("a parent that was placed before", parent,
                            "list a bone below its own parent first")  # fmt: skip
         for child in children:
             if child in index:
-                raise bad_line(draft.path, line.number, "every bone below one parent", child,
+                raise line.bad("every bone below one parent", child,
                                "remove one of the two places")  # fmt: skip
             index[child] = len(parents)
             parents.append(index[parent])
@@ -240,8 +233,8 @@ def _read_hierarchy(
     return tuple(bones[name] for name in index if name != ROOT), tuple(parents)
 
 
-def _triple(path: Path, number: int, words: Sequence[str]) -> tuple[float, float, float]:
-    x, y, z = read_numbers(path, number, words, 3)
+def _triple(line: Line, words: Sequence[str]) -> tuple[float, float, float]:
+    x, y, z = line.numbers(words, 3)
     return x, y, z
 
 
@@ -250,10 +243,10 @@ def _in_degrees(angles: tuple[float, float, float], degrees: bool) -> tuple[floa
     return x, y, z
 
 
-def _read_order(path: Path, number: int, words: Sequence[str]) -> str:
+def _read_order(line: Line, words: Sequence[str]) -> str:
     order = "".join(words).lower()
     if sorted(order) != ["x", "y", "z"]:
-        raise bad_line(path, number, "an axis order such as XYZ", order, "check the axis entry")
+        raise line.bad("an axis order such as XYZ", order, "check the axis entry")
     return order
 
 

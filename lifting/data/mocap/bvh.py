@@ -14,7 +14,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from lifting.data.mocap.captured import CapturedMotion, FloatArray, whole_rate
-from lifting.data.mocap.lines import MAX_FRAMES, Line, bad_line, read_lines, read_numbers
+from lifting.data.mocap.lines import MAX_FRAMES, Line, read_lines
 from lifting.errors import DataError
 
 MAX_NODES = 1024
@@ -41,7 +41,6 @@ class Node:
 
 @dataclass
 class _Hierarchy:
-    path: Path
     nodes: list[Node] = field(default_factory=list)
     stack: list[int] = field(default_factory=list)
     pending: Node | None = None
@@ -59,7 +58,7 @@ class _Hierarchy:
             if self.nodes[self.stack.pop()].offset is None:
                 raise self._bad(line, "an OFFSET in the joint that ends here", "none")
         elif word == "OFFSET" and self.stack and self.pending is None:
-            x, y, z = read_numbers(self.path, line.number, line.words[1:], 3)
+            x, y, z = line.numbers(line.words[1:], 3)
             self.nodes[self.stack[-1]].offset = (x, y, z)
         elif word == "CHANNELS" and self.stack and self.pending is None:
             self.nodes[self.stack[-1]].channels = self._channels(line)
@@ -72,10 +71,8 @@ class _Hierarchy:
             or (word == "ROOT") == bool(self.stack)
             or (len(line.words) < 2 or len(self.nodes) >= MAX_NODES)
         ):
-            raise self._bad(
-                line, f"ROOT outside, JOINT or End Site inside a joint, {MAX_NODES} at most",
-                " ".join(line.words),
-            )  # fmt: skip
+            raise self._bad(line, "ROOT outside, JOINT or End Site inside a joint, "
+                                  f"{MAX_NODES} at most", " ".join(line.words))  # fmt: skip
         parent = self.stack[-1] if self.stack else -1
         name = f"{self.nodes[parent].name}/end" if word == "END" else line.words[-1].split(":")[-1]
         if any(node.name == name for node in self.nodes):
@@ -94,14 +91,12 @@ class _Hierarchy:
             or len(turns) not in (0, 1, 3)
             or len(shifts) not in (0, 3)
         ):
-            raise self._bad(
-                line, "CHANNELS, their count, and 3 positions or none, 3 rotations, 1 or none",
-                " ".join(line.words[1:]),
-            )  # fmt: skip
+            raise self._bad(line, "CHANNELS, their count, and 3 positions or none, 3 rotations, "
+                                  "1 or none", " ".join(line.words[1:]))  # fmt: skip
         return names
 
     def _bad(self, line: Line, expected: str, found: str) -> DataError:
-        return bad_line(self.path, line.number, expected, found, "check the hierarchy")
+        return line.bad(expected, found, "check the hierarchy")
 
     def finish(self, line: Line) -> tuple[Node, ...]:
         """The nodes, once MOTION was reached."""
@@ -137,9 +132,8 @@ def read_bvh(path: Path) -> CapturedMotion:
     rows: list[FloatArray] = []
     for line in lines:
         if len(rows) == count:
-            raise bad_line(path, line.number, f"the end after {count} frames", line.words[0],
-                           "correct 'Frames:'")  # fmt: skip
-        rows.append(np.array(read_numbers(path, line.number, line.words, channels)))
+            raise line.bad(f"the end after {count} frames", line.words[0], "correct 'Frames:'")
+        rows.append(np.array(line.numbers(line.words, channels)))
     if len(rows) != count:
         raise DataError(
             f"{path}: expected {count} frames, got {len(rows)}; the file is truncated: "
@@ -149,11 +143,10 @@ def read_bvh(path: Path) -> CapturedMotion:
 
 
 def _read_hierarchy(path: Path, lines: Iterator[Line]) -> tuple[Node, ...]:
-    first = next(lines, Line(1, [""]))
+    first = next(lines, Line(path, 1, [""]))
     if first.words[0].upper() != "HIERARCHY":
-        raise bad_line(path, first.number, "HIERARCHY", first.words[0],
-                       "check that this is a BVH file")  # fmt: skip
-    hierarchy = _Hierarchy(path)
+        raise first.bad("HIERARCHY", first.words[0], "check that this is a BVH file")
+    hierarchy = _Hierarchy()
     for line in lines:
         if line.words[0].upper() == "MOTION":
             return hierarchy.finish(line)
@@ -171,11 +164,11 @@ def _header(
             "it is truncated: download it again"
         )
     if tuple(word.upper() for word in line.words[: len(words)]) != words:
-        raise bad_line(path, line.number, f"'{' '.join(words)}' and a number",
-                       " ".join(line.words[:3]), "check the motion section")  # fmt: skip
-    value = read_numbers(path, line.number, line.words[len(words) :], 1)[0]
+        raise line.bad(f"'{' '.join(words)}' and a number", " ".join(line.words[:3]),
+                       "check the motion section")  # fmt: skip
+    value = line.numbers(line.words[len(words) :], 1)[0]
     if not low <= value <= high or (words == ("FRAMES:",) and value != int(value)):
-        raise bad_line(path, line.number, f"{' '.join(words)} from {low:g} to {high:g}", value,
+        raise line.bad(f"{' '.join(words)} from {low:g} to {high:g}", value,
                        "check the motion section")  # fmt: skip
     return value
 

@@ -18,12 +18,54 @@ class Line(NamedTuple):
     """One line that is neither blank nor a comment.
 
     Attributes:
+        path: The file.
         number: From 1, as an editor counts.
         words: Split at white space.
     """
 
+    path: Path
     number: int
     words: list[str]
+
+    def bad(self, expected: str, found: object, advice: str) -> DataError:
+        """The error for a line that does not say what the format asks for.
+
+        Args:
+            expected: What the format asks for.
+            found: What stands there.
+            advice: What the user can do.
+        """
+        shown = str(found)
+        shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+        return DataError(
+            f"{self.path}, line {self.number}: expected {expected}, got '{shown}'; {advice}"
+        )
+
+    def numbers(self, words: Sequence[str], count: int) -> list[float]:
+        """Finite numbers of the line.
+
+        Args:
+            words: The words to read.
+            count: How many there must be.
+
+        Raises:
+            DataError: The count differs, or a word is not a finite number of believable size.
+        """
+        if len(words) != count:
+            raise self.bad(f"{count} numbers", f"{len(words)}: {' '.join(words[:4])}",
+                           "the line is cut short or belongs to another skeleton")  # fmt: skip
+        return [self.value(word) for word in words]
+
+    def value(self, word: str) -> float:
+        """One finite number of believable size; see :meth:`numbers`."""
+        try:
+            value = float(word)
+        except ValueError:
+            value = math.nan
+        if not abs(value) <= LARGEST_NUMBER:
+            raise self.bad(f"a finite number below {LARGEST_NUMBER:g}", word,
+                           "repair or remove the file")  # fmt: skip
+        return value
 
 
 def read_lines(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Iterator[Line]:
@@ -40,7 +82,7 @@ def read_lines(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Iterator[Line]:
     for number, text in read_texts(path, max_bytes):
         words = text.split()
         if words and not words[0].startswith("#"):
-            yield Line(number, words)
+            yield Line(path, number, words)
 
 
 def read_texts(path: Path, max_bytes: int) -> Iterator[tuple[int, str]]:
@@ -55,50 +97,3 @@ def read_texts(path: Path, max_bytes: int) -> Iterator[tuple[int, str]]:
         )
     with path.open(encoding="latin-1") as stream:
         yield from enumerate(stream, start=1)
-
-
-def bad_line(path: Path, number: int, expected: str, found: object, advice: str) -> DataError:
-    """The error for a line that does not say what the format asks for.
-
-    Args:
-        path: The file.
-        number: Line, from 1.
-        expected: What the format asks for.
-        found: What stands there.
-        advice: What the user can do.
-    """
-    shown = str(found)
-    shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-    return DataError(f"{path}, line {number}: expected {expected}, got '{shown}'; {advice}")
-
-
-def read_numbers(path: Path, number: int, words: Sequence[str], count: int) -> list[float]:
-    """Finite numbers of a line.
-
-    Args:
-        path: The file, for messages.
-        number: The line, for messages.
-        words: The words to read.
-        count: How many there must be.
-
-    Raises:
-        DataError: The count differs, or a word is not a finite number of believable size.
-    """
-    if len(words) != count:
-        raise bad_line(
-            path, number, f"{count} numbers", f"{len(words)}: {' '.join(words[:4])}",
-            "the line is cut short or belongs to another skeleton",
-        )  # fmt: skip
-    return [read_number(path, number, word) for word in words]
-
-
-def read_number(path: Path, number: int, word: str) -> float:
-    """One finite number of believable size; see :func:`read_numbers`."""
-    try:
-        value = float(word)
-    except ValueError:
-        value = math.nan
-    if not abs(value) <= LARGEST_NUMBER:
-        raise bad_line(path, number, f"a finite number below {LARGEST_NUMBER:g}", word,
-                       "repair or remove the file")  # fmt: skip
-    return value

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lifting.data.mocap.captured import CapturedMotion, FloatArray, marker_motion, whole_rate
-from lifting.data.mocap.lines import MAX_FRAMES, bad_line, read_number, read_texts
+from lifting.data.mocap.lines import MAX_FRAMES, Line, read_texts
 from lifting.errors import DataError
 
 MAX_TRC_BYTES = 256 * 1024**2
@@ -46,7 +46,7 @@ def read_trc(path: Path) -> CapturedMotion:
     for (number, text), expected in zip(lines, _HEADER, strict=False):
         word = text.removeprefix("\xef\xbb\xbf").split()[0]
         if expected[0].isupper() and not word.lower().startswith(expected.lower()):
-            raise bad_line(path, number, expected, word, _ADVICE)
+            raise Line(path, number, [word]).bad(expected, word, _ADVICE)
     keys, values, names = (_cells(text) for _, text in lines[1:4])
     header = dict(zip((key.lower() for key in keys), values, strict=False))
     rows = lines[5 if _AXES.fullmatch(lines[4][1]) else 4 :]
@@ -99,13 +99,14 @@ def _table(path: Path, lines: Sequence[tuple[int, str]]) -> tuple[FloatArray, Fl
     table = np.full((len(lines), width), np.nan)
     for into, (number, text) in zip(table, lines, strict=True):
         row = _cells(text)
+        line = Line(path, number, row)
         # Only between tabs does an early end say which cells are missing.
         if len(row) < width and ("\t" not in text or len(row) < 2 or (len(row) - 2) % 3):
-            raise bad_line(path, number, f"Frame#, Time and three cells a marker ({width} in all)",
+            raise line.bad(f"Frame#, Time and three cells a marker ({width} in all)",
                            f"{len(row)} cells", "the line is cut short")  # fmt: skip
         for i, cell in enumerate(row[:width]):
             if cell.lower() not in ("", "nan"):
-                into[i] = read_number(path, number, cell)
+                into[i] = line.value(cell)
     positions: FloatArray = table[:, 2:].reshape(len(lines), -1, 3)
     positions[(positions == 0).all(axis=-1) | np.isnan(positions).any(axis=-1)] = np.nan
     return table, positions

@@ -7,11 +7,9 @@ from lifting.data.detections import Detections
 from lifting.data.heatmaps import (
     Crop,
     frame_to_map,
-    map_expectation,
     map_to_frame,
     person_crops,
     render_heatmaps,
-    render_volumes,
 )
 from lifting.data.mixtures import detection_mixtures, fit_mixtures, mixtures_to_frame
 from lifting.errors import ConfigError, DataError, ShapeError
@@ -124,29 +122,6 @@ def test_maps_repeat_with_the_seed(people):
     assert not torch.equal(render(people)[0], other)
 
 
-def test_volumes_are_maps_times_depth(people):
-    maps, _ = render(people, background=0.0)
-    depth = torch.linspace(-500, 500, 17).expand(5, 17)
-    volumes = render_volumes(maps, depth)
-    assert volumes.shape == (5, 17, 64, 64, 64)
-    profile = volumes.sum((-1, -2))
-    share = profile / profile.sum(-1, keepdim=True)
-    cell = (share * torch.arange(64)).sum(-1)
-    recovered = ((cell + 0.5) / 64 - 0.5) * 2000
-    torch.testing.assert_close(recovered, depth, atol=0.1, rtol=1e-4)
-
-
-def test_expectation_recovers_the_centre_of_a_gaussian():
-    maps = gaussian((20.3, 31.8), 2.0)
-    centre = torch.tensor([20.3, 31.8])
-    torch.testing.assert_close(map_expectation(maps), centre, atol=1e-3, rtol=0)
-    # a temperature that leaves the peak half a cell wide: neither quantised nor flat
-    soft = map_expectation(maps[None], temperature=15.0)
-    torch.testing.assert_close(soft[0], centre, atol=0.02, rtol=0)
-    # at a low temperature the whole map pulls towards its middle
-    assert (map_expectation(maps, temperature=1.0) - torch.tensor([23.5, 31.5])).norm() < 1
-
-
 def test_mixtures_recover_two_known_modes():
     maps = (0.7 * gaussian((12.0, 20.5), 2.0) + 0.3 * gaussian((34.5, 45.0), 2.5))[None, None]
     fitted = fit_mixtures(maps, kernels=2)[0, 0]
@@ -178,7 +153,10 @@ def test_mixture_moments_are_those_of_the_map(people):
     assert fitted[..., 3:].min() >= 0.5**0.5 - 1e-6
     kept = torch.where(maps >= 0.05 * maps.amax((2, 3), keepdim=True), maps, 0.0)
     mean = (fitted[..., :1] * fitted[..., 1:3]).sum(2)
-    torch.testing.assert_close(mean, map_expectation(kept), atol=0.05, rtol=0)
+    share = kept / kept.sum((2, 3), keepdim=True)
+    cells = torch.arange(64.0)
+    expected = torch.stack((share.sum(2) @ cells, share.sum(3) @ cells), dim=-1)
+    torch.testing.assert_close(mean, expected, atol=0.05, rtol=0)
 
 
 def test_mixtures_go_back_to_pixels_and_screen_units(people):

@@ -15,13 +15,12 @@ from lifting.cli.main import main
 from lifting.data.augment import mirror_samples
 from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
-from lifting.data.gather import GatherOptions, TrackBatches
+from lifting.data.gather import GatherOptions, TrackBatches, ViewBatches
 from lifting.data.images.crops import crop_pixels
 from lifting.data.images.render import Pictures
 from lifting.data.images.store import stored_pictures
 from lifting.data.sampler import BatchKey
 from lifting.data.sets.images.config import Config as ImagesConfig
-from lifting.data.view_gather import ViewBatches
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import camera_to_world
 from lifting.skeleton import H36M_17

@@ -22,7 +22,7 @@ from lifting.body.joints17 import APPROXIMATE, approximate_h36m
 from lifting.body.smpl import BodyModel
 from lifting.data.config import DataConfig, Split
 from lifting.data.files import files_state, search_folders, sha256_of
-from lifting.data.sequence import MotionClips, rate_of_each
+from lifting.data.sequence import MotionClips, offsets_of, rate_of_each
 from lifting.data.sets.amass.config import Config as AmassConfig
 from lifting.data.sets.amass.files import AmassMotion, read_amass
 from lifting.data.smpl_file import find_body_model, read_body_model
@@ -96,7 +96,7 @@ def motion(config: DataConfig, split: Split) -> MotionClips:
     return MotionClips(
         skeleton=H36M_17,
         joints_3d=torch.cat(pieces),
-        offsets=torch.cat((lengths.new_zeros(1), lengths.cumsum(0))),
+        offsets=offsets_of(lengths),
         subject=torch.tensor([row[1] for row in rows]),
         action=torch.tensor([row[2] for row in rows]),
         names=tuple(row[0] for row in rows),

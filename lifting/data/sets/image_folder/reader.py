@@ -8,7 +8,6 @@ numbers.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,8 +25,6 @@ from lifting.data.sequence import PoseTracks
 from lifting.data.sets import DataSet, Pictures, data_sets, find_set
 from lifting.data.window import track_of_rows
 from lifting.errors import ConfigError, MissingDataError, suggest
-
-log = logging.getLogger(__name__)
 
 VERSION = 1  # to be raised when the same files give other tracks or pictures
 NUMBER = "picture"
@@ -204,27 +201,6 @@ def _track_paths(name: str, numbers: list[int], config: DataConfig) -> list[Path
 
 def _rows(seen: PoseTracks, kept: Tensor) -> PoseTracks:
     """The frames that are kept; tracks without any are left out."""
-    track = track_of_rows(seen.offsets)[kept]
-    counts = torch.bincount(track, minlength=len(seen.track_names))
+    counts = torch.bincount(track_of_rows(seen.offsets)[kept], minlength=len(seen.track_names))
     whole = (counts > 0).nonzero()[:, 0]
-    lengths = counts[whole]
-
-    def some(values: Tensor | None) -> Tensor | None:
-        return None if values is None else values[kept]
-
-    return replace(
-        seen,
-        keypoints_2d=seen.keypoints_2d[kept],
-        confidence=seen.confidence[kept],
-        joints_3d=some(seen.joints_3d),
-        visible=some(seen.visible),
-        crop=some(seen.crop),
-        extras={name: value[kept] for name, value in seen.extras.items()},
-        offsets=torch.cat((lengths.new_zeros(1), lengths.cumsum(0))),
-        camera=seen.camera[whole],
-        recording=seen.recording[whole],
-        subject=seen.subject[whole],
-        action=seen.action[whole],
-        fps=seen.fps[whole],
-        track_names=tuple(seen.track_names[i] for i in whole.tolist()),
-    )
+    return seen.take(kept.nonzero()[:, 0], whole, counts[whole])

@@ -18,7 +18,7 @@ from lifting.data.files import data_folder
 from lifting.data.holdout import first_held_out
 from lifting.data.keypoints.cameras import CameraFacts, read_cameras
 from lifting.data.keypoints.read import PersonSeen, read_person
-from lifting.data.sequence import PoseTracks, rate_of_each
+from lifting.data.sequence import PoseTracks, offsets_of, rate_of_each
 from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
 from lifting.errors import ConfigError, DataError, suggest
 from lifting.geometry.camera import Camera
@@ -81,7 +81,7 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
         skeleton=H36M_17,
         keypoints_2d=torch.cat([p.keypoints.flatten(0, 1) for p in parts]),
         confidence=torch.cat([p.confidence.flatten(0, 1) for p in parts]),
-        offsets=torch.cat((lengths.new_zeros(1), lengths.cumsum(0))),
+        offsets=offsets_of(lengths),
         cameras=joined_cameras(cameras),
         camera=torch.arange(count),
         recording=torch.tensor(recording),
@@ -99,7 +99,6 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
             "recordings": ", ".join(titles),
             "frames_left_out": str(sum(p.left_out for p in parts)),
         },
-        extras={},
     )
 
 

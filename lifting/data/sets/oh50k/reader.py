@@ -103,7 +103,6 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
         action_names=("unknown",),
         fps=rate_of_each(torch.nan, len(rows)),  # single images
         source=_facts(labels, placed, rows, options, split),
-        extras={},
     )
 
 

@@ -27,7 +27,7 @@ from lifting.data.mocap.own_npz import UNKNOWN, OwnClip, OwnMotion, read_own_npz
 from lifting.data.mocap.trc import read_trc
 from lifting.data.mocap.upright import are_known
 from lifting.data.options import check_disjoint
-from lifting.data.sequence import MotionClips
+from lifting.data.sequence import MotionClips, offsets_of
 from lifting.data.sets.own.config import Config as OwnConfig
 from lifting.errors import ConfigError, DataError, MissingDataError, suggest
 from lifting.skeleton import H36M_17, Skeleton, conversion
@@ -119,7 +119,7 @@ def motion(config: DataConfig, split: Split) -> MotionClips:
         skeleton=skeleton,
         joints_3d=torch.from_numpy(np.concatenate([clip.joints_3d for clip in clips])),
         visible=None if bool(visible.all()) else visible,
-        offsets=torch.cat((lengths.new_zeros(1), lengths.cumsum(0))),
+        offsets=offsets_of(lengths),
         subject=torch.tensor([subjects.index(clip.recording.subject) for clip in clips]),
         action=torch.tensor([actions.index(clip.recording.action) for clip in clips]),
         names=tuple(clip.name for clip in clips),
