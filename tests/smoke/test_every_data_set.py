@@ -80,7 +80,8 @@ def test_trains_tests_and_predicts(section, tmp_path, small):
     root.mkdir()
     words = [
         f"extends=[data/{section},{small}]", f"data.root={root}", "wandb.mode=disabled",
-        "panels.worst=0", f"output={tmp_path / 'outputs'}", *SIZES[method], *WRITERS[section](root),
+        "panels.worst=0", f"output={tmp_path / 'outputs'}", *SIZES[method],
+        *WRITERS[section](root),
     ]  # fmt: skip
     assert main(["train", method, *words]) == 0
     run = next((tmp_path / "outputs" / method).iterdir())
