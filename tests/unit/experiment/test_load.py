@@ -122,7 +122,7 @@ def test_override_values(tiny_experiment, override, expected):
         ("optimizer.lr=-1", r"'optimizer.lr' to be more than 0, got -1"),
         ("data.batch_size=0", r"'data.batch_size' to be a whole number from 1, got 0"),
         ("trainer.monitor=test/mpjpe_mm", r"key of the validation split.*got 'test/mpjpe_mm'"),
-        ("data.name=cmv", r"unknown data.name 'cmv'; did you mean 'cmu'\?"),
+        ("data.name=cmv", r"unknown data set 'cmv'; did you mean 'cmu'\?"),
         ("name=a/b", r"'name' to be a name fit for a folder"),
         ("method.name=tiny_metod", r"unknown method 'tiny_metod'; did you mean 'tiny_method'\?"),
         ("method.name=null", r"expected 'method.name'"),
