@@ -67,6 +67,10 @@ def test_every_keypoint_method_trains_and_tests(tmp_path, name, wish):
     words = ["extends=[data/humaneva,overlay/smoke]", "data.name=humaneva",
              f"data.root={tmp_path}", f"output={tmp_path / 'outputs'}", "panels.worst=0",
              "wandb.mode=disabled"]  # fmt: skip
+    if name.startswith("diffpose"):
+        words += ["method.hidden=16", "method.layers=1", "method.hypotheses=2"]
+    if name == "diffpose_video":
+        words += ["method.context_width=16", "method.context_layers=1"]
     if wish is not None:
         key = ("data.skeleton", "data.humaneva.skeleton")[KEYPOINT_METHODS.index(name) % 2]
         words.append(f"{key}={wish}")
