@@ -110,6 +110,7 @@ def test_override_values(tiny_experiment, override, expected):
         ("method.head.widht=1", r"unknown key 'method.head.widht'; did you mean 'width'\?"),
         ("data.frames=abc", r"expected 'data.frames' to be a whole number, got 'abc' \(str\)"),
         ("data.frames=1.5", r"'data.frames' to be a whole number, got 1.5 \(float\)"),
+        ("data.teacher.bone_lengths=[1]", r"expected .data.teacher.bone_lengths. to be a section"),
         ("data.flip=7.5", r"expected 'data.flip' to be true or false, got 7.5"),
         ("optimizer.betas=[0.9]", r"'optimizer.betas' to be a list of 2 values, each a number"),
         ("data.cameras=h37m", r"'data.cameras' to be one of h36m, random, wild, got 'h37m'"),

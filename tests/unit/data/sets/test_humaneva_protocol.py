@@ -65,7 +65,12 @@ def test_every_keypoint_method_trains_and_tests(tmp_path, name, wish):
     lengths = dict.fromkeys(ACTIONS, 30)
     published_npz.HumanEva(tmp_path, lengths, tuple(FRAMES)).write_two_d()
     words = ["extends=[data/humaneva,overlay/smoke]", "data.name=humaneva",
-             f"data.root={tmp_path}", f"output={tmp_path / 'outputs'}"]  # fmt: skip
+             f"data.root={tmp_path}", f"output={tmp_path / 'outputs'}", "panels.worst=0",
+             "wandb.mode=disabled"]  # fmt: skip
+    if name.startswith("diffpose"):
+        words += ["method.hidden=16", "method.layers=1", "method.hypotheses=2"]
+    if name == "diffpose_video":
+        words += ["method.context_width=16", "method.context_layers=1"]
     if wish is not None:
         key = ("data.skeleton", "data.humaneva.skeleton")[KEYPOINT_METHODS.index(name) % 2]
         words.append(f"{key}={wish}")
