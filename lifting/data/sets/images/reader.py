@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lifting.data.cache import cache_folder
-from lifting.data.config import DataConfig, Rig, Split
+from lifting.data.config import DataConfig, Rig, Split, noise_of
 from lifting.data.film import film
 from lifting.data.images.crops import SIDE_MM, crop_around, crop_pixels
 from lifting.data.images.people import People, people_key, sample_people
@@ -57,12 +57,8 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
     count = _count(options, split)
     recordings = -(-count // (options.views * options.instants))
     people = sample_people(config, split, math.ceil(_SPARE[config.cameras] * recordings) + 2)
-    noise = config.noise
-    if split == "train" and config.noise_train is not None:
-        noise = config.noise_train
-    seen = film(
-        people.motion, rig=config.cameras, noise=noise, seed=split_seed(config.noise_seed, split)
-    )
+    noise, seed = noise_of(config, split), split_seed(config.noise_seed, split)
+    seen = film(people.motion, rig=config.cameras, noise=noise, seed=seed)
     seen = seen.select(_complete(seen, options, count))
     seen.source["dataset"] = "images"
     seen.source["motion"] = options.motion
