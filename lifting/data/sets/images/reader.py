@@ -17,6 +17,7 @@ from lifting.data.images.render import RENDER_VERSION, Sitting, Studio
 from lifting.data.images.shapes import covers
 from lifting.data.images.sight import joint_sight
 from lifting.data.images.store import stored_pictures
+from lifting.data.options import check_ranges
 from lifting.data.rigs import VIEWS
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets.images.config import Config as ImagesConfig
@@ -133,12 +134,7 @@ def check_options(options: ImagesConfig) -> None:
     bounds: dict[str, tuple[float, float]] = dict.fromkeys(counts, (1, 2**31))
     bounds |= {"size": _SIZES, "views": (1, VIEWS), "seed": (0, 2**60), "margin": (0.5, 4)}
     bounds |= {"occluders": (0, 1), "occluders_train": (0, 1)}
-    for name, (low, high) in bounds.items():
-        value = getattr(options, name)
-        if value is not None and not low <= value <= high:
-            raise ConfigError(
-                f"expected data.images.{name} from {low} to {high}, got {value}; choose another"
-            )
+    check_ranges("images", options, bounds)
     for name in options.extras:
         if name not in EXTRAS:
             raise ConfigError(
