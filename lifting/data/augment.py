@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from lifting.batch import MIRRORED, PoseBatch, flip_batch
+from lifting.data.sequence import map_tensors
 from lifting.errors import DataError
 from lifting.geometry.camera import Camera, project
 from lifting.geometry.kinematics import scale_bones
@@ -19,6 +20,7 @@ from lifting.skeleton import Skeleton
 from lifting.typing import PerJoint
 
 FACTOR_RANGE = (0.5, 1.5)
+_IMAGE_AND_LABELS = ("keypoints_2d", "confidence", "joints_3d", "visible", "image", "crop")
 
 
 def random_half(size: int, generator: Generator) -> Tensor:
@@ -42,32 +44,14 @@ def mirror_samples(batch: PoseBatch, chosen: Tensor, skeleton: Skeleton) -> None
         chosen: ``(chosen,)`` int64, indices of the samples to mirror, on the batch's device.
         skeleton: Gives the symmetry of the joints.
     """
-    size = batch.camera.size
-    batch.camera = Camera(intrinsics=batch.camera.intrinsics, size=size)
-    mirrored = flip_batch(
-        PoseBatch(
-            skeleton=batch.skeleton,
-            keypoints_2d=batch.keypoints_2d.index_select(0, chosen),
-            confidence=_select(batch.confidence, chosen),
-            joints_3d=_select(batch.joints_3d, chosen),
-            visible=_select(batch.visible, chosen),
-            image=_select(batch.image, chosen),
-            crop=_select(batch.crop, chosen),
-            camera=batch.camera[chosen],
-        ),
-        skeleton,
-    )
-    for old, new in (
-        (batch.keypoints_2d, mirrored.keypoints_2d),
-        (batch.confidence, mirrored.confidence),
-        (batch.joints_3d, mirrored.joints_3d),
-        (batch.visible, mirrored.visible),
-        (batch.image, mirrored.image),
-        (batch.crop, mirrored.crop),
-        (batch.camera.intrinsics, mirrored.camera.intrinsics),
-    ):
-        if old is not None and new is not None:
-            old.index_copy_(0, chosen, new)
+    batch.camera = Camera(intrinsics=batch.camera.intrinsics, size=batch.camera.size)
+    part = map_tensors(replace(batch, extras={}), lambda values: values.index_select(0, chosen))
+    mirrored = flip_batch(part, skeleton)
+    for name in _IMAGE_AND_LABELS:
+        old = getattr(batch, name)
+        if old is not None:
+            old.index_copy_(0, chosen, getattr(mirrored, name))
+    batch.camera.intrinsics.index_copy_(0, chosen, mirrored.camera.intrinsics)
     if batch.extras:
         mask = torch.zeros(len(batch), dtype=torch.bool, device=chosen.device)
         batch.extras = {**batch.extras, MIRRORED: mask.index_fill_(0, chosen, True)}
@@ -130,7 +114,3 @@ def jitter_bones(batch: PoseBatch, factors: PerJoint, skeleton: Skeleton) -> Pos
 
 def _choose(chosen: Tensor, yes: Tensor, no: Tensor) -> Tensor:
     return torch.where(chosen.view(-1, *(1,) * (no.dim() - 1)), yes, no)
-
-
-def _select(values: Tensor | None, rows: Tensor) -> Tensor | None:
-    return None if values is None else values.index_select(0, rows)

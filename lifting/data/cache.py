@@ -13,7 +13,7 @@ import os
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lifting.atomic import replacing
 from lifting.data.sequence import PoseTracks
-from lifting.errors import DataError
+from lifting.errors import DataError, OutputError
 from lifting.geometry.camera import Camera
 from lifting.skeleton import Skeleton
 
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 FORMAT = 2
 META = "meta"
 ENVIRONMENT = "LIFTING_CACHE"
+Kept = TypeVar("Kept")
 _TENSORS = ("keypoints_2d", "confidence", "offsets", "camera", "recording", "subject", "action")
 _OPTIONAL = ("joints_3d", "visible", "crop")
 _CAMERA = ("intrinsics", "size", "rotation", "position")
@@ -55,26 +56,55 @@ def cached_tracks(
         make: Makes the tracks.
         folder: Where files are kept; it is created.
     """
+
+    def made() -> PoseTracks:
+        log.info("preparing tracks, once, for %s", folder)
+        return make()
+
+    def write(path: Path, tracks: PoseTracks) -> None:
+        write_tracks(path, tracks, key)
+
     path = folder / f"tracks-{key_hash(key)}.npz"
+    return kept(path, read_tracks, made, write, "derived data")
+
+
+def kept(
+    path: Path,
+    read: Callable[[Path], Kept],
+    make: Callable[[], Kept],
+    write: Callable[[Path, Kept], None],
+    what: str,
+) -> Kept:
+    """Read something from its file, or make it and keep it there.
+
+    A damaged file is made again; a folder that cannot be written costs a warning, not the run.
+
+    Args:
+        path: The file.
+        read: Reads it.
+        make: Makes what it holds.
+        write: Writes that, whole or not at all; the file's folder is created.
+        what: What is kept, in words.
+    """
     if path.is_file():
         try:
-            return read_tracks(path)
+            return read(path)
         except _DAMAGE as error:
             log.warning("cache file %s is damaged (%s); making it again", path, error)
-    log.info("preparing tracks, once, for %s", folder)
-    tracks = make()
+    found = make()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_tracks(path, tracks, key)
-    except OSError as error:
-        log.warning(
-            "cannot keep derived data in %s (%s); going on without, set data.cache or %s to a "
-            "writable folder to save the time",
-            folder,
-            error,
-            ENVIRONMENT,
-        )
-    return tracks
+        write(path, found)
+    except OutputError as error:
+        warn_not_kept(what, path.parent, error)
+    return found
+
+
+def warn_not_kept(what: str, folder: Path, error: OutputError) -> None:
+    """Say that something has to be made again by the next run."""
+    log.warning(
+        "cannot keep %s in %s (%s); going on without, set data.cache or %s to a writable folder "
+        "to save the time", what, folder, error, ENVIRONMENT,
+    )  # fmt: skip
 
 
 def key_hash(key: Mapping[str, object]) -> str:
@@ -97,7 +127,7 @@ def write_tracks(path: Path, tracks: PoseTracks, key: Mapping[str, object]) -> N
     """Write tracks to a file, atomically.
 
     Args:
-        path: The file to make or replace; its folder exists.
+        path: The file to make or replace.
         tracks: What to write.
         key: Kept in the file, for people who look.
 

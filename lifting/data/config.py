@@ -108,6 +108,12 @@ else:
     )
 
 
+def noise_of(data: DataConfig, split: str) -> NoiseLevel:
+    """Detector noise of a split."""
+    own = data.noise_train if split == "train" else None
+    return data.noise if own is None else own
+
+
 def with_section(data: DataConfig, section: str, options: Any) -> DataConfig:
     """The same data section with other options of one data set."""
     return replace(data, **{section: options})

@@ -138,7 +138,7 @@ class TrackBatches(Dataset[PoseBatch]):
             else None,
             image=_select_if(tracks.image, rows[:, options.frames // 2]),
             crop=_select_if(tracks.crop, rows[:, options.frames // 2]),
-            camera=self._camera(track),
+            camera=self.cameras.map(lambda values: values.index_select(0, track)),
             subject=tracks.subject.index_select(0, track),
             action=tracks.action.index_select(0, track),
             sequence=track,
@@ -175,15 +175,6 @@ class TrackBatches(Dataset[PoseBatch]):
             return sampled
         repeated = frames.diff(dim=1, prepend=frames[:, :1] - 1) == 0
         return sampled & ~repeated & (frames >= fresh[:, None])
-
-    def _camera(self, track: Tensor) -> Camera:
-        c = self.cameras
-        return Camera(
-            intrinsics=c.intrinsics.index_select(0, track),
-            size=c.size.index_select(0, track),
-            rotation=None if c.rotation is None else c.rotation.index_select(0, track),
-            position=None if c.position is None else c.position.index_select(0, track),
-        )
 
     def _keep_middle(self, batch: PoseBatch) -> None:
         half = self.options.frames // 2

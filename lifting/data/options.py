@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from lifting.errors import ConfigError, suggest
 
@@ -48,6 +48,25 @@ def check_disjoint(dataset: str, test: Collection[str], trained: Collection[str]
             f"expected test subjects apart from those of training and validation in data.{dataset}"
             f", got {', '.join(shared)} in both; a subject belongs to one part"
         )
+
+
+def check_ranges(section: str, options: object, bounds: Mapping[str, tuple[float, float]]) -> None:
+    """Check that numbers lie within bounds; one that is None is not given.
+
+    Args:
+        section: Of the options, for the message.
+        options: The options.
+        bounds: Least and largest value, by name.
+
+    Raises:
+        ConfigError: One does not.
+    """
+    for name, (low, high) in bounds.items():
+        value = getattr(options, name)
+        if value is not None and not low <= value <= high:
+            raise ConfigError(
+                f"expected data.{section}.{name} from {low} to {high}, got {value}; choose another"
+            )
 
 
 def check_every(option: str, every: int) -> None:

@@ -7,23 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.data.cache import ENVIRONMENT
-from lifting.errors import DataError, OutputError
+from lifting.data.cache import kept
 from lifting.teacher.options import TeacherOptions
 from lifting.teacher.solution import RigSolution
 from lifting.teacher.solution_file import FORMAT, read_solution, write_solution
 from lifting.teacher.solve import REVISION, solve_rig
 from lifting.teacher.views import RigViews
-
-log = logging.getLogger(__name__)
 
 _TENSORS = ("keypoints", "confidence", "sizes", "intrinsics", "rotation", "centre")
 
@@ -49,24 +46,17 @@ def solved_rig(
     if cache_dir is None:
         return solve_rig(views, options)
     key = rig_hash(views, options)
-    path = cache_dir / f"rig-{key}.npz"
-    if path.is_file():
-        try:
-            return read_solution(path).solution
-        except DataError as error:
-            log.warning("cache file %s is damaged (%s); making it again", path, error)
-    solution = solve_rig(views, options)
-    try:
+
+    def read(path: Path) -> RigSolution:
+        return read_solution(path).solution
+
+    def write(path: Path, solution: RigSolution) -> None:
         write_solution(path, solution, {"key": key, "options": asdict(options)})
-    except OutputError as error:
-        log.warning(
-            "cannot keep a solved rig in %s (%s); going on without, set data.cache or %s to a "
-            "writable folder to save the time",
-            cache_dir,
-            error,
-            ENVIRONMENT,
-        )
-    return solution
+
+    return kept(
+        cache_dir / f"rig-{key}.npz", read, partial(solve_rig, views, options), write,
+        "a solved rig",
+    )  # fmt: skip
 
 
 def rig_hash(views: RigViews, options: TeacherOptions) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lifting.data.cache import cache_folder, cached_tracks
-from lifting.data.config import DataConfig, Split
+from lifting.data.config import DataConfig, Split, noise_of
 from lifting.data.film import film
 from lifting.data.mixture_file import with_mixtures
 from lifting.data.sequence import PoseTracks
@@ -52,9 +52,7 @@ def load_tracks(config: DataConfig, split: Split) -> PoseTracks:
 def _filmed(reader: Any, config: DataConfig, split: Split) -> PoseTracks:
     seed = film_seed(config.noise_seed, split)
     extras = tuple(config.synthetic.extras)
-    noise = config.noise
-    if split == "train" and config.noise_train is not None:
-        noise = config.noise_train
+    noise = noise_of(config, split)
 
     def make() -> PoseTracks:
         motion = reader.motion(config, split)

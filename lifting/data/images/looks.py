@@ -54,10 +54,6 @@ class Looks:
     hairline: Tensor
     nape: Tensor
 
-    def take(self, rows: Tensor) -> Looks:
-        """Looks of the given pictures, ``(m,)`` int64, with repetition."""
-        return Looks(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
-
     def to(self, device: torch.device | str) -> Looks:
         """The same looks on another device."""
         return Looks(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})

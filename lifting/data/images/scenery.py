@@ -38,16 +38,6 @@ class Backdrop:
     tint: Tensor
     clutter: Shapes
 
-    def take(self, rows: Tensor) -> Backdrop:
-        """Backgrounds of the given pictures, ``(m,)`` int64, with repetition."""
-        return Backdrop(
-            colour=self.colour[rows],
-            direction=self.direction[rows],
-            grids=tuple(grid[rows] for grid in self.grids),
-            tint=self.tint[rows],
-            clutter=self.clutter.take(rows),
-        )
-
     def to(self, device: torch.device | str) -> Backdrop:
         """The same backgrounds on another device."""
         return Backdrop(

@@ -33,10 +33,6 @@ class Shapes:
     accent: Tensor
     present: Tensor
 
-    def take(self, rows: Tensor) -> Shapes:
-        """Shapes of the given pictures, ``(m,)`` int64."""
-        return Shapes(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
-
     def to(self, device: torch.device | str) -> Shapes:
         """The same shapes on another device."""
         return Shapes(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lifting.atomic import replacing
-from lifting.data.cache import ENVIRONMENT, key_hash
+from lifting.data.cache import key_hash, warn_not_kept
 from lifting.data.images.render import Pictures
 from lifting.errors import OutputError
 
@@ -65,13 +65,7 @@ def stored_arrays(
     try:
         _write(paths, shapes, make)
     except OutputError as error:
-        log.warning(
-            "cannot keep pictures in %s (%s); going on without, set data.cache or %s to a "
-            "writable folder to save the time",
-            folder,
-            error,
-            ENVIRONMENT,
-        )
+        warn_not_kept("pictures", folder, error)
         return tuple(torch.cat(parts) for parts in zip(*make(), strict=True))
     written = _read(paths, shapes)
     assert written is not None

@@ -269,11 +269,9 @@ def forward_kinematics(
     """
     frames, count = len(values), len(skeleton.bones)
     positions, rotations = np.empty((frames, count, 3)), np.empty((frames, count, 3, 3))
-    column = 0
+    columns = iter(values.T)
     for i, (bone, parent) in enumerate(zip(skeleton.bones, skeleton.parents, strict=True)):
-        given = dict(zip(bone.channels, values[:, column : column + len(bone.channels)].T,
-                         strict=True))  # fmt: skip
-        column += len(bone.channels)
+        given = {channel: next(columns) for channel in bone.channels}
         zero = np.zeros(frames)
         angles = np.stack([given.get(f"r{axis}", zero) for axis in bone.order], axis=-1)
         turn = Rotation.from_euler(bone.order, angles, degrees=True).as_matrix()

@@ -178,11 +178,9 @@ def _place(path: Path, nodes: tuple[Node, ...], values: FloatArray, fps: float) 
     frames = len(values)
     positions = np.empty((frames, len(nodes), 3))
     rotations = np.empty((frames, len(nodes), 3, 3))
-    column = 0
+    columns = iter(values.T)
     for i, node in enumerate(nodes):
-        given = dict(zip(node.channels, values[:, column : column + len(node.channels)].T,
-                         strict=True))  # fmt: skip
-        column += len(node.channels)
+        given = {channel: next(columns) for channel in node.channels}
         shift: FloatArray = np.broadcast_to(np.array(node.offset), (frames, 3))
         if "xposition" in given:
             shift = np.stack([given[f"{axis}position"] for axis in "xyz"], axis=-1)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.interpolate import CubicSpline
-from scipy.ndimage import median_filter
+from scipy.ndimage import label, median_filter
 from scipy.signal import butter, sosfiltfilt
 
 from lifting.data.mocap.captured import BoolArray, FloatArray
@@ -74,14 +74,11 @@ def _glitches(pose: FloatArray, fps: float) -> BoolArray:
 
 def _runs_at_most(flags: BoolArray, longest: int) -> BoolArray:
     """Those flags that lie in a run of at most ``longest`` frames inside the recording."""
-    padded = np.concatenate(([False], flags, [False])).astype(np.int8)
-    starts = np.flatnonzero(np.diff(padded) == 1)
-    ends = np.flatnonzero(np.diff(padded) == -1)
-    kept = np.zeros_like(flags)
-    for start, end in zip(starts, ends, strict=True):
-        # A run at an end of the recording has nothing beyond it to interpolate to.
-        kept[start:end] = end - start <= longest and start > 0 and end < len(flags)
-    return kept
+    runs, _ = label(flags)
+    kept = np.bincount(runs) <= longest
+    # A run at an end of the recording has nothing beyond it to interpolate to.
+    kept[[0, runs[0], runs[-1]]] = False
+    return kept[runs]
 
 
 def _interpolate(pose: FloatArray, bad: BoolArray, repairable: BoolArray) -> FloatArray:

@@ -76,11 +76,6 @@ class Bodies:
         """Mean of both sides of thigh plus shank, ``(n,)``, mm."""
         return (self.bone("knee") + self.bone("ankle")).mean(0)
 
-    @property
-    def arm(self) -> Tensor:
-        """Upper arm plus forearm of both sides, ``(2, n)``, mm."""
-        return self.bone("elbow") + self.bone("wrist")
-
 
 def sample_bodies(draws: Draws, kind: BodyKind = "human") -> Bodies:
     """Draw bone lengths and posture, one person an id.

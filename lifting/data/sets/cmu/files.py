@@ -61,7 +61,6 @@ class CmuFile:
         names: Unique names of the sequences.
         subjects: Subject of each sequence.
         actions: Action of each sequence.
-        sources: Kind of file each sequence was converted from.
         skeleton: ``(S,)`` index of each sequence's bone lengths.
         split: Part of each sequence.
         fps: Frames a second.
@@ -76,7 +75,6 @@ class CmuFile:
     names: tuple[str, ...]
     subjects: tuple[str, ...]
     actions: tuple[str, ...]
-    sources: tuple[str, ...]
     skeleton: Array
     split: tuple[str, ...]
     fps: float
@@ -123,7 +121,6 @@ def read_cmu_file(path: Path) -> CmuFile:
         names=texts["names"],
         subjects=texts["subjects"],
         actions=texts["actions"],
-        sources=texts["sources"],
         skeleton=np.array([lookup[name] for name in texts["skeletons"]], dtype=np.int64),
         split=texts["split"],
         fps=float(arrays["fps"]),

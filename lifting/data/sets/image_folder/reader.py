@@ -21,6 +21,7 @@ from lifting.data.files import files_state, search_folders
 from lifting.data.images.crops import SIDE_MM, crop_around
 from lifting.data.images.photos import cut_photos
 from lifting.data.images.store import stored_arrays
+from lifting.data.options import check_ranges
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets import DataSet, Pictures, data_sets, find_set
 from lifting.data.window import track_of_rows
@@ -134,13 +135,8 @@ def complete(seen: PoseTracks, config: DataConfig, split: Split) -> PoseTracks:
 
 def _check_options(config: DataConfig) -> None:
     options = config.image_folder
-    for name, (low, high) in {"size": _SIZES, "margin": _MARGINS, "threads": (1, 64)}.items():
-        value = getattr(options, name)
-        if not low <= value <= high:
-            raise ConfigError(
-                f"expected data.image_folder.{name} from {low} to {high}, got {value}; choose "
-                "another"
-            )
+    bounds = {"size": _SIZES, "margin": _MARGINS, "threads": (1, 64)}
+    check_ranges("image_folder", options, bounds)
     if options.files is not None:
         _filled(options.files, _FIELDS)
     if options.labels == "mpi_inf_3dhp" and config.mpi_inf_3dhp.annotation != "annot3":

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lifting.data.cache import cache_folder
-from lifting.data.config import DataConfig, Rig, Split
+from lifting.data.config import DataConfig, Rig, Split, noise_of
 from lifting.data.film import film
 from lifting.data.images.crops import SIDE_MM, crop_around, crop_pixels
 from lifting.data.images.people import People, people_key, sample_people
@@ -17,6 +17,7 @@ from lifting.data.images.render import RENDER_VERSION, Sitting, Studio
 from lifting.data.images.shapes import covers
 from lifting.data.images.sight import joint_sight
 from lifting.data.images.store import stored_pictures
+from lifting.data.options import check_ranges
 from lifting.data.rigs import VIEWS
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets.images.config import Config as ImagesConfig
@@ -57,12 +58,8 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
     count = _count(options, split)
     recordings = -(-count // (options.views * options.instants))
     people = sample_people(config, split, math.ceil(_SPARE[config.cameras] * recordings) + 2)
-    noise = config.noise
-    if split == "train" and config.noise_train is not None:
-        noise = config.noise_train
-    seen = film(
-        people.motion, rig=config.cameras, noise=noise, seed=split_seed(config.noise_seed, split)
-    )
+    noise, seed = noise_of(config, split), split_seed(config.noise_seed, split)
+    seen = film(people.motion, rig=config.cameras, noise=noise, seed=seed)
     seen = seen.select(_complete(seen, options, count))
     seen.source["dataset"] = "images"
     seen.source["motion"] = options.motion
@@ -137,12 +134,7 @@ def check_options(options: ImagesConfig) -> None:
     bounds: dict[str, tuple[float, float]] = dict.fromkeys(counts, (1, 2**31))
     bounds |= {"size": _SIZES, "views": (1, VIEWS), "seed": (0, 2**60), "margin": (0.5, 4)}
     bounds |= {"occluders": (0, 1), "occluders_train": (0, 1)}
-    for name, (low, high) in bounds.items():
-        value = getattr(options, name)
-        if value is not None and not low <= value <= high:
-            raise ConfigError(
-                f"expected data.images.{name} from {low} to {high}, got {value}; choose another"
-            )
+    check_ranges("images", options, bounds)
     for name in options.extras:
         if name not in EXTRAS:
             raise ConfigError(

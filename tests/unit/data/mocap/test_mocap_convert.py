@@ -29,7 +29,7 @@ def test_folder_becomes_a_file_that_the_reader_accepts(tmp_path, person_bvh):
     assert file.actions == ("run", "walk")
     assert file.split == ("test", "val")
     assert file.split_name == "cmu_public_v1"
-    assert file.sources == ("bvh", "bvh")
+    assert np.load(tmp_path / "out.npz")["sources"].tolist() == ["bvh", "bvh"]
     assert np.diff(file.offsets).tolist() == [65, 150]  # 130 frames at 100 Hz; 150 at 50 Hz
     knee = H36M_17.index("left_knee")
     np.testing.assert_allclose(file.bone_lengths_mm[:, knee], 400, atol=1e-3)
