@@ -24,6 +24,7 @@ LEAST_JOINTS, LEAST_FRAMES, MOST_FRAMES = 6, 5, 100
 LEAST_CONFIDENCE = 0.05
 UNDECIDED, CONTRADICTED, IMPLAUSIBLE = 0.10, 0.25, 0.9
 _SYMMETRY = 0.5
+_FARTHEST = 1e9  # pixels; beyond that a file is damaged
 _HIDDEN_FACE, _NEARLY_AS_GOOD, _EYES_APART = 0.3, 0.3, 0.65
 _FRONT, _FACE_BEHIND, _LEAST_SIDE = 0.25, 0.15, 30
 _UPSIDE_DOWN, _LEAST_UPRIGHT = 0.2, 100
@@ -73,7 +74,7 @@ def seen_joints(points: FloatArray, confidence: FloatArray) -> BoolArray:
         points: ``(T, joints, 2)``.
         confidence: ``(T, joints)``.
     """
-    finite: BoolArray = np.isfinite(points).all(-1) & ~(points == 0).all(-1)
+    finite: BoolArray = (np.abs(points) < _FARTHEST).all(-1) & ~(points == 0).all(-1)
     return finite & (confidence > LEAST_CONFIDENCE)
 
 
