@@ -233,7 +233,7 @@ def test_own_keypoints(trained, tmp_path):
     rng = np.random.default_rng(0)
     points = rng.uniform(100, 900, (7, 17, 2)).astype(np.float32)
     own = tmp_path / "own.npz"
-    np.savez(own, keypoints_2d=points, image_size=np.array([1000, 800]))
+    np.savez(own, keypoints_2d=points, image_size=np.array([1000, 800]), skeleton="h36m17")
     path = predict(config, checkpoint, tmp_path / "p.npz", keypoints=own)
     with np.load(path) as file:
         assert file["joints_3d"].shape == (7, 1, 17, 3)
