@@ -26,6 +26,7 @@ UNDECIDED, CONTRADICTED, IMPLAUSIBLE = 0.10, 0.25, 0.9
 _SYMMETRY = 0.5
 _FARTHEST = 1e9  # pixels; beyond that a file is damaged
 _HIDDEN_FACE, _NEARLY_AS_GOOD, _EYES_APART = 0.3, 0.3, 0.65
+_FACE_SIZE, _HEAD_AND_REST = 0.26, (slice(0, 5), slice(5, 17))
 _FRONT, _FACE_BEHIND, _LEAST_SIDE = 0.25, 0.15, 30
 _UPSIDE_DOWN, _LEAST_UPRIGHT = 0.2, 100
 # Faces, hands and other details of whole-body sets: their trees say nothing of the order.
@@ -100,8 +101,9 @@ def tell(points: FloatArray, confidence: FloatArray, candidates: Sequence[Skelet
     """The order among several of one number of joints that fits best.
 
     Medians over up to a hundred person-frames spread over the file decide, and then three
-    questions where the scores cannot: whether missing joints are a hidden face rather than hips,
-    whether two joints are eyes rather than neck and head, and at which end the trunk begins.
+    questions where the scores cannot: whether the first joints are a face, seen or hidden, rather
+    than hips; whether two joints are eyes rather than neck and head; and at which end the trunk
+    begins.
 
     Args:
         points: ``(T, joints, 2)``, any unit, one row for every person in every frame.
@@ -262,18 +264,18 @@ def _after_questions(
     """The best after the questions; whoever a question rules out is taken from the candidates."""
     if not len(points):
         return best
-    if best.name in ("h36m17", "mpi17") and "coco17" in candidates:
-        hidden = ~seen[:, 1:5].all(1) & (seen[:, 5:17].sum(1) >= 10)
+    if "coco17" in candidates:
         faces = [candidates["coco17"]]
         if "posetrack17" in candidates and seen[:, 1:3].all(1).mean() > 0.5:
             faces.append(candidates["posetrack17"])
         face = min(faces, key=lambda s: fits[s.name])
-        # Hips that are missing here and there do not make an order fit that is clearly wrong.
+        hidden = ~seen[:, 1:5].all(1) & (seen[:, 5:17].sum(1) >= 10)
+        # No answer makes an order fit that is clearly wrong: hips are missing at times, too.
         near = fits[face.name] - fits[best.name] < _NEARLY_AS_GOOD
-        if near and hidden.mean() > _HIDDEN_FACE:
-            best = face
+        if near and (hidden.mean() > _HIDDEN_FACE or _begins_with_face(points, seen)):
             for name in ("h36m17", "mpi17"):
                 candidates.pop(name, None)
+            best = face if best.name not in candidates else best
     for pair, question in (
         (("coco17", "posetrack17"), _has_neck),
         (("mpi15", "humaneva15"), _begins_with_pelvis),
@@ -283,6 +285,28 @@ def _after_questions(
             best = candidates[answer]
             candidates.pop(pair[1] if answer == pair[0] else pair[0])
     return best
+
+
+def _begins_with_face(points: FloatArray, seen: BoolArray) -> bool:
+    """Whether joints 0 to 4 lie close together beside the rest, as those of a head do.
+
+    Their mean distance from their middle is at most 0.2 of that of the other joints in COCO's
+    order, and 0.33 and more for the legs or the arm that other orders begin with.
+    """
+    rows = seen[:, :3].all(1) & (seen[:, 5:17].sum(1) >= 8)
+    if rows.mean() <= 0.5:
+        return False
+    spread = [_spread(points[rows][:, part], seen[rows][:, part]) for part in _HEAD_AND_REST]
+    return bool(np.median(spread[0] / np.maximum(spread[1], 1e-9)) < _FACE_SIZE)
+
+
+def _spread(points: FloatArray, seen: BoolArray) -> FloatArray:
+    """Mean distance of the seen joints from their middle, ``(T,)``."""
+    count = seen.sum(1).clip(1)
+    inside = np.where(seen[..., None], points, 0.0)
+    away = np.linalg.norm(points - (inside.sum(1) / count[:, None])[:, None], axis=-1)
+    spread: FloatArray = np.where(seen, away, 0.0).sum(1) / count
+    return spread
 
 
 def _has_neck(points: FloatArray, seen: BoolArray) -> bool:

@@ -146,8 +146,8 @@ def test_what_cannot_be_told_is_refused_with_both_names(tmp_path, writers, walke
     path = writers.coco_results(tmp_path / "c.json", walker("coco17")[:4])
     with pytest.raises(
         DataError,
-        match=r"only 4 sightings .* to tell coco17 \(0\.\d\d\) and h36m17 \(\d\.\d\d\) apart; "
-        r"name the order with --skeleton coco17 or --skeleton h36m17",
+        match=r"only 4 sightings .* to tell coco17 \(0\.\d\d\) and posetrack17 \(0\.\d\d\) apart; "
+        r"name the order with --skeleton coco17 or --skeleton posetrack17",
     ):
         read_people(path)
     rng = np.random.default_rng(0)

@@ -216,3 +216,16 @@ def test_faces_seen_from_behind_and_heads_below_feet_are_noticed(recordings):
     assert not exchanged_sides(turned[290:310] * [-1, 1], sure[290:310], skeleton)
     assert upside_down(points * [1, -1], sure[:300], skeleton)
     assert not upside_down(points[:50] * [1, -1], sure[:50], skeleton)
+
+
+def test_joints_that_lie_like_a_face_are_no_legs():
+    """Crouching and climbing people's scores alone do not tell COCO's joints from Human3.6M's."""
+    rng = np.random.default_rng(8)
+    found = Counter()
+    for joints in clips(rng, 60):
+        seed = int(rng.integers(2**30))
+        for skeleton in PLAIN:
+            points = filmed(in_order(joints, skeleton.name), np.random.default_rng(seed))
+            told = tell(points, np.ones(points.shape[:2]), PLAIN)
+            found[skeleton.name, told.best.name, told.decided] += 1
+    assert found == {(skeleton.name, skeleton.name, True): 60 for skeleton in PLAIN}
