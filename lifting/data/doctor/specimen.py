@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from lifting.data.files import Array
-from lifting.data.sequence import PoseTracks
+from lifting.data.sequence import MotionClips, PoseTracks
 from lifting.geometry.camera import project
 from lifting.skeleton import Skeleton
 
@@ -180,6 +180,31 @@ def spread(rows: Array, most: int) -> Array:
     if len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]
+
+
+def bodies_of(motion: MotionClips) -> Bodies:
+    """Clips in the form of the checks; a frame counts where all limbs are known.
+
+    Args:
+        motion: In the world, z up, mm.
+    """
+    skeleton = motion.skeleton
+    limbs = [i for i, j in enumerate(skeleton.joints) if j.startswith(("left_", "right_"))]
+    pieces = zip(motion.offsets[:-1].tolist(), motion.offsets[1:].tolist(), strict=True)
+    takes = tuple(
+        Take(
+            subject=motion.subject_names[int(motion.subject[i])],
+            name=motion.names[i],
+            action=motion.action_names[int(motion.action[i])],
+            joints=motion.joints_3d[a:b].numpy(),
+            valid=None if motion.visible is None else motion.visible[a:b, limbs].all(1).numpy(),
+        )
+        for i, (a, b) in enumerate(pieces)
+    )
+    return Bodies(
+        label="3D", skeleton=skeleton, unit="mm", up="+z", fps=float(motion.fps.max()),
+        bone_share=0.1, bone_mm=MARKERLESS_MM, bone_reason="capture of any kind", takes=takes,
+    )  # fmt: skip
 
 
 def specimen_of(tracks: PoseTracks, label: str, residual_px: float) -> tuple[Bodies, Keypoints]:
