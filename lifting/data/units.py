@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from lifting.data.doctor.body import LIMBS, limb_faults
+from lifting.data.doctor.body import LIMB_JOINTS, limb_faults
 from lifting.data.doctor.specimen import spread
 from lifting.data.object_npz import Array
 from lifting.errors import DataError
@@ -19,8 +19,6 @@ log = logging.getLogger(__name__)
 _THIGH_METRES = (0.2, 0.8)
 _IN_METRES = {"m": 1.0, "mm": 0.001}
 _JUDGED_FRAMES = 50
-LIMB_JOINTS = {f"{side}_{end}" for limb in LIMBS.values() for end in limb[:2]
-               for side in ("left", "right")}  # fmt: skip
 
 
 class UnitError(DataError):

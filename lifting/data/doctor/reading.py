@@ -8,7 +8,7 @@ from typing import get_args
 
 from lifting.data.check import check_tracks
 from lifting.data.config import DataConfig, Split
-from lifting.data.doctor.body import check_bodies
+from lifting.data.doctor.body import LIMB_JOINTS, check_bodies
 from lifting.data.doctor.constancy import check_constancy
 from lifting.data.doctor.keypoints import check_keypoints
 from lifting.data.doctor.rows import CheckRow, failed
@@ -73,7 +73,10 @@ def check_content(config: DataConfig) -> list[CheckRow]:
             continue
         found = read(config, split)
         if isinstance(found, MotionClips):
-            judged_rows = check_specimen(bodies_of(found), [])
+            bodies = bodies_of(found)
+            if not set(bodies.skeleton.joints) >= LIMB_JOINTS:
+                continue
+            judged_rows = check_specimen(bodies, [])
         elif found.joints_3d is not None:
             bodies, keypoints = specimen_of(found, split, _DETECTED_PX)
             judged_rows = check_specimen(bodies, [keypoints])

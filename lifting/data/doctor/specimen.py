@@ -183,28 +183,47 @@ def spread(rows: Array, most: int) -> Array:
 
 
 def bodies_of(motion: MotionClips) -> Bodies:
-    """Clips in the form of the checks; a frame counts where all limbs are known.
+    """Clips in the form of the checks, without joints that are known in no frame.
 
     Args:
         motion: In the world, z up, mm.
     """
-    skeleton = motion.skeleton
-    limbs = [i for i, j in enumerate(skeleton.joints) if j.startswith(("left_", "right_"))]
+    skeleton, visible = motion.skeleton, motion.visible
+    known = set(range(len(skeleton)))
+    if visible is not None:
+        known = set(visible.any(0).nonzero()[:, 0].tolist())
+    kept = sorted({*known, skeleton.root})
+    joints = motion.joints_3d[:, kept]
+    counts = None if visible is None else visible[:, known].all(1)
     pieces = zip(motion.offsets[:-1].tolist(), motion.offsets[1:].tolist(), strict=True)
     takes = tuple(
         Take(
             subject=motion.subject_names[int(motion.subject[i])],
             name=motion.names[i],
             action=motion.action_names[int(motion.action[i])],
-            joints=motion.joints_3d[a:b].numpy(),
-            valid=None if motion.visible is None else motion.visible[a:b, limbs].all(1).numpy(),
+            joints=joints[a:b].numpy(),
+            valid=None if counts is None else counts[a:b].numpy(),
         )
         for i, (a, b) in enumerate(pieces)
     )
     return Bodies(
-        label="3D", skeleton=skeleton, unit="mm", up="+z", fps=float(motion.fps.max()),
+        label="3D", skeleton=_without(skeleton, kept), unit="mm", up="+z",
+        fps=float(motion.fps.max()),
         bone_share=0.1, bone_mm=MARKERLESS_MM, bone_reason="capture of any kind", takes=takes,
     )  # fmt: skip
+
+
+def _without(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
+    """Some joints of a skeleton, each below the nearest of them that was above it."""
+    parents = []
+    for joint in kept:
+        above = skeleton.parents[joint]
+        while above >= 0 and above not in kept:
+            above = skeleton.parents[above]
+        parents.append(kept.index(above) if above >= 0 else -1)
+    names = tuple(skeleton.joints[joint] for joint in kept)
+    mirror = tuple(pair for pair in skeleton.mirror if set(pair) <= set(names))
+    return Skeleton(skeleton.name, names, tuple(parents), mirror)
 
 
 def specimen_of(tracks: PoseTracks, label: str, residual_px: float) -> tuple[Bodies, Keypoints]:
