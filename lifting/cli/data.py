@@ -135,13 +135,13 @@ def _check(args: argparse.Namespace) -> int:
 
 def _fetch(args: argparse.Namespace) -> int:
     """Download, telling of each subject."""
-    from lifting.data.sets.cmu.fetch import CMU_URL, fetch
+    from lifting.data.prepare import fetch
 
     facts = fetch(
         args.name,
         subjects=args.subjects,
         output=args.output,
-        url=args.url or CMU_URL,
+        url=args.url,
         progress=lambda line: print(line, flush=True),
     )
     _print(f"fetched {args.name}", ("", ""), facts)

@@ -126,8 +126,12 @@ def load_for_checkpoint(arguments: argparse.Namespace) -> tuple[ExperimentConfig
         _check_method(config, trained, checkpoint)
         return load_experiment(str(folder / CONFIG_FILE), overrides), checkpoint
     from lifting.experiment.checkpoint import method_config_of, read_checkpoint
+    from lifting.methods.base import CHECKPOINT_KEY
 
-    method = method_config_of(read_checkpoint(checkpoint, str(config.method["name"])))
+    loaded = read_checkpoint(checkpoint, str(config.method["name"]))
+    method, frames = method_config_of(loaded), loaded[CHECKPOINT_KEY].get("frames")
+    if frames is not None:  # the window that the weights were trained on, unless it is given
+        overrides = [f"data.frames={frames}", *overrides]
     return load_experiment(arguments.experiment, overrides, method=method), checkpoint
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from lifting.data.config import Split
 from lifting.data.sequence import CameraKind, PoseTracks, offsets_of, rate_of_each
 from lifting.errors import DataError
 from lifting.geometry.camera import Camera
@@ -129,6 +130,19 @@ def assemble_tracks(
         camera_kind=camera_kind,
         extras=extras,
     )
+
+
+def shared_facts(dataset: str, split: Split, every: int, terms: str) -> dict[str, str]:
+    """Facts for the result record that every data set of recordings has.
+
+    Args:
+        dataset: Its name.
+        split: The part.
+        every: Every n-th frame is kept.
+        terms: Of use.
+    """
+    frames = f"every {every}" if every > 1 else "all"
+    return {"dataset": dataset, "split": split, "frames": frames, "terms": terms}
 
 
 def _check_form(name: str, got: dict[str, Tensor], expected: dict[str, Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import torch
@@ -11,9 +12,15 @@ from lifting.data.config import DataConfig, Split
 from lifting.data.sequence import PoseTracks
 from lifting.data.window import check_window, track_of_rows
 from lifting.errors import ConfigError, DataError
+from lifting.geometry.camera import project
 
 POSITIVE = ("train_every", "eval_every", "batch_size", "eval_batch_size")
 MAX_JITTER = 0.3
+NORMALISED = 3.0  # pixels are far larger
+MOST_PROJECTED = 2000  # frames
+FAR = 0.08  # of a person's height; bad detections are half as far
+
+log = logging.getLogger(__name__)
 
 
 def check_config(config: DataConfig) -> None:
@@ -76,6 +83,14 @@ def check_tracks(tracks: PoseTracks, split: Split) -> PoseTracks:
             f"expected confidence from 0 to 1 in the {split} split, got {low:.3g} to {high:.3g}; "
             "scores in per cent or logits are brought to that range when a file is read"
         )
+    farthest = float(tracks.keypoints_2d.abs().max())
+    if 0 < farthest < NORMALISED:
+        raise DataError(
+            f"expected keypoints in pixels in the {split} split, got numbers up to "
+            f"{farthest:.3g}; normalised positions are multiplied by the image size when a file "
+            "is read"
+        )
+    _check_reprojection(tracks, split)
     if tracks.joints_3d is None:
         return tracks
     if tracks.visible is None:
@@ -84,6 +99,31 @@ def check_tracks(tracks: PoseTracks, split: Split) -> PoseTracks:
     labels = torch.where(tracks.visible[..., None], tracks.joints_3d, torch.zeros(()))
     _check_finite("joints_3d", labels, tracks, split)
     return replace(tracks, joints_3d=labels)
+
+
+def _check_reprojection(tracks: PoseTracks, split: Split) -> None:
+    """Say where keypoints are not where the labels are projected to."""
+    labels, step = tracks.joints_3d, max(len(tracks) // MOST_PROJECTED, 1)
+    if labels is None:
+        return
+    labels, points = labels[::step].double(), tracks.keypoints_2d[::step].double()
+    track = track_of_rows(tracks.offsets)[::step]
+    lens = tracks.cameras.intrinsics[tracks.camera[track]].double()
+    used = (labels[..., 2] > 0) & lens.isfinite().all(-1, keepdim=True)
+    used &= tracks.confidence[::step] > 0
+    if tracks.visible is not None:
+        used &= tracks.visible[::step]
+    away = (project(labels, lens) - points).norm(dim=-1)
+    height = (points.amax(1) - points.amin(1)).amax(-1, keepdim=True).clamp(min=1)
+    share = (away / height)[used & away.isfinite()]
+    if len(share) and float(share.median()) > FAR:
+        log.warning(
+            "the keypoints of the %s split of %s lie %.0f %% of a person's height away from its "
+            "projected labels (median): 2D and 3D are of different joints, frames or cameras; "
+            "see `lifting data check %s`",
+            split, tracks.source.get("dataset", "the data"), 100 * float(share.median()),
+            tracks.source.get("dataset", "NAME"),
+        )  # fmt: skip
 
 
 def _check_finite(name: str, values: Tensor, tracks: PoseTracks, split: Split) -> None:

@@ -50,7 +50,6 @@ class PendingArray:
 
     value: np.ndarray | None = None
     objects: list[object] | None = None
-    shape: tuple[int, ...] = ()
 
     def __setstate__(self, state: object) -> None:
         if not isinstance(state, tuple) or len(state) != 5:
@@ -62,7 +61,7 @@ class PendingArray:
         if dtype.is_object:
             if not isinstance(raw, list) or len(raw) != count:
                 raise pickle.UnpicklingError("the objects of an array do not fill its shape")
-            self.objects, self.shape = raw, shape
+            self.objects = raw
             return
         data = raw.encode("latin1") if isinstance(raw, str) else raw
         kind = dtype.plain()

@@ -6,6 +6,7 @@ imported, so the answers are quick.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,45 @@ def list_datasets() -> list[DatasetRow]:
         DatasetRow(name, one.summary, about(name).files_in_words(), _state(name))
         for name, one in sorted(data_sets().items())
     ]
+
+
+def fetch(
+    name: str,
+    *,
+    subjects: str = "",
+    output: Path | None = None,
+    url: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> list[Fact]:
+    """Get a data set that anyone may fetch.
+
+    Args:
+        name: Data set.
+        subjects: Which of it, such as ``1,5-7`` or ``all``; empty for a small choice.
+        output: Folder to write to; None is one in the data folder of the environment.
+        url: A mirror of the data set's server.
+        progress: Told of each subject.
+
+    Returns:
+        What was done, and what to do next.
+
+    Raises:
+        ConfigError: The data set is not to be fetched, or an option is malformed.
+        DataError: The server cannot be reached, or has something else there.
+        OutputError: A file cannot be written.
+    """
+    part, page = find_set(name).part("fetch"), about(name).page
+    if part is None and not page:
+        raise ConfigError(f"data set '{name}' needs {MAKES_ITSELF}; there is nothing to fetch")
+    if part is None:
+        free = [one for one, found in data_sets().items() if found.part("fetch") is not None]
+        raise ConfigError(
+            f"expected a data set that anyone may fetch ({', '.join(free)}), got '{name}', which "
+            f"is given to those who accept its terms at {page}; get it there, then see `lifting "
+            f"data describe {name}`"
+        )
+    facts: list[Fact] = part.fetch(subjects=subjects, output=output, url=url, progress=progress)
+    return facts
 
 
 def _state(name: str) -> str:

@@ -18,6 +18,12 @@ from lifting.data.datamodule import PoseDataModule
 from lifting.data.files import write_npz_atomically
 from lifting.errors import DataError
 
+NOTED = (
+    "joints_converted", "approximate_joints", "frames_resampled", "frame_rate", "intrinsics",
+    "two_d", "joints_told_by",
+)  # fmt: skip
+"""Facts of the input that go with the answers."""
+
 
 class PredictionStore(Callback):
     """Collects what a prediction run answers.
@@ -58,7 +64,8 @@ class PredictionStore(Callback):
 
         The file holds ``joints_3d (N, 1, joints, 3)`` root-relative mm, ``frame (N,)``,
         ``track (N,)`` into ``track_names``, ``joint_names`` and the name of their ``skeleton``,
-        ``fps`` of each track as it was read, and where the method gives them
+        ``fps`` of each track as it was read, ``notes`` on what was converted, resampled or
+        assumed, and where the method gives them
         ``sigma`` mm, ``trajectory`` mm and ``hypotheses (N, hypotheses, 1, joints, 3)`` mm. A
         frame that several windows answered comes once, see :func:`one_answer_a_frame`.
 
@@ -86,6 +93,7 @@ class PredictionStore(Callback):
             track_names=np.array(info.track_names),
             joint_names=np.array(info.skeleton.joints),
             skeleton=np.array(info.skeleton.name),
+            notes=np.array([f"{k}: {v}" for k, v in tracks.source.items() if k in NOTED]),
             fps=(tracks.fps if tracks.read_fps is None else tracks.read_fps).numpy(),
         )
 

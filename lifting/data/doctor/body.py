@@ -23,6 +23,9 @@ LIMBS = {
     "upper arm": ("shoulder", "elbow", 130.0, 420.0),
     "forearm": ("elbow", "wrist", 120.0, 400.0),
 }
+LIMB_JOINTS = {
+    f"{side}_{end}" for limb in LIMBS.values() for end in limb[:2] for side in ("left", "right")
+}
 _ASYMMETRY = 1.3
 _MOST = 4000
 _A_TAKE = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lifting.data.config import DataConfig
-from lifting.data.doctor.reading import check_reading
+from lifting.data.doctor.reading import check_content
 from lifting.data.doctor.rows import CheckRow
 from lifting.data.sets import find_set
 
@@ -18,17 +18,15 @@ def check(config: DataConfig) -> list[CheckRow]:
 
     Returns:
         One row a question; questions that make no sense after an earlier answer are left out. A
-        set without checks of its own is read, split by split.
+        set without checks of its own is read, split by split, and its people are judged.
 
     Raises:
         ConfigError: No data set has that name.
     """
-    one = find_set(config.name)
-    part = one.part("checks")
+    part = find_set(config.name).part("checks")
     # Damaged numbers overflow; the rows say so better than warnings in between.
     with np.errstate(all="ignore"):
         if part is None:
-            reader = one.reader()
-            return check_reading(getattr(reader, "tracks", None) or reader.motion, config)
+            return check_content(config)
         rows: list[CheckRow] = part.check(config)
         return rows

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import get_args
 
 from lifting.data.check import check_tracks
 from lifting.data.config import DataConfig, Split
-from lifting.data.doctor.body import check_bodies
+from lifting.data.doctor.body import LIMB_JOINTS, check_bodies
 from lifting.data.doctor.constancy import check_constancy
 from lifting.data.doctor.keypoints import check_keypoints
 from lifting.data.doctor.rows import CheckRow, failed
 from lifting.data.doctor.sights import check_sights
-from lifting.data.doctor.specimen import Bodies, Keypoints, corrected
+from lifting.data.doctor.specimen import (
+    Bodies,
+    Keypoints,
+    bodies_of,
+    corrected,
+    specimen_of,
+)
 from lifting.data.sequence import MotionClips, PoseTracks
+from lifting.data.sets import find_set
 from lifting.errors import ConfigError, DataError
 
 SPLITS: tuple[Split, ...] = get_args(Split)
+_DETECTED_PX = 25.0
 
 
 def check_specimen(bodies: Bodies, files: list[Keypoints]) -> list[CheckRow]:
@@ -47,6 +56,33 @@ def check_specimen(bodies: Bodies, files: list[Keypoints]) -> list[CheckRow]:
                     "mend what failed above, then check again",
                 )
             )
+    return rows
+
+
+def check_content(config: DataConfig) -> list[CheckRow]:
+    """Read every part, and judge what is in it; for sets without checks of their own.
+
+    Args:
+        config: The data section.
+    """
+    reader = find_set(config.name).reader()
+    read = getattr(reader, "tracks", None) or reader.motion
+    rows = check_reading(read, config)
+    for split, row in zip(SPLITS, list(rows), strict=True):
+        if row.verdict == "fail":
+            continue
+        found = read(config, split)
+        if isinstance(found, MotionClips):
+            bodies = bodies_of(found)
+            if not set(bodies.skeleton.joints) >= LIMB_JOINTS:
+                continue
+            judged_rows = check_specimen(bodies, [])
+        elif found.joints_3d is not None:
+            bodies, keypoints = specimen_of(found, split, _DETECTED_PX)
+            judged_rows = check_specimen(bodies, [keypoints])
+        else:
+            continue
+        rows += [replace(one, what=f"{one.what}, {split}") for one in judged_rows]
     return rows
 
 

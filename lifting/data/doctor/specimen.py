@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from lifting.data.files import Array
-from lifting.data.sequence import PoseTracks
+from lifting.data.sequence import MotionClips, PoseTracks
 from lifting.geometry.camera import project
 from lifting.skeleton import Skeleton
 
@@ -180,6 +180,50 @@ def spread(rows: Array, most: int) -> Array:
     if len(rows) <= most:
         return rows
     return rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]
+
+
+def bodies_of(motion: MotionClips) -> Bodies:
+    """Clips in the form of the checks, without joints that are known in no frame.
+
+    Args:
+        motion: In the world, z up, mm.
+    """
+    skeleton, visible = motion.skeleton, motion.visible
+    known = set(range(len(skeleton)))
+    if visible is not None:
+        known = set(visible.any(0).nonzero()[:, 0].tolist())
+    kept = sorted({*known, skeleton.root})
+    joints = motion.joints_3d[:, kept]
+    counts = None if visible is None else visible[:, known].all(1)
+    pieces = zip(motion.offsets[:-1].tolist(), motion.offsets[1:].tolist(), strict=True)
+    takes = tuple(
+        Take(
+            subject=motion.subject_names[int(motion.subject[i])],
+            name=motion.names[i],
+            action=motion.action_names[int(motion.action[i])],
+            joints=joints[a:b].numpy(),
+            valid=None if counts is None else counts[a:b].numpy(),
+        )
+        for i, (a, b) in enumerate(pieces)
+    )
+    return Bodies(
+        label="3D", skeleton=_without(skeleton, kept), unit="mm", up="+z",
+        fps=float(motion.fps.max()),
+        bone_share=0.1, bone_mm=MARKERLESS_MM, bone_reason="capture of any kind", takes=takes,
+    )  # fmt: skip
+
+
+def _without(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
+    """Some joints of a skeleton, each below the nearest of them that was above it."""
+    parents = []
+    for joint in kept:
+        above = skeleton.parents[joint]
+        while above >= 0 and above not in kept:
+            above = skeleton.parents[above]
+        parents.append(kept.index(above) if above >= 0 else -1)
+    names = tuple(skeleton.joints[joint] for joint in kept)
+    mirror = tuple(pair for pair in skeleton.mirror if set(pair) <= set(names))
+    return Skeleton(skeleton.name, names, tuple(parents), mirror)
 
 
 def specimen_of(tracks: PoseTracks, label: str, residual_px: float) -> tuple[Bodies, Keypoints]:

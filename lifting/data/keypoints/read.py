@@ -274,11 +274,9 @@ def _intrinsics(
 
 
 def _check_options(fps: float | None, coordinates: str, max_bytes: int) -> None:
-    if not (fps is None or (math.isfinite(fps) and fps > 0)) or max_bytes <= 0:
-        raise ConfigError(
-            f"expected frames a second and max_bytes above zero, got {fps} and {max_bytes}; "
-            "correct --fps or max_bytes"
-        )
+    for name, value in (("fps", fps), ("max_bytes", max_bytes)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise ConfigError(f"expected {name} above zero, got {value}; correct --{name}")
     known = ("auto", "pixels", "unit", "signed")
     if coordinates not in known:
         raise ConfigError(

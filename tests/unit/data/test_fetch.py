@@ -10,7 +10,8 @@ import pytest
 
 from lifting.cli.main import main
 from lifting.data.download import Download
-from lifting.data.sets.cmu.fetch import DEFAULT_SUBJECTS, fetch, fetch_cmu, parse_subjects
+from lifting.data.prepare import fetch
+from lifting.data.sets.cmu.fetch import DEFAULT_SUBJECTS, fetch_cmu, parse_subjects
 from lifting.errors import ConfigError, DataError, MissingDataError, OutputError
 
 ASF = b"""\

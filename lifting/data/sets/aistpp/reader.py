@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks
+from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
 from lifting.data.config import DataConfig, Split
 from lifting.data.files import Array, files_state, search_folders
 from lifting.data.options import check_every, check_names
@@ -110,15 +110,12 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
         action_names=tuple(actions),
         fps=FPS / options.every,
         source={
-            "dataset": NAME,
-            "split": split,
+            **shared_facts(NAME, split, options.every, TERMS),
             "split_rule": f"{options.split}_{split}.txt",
             "sequences": f"{len(names)} ({left_out} more are in ignore_list.txt)",
             "world": world.note,
             "two_d": options.two_d,
             "lens": "radial; the tangential term is taken out of the keypoints",
-            "frames": f"every {options.every}" if options.every > 1 else "all",
-            "terms": TERMS,
         },
     )
 

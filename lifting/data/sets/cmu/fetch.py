@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from lifting.data.describe import MAKES_ITSELF, Fact, about
+from lifting.data.describe import Fact
 from lifting.data.download import PART, Download, check_url
 from lifting.data.files import VARIABLE
 from lifting.data.mocap.amc import read_channels
@@ -50,34 +50,31 @@ class FetchReport:
 
 
 def fetch(
-    name: str,
     *,
     subjects: str = "",
     output: Path | None = None,
-    url: str = CMU_URL,
+    url: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> list[Fact]:
-    """Get a data set that anyone may fetch.
+    """Get recordings of the database, which anyone may fetch.
 
     Args:
-        name: Data set.
         subjects: Which, such as ``1,5-7`` or ``all``; empty for a small choice.
         output: Folder to write to; None is ``cmu/raw`` in the data folder of the environment, or
             ``cmu_raw`` in the current one.
-        url: Where the database is, for mirrors.
+        url: Where the database is, for mirrors; None for its own server.
         progress: Told of each subject.
 
     Returns:
         What was done, and what to do next.
 
     Raises:
-        ConfigError: The data set is not to be fetched, or an option is malformed.
+        ConfigError: An option is malformed.
         DataError: The server cannot be reached, or has something else there.
         OutputError: A file cannot be written.
     """
-    _check_free(name)
     folder = output or _default_folder()
-    report = fetch_cmu(folder, parse_subjects(subjects), url=url, progress=progress)
+    report = fetch_cmu(folder, parse_subjects(subjects), url=url or CMU_URL, progress=progress)
     facts = [
         ("folder", str(report.folder)),
         ("files", f"{report.new} received ({report.received / 1e6:.1f} MB), {report.kept} there"),
@@ -88,18 +85,6 @@ def fetch(
     if report.absent:
         facts.insert(2, ("not on the server", ", ".join(map(str, report.absent))))
     return facts
-
-
-def _check_free(name: str) -> None:
-    page = about(name).page
-    if name == "cmu":
-        return
-    if not page:
-        raise ConfigError(f"data set '{name}' needs {MAKES_ITSELF}; there is nothing to fetch")
-    raise ConfigError(
-        f"expected a data set that anyone may fetch (cmu), got '{name}', which is given to those "
-        f"who accept its terms at {page}; get it there, then see `lifting data describe {name}`"
-    )
 
 
 def _default_folder() -> Path:

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from lifting.actions import H36M_ACTIONS
-from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks
+from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
 from lifting.data.config import DataConfig, Split
 from lifting.data.files import find_file, sha256_of
 from lifting.data.holdout import HoldOut
@@ -81,15 +81,12 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
     rule = HoldOut(options.val_subjects, options.val_holdout)
     chosen = chosen if test else rule.pick(chosen, split)
     facts = {
-        "dataset": NAME,
-        "split": split,
+        **shared_facts(NAME, split, options.every, TERMS),
         "split_rule": f"subjects {', '.join(dict.fromkeys(r.subject for r in chosen))}"
         + ("" if test else f"; {rule.words()}"),
         "left_out": ", ".join(sorted(f"{s}/{n}" for s, n in left_out)) or "none",
         "three_d_sha256": sha256_of(three_d),
         "two_d_sha256": sha256_of(two_d_path),
-        "frames": f"every {options.every}" if options.every > 1 else "all",
-        "terms": TERMS,
     }
     return _tracks(chosen, two_d_path, options, facts)
 

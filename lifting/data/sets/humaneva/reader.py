@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks
+from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
 from lifting.data.config import DataConfig, Split
 from lifting.data.files import find_file, is_there, sha256_of
 from lifting.data.holdout import HoldOut
@@ -97,8 +97,7 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
         f"{name} {f.residual:.2f}" for name, f in zip(CAMERAS, fits, strict=True)
     )
     facts = {
-        "dataset": NAME,
-        "split": split,
+        **shared_facts(NAME, split, options.every, TERMS),
         "split_rule": f"subjects {', '.join(options.subjects)}, "
         + ("Validate" if test else f"Train; {rule.words()}"),
         "left_out": "/".join(DAMAGED) if options.drop_corrupt else "none",
@@ -106,8 +105,6 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
         "three_d_sha256": sha256_of(three_d),
         "two_d_sha256": sha256_of(two_d),
         "two_d": options.two_d,
-        "frames": f"every {options.every}" if options.every > 1 else "all",
-        "terms": TERMS,
     }
     return _tracks(chosen, files, fits, options, facts)
 

@@ -18,14 +18,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-from lifting.data.doctor.body import limb_faults
-from lifting.data.doctor.specimen import spread
 from lifting.data.files import Array, search_folders
 from lifting.data.object_npz import cut_to, entries, entry, items, numbers, read_object_npz
 from lifting.data.sandboxed import read_mat
-from lifting.data.units import UnitError, check_unit
+from lifting.data.units import check_unit
 from lifting.errors import DataError, MissingDataError
-from lifting.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28, SKELETONS
+from lifting.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28
 from lifting.skeleton.convert import remap_joints
 
 log = logging.getLogger(__name__)
@@ -225,20 +223,7 @@ def check_people(views: Sequence[View], path: Path) -> None:
         UnitError: The poses are not in mm, or their joints are in the order of another skeleton.
     """
     labels = [v.joints if v.valid is None else v.joints[v.valid] for v in views]
-    labels = [joints for joints in labels if len(joints)]
-    rows = [joints[spread(np.arange(len(joints)), _JUDGED_FRAMES)] for joints in labels]
-    poses = np.concatenate([np.empty((0, _JOINTS, 3)), *rows])
-    faults = limb_faults(poses, MPI_INF_3DHP_17) if len(poses) else []
-    for other in SKELETONS.values():
-        if faults and len(other) == _JOINTS and not limb_faults(poses, other):
-            raise UnitError(
-                f"expected joints in the order of {MPI_INF_3DHP_17.name} in {path}, got limbs "
-                f"that nobody has ({', '.join(faults[:3])}), and sound ones in the order of "
-                f"{other.name}; use the published form, or put the joints in its order"
-            )
     check_unit(labels, MPI_INF_3DHP_17, "mm", str(path))
-    if faults:
-        log.warning("%s has limbs that nobody has: %s", path, ", ".join(faults[:3]))
 
 
 def read_npz(path: Path) -> dict[str, object]:

@@ -18,7 +18,7 @@ from functools import partial
 
 import torch
 
-from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks
+from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
 from lifting.data.config import DataConfig, Split
 from lifting.data.files import files_state, sha256_of
 from lifting.data.holdout import HoldOut
@@ -289,15 +289,12 @@ def _view_tracks(
         for view in views
     ]
     source = {
-        "dataset": files.NAME,
-        "split": split,
+        **shared_facts(files.NAME, split, options.every, TERMS),
         "annotation": LABELS[options.annotation],
         "two_d": "gt",
         "two_d_joints": f"keypoints in the order of {MPI_INF_3DHP_17.name}",
-        "frames": f"every {options.every}" if options.every > 1 else "all",
         "frame_rate": _rate_words(views),
         "frame_counts": _count_words(views),
-        "terms": TERMS,
         **facts,
     }
     return assemble_tracks(

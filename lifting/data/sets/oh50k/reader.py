@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from lifting.body.joints17 import approximate_h36m
+from lifting.data.assemble import shared_facts
 from lifting.data.config import DataConfig, Split
 from lifting.data.files import files_hash, search_folders
 from lifting.data.holdout import first_held_out
@@ -181,13 +182,10 @@ def _facts(
     part = "test" if split == "test" else "train"
     rule = f"the last {options.holdout:g} of the training images validate"
     return {
-        "dataset": NAME,
-        "split": split,
+        **shared_facts(NAME, split, options.every, TERMS),
         "split_rule": "the data set's own test images" if split == "test" else rule,
         "images": f"{len(rows)} of {len(labels)} (published {PUBLISHED[part]})",
         **placed.facts,
         **joint_facts(options.joint_regressor),
         "two_d": "gt",
-        "frames": f"every {options.every}" if options.every > 1 else "all",
-        "terms": TERMS,
     }

@@ -112,9 +112,12 @@ def motion(config: DataConfig, split: Split) -> MotionClips:
     inferred = _inferred(chosen, contents)
     for words in inferred:
         log.warning("%s", words)
-    approximate = sorted({joint for content in contents for joint in content.approximate})
     lengths = torch.tensor([len(clip.visible) for clip in clips])
     visible = torch.from_numpy(np.concatenate([clip.visible for clip in clips]))
+    absent = [j for j, n in zip(skeleton.joints, visible.sum(0).tolist(), strict=True) if not n]
+    if absent:
+        log.warning("no recording of the %s split tells %s; masked", split, ", ".join(absent))
+    approximate = sorted({joint for content in contents for joint in content.approximate})
     return MotionClips(
         skeleton=skeleton,
         joints_3d=torch.from_numpy(np.concatenate([clip.joints_3d for clip in clips])),
@@ -132,6 +135,8 @@ def motion(config: DataConfig, split: Split) -> MotionClips:
             "split_rule": rule,
             "recordings": f"{len(chosen)} of {len(recordings)}",
             "approximate_joints": ", ".join(approximate) or "none",
+            "joints_without_labels": ", ".join(absent) or "none",
+            "labels_known": f"{100 * float(visible.double().mean()):.1f} % of joints and frames",
             "inferred": "; ".join(inferred) or "nothing",
         },
     )

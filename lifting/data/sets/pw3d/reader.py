@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from lifting.body.joints17 import approximate_h36m
-from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks
+from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
 from lifting.data.config import DataConfig, Split
 from lifting.data.files import files_hash, search_folders
 from lifting.data.options import check_every
@@ -92,15 +92,12 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
         action_names=tuple(actions),
         fps=FPS / options.every,
         source={
-            "dataset": NAME,
-            "split": split,
+            **shared_facts(NAME, split, options.every, TERMS),
             "split_rule": f"folder {FOLDERS[split]}",
             "sequences": f"{len(paths)} (published {PUBLISHED[split]})",
             "valid_frames": str(valid),
             **joint_facts(options.joint_regressor),
             "two_d": options.two_d,
-            "frames": f"every {options.every}" if options.every > 1 else "all",
-            "terms": TERMS,
         },
     )
 

@@ -224,9 +224,11 @@ def test_cache_key_follows_files_and_options(data, mixed):
     assert first != cache_key(data(), "train")
 
 
-def test_check_reads_every_part(data, mixed):
+def test_check_reads_every_part_and_judges_the_people(data, mixed):
     rows = check(data())
-    assert [row.verdict for row in rows] == ["ok"] * 3
+    assert [row.verdict for row in rows[:3]] == ["ok"] * 3
+    assert not [row.what for row in rows if row.verdict == "fail"]
+    assert {"unit 3D, train", "left and right 3D, test"} <= {row.what for row in rows}
     (mixed / "c.BVH").write_text("HIERARCHY\n")
     assert "fail" in {row.verdict for row in check(data())}
 
