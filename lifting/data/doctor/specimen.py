@@ -189,9 +189,9 @@ def bodies_of(motion: MotionClips) -> Bodies:
         motion: In the world, z up, mm.
     """
     skeleton, visible = motion.skeleton, motion.visible
-    known = set(range(len(skeleton)))
+    known = list(range(len(skeleton)))
     if visible is not None:
-        known = set(visible.any(0).nonzero()[:, 0].tolist())
+        known = visible.any(0).nonzero()[:, 0].tolist()
     kept = sorted({*known, skeleton.root})
     joints = motion.joints_3d[:, kept]
     counts = None if visible is None else visible[:, known].all(1)
