@@ -8,6 +8,7 @@ is refused.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -183,7 +184,8 @@ def _other(told: Told) -> str:
 def _undecided(path: Path, told: Told, count: int) -> DataError:
     names = (told.best.name, _other(told))
     scores = " and ".join(
-        f"{name} ({told.scores[name]:.2f})" if told.usable else name for name in names
+        f"{name} ({told.scores[name]:.2f})" if math.isfinite(told.scores[name]) else name
+        for name in names
     )
     seen = (
         f"only {told.usable} sightings of a person with enough joints, of {LEAST_FRAMES} needed "

@@ -257,7 +257,11 @@ def test_own_keypoints(trained, tmp_path):
 )
 def test_bad_keypoints(trained, tmp_path, change, message):
     config, checkpoint = trained
-    good = {"keypoints_2d": np.full((7, 17, 2), 5, np.float32), "image_size": np.array([9.0, 9.0])}
+    good = {
+        "keypoints_2d": np.full((7, 17, 2), 5, np.float32),
+        "image_size": np.array([9.0, 9.0]),
+        "skeleton": np.array("h36m17"),
+    }
     arrays = {k: v for k, v in {**good, **change}.items() if v is not None}
     np.savez(tmp_path / "bad.npz", **arrays)
     with pytest.raises(DataError, match=message):

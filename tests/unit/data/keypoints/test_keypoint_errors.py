@@ -196,8 +196,8 @@ def test_files_beyond_the_limits(tmp_path, writers, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fps": 0}, "frames a second .* above zero, got 0"),
-        ({"fps": float("nan")}, "frames a second"),
+        ({"fps": 0}, "fps above zero, got 0; correct --fps"),
+        ({"fps": float("nan")}, "fps above zero, got nan"),
         ({"max_bytes": 0}, "max_bytes above zero"),
         ({"coordinates": "metres"}, "one of auto, pixels, unit, signed, got 'metres'"),
         ({"skeleton": "smpl24"}, "joints of skeleton smpl24"),
