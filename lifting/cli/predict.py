@@ -45,7 +45,7 @@ def _add_keypoints(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE_OR_FOLDER",
         help="lift these: COCO results or annotations, MMPose, AlphaPose or MediaPipe JSON, a "
-        "folder of OpenPose files, or an npz with keypoints_2d (T, 17, 2) pixels",
+        "folder of OpenPose files, or an npz with keypoints_2d (T, joints, 2) pixels",
     )
     own.add_argument(
         "--image-size",
@@ -55,7 +55,8 @@ def _add_keypoints(parser: argparse.ArgumentParser) -> None:
         help="pixels of the video, where the file does not say",
     )
     own.add_argument(
-        "--skeleton", help="order of the joints (default: the known one of as many joints)"
+        "--skeleton",
+        help="order of the joints (default: what the file says, else the known one that fits)",
     )
     own.add_argument("--person", help="number of a track (default: largest)")
     own.add_argument(
@@ -98,9 +99,9 @@ def _own_keypoints(arguments: argparse.Namespace, config: ExperimentConfig) -> P
     tracks = read_keypoints(arguments.keypoints, **options)
     facts = tracks.source
     print(
-        f"keypoints: {facts['two_d']}, person {facts['person']}, {facts['frames']} frames "
-        f"({facts['frames_filled']} filled in) in {facts['pieces']} pieces, intrinsics "
-        f"{facts['intrinsics']}{_unused_camera(config)}"
+        f"keypoints: {facts['two_d']}, {facts['joints']}, person {facts['person']}, "
+        f"{facts['frames']} frames ({facts['frames_filled']} filled in) in {facts['pieces']} "
+        f"pieces, intrinsics {facts['intrinsics']}{_unused_camera(config)}"
     )
     return tracks
 

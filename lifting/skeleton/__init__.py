@@ -1,9 +1,11 @@
 """Named skeletons, and arrays of one brought into the joints of another.
 
-* ``sets``     :class:`Skeleton`, the named joint sets, and the recipes between them (no torch)
+* ``sets``     :class:`Skeleton` and the named joint sets (no torch)
+* ``recipes``  which joints of two sets are the same, and how others are mixed (no torch)
 * ``convert``  tensors of one skeleton as those of another, by the recipes
 """
 
+from lifting.skeleton.recipes import Conversion, conversion
 from lifting.skeleton.sets import (
     BODY_25,
     COCO_17,
@@ -18,9 +20,7 @@ from lifting.skeleton.sets import (
     SKELETONS,
     SMPL_22,
     SMPL_24,
-    Conversion,
     Skeleton,
-    conversion,
     get_skeleton,
 )
 

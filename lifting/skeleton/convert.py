@@ -1,4 +1,4 @@
-"""Tensors of one skeleton as those of another, by the recipes of :mod:`lifting.skeleton.sets`.
+"""Tensors of one skeleton as those of another, by the recipes of :mod:`lifting.skeleton.recipes`.
 
 Each target joint is a linear combination of source joints. Where a joint may be missing, a second
 combination can stand in.
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from lifting.errors import check_shape
-from lifting.skeleton.sets import Skeleton, conversion
+from lifting.skeleton.recipes import conversion
+from lifting.skeleton.sets import Skeleton
 from lifting.typing import PerJoint
 
 

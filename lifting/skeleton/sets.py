@@ -1,4 +1,4 @@
-"""Named skeletons: joints, tree, mirror symmetry, and which joints of two sets are the same.
+"""Named skeletons: joints, tree and mirror symmetry.
 
 A skeleton is a fact about a data set, so it is written by joint name; index lists are derived.
 Imports no torch.
@@ -7,8 +7,7 @@ Imports no torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from lifting.errors import ConfigError, suggest
 
@@ -77,8 +76,11 @@ class Skeleton:
         flip, order = list(range(len(joints))), [self.root]
         for a, b in zip(self.left, self.right, strict=True):
             flip[a], flip[b] = b, a
+        children: dict[int, list[int]] = {}
+        for child, parent in enumerate(parents):
+            children.setdefault(parent, []).append(child)
         for joint in order:
-            order.extend(c for c, p in enumerate(parents) if p == joint)
+            order.extend(children.get(joint, ()))
         own.update(flip_index=tuple(flip), depth_order=tuple(order))
         if len(order) != len(joints):
             raise ConfigError(
@@ -287,6 +289,156 @@ SMPL_24 = _skeleton(
 # The body's joints, which SMPL, SMPL-H and SMPL-X share.
 SMPL_22 = Skeleton("smpl22", SMPL_24.joints[:22], SMPL_24.parents[:22], SMPL_24.mirror[:-1])
 
+# Sets of detectors. Trees are those of neighbours in the image, for drawing and for telling sets
+# of one number of joints apart (:mod:`lifting.data.keypoints.plausibility`); where a set has no
+# middle joint to begin with, the nose or the neck is the root.
+_FEET = """left_big_toe<left_ankle left_small_toe<left_big_toe left_heel<left_ankle
+    right_big_toe<right_ankle right_small_toe<right_big_toe right_heel<right_ankle"""
+_ARMS = """left_elbow<left_shoulder right_elbow<right_shoulder left_wrist<left_elbow
+    right_wrist<right_elbow"""
+_LEGS = "left_knee<left_hip right_knee<right_hip left_ankle<left_knee right_ankle<right_knee"
+_COCO_LIMBS = f"{_ARMS} left_hip<left_shoulder right_hip<right_shoulder {_LEGS}"
+_COCO = f"""nose left_eye<nose right_eye<nose left_ear<left_eye right_ear<right_eye
+    left_shoulder<nose right_shoulder<nose {_COCO_LIMBS}"""
+_COCO_WITH_NECK = f"""nose<neck left_eye<nose right_eye<nose left_ear<left_eye
+    right_ear<right_eye left_shoulder<neck right_shoulder<neck {_ARMS} left_hip<neck right_hip<neck
+    {_LEGS} neck"""
+_BODY_25B = f"""nose left_eye<nose right_eye<nose left_ear<left_eye right_ear<right_eye
+    left_shoulder<neck right_shoulder<neck {_COCO_LIMBS} neck<nose head<nose {_FEET}"""
+_PANOPTIC = """neck nose<neck hip<neck left_shoulder<neck left_elbow<left_shoulder
+    left_wrist<left_elbow left_hip<hip left_knee<left_hip left_ankle<left_knee right_shoulder<neck
+    right_elbow<right_shoulder right_wrist<right_elbow right_hip<hip right_knee<right_hip
+    right_ankle<right_knee"""
+
+
+def _tree_of(skeleton: Skeleton) -> str:
+    """The words that a set was made from, to begin a longer one with."""
+    return " ".join(
+        joint if parent < 0 else f"{joint}<{skeleton.joints[parent]}"
+        for joint, parent in zip(skeleton.joints, skeleton.parents, strict=True)
+    )
+
+
+def _hand(side: str, *, wrist: bool = True) -> str:
+    """A hand of 21 joints: the wrist, then four each of thumb, index, middle, ring, little finger.
+
+    Without the wrist the 20 others keep their numbers and begin at that of the body.
+    """
+    start = f"{side}_hand_0" if wrist else f"{side}_wrist"
+    words = [f"{start}<{side}_wrist"] if wrist else []
+    for joint in range(1, 21):
+        parent = start if joint % 4 == 1 else f"{side}_hand_{joint - 1}"
+        words.append(f"{side}_hand_{joint}<{parent}")
+    return " ".join(words)
+
+
+def _face_names() -> list[str]:
+    """The 68 points of a face in their order, from the person's right to the left.
+
+    Points of the middle line are ``face_N`` by their place. Of a mirror pair both bear the place
+    of the right one: ``right_face_0`` is the first of the jaw line and ``left_face_0`` the last.
+    """
+    pairs = [
+        *((i, 16 - i) for i in range(8)),  # jaw
+        *((17 + i, 26 - i) for i in range(5)),  # brows
+        (31, 35), (32, 34),  # nostrils
+        *((36 + i, 45 - i) for i in range(4)), (40, 47), (41, 46),  # eyes
+        (48, 54), (49, 53), (50, 52), (59, 55), (58, 56),  # outer lips
+        (60, 64), (61, 63), (67, 65),  # inner lips
+    ]  # fmt: skip
+    names = [f"face_{i}" for i in range(68)]
+    for right, left in pairs:
+        names[right], names[left] = f"right_face_{right}", f"left_face_{right}"
+    return names
+
+
+_FACE_68 = " ".join(f"{name}<nose" for name in _face_names())
+_FACE_70 = f"{_FACE_68} right_face_68<nose left_face_68<nose"
+_HANDS = f"{_hand('left')} {_hand('right')}"
+_HANDS_20 = f"{_hand('left', wrist=False)} {_hand('right', wrist=False)}"
+_BODY_19 = _tree_of(BODY_25).partition(" left_big_toe")[0]
+
+
+def _numbered(stem: str, count: int, parent: str) -> str:
+    return " ".join(f"{stem}_{i}<{parent}" for i in range(count))
+
+
+# Sapiens' order; the wrists follow the fingers, whose order within a hand is not used.
+_GOLIATH = f"""nose left_eye<nose right_eye<nose left_ear<left_eye right_ear<right_eye
+    left_shoulder<neck right_shoulder<neck left_elbow<left_shoulder right_elbow<right_shoulder
+    left_hip<left_shoulder right_hip<right_shoulder left_knee<left_hip right_knee<right_hip
+    left_ankle<left_knee right_ankle<right_knee {_FEET}
+    {_numbered("right_finger", 20, "right_wrist")} right_wrist<right_elbow
+    {_numbered("left_finger", 20, "left_wrist")} left_wrist<left_elbow
+    {_numbered("arm_detail", 6, "neck")} neck<nose {_numbered("face", 238, "nose")}"""
+
+_DETECTORS = {
+    "coco23": f"{_COCO} {_FEET}",
+    # COCO with a neck behind, as some programs hand it on before they sort it into coco18.
+    "coco17neck": _COCO_WITH_NECK,
+    "coco25": f"""nose<neck left_eye<nose right_eye<nose left_ear<left_eye right_ear<right_eye neck
+    left_shoulder<neck right_shoulder<neck left_elbow<left_shoulder right_elbow<right_shoulder
+    left_wrist<left_elbow right_wrist<right_elbow left_hip<hip right_hip<hip hip<neck
+    left_knee<left_hip right_knee<right_hip left_ankle<left_knee right_ankle<right_knee {_FEET}""",
+    "body25b": _BODY_25B,
+    "body19": _BODY_19,
+    "body23": f"""nose right_shoulder<nose right_elbow<right_shoulder right_wrist<right_elbow
+    left_shoulder<nose left_elbow<left_shoulder left_wrist<left_elbow right_hip<right_shoulder
+    right_knee<right_hip right_ankle<right_knee left_hip<left_shoulder left_knee<left_hip
+    left_ankle<left_knee right_eye<nose left_eye<nose right_ear<right_eye left_ear<left_eye
+    {_FEET}""",
+    "mpi15": """head<neck neck<chest right_shoulder<neck right_elbow<right_shoulder
+    right_wrist<right_elbow left_shoulder<neck left_elbow<left_shoulder left_wrist<left_elbow
+    right_hip<chest right_knee<right_hip right_ankle<right_knee left_hip<chest left_knee<left_hip
+    left_ankle<left_knee chest""",
+    "lsp14": """right_ankle<right_knee right_knee<right_hip right_hip<neck left_hip<neck
+    left_knee<left_hip left_ankle<left_knee right_wrist<right_elbow right_elbow<right_shoulder
+    right_shoulder<neck left_shoulder<neck left_elbow<left_shoulder left_wrist<left_elbow neck
+    head<neck""",
+    "crowdpose14": """left_shoulder<neck right_shoulder<neck left_elbow<left_shoulder
+    right_elbow<right_shoulder left_wrist<left_elbow right_wrist<right_elbow left_hip<neck
+    right_hip<neck left_knee<left_hip right_knee<right_hip left_ankle<left_knee
+    right_ankle<right_knee head<neck neck""",
+    "aic14": """right_shoulder<neck right_elbow<right_shoulder right_wrist<right_elbow
+    left_shoulder<neck left_elbow<left_shoulder left_wrist<left_elbow right_hip<neck
+    right_knee<right_hip right_ankle<right_knee left_hip<neck left_knee<left_hip
+    left_ankle<left_knee head<neck neck""",
+    "jhmdb15": """neck<belly belly head<neck right_shoulder<neck left_shoulder<neck right_hip<belly
+    left_hip<belly right_elbow<right_shoulder left_elbow<left_shoulder right_knee<right_hip
+    left_knee<left_hip right_wrist<right_elbow left_wrist<left_elbow right_ankle<right_knee
+    left_ankle<left_knee""",
+    # Both shoulders hang on the neck, so that the tree is its own mirror image.
+    "posetrack17": f"""nose<neck neck head<nose left_ear<nose right_ear<nose left_shoulder<neck
+    right_shoulder<neck {_COCO_LIMBS}""",
+    "h36m16": """hip right_hip<hip right_knee<right_hip right_ankle<right_knee left_hip<hip
+    left_knee<left_hip left_ankle<left_knee spine<hip thorax<spine head<thorax
+    left_shoulder<thorax left_elbow<left_shoulder left_wrist<left_elbow right_shoulder<thorax
+    right_elbow<right_shoulder right_wrist<right_elbow""",
+    # Both ends of every part; a forearm begins at the elbow as a shank does at the knee.
+    "humaneva20": """torso_proximal torso_distal<torso_proximal left_shoulder<torso_proximal
+    left_elbow<left_shoulder left_forearm<left_elbow left_wrist<left_forearm
+    right_shoulder<torso_proximal right_elbow<right_shoulder right_forearm<right_elbow
+    right_wrist<right_forearm left_hip<torso_distal left_knee<left_hip left_shank<left_knee
+    left_ankle<left_shank right_hip<torso_distal right_knee<right_hip right_shank<right_knee
+    right_ankle<right_shank head_proximal<torso_proximal head<head_proximal""",
+    "panoptic15": _PANOPTIC,
+    "panoptic19": f"""{_PANOPTIC} left_eye<nose left_ear<left_eye right_eye<nose
+    right_ear<right_eye""",
+    "kinect25": """spine_base spine_mid<spine_base neck<spine_shoulder head<neck
+    left_shoulder<spine_shoulder left_elbow<left_shoulder left_wrist<left_elbow
+    left_hand<left_wrist right_shoulder<spine_shoulder right_elbow<right_shoulder
+    right_wrist<right_elbow right_hand<right_wrist left_hip<spine_base left_knee<left_hip
+    left_ankle<left_knee left_foot<left_ankle right_hip<spine_base right_knee<right_hip
+    right_ankle<right_knee right_foot<right_ankle spine_shoulder<spine_mid left_hand_tip<left_hand
+    left_thumb<left_hand right_hand_tip<right_hand right_thumb<right_hand""",
+    "halpe68": f"{_tree_of(HALPE_26)} {_HANDS}",
+    "halpe136": f"{_tree_of(HALPE_26)} {_FACE_68} {_HANDS}",
+    "wholebody133": f"{_COCO} {_FEET} {_FACE_68} {_HANDS}",
+    "openpose134": f"{_tree_of(COCO_18)} {_FEET} {_FACE_68} {_HANDS}",
+    "body135": f"{_BODY_25B} {_HANDS_20} {_FACE_70}",
+    "goliath308": _GOLIATH,
+}
+
 SKELETONS: Mapping[str, Skeleton] = {
     s.name: s
     for s in (
@@ -302,6 +454,7 @@ SKELETONS: Mapping[str, Skeleton] = {
         MEDIAPIPE_33,
         SMPL_24,
         SMPL_22,
+        *(_skeleton(name, tree) for name, tree in _DETECTORS.items()),
     )
 }
 
@@ -316,152 +469,3 @@ def get_skeleton(name: str) -> Skeleton:
         return SKELETONS[name]
     except KeyError:
         raise ConfigError(f"unknown skeleton '{name}'; {suggest(name, SKELETONS)}") from None
-
-
-Recipe = Mapping[str, float]
-"""Joints of the source and what each contributes; the weights sum to one."""
-
-
-class Conversion(NamedTuple):
-    """How the joints of one set give those of another.
-
-    Attributes:
-        recipes: By joint of the target: the recipe, and where joints of it may be missing, a
-            second one that stands in.
-        approximate: Joints of the target that are only near what the recipe gives. As 2D input
-            they are used as they are; as 3D labels they do not count. The mean of both hips is
-            the hip by definition.
-    """
-
-    recipes: Mapping[str, tuple[Recipe, ...]]
-    approximate: frozenset[str] = frozenset()
-
-    def renames(self) -> dict[str, str] | None:
-        """Joint of the source by joint of the target; None where joints are mixed or left out."""
-        names = {
-            joint: next(iter(options[0]))
-            for joint, options in self.recipes.items()
-            if len(options) == 1 and list(options[0].values()) == [1.0]
-        }
-        pure = len(names) == len(self.recipes) == len(set(names.values()))
-        return names if pure else None
-
-
-def _middle(*joints: str) -> dict[str, float]:
-    return {joint: 1 / len(joints) for joint in joints}
-
-
-def _mix(*terms: tuple[float, Recipe]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for weight, recipe in terms:
-        for joint, share in recipe.items():
-            total[joint] = total.get(joint, 0.0) + weight * share
-    return {joint: share for joint, share in total.items() if share}
-
-
-_HIPS, _SHOULDERS = _middle("left_hip", "right_hip"), _middle("left_shoulder", "right_shoulder")
-_NOSE, _EYES, _EARS = (
-    {"nose": 1.0},
-    _middle("left_eye", "right_eye"),
-    _middle("left_ear", "right_ear"),
-)
-# The top of the head lies from the ears as far as the eyes lie from the nose; with the ears
-# hidden, the nose is mirrored over the eye line.
-_CROWN = (_mix((1, _EARS), (1, _EYES), (-1, _NOSE)), _mix((2, _EYES), (-1, _NOSE)))
-# Human3.6M's thorax is at the base of the neck, above the line of COCO's shoulders.
-_NECK_BASE = _mix((2 / 3, _SHOULDERS), (1 / 3, _NOSE))
-_FACE: dict[str, tuple[Recipe, ...]] = {"neck": (_NOSE,), "head": _CROWN}
-
-
-def _trunk(hip: Recipe, thorax: Recipe) -> dict[str, tuple[Recipe, ...]]:
-    return {"hip": (hip,), "thorax": (thorax,), "spine": (_mix((0.5, hip), (0.5, thorax)),)}
-
-
-# Joints that are not named have the same name in both sets and are the same joint.
-CONVERSIONS: Mapping[tuple[str, str], tuple[Mapping[str, tuple[Recipe, ...]], str]] = {
-    ("coco17", "h36m17"): ({**_trunk(_HIPS, _NECK_BASE), **_FACE}, "spine thorax neck head"),
-    ("coco18", "h36m17"): ({**_trunk(_HIPS, {"neck": 1.0}), **_FACE}, "spine thorax neck head"),
-    ("body25", "h36m17"): (
-        {**_trunk({"mid_hip": 1.0}, {"neck": 1.0}), **_FACE},
-        "spine thorax neck head",
-    ),
-    ("mediapipe33", "h36m17"): ({**_trunk(_HIPS, _SHOULDERS), **_FACE}, "spine thorax neck head"),
-    ("halpe26", "h36m17"): (
-        {**_trunk({"hip": 1.0}, {"neck": 1.0}), "neck": (_NOSE,)},
-        "spine thorax neck",
-    ),
-    ("mpii16", "h36m17"): (_trunk({"pelvis": 1.0}, {"thorax": 1.0}), "spine neck"),
-    ("mpi17", "h36m17"): (
-        {
-            "hip": ({"pelvis": 1.0},),
-            "thorax": ({"neck": 1.0},),
-            "neck": ({"head": 1.0},),
-            "head": ({"head_top": 1.0},),
-        },
-        "",
-    ),
-    ("mpi28", "mpi17"): ({}, ""),
-    ("h36m17", "humaneva15"): ({"pelvis": ({"hip": 1.0},)}, ""),
-    ("smpl22", "h36m17"): (
-        {
-            "hip": ({"pelvis": 1.0},),
-            "spine": ({"spine2": 1.0},),
-            "thorax": ({"neck": 1.0},),
-            "neck": (_middle("neck", "head"),),
-        },
-        "spine thorax neck head",
-    ),
-    ("humaneva15", "h36m17"): (
-        {**_trunk({"pelvis": 1.0}, {"thorax": 1.0}), "neck": (_middle("thorax", "head"),)},
-        "spine neck",
-    ),
-}
-_BY_CONTENT = {(SKELETONS[a], SKELETONS[b]): found for (a, b), found in CONVERSIONS.items()}
-
-
-@cache
-def conversion(source: Skeleton, target: Skeleton) -> Conversion:
-    """How joints of the source give those of the target.
-
-    Joints of one name in two sets are the same only where a recipe says so. Pure renamings work
-    both ways, and before or behind another recipe.
-
-    Raises:
-        ConfigError: No recipe leads from one to the other.
-    """
-    found = None if source == target else _stated(source, target)
-    if source == target:
-        found = Conversion({joint: ({joint: 1.0},) for joint in target.joints})
-    if found is None:
-        for middle in SKELETONS.values():
-            first, then = _stated(source, middle), _stated(middle, target)
-            names = None if first is None or then is None else then.renames()
-            if first is not None and names is not None:
-                found = Conversion(
-                    {joint: first.recipes[name] for joint, name in names.items()},
-                    frozenset(joint for joint, name in names.items() if name in first.approximate),
-                )
-                break
-    if found is None:
-        known = [f"{a} to {b}" for a, b in CONVERSIONS]
-        raise ConfigError(
-            f"expected a known conversion of joints, got {source.name} to {target.name}; "
-            f"{suggest(f'{source.name} to {target.name}', known)}"
-        )
-    return found
-
-
-def _stated(source: Skeleton, target: Skeleton) -> Conversion | None:
-    """A recipe of the table, or the inverse of a renaming there."""
-    if (source, target) in _BY_CONTENT:
-        special, approximate = _BY_CONTENT[source, target]
-        recipes = {joint: special.get(joint, ({joint: 1.0},)) for joint in target.joints}
-        return Conversion(recipes, frozenset(approximate.split()))
-    if (target, source) not in _BY_CONTENT:
-        return None
-    back = _stated(target, source)
-    names = None if back is None else back.renames()
-    if names is None or len(names) != len(target):
-        return None
-    ours = {name: joint for joint, name in names.items()}
-    return Conversion({joint: ({ours[joint]: 1.0},) for joint in target.joints})

@@ -5,6 +5,8 @@
 * ``coco``, ``openpose``, ``mmpose``, ``alphapose``, ``mediapipe``, ``plain``   one format each
 * ``json_file``  JSON that cannot be trusted
 * ``people``     everyone a detector saw, as checked arrays
+* ``joint_order``    which joints a file has, by name, count or positions
+* ``plausibility``   how well positions fit an order of joints
 * ``pixels``     positions in pixels, missing joints, scaled exports
 * ``timeline``   order and numbers of the frames
 * ``persons``    one person out of all

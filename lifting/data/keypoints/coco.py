@@ -85,8 +85,18 @@ def read_annotations(path: Path, content: object) -> Sightings:
     ]
     return Sightings(
         seen.form, frames, people, box_size=True, visibility=True,
-        image_size=next(iter(sizes), None),
+        image_size=next(iter(sizes), None), named=_joint_names(table.get("categories")),
     )  # fmt: skip
+
+
+def _joint_names(categories: object) -> tuple[str, ...] | None:
+    """Names of the joints of a person, where the categories list them and agree."""
+    found: set[tuple[str, ...]] = set()
+    for category in categories if isinstance(categories, list) else ():
+        names = category.get("keypoints") if isinstance(category, dict) else None
+        if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
+            found.add(tuple(names))
+    return found.pop() if len(found) == 1 else None
 
 
 def _image_name(path: Path, entry: dict[str, object], number: int, key: str = "image_id") -> str:

@@ -25,7 +25,8 @@ def read_people(
 
     Args:
         path: A JSON or npz file, or a folder with a JSON file for every frame.
-        skeleton: Name of the detector's skeleton; None takes the one with that many joints.
+        skeleton: Name of the detector's skeleton; None takes what the file says of itself, else
+            the one with that many joints that fits.
         max_bytes: Largest file, or sum of a folder's files, that is read, bytes.
 
     Raises:

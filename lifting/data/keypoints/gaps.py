@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lifting.data.keypoints.people import BoolArray, FloatArray
+from lifting.data.keypoints.plausibility import BoolArray, FloatArray
 from lifting.data.keypoints.timeline import MAX_GAP, IntArray
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from lifting.data.files import read_plain_npz
+from lifting.data.keypoints.joint_order import joint_order
 from lifting.data.keypoints.json_file import as_list, as_table, shown
-from lifting.data.keypoints.people import People, Sighting, Sightings, one_person, skeleton_of
+from lifting.data.keypoints.people import People, Sighting, Sightings, one_person
 from lifting.errors import DataError
 
 KEYS = ("landmarks", "pose_landmarks", "poseLandmarks")
@@ -65,8 +66,8 @@ def read_npz(path: Path, skeleton: str | None, max_bytes: int) -> People:
         )
     confidence = values[..., 3] if columns > 3 else np.ones((frames, joints))
     table = np.stack((values[..., 0], values[..., 1], confidence), axis=-1).astype(np.float64)
-    kind = skeleton_of(path, joints, skeleton or "mediapipe33")
-    return one_person("mediapipe", kind, table, relative=True)
+    order = joint_order(path, table, skeleton, form="mediapipe33")
+    return one_person("mediapipe", order, table, relative=True)
 
 
 def _is_group(found: list[object]) -> bool:

@@ -9,6 +9,21 @@ from lifting.data.keypoints.json_file import as_list, as_table, shown
 from lifting.data.keypoints.people import Sighting, Sightings
 from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError
+from lifting.skeleton import get_skeleton
+
+# What MMPose calls data sets, and the joints that they have.
+DATA_SETS = {
+    "aic": "aic14",
+    "coco": "coco17",
+    "coco_wholebody": "wholebody133",
+    "crowdpose": "crowdpose14",
+    "halpe": "halpe136",
+    "halpe26": "halpe26",
+    "h36m": "h36m17",
+    "jhmdb": "jhmdb15",
+    "mpii": "mpii16",
+    "posetrack18": "posetrack17",
+}
 
 
 def read_images(path: Path, contents: Iterable[tuple[str, object]]) -> Sightings:
@@ -40,7 +55,9 @@ def read_video(path: Path, content: object) -> Sightings:
     Raises:
         DataError: A frame or instance is not of that form, or a frame comes twice.
     """
+    named = None
     if isinstance(content, dict):
+        named = _named(content.get("meta_info"))
         content = content.get("instance_info")
     found: dict[str, list[object]] = {}
     for i, entry in enumerate(as_list(path, content, "the list of frames")):
@@ -63,7 +80,19 @@ def read_video(path: Path, content: object) -> Sightings:
         for i, name in enumerate(frames)
         for person in _instances(path, found[name], i, name)
     ]
-    return Sightings("mmpose", frames, people)
+    return Sightings("mmpose", frames, people, named=named)
+
+
+def _named(facts: object) -> tuple[str, ...] | None:
+    """Names of the joints, else of those of the data set that the detector was trained on."""
+    if not isinstance(facts, dict):
+        return None
+    names = facts.get("keypoint_id2name")
+    if isinstance(names, dict) and names and all(isinstance(v, str) for v in names.values()):
+        return tuple(names[key] for key in sorted(names, key=lambda key: natural_key(str(key))))
+    data_set = facts.get("dataset_name")
+    known = DATA_SETS.get(data_set) if isinstance(data_set, str) else None
+    return None if known is None else get_skeleton(known).joints
 
 
 def _instances(path: Path, instances: list[object], frame: int, name: str) -> list[Sighting]:

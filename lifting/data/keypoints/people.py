@@ -11,29 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lifting.data.keypoints.joint_order import JointOrder, Named, joint_order
 from lifting.data.keypoints.json_file import as_number, shown
+from lifting.data.keypoints.plausibility import FloatArray
 from lifting.data.keypoints.timeline import IntArray
 from lifting.errors import DataError
-from lifting.skeleton import (
-    BODY_25,
-    COCO_17,
-    COCO_18,
-    HALPE_26,
-    MEDIAPIPE_33,
-    MPII_16,
-    Skeleton,
-    get_skeleton,
-)  # fmt: skip
+from lifting.skeleton import Skeleton
 
-FloatArray = np.ndarray[Any, np.dtype[np.float64]]
-BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
-
-# Whole-body sets begin with a smaller one: 133 joints with COCO's, 136 with Halpe's.
-BY_COUNT: dict[int, Skeleton] = {
-    16: MPII_16, 17: COCO_17, 18: COCO_18, 25: BODY_25, 26: HALPE_26, 33: MEDIAPIPE_33,
-    133: COCO_17, 136: HALPE_26,
-}  # fmt: skip
-_WHOLE_BODY = {133: COCO_17, 136: HALPE_26}
 _MAX_TRACK = 2**53
 
 
@@ -67,6 +51,7 @@ class Sightings:
         visibility: The third number of a joint is 0 absent, 1 hidden, 2 visible.
         relative: Positions are parts of the image's width and height.
         image_size: Width and height where the file says so, pixels.
+        named: What the file calls its joints.
     """
 
     form: str
@@ -76,6 +61,7 @@ class Sightings:
     visibility: bool = False
     relative: bool = False
     image_size: tuple[float, float] | None = None
+    named: Named | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +70,7 @@ class People:
 
     Attributes:
         form: Name of the format.
-        skeleton: Joints of the detector.
+        order: Joints of the detector, and how they are known.
         frames: Names of all frames.
         frame: ``(D,)`` into ``frames``.
         joints: ``(D, joints, 3)``: x, y and confidence as the file has them.
@@ -98,7 +84,7 @@ class People:
     """
 
     form: str
-    skeleton: Skeleton
+    order: JointOrder
     frames: Sequence[str]
     frame: IntArray
     joints: FloatArray
@@ -109,6 +95,11 @@ class People:
     relative: bool = False
     image_size: tuple[float, float] | None = None
     intrinsics: tuple[float, ...] | None = field(default=None)
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """Joints of the detector."""
+        return self.order.skeleton
 
     def where(self, row: int) -> str:
         """Frame and person of a sighting, for messages."""
@@ -122,10 +113,12 @@ def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
     Args:
         path: The file or folder, for messages.
         seen: The claims.
-        skeleton: Name of the detector's skeleton; None takes the one with that many joints.
+        skeleton: Name of the detector's skeleton; None takes what the file says of itself, else
+            the one with that many joints that fits.
 
     Raises:
-        DataError: A claim is of the wrong kind or size; the message names frame and person.
+        DataError: A claim is of the wrong kind or size, where the message names frame and person,
+            or the order of the joints cannot be told.
         ConfigError: No skeleton has that name.
     """
     people = sorted(seen.people, key=lambda person: person.frame)
@@ -136,13 +129,13 @@ def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
         )
     names = _Names(path, seen.frames, people)
     joints = _joints(names)
-    kind = skeleton_of(path, joints.shape[1], skeleton)
+    order = joint_order(path, joints, skeleton, named=seen.named)
     return People(
         form=seen.form,
-        skeleton=kind,
+        order=order,
         frames=seen.frames,
         frame=np.array([person.frame for person in people], dtype=np.int64),
-        joints=joints[:, : len(kind)],
+        joints=joints[:, : len(order.skeleton)],
         score=np.array([_score(names, i) for i in range(len(people))]),
         box=_boxes(names, seen.box_size),
         track=np.array([_track(names, i) for i in range(len(people))], dtype=np.int64),
@@ -152,55 +145,27 @@ def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
     )
 
 
-def one_person(form: str, skeleton: Skeleton, joints: FloatArray, **facts: Any) -> People:
+def one_person(form: str, order: JointOrder, joints: FloatArray, **facts: Any) -> People:
     """A person in every frame, without score, box and track.
 
     Args:
         form: Name of the format.
-        skeleton: Joints of the detector.
-        joints: ``(frames, joints, 3)``.
+        order: Joints of the detector.
+        joints: ``(frames, joints, 3)``; those beyond the detector's are left out.
         facts: Further fields of :class:`People`.
     """
     frames = len(joints)
     return People(
         form=form,
-        skeleton=skeleton,
+        order=order,
         frames=[str(i) for i in range(frames)],
         frame=np.arange(frames, dtype=np.int64),
-        joints=joints,
+        joints=joints[:, : len(order.skeleton)],
         score=np.full(frames, np.nan),
         box=np.full((frames, 4), np.nan),
         track=np.full(frames, -1, dtype=np.int64),
         **facts,
     )
-
-
-def skeleton_of(path: Path, joints: int, name: str | None) -> Skeleton:
-    """The skeleton of a detector.
-
-    Args:
-        path: The file, for messages.
-        joints: Joints of a person in the file.
-        name: Name of the skeleton; None takes the known one of that many joints.
-
-    Raises:
-        DataError: The number of joints is unknown, or not that of the named skeleton.
-        ConfigError: No skeleton has that name.
-    """
-    if name is None:
-        if joints not in BY_COUNT:
-            raise DataError(
-                f"expected a person of {', '.join(map(str, BY_COUNT))} joints in {path}, got "
-                f"{joints}; name the order of the joints with --skeleton"
-            )
-        return BY_COUNT[joints]
-    kind = get_skeleton(name)
-    if joints != len(kind) and _WHOLE_BODY.get(joints) is not kind:
-        raise DataError(
-            f"expected the {len(kind)} joints of skeleton {name} in {path}, got {joints}; "
-            "name another with --skeleton, or none"
-        )
-    return kind
 
 
 def _place(frame: str, person: int) -> str:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lifting.data.keypoints.people import BoolArray, FloatArray, People
+from lifting.data.keypoints.people import People
+from lifting.data.keypoints.plausibility import BoolArray, FloatArray
 from lifting.data.keypoints.timeline import MAX_GAP, IntArray
 from lifting.errors import ConfigError, DataError
 

@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from lifting.data.keypoints.people import BoolArray, FloatArray, People
+from lifting.data.keypoints.people import People
+from lifting.data.keypoints.plausibility import BoolArray, FloatArray
 from lifting.errors import DataError
 
 Coordinates = Literal["auto", "pixels", "unit", "signed"]

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from lifting.data.files import Array, Kind, read_plain_npz
-from lifting.data.keypoints.people import People, one_person, skeleton_of
+from lifting.data.keypoints.joint_order import Named, joint_order
+from lifting.data.keypoints.people import People, one_person
 from lifting.errors import DataError
 
 KEYS: dict[str, tuple[Kind, int]] = {
@@ -15,6 +16,8 @@ KEYS: dict[str, tuple[Kind, int]] = {
     "image_size": ("number", 1),
     "confidence": ("number", 2),
     "intrinsics": ("number", 1),
+    "skeleton": ("text", 0),
+    "joint_names": ("text", 1),
 }
 
 
@@ -24,18 +27,19 @@ def read_npz(path: Path, skeleton: str | None, max_bytes: int) -> People:
     Args:
         path: File with ``keypoints_2d (frames, joints, 2)``, pixels, and optionally
             ``image_size (2,)`` width and height, ``confidence (frames, joints)`` and ``intrinsics
-            (9,)``, pixels. A frame of NaN has nobody.
-        skeleton: Name of the order of the joints; None is ``h36m17``.
+            (9,)``, pixels, and the ``skeleton`` by name or ``joint_names (joints,)``. A frame of
+            NaN has nobody.
+        skeleton: Name of the order of the joints; None takes what the file says, else tells it
+            from the positions.
         max_bytes: Limit of the expanded size, bytes.
 
     Raises:
-        DataError: An array is absent or of another form.
+        DataError: An array is absent or of another form, or the joints' order cannot be told.
         ConfigError: No skeleton has that name.
     """
     arrays = read_plain_npz(path, KEYS, max_bytes, optional=frozenset(KEYS) - {"keypoints_2d"})
     points = arrays["keypoints_2d"]
     frames, joints = points.shape[:2]
-    kind = skeleton_of(path, joints, skeleton or "h36m17")
     confidence = arrays.get("confidence", np.ones((frames, joints)))
     _check_shape(path, "keypoints_2d", points, (frames, joints, 2))
     _check_shape(path, "confidence", confidence, (frames, joints))
@@ -45,7 +49,14 @@ def read_npz(path: Path, skeleton: str | None, max_bytes: int) -> People:
         "image_size": None if size is None else (size[0], size[1]),
         "intrinsics": _numbers(path, "intrinsics", arrays, 9),
     }
-    return one_person("npz", kind, table[:, : len(kind)], **size_and_lens)
+    order = joint_order(path, table, skeleton, named=_named(arrays), plain=True)
+    return one_person("npz", order, table, **size_and_lens)
+
+
+def _named(arrays: dict[str, Array]) -> Named | None:
+    if "skeleton" in arrays:
+        return str(arrays["skeleton"])
+    return tuple(map(str, arrays["joint_names"])) if "joint_names" in arrays else None
 
 
 def _numbers(

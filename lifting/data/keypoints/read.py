@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from lifting.data.keypoints.json_file import DEFAULT_MAX_BYTES
 from lifting.data.keypoints.people import People
 from lifting.data.keypoints.persons import LARGEST, choose_person
 from lifting.data.keypoints.pixels import Coordinates, check_size, to_pixels
+from lifting.data.keypoints.plausibility import exchanged_sides, upside_down
 from lifting.data.keypoints.timeline import Timeline, timeline
 from lifting.data.sequence import PoseTracks, rate_of_each
 from lifting.errors import ConfigError, DataError
@@ -23,6 +25,8 @@ from lifting.geometry.camera import Camera
 from lifting.skeleton import H36M_17
 from lifting.skeleton.convert import remap_joints
 from lifting.typing import PerJoint, Pose2D
+
+log = logging.getLogger(__name__)
 
 # Focal length of an unknown camera in parts of the image's larger side: 45 degrees across, as
 # many cameras have, and close to that of Human3.6M.
@@ -76,7 +80,8 @@ def read_keypoints(path: Path, **options: Unpack[Reading]) -> PoseTracks:
         path: COCO results or annotations, MMPose, AlphaPose, MediaPipe landmarks or an npz; or a
             folder of OpenPose or MMPose files, one a frame.
         image_size: Width and height of the video, pixels; None when the file says so.
-        skeleton: Name of the detector's skeleton; None takes the one with that many joints.
+        skeleton: Name of the detector's skeleton; None takes what the file says of itself, else
+            the one with that many joints that fits the positions.
         person: ``largest``, or the number of a track.
         intrinsics: ``fx, fy, cx, cy``, or all nine, pixels; None takes those of the file, or
             guesses a focal length of 1.2 times the larger side and the centre of the image.
@@ -125,11 +130,14 @@ def read_person(
     cleaned = to_pixels(path, people, size, coordinates)
     people = cleaned.people
     check_size(path, people, size)
+    _warn_of_sides(path, people)
     when = timeline(people.frames)
     number = when.number[people.frame]
     choice = choose_person(path, people, number, person)
     filled = fill_gaps(people.joints[choice.rows], number[choice.rows])
     facts = {
+        "joints": people.order.why,
+        "joints_told_by": people.order.told_by,
         "frame_step": str(when.step),
         "frame_numbers": "from the names" if when.numbered else "in order",
         "person": f"{choice.track} of {choice.persons}, asked for {person}, by {choice.by}",
@@ -143,6 +151,22 @@ def read_person(
     camera = Camera(intrinsics=torch.tensor([lens.numbers]), size=torch.tensor([size]))
     points, confidence = _remapped(people, filled)
     return PersonSeen(people, filled, when, camera, points, confidence, facts)
+
+
+def _warn_of_sides(path: Path, people: People) -> None:
+    """Say what the order of the joints cannot tell: sides exchanged, or up and down."""
+    points, confidence = people.joints[..., :2], people.joints[..., 2]
+    if exchanged_sides(points, confidence, people.skeleton):
+        log.warning(
+            "%s: faces are seen from behind and not from the front; left and right may be "
+            "exchanged, or the video is mirrored",
+            path,
+        )
+    if upside_down(points, confidence, people.skeleton):
+        log.warning(
+            "%s: heads lie below ankles; y points up, or the picture is turned: y must point down",
+            path,
+        )
 
 
 def _remapped(people: People, filled: Filled) -> tuple[Pose2D, PerJoint]:

@@ -40,9 +40,11 @@ def trained(tiny_experiment):
 def test_a_detector_s_file_is_lifted(trained, results, tmp_path, capsys):
     output = tmp_path / "poses.npz"
     command = ["predict", "tiny", "--output", str(output), "--keypoints", str(results)]
+    command += ["--skeleton", "coco17"]  # these are no people
     options = ["--person", "3", "--fps", "25", "--intrinsics", "700", "700", "320", "240"]
     assert main([*command, "--image-size", "640", "480", *options]) == 0
     said = capsys.readouterr().out
+    assert "coco-results (coco17), 17 joints: coco17 by --skeleton, person 3 of 2" in said
     assert "person 3 of 2, asked for 3, by ids, 5 frames (1 filled in) in 1 pieces" in said
     assert "intrinsics given, but tiny_method does not use them\n" in said
     with np.load(output) as file:
@@ -53,7 +55,7 @@ def test_a_detector_s_file_is_lifted(trained, results, tmp_path, capsys):
 
 
 def test_a_camera_is_said_to_be_unused_only_where_it_is(results, tiny_method):
-    size = ["--image-size", "640", "480"]
+    size = ["--image-size", "640", "480", "--skeleton", "coco17"]
     words = ["predict", "tiny", "--keypoints", str(results), *size]
 
     def said(method, *options, **switches):

@@ -233,7 +233,7 @@ def test_own_keypoints(trained, tmp_path):
     rng = np.random.default_rng(0)
     points = rng.uniform(100, 900, (7, 17, 2)).astype(np.float32)
     own = tmp_path / "own.npz"
-    np.savez(own, keypoints_2d=points, image_size=np.array([1000, 800]))
+    np.savez(own, keypoints_2d=points, image_size=np.array([1000, 800]), skeleton="h36m17")
     path = predict(config, checkpoint, tmp_path / "p.npz", keypoints=own)
     with np.load(path) as file:
         assert file["joints_3d"].shape == (7, 1, 17, 3)
@@ -257,7 +257,11 @@ def test_own_keypoints(trained, tmp_path):
 )
 def test_bad_keypoints(trained, tmp_path, change, message):
     config, checkpoint = trained
-    good = {"keypoints_2d": np.full((7, 17, 2), 5, np.float32), "image_size": np.array([9.0, 9.0])}
+    good = {
+        "keypoints_2d": np.full((7, 17, 2), 5, np.float32),
+        "image_size": np.array([9.0, 9.0]),
+        "skeleton": np.array("h36m17"),
+    }
     arrays = {k: v for k, v in {**good, **change}.items() if v is not None}
     np.savez(tmp_path / "bad.npz", **arrays)
     with pytest.raises(DataError, match=message):

@@ -16,7 +16,7 @@ from lifting.skeleton import (
     get_skeleton,
 )
 from lifting.skeleton.convert import remap_joints
-from lifting.skeleton.sets import CONVERSIONS
+from lifting.skeleton.recipes import CONVERSIONS
 
 
 def numbered(skeleton) -> torch.Tensor:

@@ -63,5 +63,8 @@ def test_plain_values_give_the_skeleton_again():
 
 def test_a_nose_is_no_hip():
     assert [s.name for s in SKELETONS.values() if not s.has_hip] == [
-        "coco17", "coco18", "mediapipe33",
+        "coco17", "coco18", "mediapipe33", "coco23", "coco17neck", "coco25", "body25b", "body23",
+        "mpi15", "lsp14", "crowdpose14", "aic14", "jhmdb15", "posetrack17", "humaneva20",
+        "panoptic15", "panoptic19", "kinect25", "wholebody133", "openpose134", "body135",
+        "goliath308",
     ]  # fmt: skip

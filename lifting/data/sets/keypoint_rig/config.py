@@ -22,7 +22,8 @@ class Config:
             optionally five of distortion, pixels), ``rotation`` (3 x 3, world to camera) and
             ``position`` (mm). None takes ``cameras.json`` if it is there.
         image_size: Width and height of all videos, pixels, where neither files say so.
-        skeleton: Name of the detector's skeleton; None takes the one with that many joints.
+        skeleton: Name of the detector's skeleton; None takes what the files say, else the one that
+            fits the positions.
         person: ``largest``, or the number of a track.
         fps: Frames a second of the videos; null where it is not known.
         coordinates: What positions are, as in ``lifting predict``.

@@ -17,7 +17,7 @@ from lifting.skeleton.convert import remap_joints
 def test_every_number_of_every_format_comes_back(tmp_path, writers, form):
     _, _, joints, skeleton, several, sized = writers.formats[form]
     people = writers.people(12, joints, persons=2 if several else 1)
-    read = read_people(writers.write(tmp_path, form, people))
+    read = read_people(writers.write(tmp_path, form, people), skeleton)
     expected = people[:1] if form == "mmpose-image" else people
     expected = expected.copy()
     if form == "coco-annotations":
@@ -35,7 +35,8 @@ def test_tracks_are_the_mapped_joints_of_the_detector(tmp_path, writers, form):
     _, _, joints, skeleton, _, sized = writers.formats[form]
     people = writers.people(12, joints)
     path = writers.write(tmp_path, form, people)
-    tracks = read_keypoints(path, image_size=None if sized else writers.size, fps=24)
+    size = None if sized else writers.size
+    tracks = read_keypoints(path, skeleton=skeleton, image_size=size, fps=24)
     expected = torch.from_numpy(people[: len(tracks), 0])
     if form == "coco-annotations":
         expected[..., 2] = 1
@@ -57,7 +58,7 @@ def test_tracks_are_the_mapped_joints_of_the_detector(tmp_path, writers, form):
 def test_alphapose_imitations_of_openpose(tmp_path, writers, style):
     people = writers.people(11, 18, persons=2)
     path = writers.alphapose_by_image(tmp_path / "a.json", people, style=style)
-    np.testing.assert_array_equal(read_people(path).joints, people.reshape(-1, 18, 3))
+    np.testing.assert_array_equal(read_people(path, "coco18").joints, people.reshape(-1, 18, 3))
 
 
 @pytest.mark.parametrize(
@@ -80,19 +81,26 @@ def test_landmarks_of_several_people_and_of_none(tmp_path, writers):
 
 
 @pytest.mark.parametrize(
-    ("joints", "kept", "skeleton"), [(136, 26, "halpe26"), (133, 17, "coco17")]
+    ("joints", "whole", "kept", "skeleton"),
+    [(136, "halpe136", 26, "halpe26"), (133, "wholebody133", 17, "coco17")],
 )
-def test_whole_body_sets_keep_the_body(tmp_path, writers, joints, kept, skeleton):
+def test_whole_body_sets_are_kept_or_cut_to_the_body(
+    tmp_path, writers, joints, whole, kept, skeleton
+):
     people = writers.people(2, joints)
     path = writers.coco_results(tmp_path / "w.json", people)
-    for given in (None, skeleton):
-        read = read_people(path, given)
-        assert read.skeleton.name == skeleton
-        np.testing.assert_array_equal(read.joints, people[:, 0, :kept])
+    read = read_people(path)
+    assert read.skeleton.name == whole
+    np.testing.assert_array_equal(read.joints, people[:, 0])
+    body = read_people(path, skeleton)
+    assert body.skeleton.name == skeleton
+    np.testing.assert_array_equal(body.joints, people[:, 0, :kept])
+    both = [read_keypoints(path, image_size=writers.size, skeleton=s) for s in (None, skeleton)]
+    torch.testing.assert_close(both[0].keypoints_2d, both[1].keypoints_2d)
 
 
 def test_openpose_of_eighteen_joints(tmp_path, writers):
-    read = read_people(writers.openpose(tmp_path / "o", writers.people(3, 18)))
+    read = read_people(writers.openpose(tmp_path / "o", writers.people(3, 18)), "coco18")
     assert read.skeleton.name == "coco18"
 
 
@@ -101,10 +109,10 @@ def test_openpose_single_file_and_empty_frames(tmp_path, writers):
     people[1] = people[1][:0]
     folder = writers.openpose(tmp_path / "o", people)
     (folder / "notes.json").write_text("{}")
-    read = read_people(folder)
+    read = read_people(folder, "body25")
     assert read.frames == [f"clip_{i:012d}" for i in range(3)]
     assert read.frame.tolist() == [0, 2]
-    single = read_people(folder / f"clip_{2:012d}_keypoints.json")
+    single = read_people(folder / f"clip_{2:012d}_keypoints.json", "body25")
     np.testing.assert_array_equal(single.joints, people[2])
 
 
@@ -113,7 +121,7 @@ def test_frames_are_in_natural_order(tmp_path, writers):
     path = writers.coco_results(tmp_path / "n.json", people, name=lambda i: f"{i}.jpg")
     entries = json.loads(path.read_text())
     path.write_text(json.dumps(entries[::-1]))
-    read = read_people(path)
+    read = read_people(path, "coco17")
     assert list(read.frames) == [f"{i}.jpg" for i in range(12)]
     np.testing.assert_array_equal(read.joints, people[:, 0])
 
@@ -127,7 +135,7 @@ def test_annotated_images_without_anyone_are_frames(tmp_path, writers):
     joints[3 * COCO_17.index("left_knee") + 2] = 1
     content["annotations"].append({"image_id": 700, "category_id": 3, "bbox": [0, 0, 5, 5]})
     path.write_text(json.dumps(content))
-    tracks = read_keypoints(path)
+    tracks = read_keypoints(path, skeleton="coco17")
     assert len(tracks) == 5
     assert tracks.source["frames_filled"] == "1"
     assert tracks.confidence[2].max() == 0
@@ -143,7 +151,7 @@ def test_a_list_without_scores_and_with_twos_holds_visibility(tmp_path, writers)
     for entry in entries:
         del entry["score"]
     path.write_text(json.dumps(entries))
-    tracks = read_keypoints(path, image_size=writers.size)
+    tracks = read_keypoints(path, skeleton="coco17", image_size=writers.size)
     assert tracks.source["confidences_clipped"] == "0"
     assert bool((tracks.confidence == 1).all())
 
@@ -170,7 +178,7 @@ def test_boxes_come_as_corners_from_either_form(tmp_path, writers):
     people = writers.people(1, 17)
     corners = [*people[0, 0, :, :2].min(0), *people[0, 0, :, :2].max(0)]
     for form in ("coco-results", "mmpose-video", "mmpose-image"):
-        box = read_people(writers.write(tmp_path, form, people)).box
+        box = read_people(writers.write(tmp_path, form, people), "coco17").box
         np.testing.assert_allclose(box, [corners], rtol=1e-12)
 
 
@@ -184,9 +192,9 @@ def test_plain_npz_of_another_order_and_its_camera(tmp_path, writers):
 
 def test_encodings_with_a_mark_are_read(tmp_path, writers):
     path = writers.coco_results(tmp_path / "u.json", writers.people(2, 17))
-    expected = read_people(path).joints
+    expected = read_people(path, "coco17").joints
     path.write_text(path.read_text(), encoding="utf-16")
-    np.testing.assert_array_equal(read_people(path).joints, expected)
+    np.testing.assert_array_equal(read_people(path, "coco17").joints, expected)
 
 
 def test_people_are_counted_within_their_frame(tmp_path, writers):

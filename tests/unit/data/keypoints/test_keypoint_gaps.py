@@ -104,7 +104,7 @@ def test_the_file_s_gaps_end_up_in_the_tracks(tmp_path, writers):
     path = writers.coco_results(
         tmp_path / "walk.json", people[frames], name=lambda i: f"{frames[i]}.jpg"
     )
-    tracks = read_keypoints(path, image_size=writers.size)
+    tracks = read_keypoints(path, skeleton="coco17", image_size=writers.size)
     assert tracks.offsets.tolist() == [0, 6, 9]
     assert tracks.track_names == ("walk/0.jpg..5.jpg", "walk/20.jpg..22.jpg")
     assert tracks.recording.tolist() == [0, 1]
@@ -121,7 +121,7 @@ def test_every_second_frame_halves_the_frames_a_second(tmp_path, writers):
     path = writers.coco_results(
         tmp_path / "c.json", writers.people(5, 17), name=lambda i: 2 * i + 1
     )
-    tracks = read_keypoints(path, image_size=writers.size, fps=50)
+    tracks = read_keypoints(path, skeleton="coco17", image_size=writers.size, fps=50)
     assert (len(tracks), tracks.fps, tracks.source["frame_step"]) == (5, 25.0, "2")
 
 
@@ -130,7 +130,8 @@ def test_zeros_and_numbers_that_are_not_finite_are_missing_joints(tmp_path, writ
     shoulder = 2
     people[1, 0, shoulder] = 0
     people[2, 0, 4] = [np.nan, 5, 0.9]
-    tracks = read_keypoints(writers.openpose(tmp_path / "o", people), image_size=writers.size)
+    folder = writers.openpose(tmp_path / "o", people)
+    tracks = read_keypoints(folder, skeleton="body25", image_size=writers.size)
     ours = H36M_17.index("right_shoulder")
     assert tracks.confidence[:, ours].tolist()[1] == 0
     between = people[[0, 2], 0, shoulder, :2].mean(0)
@@ -146,5 +147,5 @@ def test_null_is_a_missing_joint(tmp_path, writers):
     text = path.read_text()
     start = text.index('"keypoints": [') + len('"keypoints": [')
     path.write_text(text[:start] + "null" + text[text.index(",", start) :])
-    tracks = read_keypoints(path, image_size=writers.size)
+    tracks = read_keypoints(path, skeleton="coco17", image_size=writers.size)
     assert tracks.source["joints_not_finite"] == "1"

@@ -59,7 +59,7 @@ def test_linking_agrees_with_a_plain_loop_over_frames():
 
 
 def chosen(path, writers, person="largest"):
-    people = to_pixels(path, read_people(path), writers.size).people
+    people = to_pixels(path, read_people(path, "coco17"), writers.size).people
     return choose_person(path, people, people.frame, person), people
 
 
@@ -100,7 +100,7 @@ def test_a_person_by_number(tmp_path, writers):
     path = writers.coco_results(tmp_path / "c.json", sized(writers), track="track_id")
     choice, people = chosen(path, writers, "5")
     assert people.track[choice.rows].tolist() == [5] * 4
-    tracks = read_keypoints(path, image_size=writers.size, person="5")
+    tracks = read_keypoints(path, skeleton="coco17", image_size=writers.size, person="5")
     assert tracks.source["person"] == "5 of 2, asked for 5, by ids"
 
 
@@ -137,14 +137,14 @@ def test_sightings_without_a_number_are_left_out_beside_numbered_ones(tmp_path, 
 def test_an_unknown_person_lists_those_there_are(tmp_path, writers):
     path = writers.coco_results(tmp_path / "c.json", sized(writers), track="track_id")
     with pytest.raises(DataError, match=r"expected a person 9 .* 2 persons: 5 \(4 frames\), 6"):
-        read_keypoints(path, image_size=writers.size, person="9")
+        read_keypoints(path, skeleton="coco17", image_size=writers.size, person="9")
 
 
 @pytest.mark.parametrize("person", ["biggest", "-1", "", "1.5", "9" * 20])
 def test_a_person_is_largest_or_a_number(tmp_path, writers, person):
     path = writers.coco_results(tmp_path / "c.json", writers.people(2, 17))
     with pytest.raises(ConfigError, match=r"'largest' or the number of a track.*--person"):
-        read_keypoints(path, image_size=writers.size, person=person)
+        read_keypoints(path, skeleton="coco17", image_size=writers.size, person=person)
 
 
 def test_a_box_without_area_is_replaced_by_that_of_the_joints(tmp_path, writers):
