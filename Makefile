@@ -56,7 +56,7 @@ test: $(READY) ## run the tests (not those marked slow or gpu, not the smoke tes
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q --ignore tests/smoke -n $(WORKERS) --dist loadfile
 
 smoke: $(READY) ## train, test and predict every experiment for two steps
-	WANDB_MODE=offline $(PYTHON) -m pytest -q tests/smoke
+	OMP_NUM_THREADS=1 WANDB_MODE=offline $(PYTHON) -m pytest -q tests/smoke -n $(WORKERS)
 
 bench: $(READY) ## measure what operations cost; tables go to benchmarks/
 	$(LIFTING) bench --write benchmarks
