@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lifting.data.files import Array, Kind, read_plain_npz
+from lifting.data.archive import open_npz
+from lifting.data.files import DEFAULT_MAX_BYTES, Array, Kind, read_plain_npz
 from lifting.data.mocap.captured import Up
 from lifting.data.mocap.lines import LARGEST_NUMBER
 from lifting.data.mocap.upright import LENGTHS_MM, TURNS, are_known, guess_up, unit_of, z_up_mm
@@ -121,7 +122,7 @@ def read_own_npz(path: Path) -> OwnMotion:
             path, f"'{given[0]}' (T, J, 3) of finite numbers or NaN, not all NaN",
             f"shape {raw.shape}, {np.isinf(raw).sum()} infinite, {missing.sum()} joints missing",
         )  # fmt: skip
-    notes: list[str] = []
+    notes = _unread(path)
     poses = raw[:: max(1, len(raw) // 20_000)].astype(np.float64)
     unit = _unit(path, poses, texts.get("unit", [""])[0], notes)
     up = _up(path, poses, joints, texts.get("up", [""])[0], notes)
@@ -131,6 +132,13 @@ def read_own_npz(path: Path) -> OwnMotion:
         raise _bad(path, f"positions within {LARGEST_NUMBER:g} mm", "ones beyond")
     clips = _clips(path, found, texts, positions.astype(np.float32))
     return OwnMotion(path, clips, joints, skeleton, float(found["fps"]), unit, up, tuple(notes))
+
+
+def _unread(path: Path) -> list[str]:
+    """What the file holds beside the form: a key that is misspelt would be missed in silence."""
+    with open_npz(path, DEFAULT_MAX_BYTES) as (_, members):
+        unread = sorted(set(members) - set(_KEYS))
+    return [f"not read: {', '.join(name[:40] for name in unread[:8])}"] if unread else []
 
 
 def _bad(path: Path, expected: str, got: object) -> DataError:

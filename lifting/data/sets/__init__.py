@@ -5,9 +5,9 @@ A folder ``<section>`` holds
 * ``config.py``  ``Config``, the options below ``data.<section>``, checked without torch;
   ``SUMMARY``, one line; ``NAME``, where people call it otherwise; and, where they mean something
   for the set, ``uses(data)`` (sections of other sets that it reads), ``image_size(data)``,
-  ``exact(data)`` (the
-  same with exact keypoints in the test split, None where they are), ``sheet(data, split, count)``
-  (the options of a contact sheet), ``PICTURES`` (where its pictures lie)
+  ``exact(data)`` (the same with exact keypoints in the test split, None where they are),
+  ``sheet(data, split, count)`` (the options of a contact sheet), ``PICTURES`` (where its pictures
+  lie)
 * ``reader.py``  ``tracks(data, split)`` of recordings with cameras and keypoints of their own, or
   ``motion(data, split)``, which virtual cameras film; ``cache_key(data, split)``, everything that
   they depend on; ``complete(tracks, data, split)``, where more is kept than tracks

@@ -8,13 +8,11 @@ from pathlib import Path
 
 from lifting.data.describe import Fact
 from lifting.data.files import VARIABLE
-from lifting.data.mocap.convert import convert_folder
+from lifting.data.mocap.convert import MAX_LISTED, convert_folder
 from lifting.data.mocap.mapping import read_joint_map
 from lifting.data.sets.cmu.files import CREDIT, FILE_NAME
 from lifting.data.splits import CMU_PUBLIC_SPLIT
 from lifting.errors import OutputError
-
-MAX_LISTED = 20
 
 
 def prepare(source: Path, output: Path | None, joint_map: Path | None) -> list[Fact]:

@@ -198,3 +198,7 @@ def test_real_file():
     assert (len(found.clips), found.fps, found.unit, found.up) == (167, 50.0, "mm", "z")
     assert found.clips[0].name == "01_01"
     assert sum(len(clip.positions) for clip in found.clips) == 65617
+
+
+def test_keys_that_are_not_of_the_form_are_said(save):
+    assert read_own_npz(save(subject=["a"], zoom=1)).notes == ("not read: subject, zoom",)
