@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "lifting"
 # Rooms in the order of the layers. A room imports lower layers and itself; within layer 1 the
 # later may import the earlier, as in the last; rooms of layer 2 do not import one another.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("typing", "errors", "atomic"),
+    ("typing", "errors", "atomic", "listing"),
     ("actions", "skeleton", "geometry", "batch", "body", "teacher"),
     ("data", "metrics", "nn", "visualization", "tto"),
     ("methods",),
@@ -23,7 +23,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 ORDERED_LAYERS = {0, 1, 5}
 # What experiments are validated with, and what names methods, must stay free of torch.
 NO_TORCH = (
-    "errors.py", "atomic.py", "__init__.py", "skeleton/__init__.py", "skeleton/sets.py",
+    "errors.py", "atomic.py", "listing.py", "__init__.py", "skeleton/__init__.py",
+    "skeleton/sets.py",
     "skeleton/recipes.py",
     "data/config.py", "data/sets/__init__.py", "methods/settings.py", "methods/discovery.py",
     "tto/__init__.py", "tto/config.py",

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import importlib
 from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lifting.errors import ConfigError, suggest
+from lifting.listing import listed_packages
 
 if TYPE_CHECKING:
     from lifting.methods.base import LiftingModule
@@ -23,14 +23,7 @@ ENTRY_POINT_GROUP = "lifting.methods"
 def method_packages() -> dict[str, str]:
     """Importable package of every method, by method name."""
     here = Path(__file__).parent
-    found = {
-        folder.name: f"lifting.methods.{folder.name}"
-        for folder in sorted(here.iterdir())
-        if (folder / "config.py").is_file() and (folder / "module.py").is_file()
-    }
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        found.setdefault(point.name, point.value)
-    return found
+    return listed_packages("lifting.methods", here, ("config", "module"), ENTRY_POINT_GROUP)
 
 
 def method_names() -> list[str]:

@@ -25,13 +25,13 @@ import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from lifting.errors import ConfigError, suggest
+from lifting.listing import listed_packages
 
 ENTRY_POINT_GROUP = "lifting.data_sets"
 
@@ -93,14 +93,9 @@ class DataSet:
 @cache
 def data_sets() -> Mapping[str, DataSet]:
     """Every data set, by name."""
-    here = Path(__file__).parent
-    packages = {
-        folder.name: f"{__name__}.{folder.name}"
-        for folder in sorted(here.iterdir())
-        if (folder / "config.py").is_file() and (folder / "reader.py").is_file()
-    }
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        packages.setdefault(point.name, point.value)
+    packages = listed_packages(
+        __name__, Path(__file__).parent, ("config", "reader"), ENTRY_POINT_GROUP
+    )
     found = [
         DataSet(section, package, importlib.import_module(f"{package}.config"))
         for section, package in packages.items()
