@@ -67,23 +67,25 @@ def check_content(config: DataConfig) -> list[CheckRow]:
     """
     reader = find_set(config.name).reader()
     read = getattr(reader, "tracks", None) or reader.motion
-    rows = check_reading(read, config)
-    for split, row in zip(SPLITS, list(rows), strict=True):
-        if row.verdict == "fail":
-            continue
-        found = read(config, split)
-        if isinstance(found, MotionClips):
-            bodies = bodies_of(found)
-            if not set(bodies.skeleton.joints) >= LIMB_JOINTS:
-                continue
-            judged_rows = check_specimen(bodies, [])
-        elif found.joints_3d is not None:
-            bodies, keypoints = specimen_of(found, split, _DETECTED_PX)
-            judged_rows = check_specimen(bodies, [keypoints])
-        else:
-            continue
-        rows += [replace(one, what=f"{one.what}, {split}") for one in judged_rows]
-    return rows
+    rows: list[CheckRow] = []
+    judged: list[CheckRow] = []
+    for split in SPLITS:
+        row, found = _read_part(read, config, split)
+        rows.append(row)
+        judged += [replace(one, what=f"{one.what}, {split}") for one in _judged(found, split)]
+    return rows + judged
+
+
+def _judged(found: PoseTracks | MotionClips | None, split: Split) -> list[CheckRow]:
+    """What the people of a part tell, where it was read and has them."""
+    if isinstance(found, MotionClips):
+        bodies = bodies_of(found)
+        whole = set(bodies.skeleton.joints) >= LIMB_JOINTS
+        return check_specimen(bodies, []) if whole else []
+    if found is None or found.joints_3d is None:
+        return []
+    bodies, keypoints = specimen_of(found, split, _DETECTED_PX)
+    return check_specimen(bodies, [keypoints])
 
 
 def check_reading(
@@ -98,18 +100,21 @@ def check_reading(
         config: Where the files are, and which.
         splits: Parts to read.
     """
-    rows = []
-    for split in splits:
-        what, expected = f"reader {split}", "takes the files"
-        try:
-            found = read(config, split)
-            if isinstance(found, PoseTracks):
-                check_tracks(found, split)
-                words = f"{len(found)} frames in {len(found.track_names)} tracks"
-            else:
-                words = f"{len(found.joints_3d)} frames in {len(found.names)} clips"
-        except (DataError, ConfigError) as error:
-            rows.append(failed(what, expected, error))
+    return [_read_part(read, config, split)[0] for split in splits]
+
+
+def _read_part(
+    read: Callable[[DataConfig, Split], PoseTracks | MotionClips], config: DataConfig, split: Split
+) -> tuple[CheckRow, PoseTracks | MotionClips | None]:
+    """What was read, None where the reader refuses, and a row of it."""
+    what, expected = f"reader {split}", "takes the files"
+    try:
+        found = read(config, split)
+        if isinstance(found, PoseTracks):
+            found = check_tracks(found, split)
+            words = f"{len(found)} frames in {len(found.track_names)} tracks"
         else:
-            rows.append(CheckRow(what, expected, words, "ok"))
-    return rows
+            words = f"{len(found.joints_3d)} frames in {len(found.names)} clips"
+    except (DataError, ConfigError) as error:
+        return failed(what, expected, error), None
+    return CheckRow(what, expected, words, "ok"), found
