@@ -12,7 +12,7 @@ from lifting.data.doctor.body import LIMB_JOINTS, limb_faults
 from lifting.data.doctor.specimen import spread
 from lifting.data.object_npz import Array
 from lifting.errors import DataError
-from lifting.skeleton import SKELETONS, Skeleton
+from lifting.skeleton import Skeleton, sets_of
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +65,8 @@ def _check_order(
     rows = [pose[spread(np.arange(len(pose)), _JUDGED_FRAMES)] for pose in poses]
     judged = np.concatenate([np.empty((0, len(skeleton), 3)), *rows]) * (1000 * _IN_METRES[unit])
     faults = limb_faults(judged, skeleton) if len(judged) else []
-    for other in SKELETONS.values():
-        if not faults or len(other) != len(skeleton) or not set(other.joints) >= LIMB_JOINTS:
-            continue
-        if not limb_faults(judged, other):
+    for other in sets_of(len(skeleton)) if faults else ():
+        if set(other.joints) >= LIMB_JOINTS and not limb_faults(judged, other):
             raise UnitError(
                 f"expected joints in the order of {skeleton.name} in {where}, got limbs that "
                 f"nobody has ({', '.join(faults[:3])}), and sound ones in the order of "

@@ -22,6 +22,8 @@ from lifting.skeleton.sets import (
     SMPL_24,
     Skeleton,
     get_skeleton,
+    set_of_names,
+    sets_of,
 )
 
 __all__ = [
@@ -42,4 +44,6 @@ __all__ = [
     "Skeleton",
     "conversion",
     "get_skeleton",
+    "set_of_names",
+    "sets_of",
 ]

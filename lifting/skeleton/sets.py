@@ -6,7 +6,8 @@ Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lifting.errors import ConfigError, suggest
@@ -469,3 +470,18 @@ def get_skeleton(name: str) -> Skeleton:
         return SKELETONS[name]
     except KeyError:
         raise ConfigError(f"unknown skeleton '{name}'; {suggest(name, SKELETONS)}") from None
+
+
+def sets_of(joints: int) -> tuple[Skeleton, ...]:
+    """All known sets of that many joints."""
+    return tuple(s for s in SKELETONS.values() if len(s) == joints)
+
+
+def set_of_names(names: Sequence[str]) -> Skeleton | None:
+    """The known set whose joints have these names, in this order; None where there is none.
+
+    Args:
+        names: As files write them, such as ``Left Hip`` and ``left-hip`` for ``left_hip``.
+    """
+    words = tuple(re.sub(r"[ -]", "_", name.strip().lower()) for name in names)
+    return next((s for s in sets_of(len(words)) if s.joints == words), None)

@@ -10,7 +10,7 @@ import numpy as np
 from lifting.data.doctor.rows import CheckRow, Verdict, judged
 from lifting.data.doctor.specimen import Bodies, Take, spread
 from lifting.data.files import Array
-from lifting.skeleton import SKELETONS, Skeleton
+from lifting.skeleton import Skeleton, sets_of
 
 EXTENT_MM = (700.0, 2600.0)  # the two joints farthest apart, of people who sit or reach up
 FACTORS = ((1.0, ""), (1e3, "1000"), (1e-3, "0.001"), (10.0, "10"), (0.1, "0.1"), (100.0, "100"),
@@ -170,8 +170,8 @@ def _check_order(bodies: Bodies, poses: Array) -> CheckRow:
     faults = limb_faults(poses, skeleton)
     others = [
         s.name
-        for s in SKELETONS.values()
-        if faults and s is not skeleton and len(s) == len(skeleton) and not limb_faults(poses, s)
+        for s in sets_of(len(skeleton))
+        if faults and s is not skeleton and not limb_faults(poses, s)
     ]
     advice = (
         f"the joints seem to be in the order of {others[0]}: put them in that of {skeleton.name}"

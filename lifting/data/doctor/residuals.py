@@ -16,7 +16,7 @@ from lifting.data.doctor.body import LIMBS
 from lifting.data.doctor.keypoints import found_joints
 from lifting.data.doctor.specimen import Keypoints, Sight, projected, spread
 from lifting.data.files import Array
-from lifting.skeleton import SKELETONS, Skeleton
+from lifting.skeleton import Skeleton, sets_of
 
 LAGS = 12
 LEAST_FRAMES = 8
@@ -146,8 +146,8 @@ def _suspicions(bench: _Bench, sight: Sight) -> Iterator[Suspicion]:
     )
     for cause, words, changed in changes:
         yield Suspicion(cause, words, bench.residual(changed, layout), bench.before)
-    for other in SKELETONS.values():
-        if other is not layout and len(other) == len(layout) and set(_ENDS) <= set(other.joints):
+    for other in sets_of(len(layout)):
+        if other is not layout and set(_ENDS) <= set(other.joints):
             residual = bench.residual(pixels, other)
             yield Suspicion("joint order", f"in the order of {other.name}", residual, bench.before)
 

@@ -19,11 +19,18 @@ from lifting.data.keypoints.plausibility import (
     LEAST_FRAMES,
     FloatArray,
     Told,
-    sets_of,
     tell,
 )
 from lifting.errors import ConfigError, DataError, suggest
-from lifting.skeleton import H36M_17, SKELETONS, Skeleton, conversion, get_skeleton
+from lifting.skeleton import (
+    H36M_17,
+    SKELETONS,
+    Skeleton,
+    conversion,
+    get_skeleton,
+    set_of_names,
+    sets_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -118,13 +125,12 @@ def _stated(path: Path, named: Named | None, count: int) -> Skeleton | None:
         return _checked(path, get_skeleton(named), count)
     if not named:
         return None
-    words = tuple(word.strip().lower().replace(" ", "_").replace("-", "_") for word in named)
-    found = next((s for s in sets_of(count) if s.joints == words), None)
+    found = set_of_names(named) if len(named) == count else None
     if found is None and len(sets_of(count)) > 1:
         log.warning(
             "the joints of %s have the names of no known set (%s); their positions tell",
             path,
-            ", ".join(word[:20] for word in words[:4]),
+            ", ".join(word[:20] for word in named[:4]),
         )
     return found
 

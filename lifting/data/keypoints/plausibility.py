@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lifting.skeleton import SKELETONS, Skeleton
+from lifting.skeleton import Skeleton
 
 FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
@@ -337,8 +337,3 @@ def _begins_with_pelvis(points: FloatArray, seen: BoolArray) -> bool:
         used[:, 14] - hips, axis=-1
     )
     return bool(len(nearer)) and bool(nearer.mean() > 0.5)
-
-
-def sets_of(joints: int) -> tuple[Skeleton, ...]:
-    """All known sets of that many joints."""
-    return tuple(s for s in SKELETONS.values() if len(s) == joints)

@@ -15,7 +15,7 @@ from lifting.data.mocap.captured import Up
 from lifting.data.mocap.lines import LARGEST_NUMBER
 from lifting.data.mocap.upright import LENGTHS_MM, TURNS, are_known, guess_up, unit_of, z_up_mm
 from lifting.errors import DataError, suggest
-from lifting.skeleton import SKELETONS, Skeleton
+from lifting.skeleton import SKELETONS, Skeleton, set_of_names, sets_of
 
 SCHEMA = """\
 One npz file of plain arrays (numpy.savez; objects are refused). T frames, J joints, R recordings.
@@ -161,7 +161,7 @@ def _joints(
 ) -> tuple[tuple[str, ...], Skeleton | None]:
     """Names of the joints, and the set they are; a count alone tells no set."""
     count = raw.shape[1]
-    fitting = [s.name for s in SKELETONS.values() if len(s) == count]
+    fitting = [s.name for s in sets_of(count)]
     if "skeleton" in texts:
         (name,) = texts["skeleton"]
         skeleton = SKELETONS.get(name)
@@ -178,7 +178,7 @@ def _joints(
                    "'joint_names'", "neither")  # fmt: skip
     if len(joints) != count or len(set(joints)) != count:
         raise _bad(path, f"{count} different joint_names", f"{len(set(joints))} of {len(joints)}")
-    return joints, next((s for s in SKELETONS.values() if s.joints == joints), None)
+    return joints, set_of_names(joints)
 
 
 def _unit(path: Path, poses: Array, told: str, notes: list[str]) -> str:

@@ -4,7 +4,7 @@ import pickle
 import pytest
 
 from lifting.errors import ConfigError
-from lifting.skeleton import H36M_17, SKELETONS, Skeleton, get_skeleton
+from lifting.skeleton import COCO_17, H36M_17, SKELETONS, Skeleton, get_skeleton, set_of_names
 
 
 def test_human36m_figures():
@@ -68,3 +68,10 @@ def test_a_nose_is_no_hip():
         "panoptic15", "panoptic19", "kinect25", "wholebody133", "openpose134", "body135",
         "goliath308",
     ]  # fmt: skip
+
+
+def test_a_set_is_found_by_the_names_that_files_write():
+    written = [name.replace("_", " ").title() for name in COCO_17.joints]
+    assert set_of_names(written) == COCO_17
+    assert set_of_names(written[::-1]) is None
+    assert set_of_names(()) is None

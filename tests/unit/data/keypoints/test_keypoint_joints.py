@@ -120,7 +120,7 @@ def test_names_that_nobody_knows_leave_it_to_the_positions(tmp_path, writers, wa
     names = np.array([f"point {i}" for i in range(17)])
     path = writers.plain_npz(tmp_path / "p.npz", walker("h36m17"), joint_names=names)
     assert read_people(path).skeleton.name == "h36m17"
-    assert "have the names of no known set (point_0, point_1" in caplog.text
+    assert "have the names of no known set (point 0, point 1" in caplog.text
 
 
 @pytest.mark.parametrize(
