@@ -47,6 +47,7 @@ def prepare(source: Path, output: Path | None, joint_map: Path | None) -> list[F
         ("frames repaired", str(report.repaired_frames)),
         ("frames dropped", str(report.dropped_frames)),
         ("credit", CREDIT),
+        ("next", "lifting data check cmu, which looks whether the joints are in their places"),
     ]
     facts += [("skipped", f"{path}: {reason}") for path, reason in report.skipped]
     facts += _some("warning", [f"{path}: {text}" for path, text in report.notes])
