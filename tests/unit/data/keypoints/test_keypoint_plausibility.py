@@ -14,11 +14,10 @@ from lifting.data.keypoints.plausibility import (
     exchanged_sides,
     score,
     seen_joints,
-    sets_of,
     tell,
     upside_down,
 )
-from lifting.skeleton import COCO_17, SKELETONS, get_skeleton
+from lifting.skeleton import COCO_17, SKELETONS, get_skeleton, sets_of
 
 from .orders import EVERY, clips, filmed, in_order, real_data
 
