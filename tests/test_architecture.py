@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "lifting"
 # later may import the earlier, as in the last; rooms of layer 2 do not import one another.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors", "atomic", "listing"),
-    ("actions", "skeleton", "geometry", "batch", "body", "teacher"),
+    ("actions", "files", "skeleton", "geometry", "batch", "body", "teacher"),
     ("data", "metrics", "nn", "visualization", "tto"),
     ("methods",),
     ("experiment",),

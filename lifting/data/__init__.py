@@ -9,7 +9,7 @@
 * ``images``       people rendered as images, and the pictures of other sets
 * ``procedural``   people and motion made from a seed
 * ``doctor``       what is wrong with files
-* ``files``, ``archive``, ``pickled``, ``sandboxed``   reading files without trusting them
+* ``folders``      where the files of data sets are looked for
 * ``film``, ``rigs``   virtual cameras for motion that has none
 * ``detections``, ``heatmaps``   detector-like 2D noise, and maps as a detector draws them
 * ``mixtures``, ``mixture_em``   2D mixtures around detections and fitted to maps;

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from lifting.data.files import VARIABLE, search_folders
+from lifting.data.folders import VARIABLE, search_folders
 from lifting.data.sets import find_set
 
 Fact = tuple[str, str]

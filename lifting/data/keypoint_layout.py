@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from lifting.data.object_npz import Array, entries, items
 from lifting.errors import DataError, suggest
+from lifting.files.containers import Array, entries, items
 from lifting.skeleton import COCO_17, H36M_17, HUMANEVA_15, MPII_16, Skeleton
 from lifting.skeleton.convert import remap_joints
 from lifting.typing import PerJoint, Pose2D

@@ -18,10 +18,10 @@ from torch import Tensor
 
 from lifting.atomic import replacing
 from lifting.data.config import Split
-from lifting.data.files import read_plain_npz
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets.h36m.files import read_mixtures
 from lifting.errors import DataError, check_shape, suggest
+from lifting.files.npz import read_plain_npz
 from lifting.skeleton import Skeleton
 
 MIXTURES = "mixtures"

@@ -11,7 +11,6 @@ import torch
 from torch import Generator, Tensor
 
 from lifting.data.detections import Detections
-from lifting.data.files import read_plain_npz
 from lifting.data.heatmaps import Crop, person_crops, render_heatmaps
 from lifting.data.mixture_file import MixtureSet
 from lifting.data.mixtures import (
@@ -23,6 +22,7 @@ from lifting.data.mixtures import (
 )
 from lifting.data.sequence import PoseTracks
 from lifting.errors import ConfigError, DataError
+from lifting.files.npz import read_plain_npz
 
 Source = Literal["confidence", "synthetic", "heatmap"]
 _ROWS = {"confidence": 8192, "synthetic": 8192, "heatmap": 128}

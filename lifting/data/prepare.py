@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lifting.data.describe import MAKES_ITSELF, READ_AS_IS, Fact, about, is_found
-from lifting.data.files import VARIABLE
+from lifting.data.folders import VARIABLE
 from lifting.data.sets import data_sets, find_set
 from lifting.errors import ConfigError
 

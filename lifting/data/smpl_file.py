@@ -15,11 +15,11 @@ import numpy as np
 import torch
 
 from lifting.body.smpl import FAMILY_BY_JOINTS, BodyModel
-from lifting.data.archive import LFS_MARK, lfs_pointer
-from lifting.data.files import Array, Kind, read_plain_npz
-from lifting.data.inert import Inert
-from lifting.data.pickled import read_pickle
 from lifting.errors import DataError, MissingDataError
+from lifting.files.archive import LFS_MARK, lfs_pointer
+from lifting.files.inert import Inert
+from lifting.files.npz import Array, Kind, read_plain_npz
+from lifting.files.pickles import read_pickle
 
 VARIABLE = "LIFTING_SMPL"
 HOMES: Mapping[str, str] = {

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from lifting.body.joints17 import APPROXIMATE
 from lifting.body.smpl import BodyModel
-from lifting.data.archive import UNREADABLE
-from lifting.data.files import sha256_of
 from lifting.data.smpl_file import find_body_model, read_body_model
 from lifting.errors import DataError, MissingDataError
+from lifting.files.archive import UNREADABLE
+from lifting.files.hashes import sha256_of
 from lifting.geometry.rotation import axis_angle_to_matrix
 from lifting.skeleton import H36M_17
 from lifting.typing import Points3D, Pose3D

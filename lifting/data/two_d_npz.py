@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lifting.data.files import DEFAULT_MAX_BYTES
 from lifting.data.keypoint_layout import keypoint_layout
-from lifting.data.object_npz import Array, cut_to, entries, entry, items, numbers, read_object_npz
 from lifting.errors import DataError
+from lifting.files.containers import Array, cut_to, entries, entry, items, numbers, read_object_npz
+from lifting.files.npz import DEFAULT_MAX_BYTES
 from lifting.skeleton import Skeleton
 
 

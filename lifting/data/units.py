@@ -10,8 +10,8 @@ import numpy as np
 
 from lifting.data.doctor.body import LIMB_JOINTS, limb_faults
 from lifting.data.doctor.specimen import spread
-from lifting.data.object_npz import Array
 from lifting.errors import DataError
+from lifting.files.containers import Array
 from lifting.skeleton import Skeleton, sets_of
 
 log = logging.getLogger(__name__)

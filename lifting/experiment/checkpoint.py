@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from torch import nn
 
 from lifting.atomic import replacing
 from lifting.errors import CheckpointError, OutputError
+from lifting.files.tensors import load_tensors
 from lifting.methods.base import CHECKPOINT_KEY
 
 SUFFIX = ".ckpt"
@@ -120,18 +120,7 @@ def _load(path: Path) -> dict[str, Any]:
             f"expected a whole checkpoint in {path}, got {path.stat().st_size} bytes that are not "
             "one or end too early; take another file"
         )
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"expected only tensors and plain values in {path}, got pickled objects, which could "
-            "run code when loaded and are refused; save it again without them"
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(
-            f"expected a whole checkpoint in {path}, got '{str(error).splitlines()[0]}'; take "
-            "another file"
-        ) from error
+    loaded = load_tensors(path, own=True)
     if not isinstance(loaded, dict):
         raise CheckpointError(
             f"expected a checkpoint in {path}, got a {type(loaded).__name__}; take another file"

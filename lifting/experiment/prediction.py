@@ -15,8 +15,8 @@ from torch import Tensor
 from lifting.batch import PoseBatch, Prediction
 from lifting.data.conform import at_input_frames
 from lifting.data.datamodule import PoseDataModule
-from lifting.data.files import write_npz_atomically
 from lifting.errors import DataError
+from lifting.files.npz import write_npz_atomically
 
 NOTED = (
     "joints_converted", "approximate_joints", "frames_resampled", "frame_rate", "intrinsics",

@@ -20,9 +20,9 @@ from published_npz import H36m, HumanEva, write_mpi_test, write_mpi_train
 from pw3d_files import LENS, sequence
 from python2_pickle import python2_dumps
 
-from lifting.data.files import write_npz_atomically
 from lifting.data.procedural.generator import generate_motion
 from lifting.data.sets.cmu.files import FILE_NAME
+from lifting.files.npz import write_npz_atomically
 from lifting.geometry.camera import project, world_to_camera
 from lifting.geometry.kinematics import bone_lengths
 from lifting.geometry.rotation import look_at

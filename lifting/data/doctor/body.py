@@ -9,7 +9,7 @@ import numpy as np
 
 from lifting.data.doctor.rows import CheckRow, Verdict, judged
 from lifting.data.doctor.specimen import Bodies, Take, spread
-from lifting.data.files import Array
+from lifting.files.npz import Array
 from lifting.skeleton import Skeleton, sets_of
 
 EXTENT_MM = (700.0, 2600.0)  # the two joints farthest apart, of people who sit or reach up

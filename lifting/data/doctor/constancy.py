@@ -10,7 +10,7 @@ import numpy as np
 from lifting.data.doctor.body import LIMBS
 from lifting.data.doctor.rows import CheckRow, Verdict, judged
 from lifting.data.doctor.specimen import Bodies, Take
-from lifting.data.files import Array
+from lifting.files.npz import Array
 from lifting.skeleton import Skeleton
 
 TRUNK_SHARE = 0.35  # bones of the trunk join several of the body's own

@@ -20,10 +20,10 @@ from lifting.data.doctor.presence import (
 from lifting.data.doctor.reading import check_specimen
 from lifting.data.doctor.rows import CheckRow
 from lifting.data.doctor.specimen import Bodies, Keypoints, Sight, Take
-from lifting.data.files import Array
 from lifting.data.keypoint_layout import keypoint_layout
-from lifting.data.object_npz import entries, items, read_object_npz
 from lifting.errors import DataError
+from lifting.files.containers import entries, items, read_object_npz
+from lifting.files.npz import Array
 from lifting.skeleton import Skeleton
 
 EXACT = "gt"

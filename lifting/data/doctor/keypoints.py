@@ -8,7 +8,7 @@ from lifting.data.doctor.body import check_values
 from lifting.data.doctor.counts import check_lengths
 from lifting.data.doctor.rows import CheckRow, Verdict, judged
 from lifting.data.doctor.specimen import Bodies, Keypoints, Sight, Take, spread
-from lifting.data.files import Array
+from lifting.files.npz import Array
 
 _A_SIGHT = 200
 NORMALISED = 3.0  # pixels are far larger

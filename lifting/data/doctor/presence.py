@@ -10,8 +10,10 @@ from typing import TypeVar
 import numpy as np
 
 from lifting.data.doctor.rows import CheckRow, failed, judged
-from lifting.data.files import VARIABLE, Array, search_folders, sha256_of
+from lifting.data.folders import VARIABLE, search_folders
 from lifting.errors import DataError
+from lifting.files.hashes import sha256_of
+from lifting.files.npz import Array
 
 SUMS = "SHA256SUMS"
 _SHOWN = 6

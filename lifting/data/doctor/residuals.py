@@ -15,7 +15,7 @@ import numpy as np
 from lifting.data.doctor.body import LIMBS
 from lifting.data.doctor.keypoints import found_joints
 from lifting.data.doctor.specimen import Keypoints, Sight, projected, spread
-from lifting.data.files import Array
+from lifting.files.npz import Array
 from lifting.skeleton import Skeleton, sets_of
 
 LAGS = 12

@@ -10,7 +10,7 @@ from lifting.data.doctor.keypoints import CONSTANT
 from lifting.data.doctor.residuals import LAGS, LEAST_FRAMES, SightReport, Suspicion, compare
 from lifting.data.doctor.rows import CheckRow, Verdict, judged
 from lifting.data.doctor.specimen import Keypoints
-from lifting.data.files import Array
+from lifting.files.npz import Array
 
 CAUSES = {
     "left and right": ("left and right as in 3D", "exchange the left and right joints"),

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from lifting.data.files import Array
 from lifting.data.sequence import MotionClips, PoseTracks
+from lifting.files.npz import Array
 from lifting.geometry.camera import project
 from lifting.skeleton import Skeleton
 

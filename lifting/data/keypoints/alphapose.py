@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from lifting.data.keypoints.coco import read_results
-from lifting.data.keypoints.json_file import as_list, as_table
 from lifting.data.keypoints.openpose import people_of
 from lifting.data.keypoints.people import Sighting, Sightings
 from lifting.data.keypoints.timeline import natural_key
+from lifting.files.json_file import as_list, as_table
 
 
 def read_list(path: Path, content: object) -> Sightings:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lifting.data.keypoints.json_file import as_list, as_number, as_table, load_json
 from lifting.errors import DataError, suggest
+from lifting.files.json_file import as_list, as_number, as_table, load_json
 
 _KEYS = ("image_size", "intrinsics", "rotation", "position")
 _ORTHOGONAL = 1e-3

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lifting.data.keypoints.json_file import as_list, as_number, as_table, shown
 from lifting.data.keypoints.people import Sighting, Sightings
 from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError
+from lifting.files.json_file import as_list, as_number, as_table, shown
 
 
 def read_results(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from lifting.data.files import read_plain_npz
 from lifting.data.keypoints import alphapose, coco, mediapipe, mmpose, openpose, plain
-from lifting.data.keypoints.json_file import DEFAULT_MAX_BYTES, load_json, shown
 from lifting.data.keypoints.people import People, Sightings, tabulate
 from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError, MissingDataError
+from lifting.files.json_file import DEFAULT_MAX_BYTES, load_json, shown
+from lifting.files.npz import read_plain_npz
 
 KNOWN = (
     "COCO results or annotations, OpenPose files in a folder, MMPose, AlphaPose, MediaPipe "

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lifting.data.files import read_plain_npz
 from lifting.data.keypoints.joint_order import joint_order
-from lifting.data.keypoints.json_file import as_list, as_table, shown
 from lifting.data.keypoints.people import People, Sighting, Sightings, one_person
 from lifting.errors import DataError
+from lifting.files.json_file import as_list, as_table, shown
+from lifting.files.npz import read_plain_npz
 
 KEYS = ("landmarks", "pose_landmarks", "poseLandmarks")
 

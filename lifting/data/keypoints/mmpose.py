@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from lifting.data.keypoints.json_file import as_list, as_table, shown
 from lifting.data.keypoints.people import Sighting, Sightings
 from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError
+from lifting.files.json_file import as_list, as_table, shown
 from lifting.skeleton import get_skeleton
 
 # What MMPose calls data sets, and the joints that they have.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from lifting.data.keypoints.json_file import as_list, as_table, shown
 from lifting.data.keypoints.people import Sighting, Sightings
 from lifting.errors import DataError
+from lifting.files.json_file import as_list, as_table, shown
 
 ENDING = "_keypoints.json"
 

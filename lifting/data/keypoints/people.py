@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lifting.data.keypoints.joint_order import JointOrder, Named, joint_order
-from lifting.data.keypoints.json_file import as_number, shown
 from lifting.data.keypoints.plausibility import FloatArray
 from lifting.data.keypoints.timeline import IntArray
 from lifting.errors import DataError
+from lifting.files.json_file import as_number, shown
 from lifting.skeleton import Skeleton
 
 _MAX_TRACK = 2**53

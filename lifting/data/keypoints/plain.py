@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lifting.data.files import Array, Kind, read_plain_npz
 from lifting.data.keypoints.joint_order import Named, joint_order
 from lifting.data.keypoints.people import People, one_person
 from lifting.errors import DataError
+from lifting.files.npz import Array, Kind, read_plain_npz
 
 KEYS: dict[str, tuple[Kind, int]] = {
     "keypoints_2d": ("number", 3),

@@ -13,7 +13,6 @@ import torch
 
 from lifting.data.keypoints.formats import read_people
 from lifting.data.keypoints.gaps import Filled, fill_gaps
-from lifting.data.keypoints.json_file import DEFAULT_MAX_BYTES
 from lifting.data.keypoints.people import People
 from lifting.data.keypoints.persons import LARGEST, choose_person
 from lifting.data.keypoints.pixels import Coordinates, check_size, to_pixels
@@ -21,6 +20,7 @@ from lifting.data.keypoints.plausibility import exchanged_sides, upside_down
 from lifting.data.keypoints.timeline import Timeline, timeline
 from lifting.data.sequence import PoseTracks, rate_of_each
 from lifting.errors import ConfigError, DataError
+from lifting.files.json_file import DEFAULT_MAX_BYTES
 from lifting.geometry.camera import Camera
 from lifting.skeleton import H36M_17
 from lifting.skeleton.convert import remap_joints

@@ -13,8 +13,8 @@ import numpy as np
 
 from lifting.data.mocap.captured import CapturedMotion, marker_motion
 from lifting.data.mocap.lines import LARGEST_NUMBER
-from lifting.data.sandboxed import Limits, read_mat
 from lifting.errors import ConfigError, DataError
+from lifting.files.sandbox import Limits, read_mat
 
 MAX_C3D_BYTES = 512 * 1024**2
 MOST_FRAMES = 65_535  # the form's counter ends here

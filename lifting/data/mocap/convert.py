@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lifting.data.files import write_npz_atomically
 from lifting.data.mocap import cleaning
 from lifting.data.mocap.amc import AMC_FPS, read_amc
 from lifting.data.mocap.asf import read_asf
@@ -25,6 +24,7 @@ from lifting.data.mocap.mapping import JointMap, to_h36m17
 from lifting.data.sets.cmu.files import FILE_JOINTS
 from lifting.data.splits import CMU_PUBLIC_SPLIT
 from lifting.errors import DataError, MissingDataError
+from lifting.files.npz import write_npz_atomically
 from lifting.skeleton import H36M_17
 
 TABLE = "recordings.csv"

@@ -24,5 +24,5 @@ arXiv 2211.16940.
 * ``latents``     what test-time optimisation moves
 * ``units``       pixels and mm to the network's units and back
 * ``module``      training in stages, sampling
-* ``checkpoint``  the authors' weights; ``mixste_names`` and ``weights_file`` are its parts
+* ``checkpoint``  the authors' weights; ``mixste_names`` is a part of it
 """

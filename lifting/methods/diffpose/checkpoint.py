@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from lifting.errors import CheckpointError
+from lifting.files.tensors import State, check_names, load_tensors, strip_prefix
 from lifting.methods.conversion import Converted
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.mixste_names import import_video_state
-from lifting.methods.diffpose.weights_file import State, check_names, load_file, strip_prefix
 from lifting.methods.settings import ModuleSettings
 from lifting.skeleton import H36M_17, Skeleton
 
@@ -80,7 +80,7 @@ def read_context(path: Path, layers: int, *, video: bool = False) -> Imported:
         MissingDataError: No such file.
         CheckpointError: The file is unsafe, damaged, or holds something else.
     """
-    content = load_file(path)
+    content = load_tensors(path)
     if isinstance(content, dict) and OWN_KEY in content:
         return Imported(_own_part(content, "network.context.", path))
     if not video:
@@ -110,7 +110,7 @@ def load_context(
         CheckpointError: The file is unsafe, damaged, or of an encoder of another form or size, or
             of other joints.
     """
-    content = load_file(path)
+    content = load_tensors(path)
     facts = content.get(OWN_KEY, {}) if isinstance(content, dict) else {}
     trained = Skeleton.of(facts.get("skeleton", H36M_17.plain()))
     if trained != skeleton:
@@ -141,7 +141,7 @@ def read_denoiser(path: Path, layers: int) -> Imported:
         MissingDataError: No such file.
         CheckpointError: The file is unsafe, damaged, or holds something else.
     """
-    content = load_file(path)
+    content = load_tensors(path)
     if isinstance(content, dict) and OWN_KEY in content:
         return Imported(_own_part(content, "network.denoiser.", path))
     return _import(content, layers, path, timed=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
-from lifting.methods.diffpose.weights_file import State, check_names, strip_prefix
+from lifting.files.tensors import State, check_names, strip_prefix
 
 _STACKS = {"over_joints": "STEblocks", "over_frames": "TTEblocks"}
 _POSITIONS = {"joint_position": "Spatial_pos_embed", "frame_position": "Temporal_pos_embed"}

@@ -18,5 +18,5 @@ keypoints, the network of images and the refinement unit.
 * ``sight``       scores of joints that pictures show and hide
 * ``refiner``     the refinement unit; ``trained``, the model below it
 * ``module``      training and prediction
-* ``checkpoint``  the authors' weights, and weights to start from; ``weights_file``, their files
+* ``checkpoint``  the authors' weights, and weights to start from
 """

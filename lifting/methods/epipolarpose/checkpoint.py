@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from lifting.errors import CheckpointError
+from lifting.files.tensors import State, load_tensors, state_of
 from lifting.methods.conversion import Converted
 from lifting.methods.epipolarpose.config import Config
 from lifting.methods.epipolarpose.network import PoseNetwork
-from lifting.methods.epipolarpose.weights_file import State, load_file, weights_of
 from lifting.methods.settings import ModuleSettings
 from lifting.nn.resnet import FORMS
 from lifting.skeleton import MPII_16, Skeleton
@@ -68,7 +68,7 @@ def convert(files: Sequence[Path], config: Config, settings: ModuleSettings) -> 
             f"expected method.form 'image' for the authors' network, got '{config.form}'; convert "
             "with method.form=image, or name the file in method.start"
         )
-    state = import_network(weights_of(load_file(path), path), config, settings.skeleton)
+    state = import_network(state_of(load_tensors(path), path), config, settings.skeleton)
     prefixes = (NETWORK, FROZEN) if config.labels == "online" else (NETWORK,)
     return Converted({f"{p}{name}": value for p in prefixes for name, value in state.items()})
 
@@ -148,8 +148,8 @@ def start_unit(unit: nn.Module, path: Path) -> Started:
 
 
 def _own_or_official(path: Path, prefix: str) -> State:
-    content = load_file(path)
-    weights = weights_of(content, path)
+    content = load_tensors(path)
+    weights = state_of(content, path)
     if isinstance(content, Mapping) and OWN_KEY in content:
         return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
     return weights

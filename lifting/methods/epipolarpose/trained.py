@@ -7,9 +7,9 @@ from typing import Any
 
 from lifting.data.supervision import Supervision
 from lifting.errors import CheckpointError
+from lifting.files.tensors import load_tensors
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.methods.discovery import load_config_class, load_module_class
-from lifting.methods.epipolarpose.weights_file import load_file
 from lifting.methods.settings import ModuleSettings, OptimizerConfig
 
 
@@ -46,7 +46,7 @@ def trained_uses_camera(path: Path) -> bool:
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """A checkpoint, and what it says of its method."""
-    content = load_file(path)
+    content = load_tensors(path)
     facts = content.get(CHECKPOINT_KEY) if isinstance(content, dict) else None
     if not isinstance(facts, dict):
         raise CheckpointError(

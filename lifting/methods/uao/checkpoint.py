@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from torch import Tensor
 
-from lifting.errors import CheckpointError, MissingDataError
+from lifting.errors import CheckpointError
+from lifting.files.tensors import PREFIX, State, check_names, load_tensors, state_of
 from lifting.methods.conversion import Converted
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.uao.config import Config
@@ -20,9 +20,7 @@ from lifting.methods.uao.graph import PARTITIONS, partitioned_adjacency
 from lifting.methods.uao.network import Gumlp
 from lifting.skeleton import Skeleton
 
-State = dict[str, Tensor]
 FILES = ("weights",)
-PREFIX = "module."
 OWN_PREFIX = "network."
 GRAPH = "A"
 GRAPH_SUFFIX = ".gcn1.adj"
@@ -44,7 +42,9 @@ def convert(files: Sequence[Path], config: Config, settings: ModuleSettings) -> 
         CheckpointError: The file is unsafe, damaged, or of another network.
     """
     (path,) = files
-    converted = import_state(_load(path), config, Skeleton.of(settings.skeleton))
+    converted = import_state(
+        state_of(load_tensors(path), path), config, Skeleton.of(settings.skeleton)
+    )
     state = {f"{OWN_PREFIX}{name}": value for name, value in converted.state.items()}
     return Converted(state, converted.unused)
 
@@ -69,7 +69,7 @@ def import_state(official: Mapping[str, Tensor], config: Config, skeleton: Skele
     for name in graphs:
         _check_graph(name, given[name], skeleton)
     names = dict(_names(config.blocks))
-    _check_names(set(given) - set(graphs), set(names.values()))
+    check_names(set(given) - set(graphs), set(names.values()), "GUMLP")
     wanted = _shapes(config, skeleton)
     state: State = {}
     for ours, theirs in names.items():
@@ -135,46 +135,6 @@ def _from_official(ours: str, value: Tensor) -> Tensor:
 def _shapes(config: Config, skeleton: Skeleton) -> dict[str, torch.Size]:
     network = Gumlp(skeleton, config)
     return {name: value.shape for name, value in network.state_dict().items()}
-
-
-def _load(path: Path) -> State:
-    if not path.is_file():
-        raise MissingDataError(
-            f"expected the authors' weights at {path}, found no file; check the path"
-        )
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise CheckpointError(
-            f"expected tensors by name in {path}, got a file that cannot be read safely "
-            f"({(str(error).splitlines() or [type(error).__name__])[0]}); save its weights again "
-            "without other objects"
-        ) from error
-    if not isinstance(content, Mapping) or not all(
-        isinstance(k, str) and isinstance(v, Tensor) for k, v in content.items()
-    ):
-        raise CheckpointError(
-            f"expected tensors by name in {path}, got {_describe(content)}; give the authors' "
-            "state dictionary"
-        )
-    return dict(content)
-
-
-def _describe(content: object) -> str:
-    if isinstance(content, Mapping):
-        wrong = [k for k, v in content.items() if not isinstance(v, Tensor)]
-        return f"something else under {wrong[:3]}"
-    return f"a {type(content).__name__}"
-
-
-def _check_names(given: set[str], expected: set[str]) -> None:
-    missing, unknown = sorted(expected - given), sorted(given - expected)
-    if missing or unknown:
-        raise CheckpointError(
-            f"expected {len(expected)} weights of GUMLP, got {len(missing)} missing "
-            f"{missing[:3]} and {len(unknown)} unknown {unknown[:3]}; check which network and "
-            "how many blocks the file is for"
-        )
 
 
 def _check_shape(name: str, value: Tensor, expected: tuple[int, ...]) -> None:

@@ -10,13 +10,13 @@ import pytest
 import torch
 from cmu_files import FRAMES, content
 
-from lifting.data import files
 from lifting.data.config import DataConfig
-from lifting.data.files import write_npz_atomically
 from lifting.data.sets.cmu import reader as cmu
 from lifting.data.sets.cmu.files import FILE_JOINTS, FILE_NAME, read_cmu_file, verify_values
 from lifting.data.splits import CMU_PUBLIC_SPLIT, SubjectSplit
 from lifting.errors import DataError, MissingDataError
+from lifting.files import hashes
+from lifting.files.npz import write_npz_atomically
 from lifting.geometry.kinematics import bone_lengths
 from lifting.skeleton import H36M_17
 
@@ -133,9 +133,9 @@ def test_cache_key_follows_content_and_part(tmp_path):
 def test_unchanged_file_is_hashed_once(tmp_path):
     config = write(tmp_path)
     cmu.cache_key(config, "train")
-    before = files._digest.cache_info().misses
+    before = hashes._digest.cache_info().misses
     cmu.cache_key(config, "val")
-    assert files._digest.cache_info().misses == before
+    assert hashes._digest.cache_info().misses == before
 
 
 def test_public_split_is_disjoint_and_agrees_with_the_distributed_parts():

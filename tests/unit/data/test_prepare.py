@@ -14,12 +14,12 @@ import pytest
 from lifting.cli import data as cli
 from lifting.data.describe import describe
 from lifting.data.doctor.check import check
-from lifting.data.files import write_npz_atomically
 from lifting.data.prepare import list_datasets, prepare
 from lifting.data.sets.cmu.files import FILE_JOINTS, FILE_NAME, read_cmu_file
 from lifting.data.sets.cmu.prepare import _some
 from lifting.errors import ConfigError, DataError, MissingDataError, OutputError
 from lifting.experiment.load import load_data
+from lifting.files.npz import write_npz_atomically
 from lifting.skeleton import H36M_17
 
 LEFT, RIGHT = list(H36M_17.left), list(H36M_17.right)

@@ -13,14 +13,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from lifting.data.files import Array
-from lifting.data.keypoints.json_file import as_list, as_table, load_json
 from lifting.data.mocap.captured import FloatArray, Up
 from lifting.data.mocap.lines import read_lines
 from lifting.data.mocap.upright import LENGTHS_MM, TURNS, guess_up, unit_of, z_up_mm
-from lifting.data.object_npz import entries, entry, numbers
-from lifting.data.pickled import read_pickle
 from lifting.errors import DataError, MissingDataError
+from lifting.files.containers import entries, entry, numbers
+from lifting.files.json_file import as_list, as_table, load_json
+from lifting.files.npz import Array
+from lifting.files.pickles import read_pickle
 from lifting.skeleton import COCO_17
 
 FPS = 60.0

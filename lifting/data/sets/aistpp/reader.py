@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
 from lifting.data.config import DataConfig, Split
-from lifting.data.files import Array, files_state, search_folders
+from lifting.data.folders import search_folders
 from lifting.data.options import check_every, check_names
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets.aistpp.config import Config as AistppConfig
@@ -38,6 +38,8 @@ from lifting.data.sets.aistpp.files import (
     read_setting,
 )
 from lifting.errors import DataError, MissingDataError
+from lifting.files.hashes import files_state
+from lifting.files.npz import Array
 from lifting.geometry.camera import (
     Camera,
     distort_rays,

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.data.files import Array, Kind, read_plain_npz
 from lifting.errors import DataError
+from lifting.files.npz import Array, Kind, read_plain_npz
 from lifting.skeleton import SMPL_22
 
 MM = 1000.0

@@ -21,12 +21,13 @@ from torch import Tensor
 from lifting.body.joints17 import APPROXIMATE, approximate_h36m
 from lifting.body.smpl import BodyModel
 from lifting.data.config import DataConfig, Split
-from lifting.data.files import files_state, search_folders, sha256_of
+from lifting.data.folders import search_folders
 from lifting.data.sequence import MotionClips, offsets_of, rate_of_each
 from lifting.data.sets.amass.config import Config as AmassConfig
 from lifting.data.sets.amass.files import AmassMotion, read_amass
 from lifting.data.smpl_file import find_body_model, read_body_model
 from lifting.errors import ConfigError, DataError, MissingDataError
+from lifting.files.hashes import files_state, sha256_of
 from lifting.geometry.kinematics import pose_chain
 from lifting.geometry.rotation import axis_angle_to_quaternion, quaternion_to_matrix
 from lifting.skeleton import H36M_17, SMPL_22

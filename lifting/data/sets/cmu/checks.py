@@ -16,9 +16,10 @@ from lifting.data.doctor.presence import attempt
 from lifting.data.doctor.reading import check_specimen
 from lifting.data.doctor.rows import CheckRow, failed, judged
 from lifting.data.doctor.specimen import Bodies, Take
-from lifting.data.files import find_file, sha256_of
+from lifting.data.folders import find_file
 from lifting.data.sets.cmu.files import FILE_NAME, PARTS, CmuFile, read_cmu_file, verify_values
 from lifting.errors import DataError, MissingDataError
+from lifting.files.hashes import sha256_of
 from lifting.skeleton import H36M_17
 
 DISTRIBUTED_SHA256 = "95623775d1cd59fd57c274fba6c6139901a00308f51f5112a529e7d471dd5c05"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lifting.data.describe import Fact
 from lifting.data.download import PART, Download, check_url
-from lifting.data.files import VARIABLE
+from lifting.data.folders import VARIABLE
 from lifting.data.mocap.amc import read_channels
 from lifting.data.mocap.asf import AsfSkeleton, read_asf
 from lifting.data.sets.cmu.files import CREDIT

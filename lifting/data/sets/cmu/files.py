@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from lifting.data.files import Array, Kind, read_plain_npz
 from lifting.errors import DataError
+from lifting.files.npz import Array, Kind, read_plain_npz
 from lifting.skeleton import H36M_17
 
 FILE_NAME = "cmu_h36m17.npz"

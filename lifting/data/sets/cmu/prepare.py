@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lifting.data.describe import Fact
-from lifting.data.files import VARIABLE
+from lifting.data.folders import VARIABLE
 from lifting.data.mocap.convert import MAX_LISTED, convert_folder
 from lifting.data.mocap.mapping import read_joint_map
 from lifting.data.sets.cmu.files import CREDIT, FILE_NAME

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from lifting.data.config import DataConfig, Split
-from lifting.data.files import find_file, sha256_of
+from lifting.data.folders import find_file
 from lifting.data.sequence import MotionClips, rate_of_each
 from lifting.data.sets.cmu.files import CREDIT, FILE_NAME, CmuFile, read_cmu_file, verify_values
 from lifting.errors import DataError
+from lifting.files.hashes import sha256_of
 from lifting.skeleton import H36M_17
 
 

@@ -13,7 +13,6 @@ from lifting.data.doctor.counts import Group, Published
 from lifting.data.doctor.reading import check_reading
 from lifting.data.doctor.rows import CheckRow
 from lifting.data.doctor.specimen import Sight, Take
-from lifting.data.files import Array
 from lifting.data.sets.h36m import reader as human36m
 from lifting.data.sets.h36m.cameras import EXTRINSICS, INTRINSICS, h36m_cameras
 from lifting.data.sets.h36m.files import (
@@ -23,6 +22,7 @@ from lifting.data.sets.h36m.files import (
     parse_name,
     recording_name,
 )
+from lifting.files.npz import Array
 from lifting.skeleton import COCO_17, H36M_17, MPII_16
 
 # Frames of one camera: a quarter of the 543,344 and 1,559,752 that are published for all four.

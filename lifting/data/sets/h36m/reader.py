@@ -19,7 +19,7 @@ import torch
 from lifting.actions import H36M_ACTIONS
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
 from lifting.data.config import DataConfig, Split
-from lifting.data.files import find_file, sha256_of
+from lifting.data.folders import find_file
 from lifting.data.holdout import HoldOut
 from lifting.data.keypoint_layout import read_keypoints
 from lifting.data.options import check_disjoint, check_every, check_names
@@ -34,6 +34,7 @@ from lifting.data.sets.h36m.files import (
     read_three_d,
 )
 from lifting.data.two_d_npz import TwoD
+from lifting.files.hashes import sha256_of
 from lifting.geometry.camera import Camera, world_to_camera
 from lifting.skeleton import H36M_17
 

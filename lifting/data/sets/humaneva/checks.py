@@ -10,7 +10,6 @@ from lifting.data.doctor.counts import Published
 from lifting.data.doctor.reading import check_reading
 from lifting.data.doctor.rows import CheckRow
 from lifting.data.doctor.specimen import Sight, Take
-from lifting.data.files import Array
 from lifting.data.sets.humaneva import reader as humaneva
 from lifting.data.sets.humaneva.files import (
     CAMERAS,
@@ -20,6 +19,7 @@ from lifting.data.sets.humaneva.files import (
     humaneva_extrinsics,
     parse_name,
 )
+from lifting.files.npz import Array
 from lifting.skeleton import COCO_17, HUMANEVA_15
 
 PUBLISHED = Published(subjects=tuple(f"{part}.{s}" for part in PARTS for s in EXTRINSICS))

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.data.object_npz import Array, entries, numbers, read_object_npz
 from lifting.data.two_d_npz import TwoD, read_two_d
 from lifting.data.units import check_unit
 from lifting.errors import DataError, suggest
+from lifting.files.containers import Array, entries, numbers, read_object_npz
 from lifting.geometry.rotation import quaternion_to_matrix
 from lifting.skeleton import COCO_17, HUMANEVA_15, Skeleton
 

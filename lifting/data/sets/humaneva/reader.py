@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
 from lifting.data.config import DataConfig, Split
-from lifting.data.files import find_file, is_there, sha256_of
+from lifting.data.folders import find_file, is_there
 from lifting.data.holdout import HoldOut
 from lifting.data.keypoint_layout import read_keypoints
 from lifting.data.lens_fit import LensFit, fit_lens
@@ -38,6 +38,7 @@ from lifting.data.sets.humaneva.files import (
     read_files,
 )
 from lifting.errors import DataError
+from lifting.files.hashes import sha256_of
 from lifting.geometry.camera import Camera, world_to_camera
 from lifting.skeleton import H36M_17, HUMANEVA_15, Skeleton
 from lifting.skeleton.convert import remap_joints

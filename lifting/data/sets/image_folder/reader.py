@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lifting.data.cache import cache_folder
 from lifting.data.config import DataConfig, Split
-from lifting.data.files import files_state, search_folders
+from lifting.data.folders import search_folders
 from lifting.data.images.crops import SIDE_MM, crop_around
 from lifting.data.images.photos import cut_photos
 from lifting.data.images.store import stored_arrays
@@ -26,6 +26,7 @@ from lifting.data.sequence import PoseTracks
 from lifting.data.sets import DataSet, Pictures, data_sets, find_set
 from lifting.data.window import track_of_rows
 from lifting.errors import ConfigError, MissingDataError, suggest
+from lifting.files.hashes import files_state
 
 VERSION = 1  # to be raised when the same files give other tracks or pictures
 NUMBER = "picture"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lifting.data.config import DataConfig, Split
-from lifting.data.files import data_folder
+from lifting.data.folders import data_folder
 from lifting.data.holdout import first_held_out
 from lifting.data.keypoints.cameras import CameraFacts, read_cameras
 from lifting.data.keypoints.read import PersonSeen, read_person

@@ -18,11 +18,12 @@ from typing import Literal
 import numpy as np
 import torch
 
-from lifting.data.files import Array, search_folders
-from lifting.data.object_npz import cut_to, entries, entry, items, numbers, read_object_npz
-from lifting.data.sandboxed import read_mat
+from lifting.data.folders import search_folders
 from lifting.data.units import check_unit
 from lifting.errors import DataError, MissingDataError
+from lifting.files.containers import cut_to, entries, entry, items, numbers, read_object_npz
+from lifting.files.npz import Array
+from lifting.files.sandbox import read_mat
 from lifting.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28
 from lifting.skeleton.convert import remap_joints
 

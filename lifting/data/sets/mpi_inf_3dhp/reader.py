@@ -20,7 +20,6 @@ import torch
 
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
 from lifting.data.config import DataConfig, Split
-from lifting.data.files import files_state, sha256_of
 from lifting.data.holdout import HoldOut
 from lifting.data.keypoint_layout import read_keypoints
 from lifting.data.lens_fit import LensFit, fit_lens
@@ -29,6 +28,7 @@ from lifting.data.sequence import CameraKind, PoseTracks
 from lifting.data.sets.mpi_inf_3dhp import files
 from lifting.data.sets.mpi_inf_3dhp.config import Config
 from lifting.errors import ConfigError, DataError
+from lifting.files.hashes import files_state, sha256_of
 from lifting.geometry.camera import Camera
 from lifting.skeleton import MPI_INF_3DHP_17
 

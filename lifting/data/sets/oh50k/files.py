@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.data.files import Array
-from lifting.data.keypoints.json_file import DEFAULT_MAX_BYTES, load_json, shown
 from lifting.errors import DataError
+from lifting.files.json_file import DEFAULT_MAX_BYTES, load_json, shown
+from lifting.files.npz import Array
 from lifting.skeleton import SMPL_24
 
 _JOINTS = len(SMPL_24)

@@ -21,7 +21,7 @@ from torch import Tensor
 from lifting.body.joints17 import approximate_h36m
 from lifting.data.assemble import shared_facts
 from lifting.data.config import DataConfig, Split
-from lifting.data.files import files_hash, search_folders
+from lifting.data.folders import search_folders
 from lifting.data.holdout import first_held_out
 from lifting.data.images.photos import photo_sizes
 from lifting.data.options import check_every
@@ -31,6 +31,7 @@ from lifting.data.sets.oh50k.files import Oh50kAnnotations, read_annotations
 from lifting.data.sets.oh50k.place import PlacedPeople, place_people, regressed_people
 from lifting.data.smpl_regressor import body_files, joint_facts, read_regressed_body
 from lifting.errors import DataError, MissingDataError
+from lifting.files.hashes import files_hash
 from lifting.geometry.camera import Camera, project
 from lifting.geometry.projective import calibration_intrinsics
 from lifting.skeleton import H36M_17

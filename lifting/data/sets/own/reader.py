@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from lifting.data.config import DataConfig, Split
-from lifting.data.files import VARIABLE, files_state, search_folders, sha256_of
+from lifting.data.folders import VARIABLE, search_folders
 from lifting.data.mocap.bvh import read_bvh
 from lifting.data.mocap.c3d import read_c3d
 from lifting.data.mocap.captured import BoolArray, CapturedMotion, FloatArray
@@ -30,6 +30,7 @@ from lifting.data.options import check_disjoint
 from lifting.data.sequence import MotionClips, offsets_of
 from lifting.data.sets.own.config import Config as OwnConfig
 from lifting.errors import ConfigError, DataError, MissingDataError, suggest
+from lifting.files.hashes import files_state, sha256_of
 from lifting.skeleton import H36M_17, Skeleton, conversion
 from lifting.skeleton.convert import remap_joints
 

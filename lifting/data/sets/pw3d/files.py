@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.data.archive import LFS_MARK
-from lifting.data.files import Array
-from lifting.data.pickled import read_pickle
 from lifting.errors import DataError
+from lifting.files.archive import LFS_MARK
+from lifting.files.npz import Array
+from lifting.files.pickles import read_pickle
 from lifting.skeleton import COCO_18, SMPL_24
 
 MM = 1000.0

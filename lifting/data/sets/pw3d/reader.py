@@ -19,7 +19,7 @@ import torch
 from lifting.body.joints17 import approximate_h36m
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
 from lifting.data.config import DataConfig, Split
-from lifting.data.files import files_hash, search_folders
+from lifting.data.folders import search_folders
 from lifting.data.options import check_every
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets.pw3d.config import Config as Pw3dConfig
@@ -32,6 +32,7 @@ from lifting.data.smpl_regressor import (
     regressed_joints,
 )
 from lifting.errors import MissingDataError
+from lifting.files.hashes import files_hash
 from lifting.geometry.camera import Camera, project, world_to_camera
 from lifting.geometry.projective import calibration_intrinsics
 from lifting.skeleton import COCO_18, H36M_17

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from lifting.data.keypoints import json_file
 from lifting.data.keypoints.read import read_keypoints
 from lifting.errors import ConfigError, DataError, MissingDataError
+from lifting.files import json_file
 
 
 def read(path, skeleton="coco17", **options):

@@ -11,8 +11,8 @@ import pytest
 
 from lifting.data.mocap import c3d as reader
 from lifting.data.mocap.c3d import read_c3d
-from lifting.data.sandboxed import Limits, MatRequest, read_mats
 from lifting.errors import ConfigError, DataError, LiftingError, MissingDataError
+from lifting.files.sandbox import Limits, MatRequest, read_mats
 
 ezc3d = pytest.importorskip("ezc3d", reason="needs pip install 'lifting[c3d]'")
 

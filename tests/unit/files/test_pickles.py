@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lifting.data.inert import Inert
-from lifting.data.pickled import read_pickle
 from lifting.errors import DataError
+from lifting.files.inert import Inert
+from lifting.files.pickles import read_pickle
 
 
 def nested() -> dict:

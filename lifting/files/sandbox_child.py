@@ -1,4 +1,4 @@
-"""The child process of ``sandboxed``: parses files with other people's libraries.
+"""The child process of ``sandbox``: parses files with other people's libraries.
 
 Started by path, never imported by the package: it needs numpy and the one library that reads the
 file, and no module of the project. Requests come as JSON on standard input; the arrays of request

@@ -18,11 +18,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lifting.data.archive import LFS_MARK, lfs_pointer
-from lifting.data.files import Array, Kind, read_plain_npz
 from lifting.errors import DataError, MissingDataError
+from lifting.files.archive import LFS_MARK, lfs_pointer
+from lifting.files.npz import Array, Kind, read_plain_npz
 
-CHILD = Path(__file__).with_name("parser_child.py")
+CHILD = Path(__file__).with_name("sandbox_child.py")
 START_SECONDS = 60.0
 _CALM = {
     "OMP_NUM_THREADS": "1",  # every thread of a numerical library reserves address space

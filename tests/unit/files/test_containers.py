@@ -10,8 +10,8 @@ import pytest
 from mutation import damaged_copies
 from published_npz import boxed, npy_of_pickle, write_object_npz
 
-from lifting.data.object_npz import entries, entry, items, numbers, read_object_npz
 from lifting.errors import DataError, MissingDataError
+from lifting.files.containers import entries, entry, items, numbers, read_object_npz
 
 CONTENT = {
     "S1": {"Walking": np.arange(24, dtype=np.float32).reshape(4, 2, 3), "Jog": np.arange(3)},

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from lifting.data import sandboxed
-from lifting.data.sandboxed import CHILD, Limits, MatRequest, read_mat, read_mats
 from lifting.errors import DataError, MissingDataError
+from lifting.files import sandbox
+from lifting.files.sandbox import CHILD, Limits, MatRequest, read_mat, read_mats
 
 MIB = 1024**2
 
@@ -138,9 +138,9 @@ def child_that(body: str, folder: Path) -> Path:
     script = folder / "child.py"
     script.write_text(
         f"import sys, time\nsys.path.insert(0, {str(CHILD.parent)!r})\n"
-        f"import numpy as np\nimport parser_child\n"
+        f"import numpy as np\nimport sandbox_child\n"
         f"def parse(path, names, limit):\n    {body}\n"
-        "parser_child.parse = parse\nparser_child.main()\n"
+        "sandbox_child.parse = parse\nsandbox_child.main()\n"
     )
     return script
 
@@ -159,7 +159,7 @@ def child_that(body: str, folder: Path) -> Path:
     ],
 )
 def test_a_bad_child_becomes_an_error_in_words(body, limits, reason, tmp_path, monkeypatch):
-    monkeypatch.setattr(sandboxed, "CHILD", child_that(body, tmp_path))
+    monkeypatch.setattr(sandbox, "CHILD", child_that(body, tmp_path))
     file = tmp_path / "f.mat"
     file.write_bytes(b"MATLAB")
     with pytest.raises(DataError) as caught:
@@ -171,7 +171,7 @@ def test_a_bad_child_becomes_an_error_in_words(body, limits, reason, tmp_path, m
 @pytest.mark.skipif(sys.platform != "linux", reason="address space is limited on Linux only")
 def test_a_child_that_allocates_is_stopped(tmp_path, monkeypatch):
     body = "return {'x': np.ones((2**27, 8))}"
-    monkeypatch.setattr(sandboxed, "CHILD", child_that(body, tmp_path))
+    monkeypatch.setattr(sandbox, "CHILD", child_that(body, tmp_path))
     file = tmp_path / "f.mat"
     file.write_bytes(b"MATLAB")
     with pytest.raises(DataError, match="more memory than is allowed"):
@@ -180,7 +180,7 @@ def test_a_child_that_allocates_is_stopped(tmp_path, monkeypatch):
 
 def test_after_a_crash_the_other_files_are_still_read(tmp_path, monkeypatch):
     body = "return {'x': np.ones((1, 1))} if 'good' in str(path) else __import__('os').abort()"
-    monkeypatch.setattr(sandboxed, "CHILD", child_that(body, tmp_path))
+    monkeypatch.setattr(sandbox, "CHILD", child_that(body, tmp_path))
     files = [tmp_path / name for name in ("good1", "bad1", "good2", "bad2", "good3")]
     for file in files:
         file.write_bytes(b"MATLAB")

@@ -1,6 +1,6 @@
 """Stand-ins for what a data pickle may name: each accepts nothing but inert data.
 
-``pickled`` gives them to its unpickler in place of numpy's own constructors, so that no
+``pickles`` gives them to its unpickler in place of numpy's own constructors, so that no
 constructor ever runs with arguments from a file before they were checked.
 """
 

@@ -14,8 +14,8 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import IO, ClassVar
 
-from lifting.data.inert import Dtype, Inert, PendingArray, known_names
 from lifting.errors import DataError
+from lifting.files.inert import Dtype, Inert, PendingArray, known_names
 
 _MAX_DEPTH = 32
 _UNDER_WAY = object()

@@ -10,14 +10,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from lifting.data.files import (
-    data_folder,
-    find_file,
-    read_plain_npz,
-    sha256_of,
-    write_npz_atomically,
-)
+from lifting.data.folders import data_folder, find_file
 from lifting.errors import DataError, MissingDataError, OutputError
+from lifting.files.hashes import sha256_of
+from lifting.files.npz import read_plain_npz, write_npz_atomically
 
 KEYS = {"values": ("number", 2), "names": ("text", 1)}
 

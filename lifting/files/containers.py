@@ -1,7 +1,7 @@
 """Reads npz files whose arrays are pickled containers, as several published data sets are.
 
 The archive is judged before anything is expanded, the pickle is read by the restricted reader of
-``lifting.data.pickled`` straight from the archive, and what comes out is checked once more: plain
+``lifting.files.pickles`` straight from the archive, and what comes out is checked once more: plain
 containers, texts, numbers and arrays of numbers, and never more of them than the file has bytes.
 """
 
@@ -14,10 +14,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from lifting.data.archive import named_member, open_npz, read_array_header, short_names
-from lifting.data.files import DEFAULT_MAX_BYTES
-from lifting.data.pickled import read_pickle
 from lifting.errors import DataError, suggest
+from lifting.files.archive import named_member, open_npz, read_array_header, short_names
+from lifting.files.npz import DEFAULT_MAX_BYTES
+from lifting.files.pickles import read_pickle
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lifting.data.archive import LFS_MARK, lfs_pointer
 from lifting.errors import DataError, MissingDataError
+from lifting.files.archive import LFS_MARK, lfs_pointer
 
 DEFAULT_MAX_BYTES = 1024**3
 # A parsed value takes up to about 40 bytes and a container up to about 120, so that the largest
