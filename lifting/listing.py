@@ -1,4 +1,4 @@
-"""Packages by name: sub-folders that hold certain modules, and entry points of other packages."""
+"""Packages and modules by name: those of a folder, and entry points of other packages."""
 
 from __future__ import annotations
 
@@ -26,3 +26,18 @@ def listed_packages(
     for point in entry_points(group=group):
         found.setdefault(point.name, point.value)
     return found
+
+
+def listed_modules(parent: str, folder: Path, group: str) -> list[str]:
+    """Importable modules, those of entry points first; nothing is imported.
+
+    Args:
+        parent: Package of the folder.
+        folder: Whose modules are looked at.
+        group: Entry points by which installed packages add theirs.
+    """
+    own = [f"{parent}.{file.stem}" for file in sorted(folder.glob("*.py"))]
+    return [
+        *sorted(point.value for point in entry_points(group=group)),
+        *(name for name in own if not name.endswith("__init__")),
+    ]

@@ -44,8 +44,8 @@ def _add_keypoints(parser: argparse.ArgumentParser) -> None:
         "--keypoints",
         type=Path,
         metavar="FILE_OR_FOLDER",
-        help="lift these: COCO results or annotations, MMPose, AlphaPose or MediaPipe JSON, a "
-        "folder of OpenPose files, or an npz with keypoints_2d (T, joints, 2) pixels",
+        help="lift these: what a detector wrote (lifting data look FILE tells which formats are "
+        "known), or an npz with keypoints_2d (T, joints, 2) or (T, people, joints, 2) pixels",
     )
     own.add_argument(
         "--image-size",
@@ -58,7 +58,7 @@ def _add_keypoints(parser: argparse.ArgumentParser) -> None:
         "--skeleton",
         help="order of the joints (default: what the file says, else the known one that fits)",
     )
-    own.add_argument("--person", help="number of a track (default: largest)")
+    own.add_argument("--person", help="number of a track, largest, longest, or all (default: all)")
     own.add_argument(
         "--intrinsics",
         type=float,
@@ -79,10 +79,19 @@ def _add_keypoints(parser: argparse.ArgumentParser) -> None:
         "across the image, signed -1 to 1",
     )
 
+    own.add_argument(
+        "--max-size",
+        type=float,
+        metavar="MB",
+        help="largest file or folder that is read (default: 256, and 500,000 frames)",
+    )
+
 
 def _own_keypoints(arguments: argparse.Namespace, config: ExperimentConfig) -> PoseTracks | None:
     """The user's keypoints, if any are to be lifted, with a line on what was read."""
-    names = ("image_size", "skeleton", "person", "intrinsics", "fps", "coordinates")
+    names = (
+        "image_size", "skeleton", "person", "intrinsics", "fps", "coordinates", "max_size"
+    )  # fmt: skip
     options = {name: getattr(arguments, name) for name in names}
     options = {name: value for name, value in options.items() if value is not None}
     if arguments.keypoints is None:
@@ -92,17 +101,27 @@ def _own_keypoints(arguments: argparse.Namespace, config: ExperimentConfig) -> P
                 "none; name the file, or leave the option out to lift the test split"
             )
         return None
-    from lifting.data.keypoints.read import read_keypoints
+    # Everything that can be wrong with a file is found before torch is imported.
+    from lifting.data.keypoints.read import read_video
+    from lifting.files.limits import Size
 
     if "image_size" in options:
         options["image_size"] = tuple(options["image_size"])
-    tracks = read_keypoints(arguments.keypoints, **options)
+    options["size"] = Size.of(options.pop("max_size", None))
+    video = read_video(arguments.keypoints, **options)
+
+    from lifting.data.keypoints.tracks import tracks_of
+
+    tracks = tracks_of(arguments.keypoints, video)
     facts = tracks.source
     print(
         f"keypoints: {facts['two_d']}, {facts['joints']}, person {facts['person']}, "
         f"{facts['frames']} frames ({facts['frames_filled']} filled in) in {facts['pieces']} "
         f"pieces, intrinsics {facts['intrinsics']}{_unused_camera(config)}"
     )
+    for key in ("people", "notes"):
+        if facts.get(key):
+            print(f"  {facts[key]}")
     return tracks
 
 

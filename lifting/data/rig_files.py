@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lifting.data.keypoints.cameras import read_cameras
-from lifting.data.keypoints.read import PersonSeen
+from lifting.data.keypoints.tracks import PersonSeen
 from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
 from lifting.data.sets.keypoint_rig.reader import (
     joined_cameras,

@@ -17,7 +17,7 @@ from pytorch_lightning.loggers import Logger
 from lifting.atomic import write_text
 from lifting.data.config import Split
 from lifting.data.datamodule import PoseDataModule
-from lifting.data.keypoints.read import read_keypoints
+from lifting.data.keypoints.tracks import read_keypoints
 from lifting.data.sequence import PoseTracks
 from lifting.errors import ConfigError
 from lifting.experiment.baselines import baseline_scores

@@ -11,43 +11,100 @@ from pathlib import Path
 
 from lifting.errors import DataError, MissingDataError
 from lifting.files.archive import LFS_MARK, lfs_pointer
+from lifting.files.limits import Size
 
-DEFAULT_MAX_BYTES = 1024**3
-# A parsed value takes up to about 40 bytes and a container up to about 120, so that the largest
-# file that passes stays below some 8 GB; files of detectors of 1 GiB lie below both limits.
-MAX_VALUES = 100_000_000
-MAX_CONTAINERS = 40_000_000
+# A parsed number takes about 32 bytes, a list or object up to 120 and the pair of brackets that
+# makes it two: files of detectors lie far below these shares of their bytes, bombs above.
+NDARRAY = "__ndarray__"
+_BYTES_A_VALUE = 5
+_BYTES_A_CONTAINER = 20
+_FREE = 1_000_000  # so many are harmless whatever the size
+_CHUNK = 2**20
 
 
-def load_json(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> object:
+def load_json(path: Path, size: Size | None = None) -> object:
     """Content of a JSON file.
 
     Args:
         path: The file, in UTF-8 or another encoding that JSON allows.
-        max_bytes: Largest file that is read, bytes.
+        size: Largest file that is read.
 
     Raises:
         MissingDataError: There is no such file.
         DataError: It is too large, no JSON, or nested beyond reason.
     """
-    if not path.is_file():
-        raise MissingDataError(f"expected a file at {path}, found none; check the path")
-    data = _read_bytes(path, max_bytes)
-    if data.startswith(LFS_MARK):
-        raise lfs_pointer(path, "JSON")
-    _check_structure(path, data)
+    return parse_json(path, read_text_bytes(path, size or Size()))
+
+
+def parse_json(path: Path, data: bytes) -> object:
+    """Content of JSON that :func:`read_text_bytes` read.
+
+    Args:
+        path: The file, for messages.
+        data: Its bytes.
+
+    Raises:
+        DataError: It is no JSON, or nested beyond reason.
+    """
     try:
         with _no_collection():
             return json.loads(data)
     except (ValueError, RecursionError, MemoryError) as error:
         raise DataError(
-            f"expected complete JSON in {path}, got {type(error).__name__}: {error}; it begins "
-            f"with {data[:12]!r}: check that it is the right file and not cut short"
+            f"expected complete JSON in {path}, got {type(error).__name__}: {error!s:.80}; it "
+            f"begins with {data[:12]!r}: check that it is the right file and not cut short"
         ) from error
 
 
+def read_text_bytes(path: Path, size: Size) -> bytes:
+    """Bytes of a text file, counted for brackets and commas while they are read.
+
+    Args:
+        path: The file.
+        size: Largest file that is read.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: It is too large, holds more values than such a file of a detector does, or is a
+            git-lfs pointer.
+    """
+    if not path.is_file():
+        raise MissingDataError(f"expected a file at {path}, found none; check the path")
+    size.check_bytes(path, path.stat().st_size)
+    values = _FREE + size.bytes // _BYTES_A_VALUE
+    containers = _FREE + size.bytes // _BYTES_A_CONTAINER
+    chunks: list[bytes] = []
+    try:
+        with path.open("rb") as stream:
+            while chunk := stream.read(_CHUNK):
+                values -= chunk.count(b",")
+                containers -= chunk.count(b"[") + chunk.count(b"{")
+                if min(values, containers) < 0:
+                    raise DataError(
+                        f"expected as many values as a detector writes in {path}, got more than "
+                        f"{size.megabytes:g} MB of them should be; cut it into parts, or raise "
+                        "--max-size if you trust the file"
+                    )
+                chunks.append(chunk)
+    except OSError as error:
+        raise DataError(f"expected to read {path}, got: {error}; check who may read it") from error
+    data = b"".join(chunks)
+    if data.startswith(LFS_MARK):
+        raise lfs_pointer(path, "text")
+    return data
+
+
 def shown(value: object) -> str:
-    """A value of a file as an error message can show it, at most a few dozen letters long."""
+    """A value of a file in words of at most a few dozen letters: never a dump of what it holds.
+
+    Args:
+        value: Of the file.
+    """
+    if isinstance(value, dict):
+        keys = ", ".join(str(key)[:24] for key in list(value)[:6])
+        return f"an object with keys {keys}" if value else "an empty object"
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}" if value else "an empty list"
     return reprlib.repr(value)
 
 
@@ -68,7 +125,7 @@ def as_table(path: Path, value: object, what: str) -> dict[str, object]:
 
 
 def as_list(path: Path, value: object, what: str) -> list[object]:
-    """A value that must be a list.
+    """A value that must be a list, or the array that ``json_tricks`` writes for one.
 
     Args:
         path: The file, for messages.
@@ -78,6 +135,8 @@ def as_list(path: Path, value: object, what: str) -> list[object]:
     Raises:
         DataError: It is something else.
     """
+    if isinstance(value, dict) and isinstance(value.get(NDARRAY), list):
+        value = value[NDARRAY]
     if not isinstance(value, list):
         raise _other_kind(path, value, what, "a list")
     return value
@@ -117,26 +176,3 @@ def _no_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _read_bytes(path: Path, max_bytes: int) -> bytes:
-    try:
-        with path.open("rb") as stream:
-            data = stream.read(max_bytes + 1)
-    except OSError as error:
-        raise DataError(f"expected to read {path}, got: {error}; check who may read it") from error
-    if len(data) > max_bytes:
-        raise DataError(
-            f"expected at most {max_bytes} bytes in {path}, got {path.stat().st_size}; cut it "
-            "into parts, or raise max_bytes if you trust the file"
-        )
-    return data
-
-
-def _check_structure(path: Path, data: bytes) -> None:
-    values, containers = data.count(b","), data.count(b"[") + data.count(b"{")
-    if values > MAX_VALUES or containers > MAX_CONTAINERS:
-        raise DataError(
-            f"expected at most {MAX_VALUES} values in {MAX_CONTAINERS} lists in {path}, got about "
-            f"{values} in {containers}; cut it into parts"
-        )

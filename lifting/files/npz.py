@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from lifting.atomic import replacing
 from lifting.errors import DataError
-from lifting.files.archive import named_member, open_npz, read_array_header
+from lifting.files.archive import UNREADABLE, named_member, open_npz, read_array_header
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Kind = Literal["float", "integer", "number", "text", "characters", "boolean"]
@@ -63,6 +64,106 @@ def read_plain_npz(
         }
 
 
+class ArrayHeader(NamedTuple):
+    """What an array claims of itself.
+
+    Attributes:
+        shape: Size of each axis.
+        dtype: Type of its numbers; one of objects means that it is pickled.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+def npz_headers(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> dict[str, ArrayHeader]:
+    """What the arrays of an npz file claim of themselves; none of them is expanded.
+
+    Args:
+        path: The file.
+        max_bytes: Limit of the expanded size of the whole archive, bytes.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: It is no readable npz, or one that cannot be believed.
+    """
+    headers: dict[str, ArrayHeader] = {}
+    with open_npz(path, max_bytes) as (archive, members):
+        for key, info in members.items():
+            if not info.filename.endswith(".npy"):
+                raise DataError(
+                    f"expected arrays in {path}, got a zip archive with '{info.filename[:60]}'; "
+                    "unpack it, and give what is in it"
+                )
+            with archive.open(info) as stream:
+                headers[key] = ArrayHeader(*read_array_header(path, stream, key))
+    return headers
+
+
+def npy_header(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> ArrayHeader:
+    """What the array of an npy file claims of itself.
+
+    Args:
+        path: The file.
+        max_bytes: Limit of the size, bytes.
+
+    Raises:
+        DataError: It is damaged, or its size is not what its header says.
+    """
+    with _readable(path, "npy"), path.open("rb") as stream:
+        header = ArrayHeader(*read_array_header(path, stream, "the array"))
+        size, wanted = path.stat().st_size - stream.tell(), _bytes_of(header)
+    if not header.dtype.hasobject and (min(header.shape, default=0) < 0 or wanted != size):
+        raise DataError(
+            f"expected {wanted} bytes for shape {header.shape} in {path}, got {size}; the file is "
+            "damaged: copy or download it again"
+        )
+    if wanted > max_bytes:
+        raise DataError(
+            f"expected at most {max_bytes} bytes in {path}, got {wanted}; cut it into parts, or "
+            "give --max-size"
+        )
+    return header
+
+
+def read_npy(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> Array:
+    """The numbers of an npy file, in native byte order; nothing is unpickled.
+
+    Args:
+        path: The file.
+        max_bytes: Limit of the size, bytes.
+
+    Raises:
+        DataError: It is damaged, too large, or holds no numbers.
+    """
+    header = npy_header(path, max_bytes)
+    if header.dtype.kind not in _KINDS["number"]:
+        raise DataError(
+            f"expected numbers in {path}, got {header.dtype}; save it without objects, padded "
+            "with NaN where people or frames are missing"
+        )
+    with _readable(path, "npy"):
+        array: Array = np.load(path, allow_pickle=False)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _bytes_of(header: ArrayHeader) -> int:
+    return math.prod(header.shape) * header.dtype.itemsize
+
+
+@contextmanager
+def _readable(path: Path, kind: str) -> Iterator[None]:
+    try:
+        yield
+    except DataError:
+        raise
+    except UNREADABLE as error:
+        raise DataError(
+            f"expected a readable {kind} file in {path}, got {type(error).__name__}: "
+            f"{error!s:.100}; the file is damaged or cut short: copy or download it again"
+        ) from error
+
+
 def _read_member(
     path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, kind: Kind, ndim: int
 ) -> Array:
@@ -78,7 +179,7 @@ def _read_member(
                 f"expected '{key}' of {path} to be {kind} with {ndim} axes, got {dtype} of shape "
                 f"{shape}; check that the file is of the data set's described form"
             )
-        size = math.prod(shape) * dtype.itemsize
+        size = _bytes_of(ArrayHeader(shape, dtype))
         if min(shape, default=0) < 0 or size >= info.file_size:
             raise DataError(
                 f"expected '{key}' of {path} to hold {size} bytes for shape {shape}, got at most "

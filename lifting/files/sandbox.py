@@ -23,6 +23,7 @@ from lifting.files.archive import LFS_MARK, lfs_pointer
 from lifting.files.npz import Array, Kind, read_plain_npz
 
 CHILD = Path(__file__).with_name("sandbox_child.py")
+LISTING = "?"
 START_SECONDS = 60.0
 _CALM = {
     "OMP_NUM_THREADS": "1",  # every thread of a numerical library reserves address space
@@ -85,6 +86,41 @@ def read_mat(
     if isinstance(answer, DataError):
         raise answer
     return answer
+
+
+@dataclass(frozen=True)
+class Hdf5Entry:
+    """One group or array of an HDF5 file.
+
+    Attributes:
+        shape: Of an array; None for a group.
+        dtype: Of its values, as text.
+        attributes: Texts among its attributes.
+    """
+
+    shape: tuple[int, ...] | None
+    dtype: str
+    attributes: Mapping[str, str]
+
+
+def list_hdf5(path: Path, limits: Limits | None = None) -> dict[str, Hdf5Entry]:
+    """What lies in an HDF5 file, by path.
+
+    Args:
+        path: The file.
+        limits: What it may cost.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: It is damaged, unsafe or too costly.
+    """
+    found = read_mat(path, {LISTING: 1}, limits)[LISTING]
+    return {
+        name: Hdf5Entry(
+            None if one["shape"] is None else tuple(one["shape"]), one["dtype"], one["attributes"]
+        )
+        for name, one in json.loads(found.astype("uint8").tobytes()).items()
+    }
 
 
 def read_mats(

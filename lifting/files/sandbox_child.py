@@ -29,6 +29,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 HDF5_MARK = b"\x89HDF\r\n\x1a\n"
 HDF5_STARTS = (0, 512)  # MATLAB puts 512 bytes of its own before the file proper
 MATLAB_MARK = b"MATLAB"
+LISTING = "?"  # asks for what is in a file, as JSON
+MOST_LISTED, DEEPEST, MOST_ATTRIBUTES, LONGEST_TEXT = 2000, 8, 64, 2**20
 FILTERS = {1, 2, 3}  # deflate, shuffle, checksum: built in, never from a plug-in
 REFUSALS = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError,
@@ -105,6 +107,9 @@ def _parse_hdf5(path: Path, names: Sequence[str], limit: int) -> dict[str, Array
 
     arrays: dict[str, Array] = {}
     with h5py.File(path, "r", rdcc_nbytes=2**20) as file:
+        if list(names) == [LISTING]:
+            listing = json.dumps(_listing(file, "", {}))
+            return {LISTING: np.frombuffer(listing.encode(), dtype=np.uint8)}
         for name in names:
             link = file.get(name, getlink=True)
             if link is None:
@@ -120,6 +125,39 @@ def _parse_hdf5(path: Path, names: Sequence[str], limit: int) -> dict[str, Array
                 raise ValueError(f"'{name}' of shape {dataset.shape} is larger than is allowed")
             arrays[name] = np.asarray(dataset[()])
     return arrays
+
+
+def _listing(group: Any, prefix: str, found: dict[str, Any]) -> dict[str, Any]:
+    """Shape, type and attributes of what lies in a file itself, by path."""
+    import h5py
+
+    for name in group:
+        if len(found) >= MOST_LISTED or prefix.count("/") > DEEPEST:
+            raise ValueError("it holds more than a file of keypoints does")
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            continue
+        one = group[name]
+        shape = getattr(one, "shape", None)
+        found[prefix + name] = {
+            "shape": None if shape is None else list(shape),
+            "dtype": str(getattr(one, "dtype", "")),
+            "attributes": _attributes(one),
+        }
+        if isinstance(one, h5py.Group):
+            _listing(one, f"{prefix}{name}/", found)
+    return found
+
+
+def _attributes(one: Any) -> dict[str, str]:
+    """Texts among the attributes."""
+    texts: dict[str, str] = {}
+    for key in list(one.attrs)[:MOST_ATTRIBUTES]:
+        value = one.attrs[key]
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        if isinstance(value, str):
+            texts[key] = value[:LONGEST_TEXT]
+    return texts
 
 
 def _check_dataset(name: str, dataset: Any) -> None:

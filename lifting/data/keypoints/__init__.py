@@ -1,14 +1,15 @@
 """Keypoint files of a user's own video.
 
-* ``read``       ``read_keypoints``: one person as unlabelled ``PoseTracks``
-* ``formats``    which format a file or folder has
-* ``coco``, ``openpose``, ``mmpose``, ``alphapose``, ``mediapipe``, ``plain``   one format each
-* ``json_file``  JSON that cannot be trusted
+* ``tracks``     ``read_keypoints``: people as unlabelled ``PoseTracks``; the rest needs no torch
+* ``read``       ``read_video``: people in pixels, cleaned
+* ``source``     what a file or folder is, by its content
+* ``dialects``   formats, a file each, found by listing
 * ``people``     everyone a detector saw, as checked arrays
 * ``joint_order``    which joints a file has, by name, count or positions
 * ``plausibility``   how well positions fit an order of joints
 * ``pixels``     positions in pixels, missing joints, scaled exports
 * ``timeline``   order and numbers of the frames
-* ``persons``    one person out of all
+* ``persons``    people followed over frames, and those asked for
 * ``gaps``       what the detector missed, filled in
+* ``cameras``    what a user knows of the cameras of a rig
 """

@@ -10,6 +10,7 @@ import numpy as np
 
 from lifting.errors import DataError, suggest
 from lifting.files.json_file import as_list, as_number, as_table, load_json
+from lifting.files.limits import Size
 
 _KEYS = ("image_size", "intrinsics", "rotation", "position")
 _ORTHOGONAL = 1e-3
@@ -45,7 +46,7 @@ def read_cameras(path: Path | None, max_bytes: int) -> dict[str, CameraFacts]:
     """
     if path is None:
         return {}
-    table = as_table(path, load_json(path, max_bytes), "the content")
+    table = as_table(path, load_json(path, Size(max_bytes / 2**20)), "the content")
     return {name: _camera(path, name, value) for name, value in table.items()}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +26,8 @@ class Sighting(NamedTuple):
 
     Attributes:
         frame: Index into the names of the frames.
-        keypoints: x, y, confidence of every joint, one after another.
+        keypoints: x, y, confidence of every joint: a list of them one after another, or an array
+            ``(joints, 3)``.
         score: Confidence in the person; None when the format has none.
         box: Four numbers; None when there is none.
         track: Number that stays with a person from frame to frame; None or negative without.
@@ -49,9 +50,17 @@ class Sightings:
         people: All sightings.
         box_size: Boxes are x, y, width, height; otherwise two corners.
         visibility: The third number of a joint is 0 absent, 1 hidden, 2 visible.
-        relative: Positions are parts of the image's width and height.
+        relative: Positions are parts of the image's width and height; None where the format
+            allows both, which the range of the positions then tells.
         image_size: Width and height where the file says so, pixels.
+        fps: Frames a second where the file says so.
+        intrinsics: Nine numbers where the file says so, pixels.
         named: What the file calls its joints.
+        prescribed: Name of the set that the format prescribes.
+        extra: Names of what follows the joints of the body in ``keypoints``: hands, face, feet.
+        plain: An array of a user's own, whose 17 joints may be of any network.
+        ids: ``track`` numbers people by definition of the format, not by a tracker's word.
+        notes: What was decided while reading, to be said.
     """
 
     form: str
@@ -59,9 +68,16 @@ class Sightings:
     people: list[Sighting]
     box_size: bool = False
     visibility: bool = False
-    relative: bool = False
+    relative: bool | None = False
     image_size: tuple[float, float] | None = None
+    fps: float | None = None
+    intrinsics: tuple[float, ...] | None = None
     named: Named | None = None
+    prescribed: str | None = None
+    extra: tuple[str, ...] = ()
+    plain: bool = False
+    ids: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,10 +93,8 @@ class People:
         score: ``(D,)``, NaN without.
         box: ``(D, 4)`` corners, NaN without.
         track: ``(D,)``, -1 without.
-        visibility: See :class:`Sightings`.
-        relative: See :class:`Sightings`.
-        image_size: Width and height where the file says so, pixels.
-        intrinsics: Nine numbers where the file says so, pixels.
+        claims: What else the file says; see :class:`Sightings`.
+        extra: ``(D, joints, 3)``: hands, face and feet beside the set, named ``claims.extra``.
     """
 
     form: str
@@ -91,10 +105,8 @@ class People:
     score: FloatArray
     box: FloatArray
     track: IntArray
-    visibility: bool = False
-    relative: bool = False
-    image_size: tuple[float, float] | None = None
-    intrinsics: tuple[float, ...] | None = field(default=None)
+    claims: Sightings
+    extra: FloatArray
 
     @property
     def skeleton(self) -> Skeleton:
@@ -129,7 +141,15 @@ def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
         )
     names = _Names(path, seen.frames, people)
     joints = _joints(names)
-    order = joint_order(path, joints, skeleton, named=seen.named)
+    body = joints.shape[1] - len(seen.extra)
+    order = joint_order(
+        path,
+        joints[:, :body],
+        skeleton,
+        named=seen.named,
+        form=seen.prescribed,
+        plain=seen.plain,
+    )
     return People(
         form=seen.form,
         order=order,
@@ -139,33 +159,40 @@ def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
         score=np.array([_score(names, i) for i in range(len(people))]),
         box=_boxes(names, seen.box_size),
         track=np.array([_track(names, i) for i in range(len(people))], dtype=np.int64),
-        visibility=seen.visibility,
-        relative=seen.relative,
-        image_size=seen.image_size,
+        claims=replace(seen, people=[]),
+        extra=joints[:, body:],
     )
 
 
-def one_person(form: str, order: JointOrder, joints: FloatArray, **facts: Any) -> People:
-    """A person in every frame, without score, box and track.
+def one_person(form: str, joints: FloatArray, **facts: Any) -> Sightings:
+    """A person in every frame, without score, box and track; a frame of NaN has nobody.
 
     Args:
         form: Name of the format.
-        order: Joints of the detector.
-        joints: ``(frames, joints, 3)``; those beyond the detector's are left out.
-        facts: Further fields of :class:`People`.
+        joints: ``(frames, joints, 3)``.
+        facts: Further fields of :class:`Sightings`.
     """
-    frames = len(joints)
-    return People(
-        form=form,
-        order=order,
-        frames=[str(i) for i in range(frames)],
-        frame=np.arange(frames, dtype=np.int64),
-        joints=joints[:, : len(order.skeleton)],
-        score=np.full(frames, np.nan),
-        box=np.full((frames, 4), np.nan),
-        track=np.full(frames, -1, dtype=np.int64),
-        **facts,
-    )
+    return many_people(form, joints[:, None], **facts)
+
+
+def many_people(
+    form: str, joints: FloatArray, track: IntArray | None = None, **facts: Any
+) -> Sightings:
+    """People as rows of an array; where all of a person's joints are NaN there is nobody.
+
+    Args:
+        form: Name of the format.
+        joints: ``(frames, people, joints, 3)``.
+        track: ``(people,)``, where a row is a person throughout.
+        facts: Further fields of :class:`Sightings`.
+    """
+    there = np.argwhere(np.isfinite(joints).all(-1).any(-1)).tolist()
+    people = [
+        Sighting(frame, joints[frame, row], track=None if track is None else int(track[row]))
+        for frame, row in there
+    ]
+    frames = [str(i) for i in range(len(joints))]
+    return Sightings(form, frames, people, ids=track is not None, **facts)
 
 
 def _place(frame: str, person: int) -> str:
@@ -188,6 +215,9 @@ class _Names:
 
 def _joints(names: _Names) -> FloatArray:
     """Positions and confidences, ``(D, joints, 3)``; an absent number is NaN."""
+    arrays = [p.keypoints for p in names.people if isinstance(p.keypoints, np.ndarray)]
+    if len(arrays) == len(names.people):
+        return np.stack(arrays).astype(np.float64)
     rows: list[list[object]] = []
     for i, person in enumerate(names.people):
         if not isinstance(person.keypoints, list):

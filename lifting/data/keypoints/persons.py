@@ -19,6 +19,9 @@ _MAX_PAIRS = 100_000_000
 _PAIRS_AT_ONCE = 1_000_000
 
 
+ALL = "all"
+
+
 class Choice(NamedTuple):
     """The sightings of one person.
 
@@ -190,3 +193,18 @@ def _chosen(path: Path, person: str, ids: IntArray, track: IntArray, weight: Flo
             "name one of them with --person"
         )
     return int(person)
+
+
+class Chosen(NamedTuple):
+    """Stands in until people are followed."""
+
+    choices: tuple[Choice, ...]
+    persons: int
+    by: str
+    why: str
+
+
+def choose_persons(path: Path, people: People, number: IntArray, person: str = ALL) -> Chosen:
+    """Stands in until people are followed."""
+    one = choose_person(path, people, number, LARGEST if person == ALL else person)
+    return Chosen((one,), one.persons, one.by, "")

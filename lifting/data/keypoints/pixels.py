@@ -17,6 +17,7 @@ Coordinates = Literal["auto", "pixels", "unit", "signed"]
 # A person is larger than this in pixels, and never so large in parts of the image.
 _LARGEST_SCALED, _FARTHEST_SCALED = 2.0, 20.0
 _FARTHEST = 1e6
+_BESIDE = 0.1  # joints may lie beside the picture
 _HIDDEN = 0.5
 
 
@@ -28,12 +29,14 @@ class Cleaned(NamedTuple):
         not_finite: Joints with a number that is not finite, now missing.
         clipped: Confidences that lay outside 0 to 1.
         dropped: Sightings without a joint.
+        coordinates: What the file's positions were.
     """
 
     people: People
     not_finite: int
     clipped: int
     dropped: int
+    coordinates: Coordinates
 
 
 def to_pixels(
@@ -58,18 +61,18 @@ def to_pixels(
     bad = ~np.isfinite(people.joints).all(-1)
     missing = bad | ((people.joints[..., 2] <= 0) & (people.joints[..., :2] == 0).all(-1))
     confidence = np.where(missing, 0.0, people.joints[..., 2])
-    if people.visibility or _is_visibility(people, confidence):
+    if people.claims.visibility or _is_visibility(people, confidence):
         confidence = np.select([confidence == 1, confidence == 2], [_HIDDEN, 1.0], confidence)
     clipped = int(((confidence < 0) | (confidence > 1)).sum())
     xy = np.where(missing[..., None], np.nan, people.joints[..., :2])
-    kind = _kind(people, coordinates)
+    kind = _kind(people, coordinates, xy[~missing])
     _check_kind(path, xy[~missing], scaled=kind != "pixels")
     if kind != "pixels":
         xy = (xy if kind == "unit" else (xy + 1) / 2) * np.array(size)
     _check_reach(path, people, xy)
     joints = np.concatenate((xy, confidence.clip(0, 1)[..., None]), axis=-1)
     kept = _shown_people(path, people, joints, own_boxes=kind == "pixels")
-    return Cleaned(kept, int(bad.sum()), clipped, len(joints) - len(kept.joints))
+    return Cleaned(kept, int(bad.sum()), clipped, len(joints) - len(kept.joints), kind)
 
 
 def check_size(path: Path, people: People, size: tuple[float, float]) -> None:
@@ -94,10 +97,17 @@ def check_size(path: Path, people: People, size: tuple[float, float]) -> None:
         )
 
 
-def _kind(people: People, coordinates: Coordinates) -> Coordinates:
+def _kind(people: People, coordinates: Coordinates, points: FloatArray) -> Coordinates:
+    """What positions are: as declared, as the format prescribes, or by their range."""
     if coordinates != "auto":
         return coordinates
-    return "unit" if people.relative else "pixels"
+    relative = people.claims.relative
+    if relative is not None or not len(points):
+        return "unit" if relative else "pixels"
+    low, high = float(points.min()), float(points.max())
+    if low >= -_BESIDE and high <= 1 + _BESIDE:
+        return "unit"
+    return "signed" if low >= -1 - _BESIDE and high <= 1 + _BESIDE else "pixels"
 
 
 def _shown_people(path: Path, people: People, joints: FloatArray, *, own_boxes: bool) -> People:
@@ -115,6 +125,7 @@ def _shown_people(path: Path, people: People, joints: FloatArray, *, own_boxes: 
         score=people.score[keep],
         box=people.box[keep] if own_boxes else np.full((int(keep.sum()), 4), np.nan),
         track=people.track[keep],
+        extra=people.extra[keep],
     )
 
 

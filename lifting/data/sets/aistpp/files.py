@@ -213,7 +213,7 @@ def read_setting(path: Path) -> tuple[AistCamera, ...]:
         DataError: It is damaged, or a camera is missing or of another form.
     """
     listed = [as_table(path, camera, "a camera") for camera in as_list(
-        path, load_json(path, MAX_BYTES), "the cameras")]  # fmt: skip
+        path, load_json(path), "the cameras")]  # fmt: skip
     by_name = {str(camera.get("name")): camera for camera in listed}
     if tuple(sorted(by_name)) != VIEWS or len(listed) != len(VIEWS):
         raise DataError(

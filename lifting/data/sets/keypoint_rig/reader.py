@@ -17,10 +17,11 @@ from lifting.data.config import DataConfig, Split
 from lifting.data.folders import data_folder
 from lifting.data.holdout import first_held_out
 from lifting.data.keypoints.cameras import CameraFacts, read_cameras
-from lifting.data.keypoints.read import PersonSeen, read_person
+from lifting.data.keypoints.tracks import PersonSeen, read_person
 from lifting.data.sequence import PoseTracks, offsets_of, rate_of_each
 from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
 from lifting.errors import ConfigError, DataError, suggest
+from lifting.files.limits import Size
 from lifting.geometry.camera import Camera
 from lifting.skeleton import H36M_17
 
@@ -172,7 +173,7 @@ def read_view(path: Path, known: CameraFacts | None, options: KeypointRigConfig)
         intrinsics=None if known is None else known.intrinsics,
         fps=options.fps,
         coordinates=options.coordinates,
-        max_bytes=options.max_bytes,
+        size=Size(options.max_bytes / 2**20),
     )
 
 

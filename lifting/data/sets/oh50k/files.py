@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from lifting.errors import DataError
-from lifting.files.json_file import DEFAULT_MAX_BYTES, load_json, shown
+from lifting.files.json_file import load_json, shown
+from lifting.files.limits import Size
 from lifting.files.npz import Array
 from lifting.skeleton import SMPL_24
 
@@ -61,7 +62,7 @@ class Oh50kAnnotations:
 
 
 def read_annotations(
-    path: Path, bodies: bool = False, max_bytes: int = DEFAULT_MAX_BYTES
+    path: Path, bodies: bool = False, max_bytes: int = 1024**3
 ) -> Oh50kAnnotations:
     """The labels of a part of the data set.
 
@@ -77,7 +78,7 @@ def read_annotations(
         MissingDataError: There is no such file.
         DataError: It is too large, no JSON, or of another form.
     """
-    table = load_json(path, max_bytes)
+    table = load_json(path, Size(max_bytes / 2**20))
     if not isinstance(table, dict) or not table:
         raise _malformed(path, "a record for every image in an object", shown(table))
     records = [_Record(path, name, table[name]) for name in sorted(table)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lifting.data.keypoints.read import read_keypoints
+from lifting.data.keypoints.tracks import read_keypoints
 from lifting.errors import ConfigError, DataError, MissingDataError
 from lifting.files import json_file
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from lifting.data.keypoints.formats import read_people
-from lifting.data.keypoints.read import read_keypoints
+from lifting.data.keypoints.read import read_people
+from lifting.data.keypoints.tracks import read_keypoints
 from lifting.skeleton import COCO_17, H36M_17, get_skeleton
 from lifting.skeleton.convert import remap_joints
 

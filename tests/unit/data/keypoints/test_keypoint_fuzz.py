@@ -9,7 +9,7 @@ import zlib
 
 import pytest
 
-from lifting.data.keypoints.read import read_keypoints
+from lifting.data.keypoints.tracks import read_keypoints
 from lifting.errors import DataError
 
 STRANGE = (

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifting.data.keypoints.gaps import fill_gaps
-from lifting.data.keypoints.read import read_keypoints
 from lifting.data.keypoints.timeline import natural_key, timeline
+from lifting.data.keypoints.tracks import read_keypoints
 from lifting.skeleton import COCO_17, H36M_17
 
 

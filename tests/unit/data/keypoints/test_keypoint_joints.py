@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from lifting.data.keypoints.formats import read_people
-from lifting.data.keypoints.read import read_keypoints
+from lifting.data.keypoints.read import read_people
+from lifting.data.keypoints.tracks import read_keypoints
 from lifting.errors import DataError
 from lifting.skeleton import COCO_17
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lifting.data.keypoints.formats import read_people
 from lifting.data.keypoints.persons import choose_person, link
 from lifting.data.keypoints.pixels import to_pixels
-from lifting.data.keypoints.read import read_keypoints
+from lifting.data.keypoints.read import read_people
+from lifting.data.keypoints.tracks import read_keypoints
 from lifting.errors import ConfigError, DataError
 
 PATH = Path("clip.json")

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lifting.data.keypoints.dialects import Dialect
 from lifting.data.keypoints.people import Sighting, Sightings
+from lifting.data.keypoints.source import Source, first_entry
 from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError
 from lifting.files.json_file import as_list, as_number, as_table, shown
@@ -107,3 +109,30 @@ def _image_name(path: Path, entry: dict[str, object], number: int, key: str = "i
         f"expected a number or a name as '{key}' of entry {number} of {path}, got {shown(name)}; "
         "write the file again with the detector's own export"
     )
+
+
+def _is_results(source: Source) -> bool:
+    entry = first_entry(source.content) if isinstance(source.content, list) else {}
+    return "image_id" in entry and "keypoints" in entry and not {"box", "idx"} & set(entry)
+
+
+DIALECTS = (
+    Dialect(
+        name="coco-results",
+        title="COCO keypoint results",
+        kinds=("json",),
+        keys=("image_id", "keypoints", "score"),
+        sees=_is_results,
+        read=lambda source: read_results(
+            source.path, source.content, box="bbox", track="track_id"
+        ),
+    ),
+    Dialect(
+        name="coco-annotations",
+        title="COCO annotations",
+        kinds=("json",),
+        keys=("images", "annotations", "categories", "keypoints"),
+        sees=lambda source: "annotations" in first_entry(source.content),
+        read=lambda source: read_annotations(source.path, source.content),
+    ),
+)

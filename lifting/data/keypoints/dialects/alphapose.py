@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lifting.data.keypoints.coco import read_results
-from lifting.data.keypoints.openpose import people_of
+from lifting.data.keypoints.dialects import Dialect
+from lifting.data.keypoints.dialects.coco import read_results
+from lifting.data.keypoints.dialects.openpose import people_of
 from lifting.data.keypoints.people import Sighting, Sightings
+from lifting.data.keypoints.source import Source, first_entry
 from lifting.data.keypoints.timeline import natural_key
 from lifting.files.json_file import as_list, as_table
 
@@ -45,3 +47,35 @@ def read_by_image(path: Path, content: object) -> Sightings:
         bodies = as_list(path, image["bodies"], "'bodies'")
         people.extend(Sighting(i, as_table(path, body, "a body").get("joints")) for body in bodies)
     return Sightings("alphapose", frames, people)
+
+
+def _is_list(source: Source) -> bool:
+    entry = first_entry(source.content) if isinstance(source.content, list) else {}
+    return "image_id" in entry and bool({"box", "idx"} & set(entry))
+
+
+def _is_by_image(source: Source) -> bool:
+    if not isinstance(source.content, dict):
+        return False
+    first = first_entry(list(source.content.values()))
+    return "bodies" in first or "people" in first
+
+
+DIALECTS = (
+    Dialect(
+        name="alphapose",
+        title="AlphaPose results",
+        kinds=("json",),
+        keys=("image_id", "keypoints", "score", "box", "idx"),
+        sees=_is_list,
+        read=lambda source: read_list(source.path, source.content),
+    ),
+    Dialect(
+        name="alphapose-by-image",
+        title="AlphaPose results in the styles cmu and open",
+        kinds=("json",),
+        keys=("bodies", "joints"),
+        sees=_is_by_image,
+        read=lambda source: read_by_image(source.path, source.content),
+    ),
+)

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from lifting.data.keypoints.joint_order import joint_order
-from lifting.data.keypoints.people import People, Sighting, Sightings, one_person
+from lifting.data.keypoints.dialects import Dialect
+from lifting.data.keypoints.people import Sighting, Sightings, one_person
+from lifting.data.keypoints.source import Source, first_entry
 from lifting.errors import DataError
 from lifting.files.json_file import as_list, as_table, shown
 from lifting.files.npz import read_plain_npz
 
 KEYS = ("landmarks", "pose_landmarks", "poseLandmarks")
+SET = "mediapipe33"
 
 
 def read_landmarks(path: Path, content: object) -> Sightings:
@@ -42,22 +44,22 @@ def read_landmarks(path: Path, content: object) -> Sightings:
         for person in found if _is_group(found) else [found] if found else []:
             joints = as_list(path, person, f"landmarks of frame {i}")
             people.append(Sighting(i, _interleaved(path, joints, f"frame {i}")))
-    return Sightings("mediapipe", [str(i) for i in range(len(entries))], people, relative=True)
+    frames = [str(i) for i in range(len(entries))]
+    return Sightings("mediapipe", frames, people, relative=True, prescribed=SET)
 
 
-def read_npz(path: Path, skeleton: str | None, max_bytes: int) -> People:
+def read_npz(source: Source) -> Sightings:
     """Landmarks of one person from an npz file.
 
     Args:
-        path: File with ``landmarks (frames, 33, 2..5)``: x, y, z, visibility, presence; without
+        source: File with ``landmarks (frames, 33, 2..5)``: x, y, z, visibility, presence; without
             visibility (up to three columns) every joint counts as seen. A frame of NaN has nobody.
-        skeleton: Name of the order of the joints; None is MediaPipe's.
-        max_bytes: Limit of the expanded size, bytes.
 
     Raises:
         DataError: The array is absent or of another form.
     """
-    values = read_plain_npz(path, {"landmarks": ("number", 3)}, max_bytes)["landmarks"]
+    path = source.path
+    values = read_plain_npz(path, {"landmarks": ("number", 3)}, source.size.bytes)["landmarks"]
     frames, joints, columns = values.shape
     if not 2 <= columns <= 5 or not values.size:
         raise DataError(
@@ -66,8 +68,7 @@ def read_npz(path: Path, skeleton: str | None, max_bytes: int) -> People:
         )
     confidence = values[..., 3] if columns > 3 else np.ones((frames, joints))
     table = np.stack((values[..., 0], values[..., 1], confidence), axis=-1).astype(np.float64)
-    order = joint_order(path, table, skeleton, form="mediapipe33")
-    return one_person("mediapipe", order, table, relative=True)
+    return one_person("mediapipe", table, relative=True, prescribed=SET)
 
 
 def _is_group(found: list[object]) -> bool:
@@ -91,3 +92,32 @@ def _interleaved(path: Path, joints: list[object], where: str) -> list[object]:
                 f"{shown(joint)}; write the landmarks of the image, not of the world"
             )
     return flat
+
+
+def _sees(source: Source) -> bool:
+    return bool(set(KEYS) & set(first_entry(source.content)))
+
+
+def _read(source: Source) -> Sightings:
+    content = source.content
+    return read_landmarks(source.path, content if isinstance(content, list) else [content])
+
+
+DIALECTS = (
+    Dialect(
+        name="mediapipe",
+        title="MediaPipe landmarks",
+        kinds=("json",),
+        keys=("landmarks", "x", "y", "visibility"),
+        sees=_sees,
+        read=_read,
+    ),
+    Dialect(
+        name="mediapipe-npz",
+        title="MediaPipe landmarks in an npz",
+        kinds=("npz",),
+        keys=("landmarks",),
+        sees=lambda source: "landmarks" in source.keys and "keypoints_2d" not in source.keys,
+        read=read_npz,
+    ),
+)

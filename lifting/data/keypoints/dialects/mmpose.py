@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from lifting.data.keypoints.dialects import Dialect
 from lifting.data.keypoints.people import Sighting, Sightings
+from lifting.data.keypoints.source import Source, first_entry
 from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError
 from lifting.files.json_file import as_list, as_table, shown
@@ -123,3 +125,34 @@ def _interleaved(path: Path, person: dict[str, object], where: str) -> list[obje
             )
         joints += (*point, score)
     return joints
+
+
+def _is_video(source: Source) -> bool:
+    entry = first_entry(source.content)
+    return "instance_info" in entry or ("instances" in entry and not source.is_folder)
+
+
+def _is_images(source: Source) -> bool:
+    return isinstance(source.content, list) and "keypoint_scores" in first_entry(source.content)
+
+
+DIALECTS = (
+    Dialect(
+        name="mmpose-video",
+        title="MMPose predictions of a video",
+        kinds=("json",),
+        keys=("frame_id", "instances", "keypoints", "keypoint_scores"),
+        sees=_is_video,
+        read=lambda source: read_video(source.path, source.content),
+    ),
+    Dialect(
+        name="mmpose-images",
+        title="MMPose predictions of images",
+        kinds=("json",),
+        keys=("keypoints", "keypoint_scores"),
+        sees=_is_images,
+        read=lambda source: read_images(
+            source.path, ((file.stem, content) for file, content in source.each())
+        ),
+    ),
+)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from lifting.data.keypoints.dialects import Dialect
 from lifting.data.keypoints.people import Sighting, Sightings
+from lifting.data.keypoints.source import Source
 from lifting.errors import DataError
 from lifting.files.json_file import as_list, as_table, shown
 
@@ -56,3 +58,23 @@ def people_of(path: Path, frame: dict[str, object], index: int) -> list[Sighting
         for person in people
         if person.get("pose_keypoints_2d") != []
     ]
+
+
+def _sees(source: Source) -> bool:
+    return isinstance(source.content, dict) and isinstance(source.content.get("people"), list)
+
+
+def _read(source: Source) -> Sightings:
+    return read_frames(source.path, ((file.name, content) for file, content in source.each()))
+
+
+DIALECTS = (
+    Dialect(
+        name="openpose",
+        title="OpenPose, a file a frame",
+        kinds=("json",),
+        keys=("people", "pose_keypoints_2d"),
+        sees=_sees,
+        read=_read,
+    ),
+)
