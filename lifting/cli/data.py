@@ -41,6 +41,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
                                 help="which names of BVH files are the joints, JSON or TOML: "
                                      '{"left_hip": "LeftUpLeg", ...}')  # fmt: skip
     _register_fetch(actions)
+    _register_look(actions)
     picture = actions.add_parser("picture", help="draw a contact sheet of a data set's poses")
     picture.add_argument("name", metavar="NAME", help="data set, see `lifting data list`")
     picture.add_argument("--output", metavar="FILE", type=Path, required=True, help="a .png file")
@@ -57,6 +58,20 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--root", metavar="DIR", help="folder of the files")
     _register_mixtures(actions)
+
+
+def _register_look(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    look = actions.add_parser(
+        "look",
+        help="what a keypoint file is: format, joints, people, frames; exit status 2 when it "
+        "cannot be lifted",
+    )
+    look.add_argument("file", metavar="FILE_OR_FOLDER", type=Path)
+    look.add_argument("--skeleton", help="order of the joints, where the file leaves it open")
+    look.add_argument("--image-size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"),
+                      help="pixels of the video, where the file does not say")  # fmt: skip
+    look.add_argument("--max-size", type=float, metavar="MB", help="largest file read (256)")
+    look.add_argument("--picture", metavar="PNG", type=Path, help="draw three frames into it")
 
 
 def _register_mixtures(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -94,7 +109,7 @@ def handle(args: argparse.Namespace) -> int:
         args: What the command line said.
 
     Returns:
-        Exit status: 1 when a check failed, else 0.
+        Exit status: 1 when a check failed, 2 for keypoints that cannot be lifted, else 0.
     """
     if args.action == "check":
         return _check(args)
@@ -102,6 +117,8 @@ def handle(args: argparse.Namespace) -> int:
         return _picture(args)
     if args.action == "fit-pss":
         return _fit_pss(args)
+    if args.action == "look":
+        return _look(args)
     if args.action == "fetch":
         return _fetch(args)
     if args.action == "mixtures":
@@ -131,6 +148,38 @@ def _check(args: argparse.Namespace) -> int:
     columns = ("verdict", "what", "expected", "found", "what to do")
     _print(f"check of {args.name}", columns, rows)
     return 1 if any(row.verdict == "fail" for row in checks) else 0
+
+
+def _look(args: argparse.Namespace) -> int:
+    """Describe a keypoint file, and draw some of it."""
+    import sys
+
+    from lifting.data.keypoints.look import look, sampled_rows
+    from lifting.files.limits import Size
+
+    size = (float(args.image_size[0]), float(args.image_size[1])) if args.image_size else None
+    found = look(args.file, args.skeleton, size, Size.of(args.max_size))
+    if found.facts:
+        _print(str(args.file), ("", ""), found.facts.items())
+    if args.picture is not None and found.people is not None and found.track is not None:
+        from lifting.atomic import replacing
+        from lifting.visualization.skeleton_plot import frames_figure
+        from lifting.visualization.style import save_figure
+
+        people = found.people
+        frames = [
+            (people.frames[int(people.frame[rows[0]])], people.joints[rows],
+             [str(t) for t in found.track[rows]])
+            for rows in sampled_rows(found)
+        ]  # fmt: skip
+        figure = frames_figure(frames, people.skeleton, people.claims.image_size or size)
+        with replacing(args.picture) as temporary:
+            save_figure(figure, temporary)
+        print(f"picture: {args.picture}")
+    if found.problem is not None:
+        print(f"cannot be lifted as it is: {found.problem}", file=sys.stderr)
+        return 2
+    return 0
 
 
 def _fetch(args: argparse.Namespace) -> int:

@@ -239,6 +239,45 @@ def sample_figure(
     return figure
 
 
+def frames_figure(
+    frames: Sequence[tuple[str, ArrayLike, Sequence[str]]],
+    skeleton: Skeleton,
+    image_size: tuple[float, float] | None = None,
+    *,
+    style: Style = DEFAULT_STYLE,
+) -> Figure:
+    """Draw the people of a few frames of a video, each frame in a picture of its own.
+
+    Args:
+        frames: Name of the frame, ``(people, joints, 3)``, pixels and confidence, and the people's
+            names.
+        skeleton: Bones and sides.
+        image_size: Width and height, pixels; None shows where people are.
+        style: Colours and sizes.
+    """
+    figure = new_figure(4.5 * len(frames), 4.5)
+    everyone = np.concatenate(
+        [as_array(people)[..., :2].reshape(-1, 2) for _, people, _ in frames]
+    )
+    low, high = np.nanmin(everyone, axis=0), np.nanmax(everyone, axis=0)
+    if image_size is not None:
+        low, high = np.minimum(low, 0), np.maximum(high, image_size)
+    for place, (name, people, names) in enumerate(frames, 1):
+        axes = figure.add_subplot(1, len(frames), place)
+        for person, label in zip(as_array(people), names, strict=True):
+            draw_keypoints(
+                axes, person[:, :2], skeleton, confidence=person[:, 2], image_size=image_size,
+                style=style,
+            )  # fmt: skip
+            seen = person[np.isfinite(person[:, 0]) & (person[:, 2] > 0), :2]
+            axes.annotate(label, seen[seen[:, 1].argmin()], color=style.quiet,
+                          fontsize=style.font_size)  # fmt: skip
+        axes.set_xlim(low[0], high[0])
+        axes.set_ylim(high[1], low[1])
+        axes.set_title(f"frame {name[-40:]}", fontsize=style.font_size)
+    return figure
+
+
 def side_legend(figure: Figure, *, ghost: bool, style: Style = DEFAULT_STYLE) -> None:
     """Name the colours below a figure, and the size of a floor cell."""
     names = {f"{side.value} side": style.colour(side) for side in (Side.LEFT, Side.RIGHT)}

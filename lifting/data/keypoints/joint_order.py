@@ -50,11 +50,13 @@ class JointOrder(NamedTuple):
         skeleton: The set.
         told_by: ``--skeleton``, ``names in the file``, ``format``, ``count`` or ``positions``.
         why: One line for people, as ``25 joints: body25b (0.41), not body25 (1.38)``.
+        score: How badly the positions fit it, see ``plausibility.score``; NaN where too few tell.
     """
 
     skeleton: Skeleton
     told_by: str
     why: str
+    score: float = math.nan
 
 
 def joint_order(
@@ -158,7 +160,8 @@ def _by_name(path: Path, joints: FloatArray, kind: Skeleton, told_by: str) -> Jo
                 "give --skeleton %s if the file is of it",
                 path, kind.name, told_by, own, told.best.name, other, told.best.name,
             )  # fmt: skip
-    return JointOrder(kind, told_by, f"{joints.shape[1]} joints: {kind.name} by {told_by}")
+    why = f"{joints.shape[1]} joints: {kind.name} by {told_by}"
+    return JointOrder(kind, told_by, why, told.scores.get(kind.name, math.nan))
 
 
 def _by_positions(path: Path, joints: FloatArray, candidates: Sequence[Skeleton]) -> JointOrder:
@@ -176,10 +179,10 @@ def _by_positions(path: Path, joints: FloatArray, candidates: Sequence[Skeleton]
         )  # fmt: skip
     score = f" ({fit:.2f})" if told.usable else ""
     if len(candidates) == 1:
-        return JointOrder(best, "count", f"{count} joints: {best.name}{score}")
+        return JointOrder(best, "count", f"{count} joints: {best.name}{score}", fit)
     other = _other(told)
     why = f"{count} joints: {best.name}{score}, not {other} ({told.scores[other]:.2f})"
-    return JointOrder(best, "positions", why)
+    return JointOrder(best, "positions", why, fit)
 
 
 def _other(told: Told) -> str:
