@@ -260,6 +260,7 @@ def frames_figure(
         [as_array(people)[..., :2].reshape(-1, 2) for _, people, _ in frames]
     )
     low, high = np.nanmin(everyone, axis=0), np.nanmax(everyone, axis=0)
+    low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
     if image_size is not None:
         low, high = np.minimum(low, 0), np.maximum(high, image_size)
     for place, (name, people, names) in enumerate(frames, 1):

@@ -37,7 +37,7 @@ _KIND_NAMES: Mapping[Kind, str] = {
 }
 _SUFFIXES = (".json", ".txt", ".csv", ".npy", ".npz")
 _HEAD = 4096
-_MANY = 20
+_MANY, _LISTED = 20, 8
 # Beginnings of files that hold no keypoints, or none that can be read safely.
 _OTHERS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x80", "a pickle, which can run code when it is read",
@@ -91,7 +91,7 @@ class Source:
     def keys(self) -> frozenset[str]:
         """Names that the content uses: keys of its first objects, arrays, or a table's header."""
         if self.kind in ("npz", "hdf5"):
-            return frozenset(self.content)
+            return frozenset(name for name in self.content if "/_i_" not in name)
         if self.kind == "table":
             return frozenset(cell.strip() for row in self.content[:1] for cell in row)
         return frozenset(_keys(self.content, 4))
@@ -103,7 +103,7 @@ class Source:
             what = f"a folder of {len(self.files)} files, each {what}"
         if self.kind == "npy":
             return f"{what} array of {self.content.dtype}, shape {self.content.shape}"
-        names = ", ".join(sorted(str(key)[:24] for key in self.keys)[:_MANY])
+        names = ", ".join(sorted(str(key)[:24] for key in self.keys)[:_LISTED])
         return f"{what}: {_outline(self.content)}{f' with {names}' if names else ''}"[:300]
 
 
