@@ -10,6 +10,7 @@ from lifting.cli.options import add_checkpoint, add_experiment, load_for_checkpo
 from lifting.errors import ConfigError
 
 if TYPE_CHECKING:
+    from lifting.data.keypoints.read import VideoSeen
     from lifting.data.sequence import PoseTracks
     from lifting.experiment.config import ExperimentConfig
 
@@ -87,8 +88,8 @@ def _add_keypoints(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _own_keypoints(arguments: argparse.Namespace, config: ExperimentConfig) -> PoseTracks | None:
-    """The user's keypoints, if any are to be lifted, with a line on what was read."""
+def _own_video(arguments: argparse.Namespace) -> VideoSeen | None:
+    """The user's keypoints, if any are to be lifted; whatever is wrong with them is found here."""
     names = (
         "image_size", "skeleton", "person", "intrinsics", "fps", "coordinates", "max_size"
     )  # fmt: skip
@@ -101,18 +102,17 @@ def _own_keypoints(arguments: argparse.Namespace, config: ExperimentConfig) -> P
                 "none; name the file, or leave the option out to lift the test split"
             )
         return None
-    # Everything that can be wrong with a file is found before torch is imported.
     from lifting.data.keypoints.read import read_video
     from lifting.files.limits import Size
 
     if "image_size" in options:
         options["image_size"] = tuple(options["image_size"])
     options["size"] = Size.of(options.pop("max_size", None))
-    video = read_video(arguments.keypoints, **options)
+    return read_video(arguments.keypoints, **options)
 
-    from lifting.data.keypoints.tracks import tracks_of
 
-    tracks = tracks_of(arguments.keypoints, video)
+def _say(tracks: PoseTracks, config: ExperimentConfig) -> None:
+    """What was read, and what was assumed."""
     facts = tracks.source
     print(
         f"keypoints: {facts['two_d']}, {facts['joints']}, person {facts['person']}, "
@@ -122,7 +122,6 @@ def _own_keypoints(arguments: argparse.Namespace, config: ExperimentConfig) -> P
     for key in ("people", "notes"):
         if facts.get(key):
             print(f"  {facts[key]}")
-    return tracks
 
 
 def _unused_camera(config: ExperimentConfig) -> str:
@@ -138,9 +137,15 @@ def _unused_camera(config: ExperimentConfig) -> str:
 
 
 def handle(arguments: argparse.Namespace) -> int:
-    """Find the weights, lift, and say where the answer is."""
+    """Read what is to be lifted, find the weights, lift, and say where the answer is."""
+    video = _own_video(arguments)
     config, checkpoint = load_for_checkpoint(arguments)
-    keypoints = _own_keypoints(arguments, config)
+    keypoints = None
+    if video is not None:
+        from lifting.data.keypoints.tracks import tracks_of
+
+        keypoints = tracks_of(arguments.keypoints, video)
+        _say(keypoints, config)
     from lifting.experiment.folder import run_of_checkpoint
     from lifting.experiment.run import predict
 

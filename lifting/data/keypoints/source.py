@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -38,6 +39,8 @@ _KIND_NAMES: Mapping[Kind, str] = {
 _SUFFIXES = (".json", ".txt", ".csv", ".npy", ".npz")
 _HEAD = 4096
 _MANY, _LISTED = 20, 8
+_JSON = re.compile(r'[\[{]\s*([\[{"\]}\-0-9tfnNI]|$)')
+_SETTINGS = (".toml", ".yml", ".yaml", ".ini", ".cfg")
 # Beginnings of files that hold no keypoints, or none that can be read safely.
 _OTHERS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x80", "a pickle, which can run code when it is read",
@@ -215,8 +218,13 @@ def _text_kind(path: Path, head: bytes, empty: Kind | None) -> Kind:
     begin = text.lstrip()
     if not begin and empty is not None:
         return empty
-    if begin.startswith(("[", "{")) or path.suffix.lower() in (".json", ".jsonl"):
+    if _JSON.match(begin) or path.suffix.lower() in (".json", ".jsonl"):
         return "json"
+    if path.suffix.lower() in _SETTINGS:
+        raise DataError(
+            f"expected 2D keypoints in {path}, got settings or a calibration; give the file of a "
+            "detector, and cameras to `lifting rig solve --cameras`"
+        )
     line = begin.partition("\n")[0]
     if "\x00" in line or not begin:
         raise DataError(
