@@ -10,6 +10,7 @@ import walking
 from lifting.skeleton import H36M_17, get_skeleton
 
 SIZE = (1280, 720)
+MOST_FRAMES = 1000  # damaged files are shorter, as there are many
 # Joints of Human3.6M and those that are added, by what they are called in other sets.
 SAME = {
     "mpi17": {"pelvis": "hip", "neck": "thorax", "head": "neck", "head_top": "head"},
@@ -27,6 +28,7 @@ def detected(name, frames=40, persons=1, seed=0):
     Somebody who walks, for each person; persons stand side by side and do not cross. Hands, faces
     and other details lie near the joint they belong to.
     """
+    frames = min(frames, MOST_FRAMES)
     rng = np.random.default_rng(seed)
     skeleton = get_skeleton(name)
     found = []

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError, MissingDataError
-from lifting.files.json_file import parse_json, read_text_bytes
+from lifting.files.json_file import parse_json, read_text_bytes, shown
 from lifting.files.limits import Size
 from lifting.files.npz import ArrayHeader, npy_header, npz_headers
 from lifting.files.sandbox import list_hdf5
@@ -107,6 +107,8 @@ class Source:
         if self.kind == "npy":
             return f"{what} array of {self.content.dtype}, shape {self.content.shape}"
         names = ", ".join(sorted(str(key)[:24] for key in self.keys)[:_LISTED])
+        if self.kind in ("npz", "hdf5", "table"):
+            return f"{what} with {names or 'nothing'}"[:300]
         return f"{what}: {_outline(self.content)}{f' with {names}' if names else ''}"[:300]
 
 
@@ -320,4 +322,4 @@ def _outline(content: object) -> str:
             break
         else:
             break
-    return ", each ".join(words)
+    return ", each ".join(words) or shown(content)

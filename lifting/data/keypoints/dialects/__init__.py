@@ -73,7 +73,7 @@ def find_dialect(source: Source) -> Dialect:
         hint = f"\nnearest: {near.title}{lacks}"
     raise DataError(
         f"expected keypoints in a known format in {source.path}, got {source.in_words()}{hint}\n"
-        f"export them again in one of the formats of `lifting predict --help`, {PLAIN}"
+        f"export one of the formats that lifting/data/README.md lists, {PLAIN}"
     )
 
 

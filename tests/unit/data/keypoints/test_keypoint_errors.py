@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from lifting.data.keypoints.tracks import read_keypoints
 from lifting.errors import ConfigError, DataError, MissingDataError
 from lifting.files import json_file
+from lifting.files.limits import Size
 
 
 def read(path, skeleton="coco17", **options):
@@ -32,10 +34,10 @@ def save(path, content):
         ("[" * 100_000, "RecursionError"),
         ('[{"image_id": 1, "keypoints": [' + "9" * 5000 + "]}]", "expected complete JSON"),
         ("version https://git-lfs.github.com/spec/v1\n", "git-lfs pointer"),
-        ("3", "expected keypoints of COCO results"),
-        ("[]", "got \\[\\]; convert"),
-        ({"a": 1}, "expected keypoints of COCO results"),
-        ([{"x": 1}], "expected keypoints of COCO results"),
+        ("3", "in a known format in .*, got JSON: 3"),
+        ("[]", "in a known format in .*, got JSON: a list of 0"),
+        ({"a": 1}, "got JSON: an object of 1 with a\n"),
+        ([{"b": 1}], "got JSON: a list of 1, each an object with b\n"),
         ({"annotations": [], "images": []}, "without anyone"),
         ({"annotations": 3}, "expected it of .* to be a list, got 3"),
         ({"instance_info": [3]}, "expected frame 0 of .* to be an object, got 3"),
@@ -43,10 +45,11 @@ def save(path, content):
         ([{"frame_id": "a", "instances": []}], "a whole number as 'frame_id' of frame 0"),
         ([{"frame_id": 1, "instances": []}] * 2, "frame_id 1 twice"),
         ([{"image_id": None, "keypoints": []}], "'image_id' of entry 0 .*got None"),
-        ([{"image_id": 1}], r"list of keypoints .*frame 1, person 0.*got None"),
+        ([{"image_id": 1}], r"known format .*\nnearest: .*, which has keypoints"),
+        ([{"image_id": 1, "keypoints": None}], r"list of keypoints .*frame 1, person 0.*None"),
         ([{"image_id": 1, "keypoints": []}], r"x, y and confidence of every joint .*got 0"),
         ([{"landmarks": [[1, 2]]}], "a landmark as x, y, z, visibility"),
-        ({"people": {}}, "'people' of .* to be a list"),
+        ({"people": {}}, "known format .*an object of 1 with people\n"),
         ({"1.jpg": {"bodies": [{"joints": "no"}]}}, "list of keypoints .*frame 1.jpg, person 0"),
     ],
 )
@@ -62,10 +65,10 @@ def test_files_that_are_no_keypoints(tmp_path, content, message):
         ({"keypoints": [1.0] * 48}, r"as many for every person .*got 48 numbers"),
         ({"keypoints": ["1.0"] * 51}, r"a keypoint \(frame 2, person 0\).* got '1.0'"),
         ({"keypoints": [10**400] * 51}, r"a keypoint \(frame 2.*to be a number, got 1000"),
-        ({"keypoints": [[1.0]] * 51}, r"a keypoint \(frame 2.*got \[1.0\]"),
+        ({"keypoints": [[1.0]] * 51}, r"a keypoint \(frame 2.*got a list of 1"),
         ({"keypoints": [1e9] * 51}, r"within 1000000 pixels .*nose \(frame 2, person 0\)"),
         ({"score": "high"}, r"the score \(frame 2, person 0\).*got 'high'"),
-        ({"bbox": [1, 2, 3]}, r"box of four numbers .*frame 2.*got \[1, 2, 3\]"),
+        ({"bbox": [1, 2, 3]}, r"box of four numbers .*frame 2.*got a list of 3"),
         ({"bbox": [1, 2, 3, "4"]}, r"the box \(frame 2"),
         ({"track_id": 1.5}, "whole number as track .*frame 2.*got 1.5"),
         ({"track_id": "a"}, r"the track \(frame 2, person 0\)"),
@@ -129,16 +132,20 @@ def test_annotations_of_several_sizes(tmp_path, writers):
 @pytest.mark.parametrize(
     ("kind", "change"), [("unit", lambda v: v), ("signed", lambda v: 2 * v - 1)]
 )
-def test_scaled_positions_are_refused_or_declared(tmp_path, writers, kind, change):
+def test_scaled_positions_are_told_by_their_range_where_a_format_allows_both(
+    tmp_path, writers, kind, change
+):
     people = writers.people(3, 25)
     expected = read(writers.openpose(tmp_path / "a", people), "body25", image_size=writers.size)
     people[..., :2] = change(people[..., :2] / writers.size)
     folder = writers.openpose(tmp_path / "b", people)
+    for told in ("auto", kind):
+        tracks = read(folder, "body25", image_size=writers.size, coordinates=told)
+        torch.testing.assert_close(tracks.keypoints_2d, expected.keypoints_2d, rtol=0, atol=1e-3)
+        assert tracks.source["coordinates"] == kind
+    path = writers.coco_results(tmp_path / "c.json", people[:, :, :17])
     with pytest.raises(DataError, match=rf"exported scaled; declare --coordinates {kind}"):
-        read(folder, "body25", image_size=writers.size)
-    tracks = read(folder, "body25", image_size=writers.size, coordinates=kind)
-    torch.testing.assert_close(tracks.keypoints_2d, expected.keypoints_2d, rtol=0, atol=1e-3)
-    assert tracks.source["coordinates"] == kind
+        read(path, image_size=writers.size)
 
 
 def test_landmarks_in_pixels_are_refused_or_declared(tmp_path, writers):
@@ -160,10 +167,13 @@ def test_frames_of_two_videos_in_a_folder(tmp_path, writers):
 
 
 def test_folders_without_frames(tmp_path):
-    with pytest.raises(DataError, match=r"expected JSON files .*got 0 of 0 bytes"):
+    with pytest.raises(DataError, match=r"a file for every frame .*got 0 of them; give the fold"):
         read(tmp_path, image_size=(640, 480))
-    save(tmp_path / "0.json", {"annotations": []})
-    with pytest.raises(DataError, match=r"OpenPose or MMPose files .*0\.json"):
+    (tmp_path / "cam1").mkdir()
+    with pytest.raises(DataError, match=r"got 0 of them; give one of its folders \(cam1\)"):
+        read(tmp_path, image_size=(640, 480))
+    save(tmp_path / "0.json", {"pose": []})
+    with pytest.raises(DataError, match=r"got a folder of 1 files, each JSON: an object of 1"):
         read(tmp_path, image_size=(640, 480))
 
 
@@ -181,16 +191,30 @@ def test_nobody_with_any_confidence(tmp_path, writers):
 
 
 def test_files_beyond_the_limits(tmp_path, writers, monkeypatch):
-    path = writers.coco_results(tmp_path / "c.json", writers.people(2, 17))
-    folder = writers.openpose(tmp_path / "o", writers.people(2, 25))
+    path = writers.coco_results(tmp_path / "c.json", writers.people(20, 17))
+    folder = writers.openpose(tmp_path / "o", writers.people(20, 25))
     for source in (path, folder):
-        with pytest.raises(DataError, match="at most 100 bytes"):
-            read(source, image_size=writers.size, max_bytes=100)
-    for limit in ("MAX_VALUES", "MAX_CONTAINERS"):
-        with monkeypatch.context() as patch:
-            patch.setattr(json_file, limit, 3)
-            with pytest.raises(DataError, match=r"values in .* lists .*cut it into parts"):
-                read(path, image_size=writers.size)
+        with pytest.raises(DataError, match=r"at most 0\.001 MB in .*, or give --max-size 1"):
+            read(source, image_size=writers.size, size=Size(0.001))
+        with pytest.raises(DataError, match=r"at most 19 frames in .*, got 20; cut it into"):
+            read(source, image_size=writers.size, size=Size(frames=19))
+    monkeypatch.setattr(json_file, "_FREE", 3)
+    monkeypatch.setattr(json_file, "_BYTES_A_VALUE", 10**9)
+    with pytest.raises(DataError, match=r"as many values as a detector writes .*got more than"):
+        read(path, image_size=writers.size)
+
+
+def test_a_claim_is_judged_before_anything_is_made_of_it(tmp_path, memory_below):
+    path = tmp_path / "p.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("keypoints_2d.npy", "w") as stream:
+            header = {"descr": "|u1", "fortran_order": False, "shape": (10**6, 17, 2)}
+            np.lib.format.write_array_header_1_0(stream, header)
+            for _ in range(34):
+                stream.write(bytes(10**6))
+    assert path.stat().st_size < 100_000
+    with memory_below(10_000_000), pytest.raises(DataError, match=r"500000 frames .*got 1000000"):
+        read(path)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +222,6 @@ def test_files_beyond_the_limits(tmp_path, writers, monkeypatch):
     [
         ({"fps": 0}, "fps above zero, got 0; correct --fps"),
         ({"fps": float("nan")}, "fps above zero, got nan"),
-        ({"max_bytes": 0}, "max_bytes above zero"),
         ({"coordinates": "metres"}, "one of auto, pixels, unit, signed, got 'metres'"),
         ({"skeleton": "smpl24"}, "joints of skeleton smpl24"),
     ],
