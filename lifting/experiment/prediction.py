@@ -20,7 +20,7 @@ from lifting.files.npz import write_npz_atomically
 
 NOTED = (
     "joints_converted", "approximate_joints", "frames_resampled", "frame_rate", "intrinsics",
-    "two_d", "joints_told_by",
+    "two_d", "joints_told_by", "people", "person", "notes",
 )  # fmt: skip
 """Facts of the input that go with the answers."""
 

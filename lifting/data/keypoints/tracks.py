@@ -48,8 +48,9 @@ def tracks_of(path: Path, video: VideoSeen) -> PoseTracks:
 
     Args:
         path: The file, whose name the tracks bear.
-        video: Its people. Gaps of more than ten frames cut a person into pieces; the names of
-            tracks then give the frames they span, and the person where there are several.
+        video: Its people. Gaps of more than ten frames cut a person into pieces. Names of tracks
+            give the person where there are several, and the first and last frame of what does not
+            span the video.
     """
     people = video.people
     parts = [h36m_joints(person.filled, people.skeleton) for person in video.persons]
@@ -166,13 +167,13 @@ def h36m_joints(filled: Filled, skeleton: Skeleton) -> tuple[Pose2D, PerJoint]:
 
 
 def _names(path: Path, video: VideoSeen, person: Person) -> tuple[str, ...]:
-    """One name a piece: the person where there are several, and the frames where it is cut."""
+    """One name a piece: the person where there are several, the frames where it lacks some."""
     filled, frames = person.filled, video.people.frames
     stem = f"{path.stem}/person{person.track}" if len(video.persons) > 1 else path.stem
-    if len(filled.offsets) == 2:
-        return (stem,)
     first, last = filled.number[filled.offsets[:-1]], filled.number[filled.offsets[1:] - 1]
     numbers = video.when.number
+    if len(first) == 1 and first[0] == numbers[0] and last[0] == numbers[-1]:
+        return (stem,)
     ends = zip(np.searchsorted(numbers, first), np.searchsorted(numbers, last), strict=True)
     return tuple(f"{stem}/{_printable(frames[a])}..{_printable(frames[b])}" for a, b in ends)
 

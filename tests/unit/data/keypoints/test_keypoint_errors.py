@@ -206,12 +206,14 @@ def test_files_beyond_the_limits(tmp_path, writers, monkeypatch):
 
 def test_a_claim_is_judged_before_anything_is_made_of_it(tmp_path, memory_below):
     path = tmp_path / "p.npz"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("keypoints_2d.npy", "w") as stream:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (10**6, 17, 2)}
-            np.lib.format.write_array_header_1_0(stream, header)
-            for _ in range(34):
-                stream.write(bytes(10**6))
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("keypoints_2d.npy", "w") as stream,
+    ):
+        header = {"descr": "|u1", "fortran_order": False, "shape": (10**6, 17, 2)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for _ in range(34):
+            stream.write(bytes(10**6))
     assert path.stat().st_size < 100_000
     with memory_below(10_000_000), pytest.raises(DataError, match=r"500000 frames .*got 1000000"):
         read(path)
