@@ -14,7 +14,7 @@ import torch
 from lifting.data.keypoints.formats import read_people
 from lifting.data.keypoints.gaps import Filled, fill_gaps
 from lifting.data.keypoints.people import People
-from lifting.data.keypoints.persons import LARGEST, choose_person
+from lifting.data.keypoints.persons import LARGEST, choose_persons
 from lifting.data.keypoints.pixels import Coordinates, check_size, to_pixels
 from lifting.data.keypoints.plausibility import exchanged_sides, upside_down
 from lifting.data.keypoints.timeline import Timeline, timeline
@@ -133,14 +133,15 @@ def read_person(
     _warn_of_sides(path, people)
     when = timeline(people.frames)
     number = when.number[people.frame]
-    choice = choose_person(path, people, number, person)
+    chosen = choose_persons(path, people, number, person)
+    choice = chosen.choices[0]
     filled = fill_gaps(people.joints[choice.rows], number[choice.rows])
     facts = {
         "joints": people.order.why,
         "joints_told_by": people.order.told_by,
         "frame_step": str(when.step),
         "frame_numbers": "from the names" if when.numbered else "in order",
-        "person": f"{choice.track} of {choice.persons}, asked for {person}, by {choice.by}",
+        "person": f"{choice.track} of {chosen.persons}, asked for {person}, by {chosen.by}",
         "joints_not_finite": str(cleaned.not_finite),
         "confidences_clipped": str(cleaned.clipped),
         "sightings_dropped": str(cleaned.dropped),
