@@ -1,25 +1,38 @@
-"""One person out of everyone a detector saw: by track, or the one that fills the picture most."""
+"""The people of a video: by the ids of its file where those are tracks, else by following them."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lifting.data.keypoints.people import People
 from lifting.data.keypoints.plausibility import BoolArray, FloatArray
-from lifting.data.keypoints.timeline import MAX_GAP, IntArray
+from lifting.data.keypoints.timeline import IntArray
 from lifting.errors import ConfigError, DataError
 
-LARGEST = "largest"
-_MIN_OVERLAP = 0.3
+ALL, LARGEST, LONGEST = "all", "largest", "longest"
 _MAX_SCORE = 100.0  # AlphaPose adds several confidences up
-_MAX_PAIRS = 100_000_000
-_PAIRS_AT_ONCE = 1_000_000
-
-
-ALL = "all"
+_MAX_PAIRS, _MAX_A_FRAME = 1_000_000_000, 3000
+_FARTHEST = 1e9  # pixels; beyond that a number is damaged
+# How people are followed. Lengths are parts of a person's size, which is the larger side of its
+# box; times are frames. benchmarks/keypoint_people.py measures what they do.
+_LONGEST_ABSENCE = 60
+_ABSENCE_A_SIGHTING = 6
+_KEEPS_MOVING, _NEW_MOTION = 0.97, 0.1
+_OFFSET, _OFFSET_A_FRAME, _LEAST_OFFSET = 0.06, 0.007, 0.03
+_STRAYS, _NEW_STRAY = 2.0, 0.1
+_POSE, _POSE_A_FRAME, _POSE_AT_MOST = 0.06, 0.005, 0.12
+_POSE_COST = 9.0  # at most: detectors take left for right
+_SCALE = 0.15
+_NO_OVERLAP, _DOUBT = 3.0, 2.0
+_DEAREST, _SURELY = 30.0, 9.0
+_FARTHEST_OFFSET = 0.25
+_REACH = 6.0  # an offset of more than that many times the allowed costs too much on its own
+_LEAST_JOINTS = 3
+_TWIN_JOINTS, _TWIN_OVERLAP, _TWIN_BOXES = 0.08, 0.5, 0.8
 
 
 class Choice(NamedTuple):
@@ -28,56 +41,84 @@ class Choice(NamedTuple):
     Attributes:
         rows: ``(n,)`` rows of the sightings, one a frame, in order.
         track: Number of the person.
-        persons: Number of persons there were.
-        by: ``ids`` of the file, ``overlap`` of boxes, or ``only one`` in every frame.
     """
 
     rows: IntArray
     track: int
+
+
+class Chosen(NamedTuple):
+    """The people that are taken of a file.
+
+    Attributes:
+        choices: Those taken, in order of appearance.
+        persons: Number of people there are.
+        by: ``ids`` of the file, ``following``, or ``only one`` in every frame.
+        why: How people were told apart and who is taken, in words.
+    """
+
+    choices: tuple[Choice, ...]
     persons: int
     by: str
+    why: str
 
 
-def choose_person(path: Path, people: People, number: IntArray, person: str = LARGEST) -> Choice:
-    """Choose one person of a video.
+class _Told(NamedTuple):
+    track: IntArray
+    by: str
+    why: str
 
-    The largest has the largest product of box area and score, averaged over all frames in which
-    anyone was seen, so that a brief false detection does not win. Where the file has track
-    numbers, sightings without one are left out. Elsewhere boxes that overlap from frame to frame,
-    over gaps of up to ten frames, are one person, numbered by appearance.
+
+def choose_persons(path: Path, people: People, number: IntArray, person: str = ALL) -> Chosen:
+    """Tell the people of a video apart, and take all or one of them.
+
+    Numbers that the file gives are kept where they are tracks (:func:`ids_are_tracks`); sightings
+    without one beside them are followed among themselves and numbered on from the largest. Where
+    there are none, or they are no tracks, everyone is followed and numbered by appearance; if no
+    frame shows two people, all are sightings of one, however far it jumps. Of two sightings of a
+    person in a frame the one with the larger product of box area and score is kept.
 
     Args:
         path: The file, for messages.
         people: Everyone, in pixels.
         number: ``(D,)``, frame number of each sighting, never falling.
-        person: ``largest``, or the number of a track.
+        person: ``all``; ``largest``, whose product of box area and score is the largest in the
+            mean over all frames in which anyone was seen, so that a brief false detection does
+            not win; ``longest``, seen in the most frames; or the number of a track.
 
     Raises:
-        DataError: The file has no such track.
-        ConfigError: ``person`` is neither.
+        DataError: The file has no such track, or too many people a frame to tell them apart.
+        ConfigError: ``person`` is none of these.
     """
     boxes = boxes_of(people)
     weight = _weights(people, boxes)
-    track, by = people.track, "ids"
-    if (track < 0).all():
-        alone = len(np.unique(number)) == len(number)
-        track = np.zeros_like(number) if alone else link(path, number, boxes)
-        by = "only one" if alone else "overlap"
-    ids = np.unique(track[track >= 0])
-    chosen = _chosen(path, person, ids, track, weight)
-    rows = np.flatnonzero(track == chosen)
-    # Twice in a frame: the heavier sighting comes first and is kept.
-    rows = rows[np.lexsort((-weight[rows], number[rows]))]
-    rows = rows[np.unique(number[rows], return_index=True)[1]]
-    return Choice(rows, chosen, len(ids), by)
+    told = _tell_apart(path, people, number, boxes)
+    everyone = _by_appearance(told.track, number, weight)
+    choices = everyone
+    why = told.why
+    if person != ALL:
+        choices = (_one(path, person, everyone, weight),)
+        if len(everyone) > 1:
+            name = f"the {person}" if person in (LARGEST, LONGEST) else f"number {person}"
+            why = f"{why}; taken is {name}{_number_of(choices[0], person)}"
+    return Chosen(choices, len(everyone), told.by, why)
 
 
-def _weights(people: People, boxes: FloatArray) -> FloatArray:
-    """Box area times score, the mean confidence where there is none, ``(D,)``."""
-    confidence = people.joints[..., 2]
-    mean = confidence.sum(-1) / (confidence > 0).sum(-1).clip(min=1)
-    score = np.where(np.isfinite(people.score), people.score, mean).clip(0, _MAX_SCORE)
-    return (boxes[:, 2:] - boxes[:, :2]).prod(-1) * score
+def ids_are_tracks(number: IntArray, track: IntArray) -> bool:
+    """Whether the numbers that a file gives people stay with them, as far as can be seen.
+
+    They do not where there are none, where one stands twice in a frame, or where a frame shows two
+    people and all that have a number in the whole file have the same.
+
+    Args:
+        number: ``(D,)``, frame number of each sighting, never falling.
+        track: ``(D,)``, number of each person, -1 without.
+    """
+    known = track >= 0
+    if not known.any() or len(_seen_twice(number, track)):
+        return False
+    one = bool((track[known] == track[known][0]).all())
+    return not (one and known.all() and len(np.unique(number)) < len(number))
 
 
 def boxes_of(people: People) -> FloatArray:
@@ -87,71 +128,239 @@ def boxes_of(people: People) -> FloatArray:
         people: Everyone, in pixels.
     """
     xy = people.joints[..., :2]
-    seen = (people.joints[..., 2:] > 0) & np.isfinite(xy)
-    low = np.where(seen, xy, np.inf).min(1)
-    high = np.where(seen, xy, -np.inf).max(1)
-    own = people.box
-    rising = np.all(own[:, 2:] > own[:, :2], axis=-1, keepdims=True)
-    usable = rising & np.all(np.abs(own) < 1e9, axis=-1, keepdims=True)
-    return np.where(usable, own, np.concatenate((low, high), axis=-1))
+    seen: BoolArray = (people.joints[..., 2] > 0) & np.all(np.isfinite(xy), axis=-1)
+    return _usable_boxes(people.box, xy, seen)
 
 
-def link(path: Path, number: IntArray, boxes: FloatArray) -> IntArray:
-    """Number the persons of a video by the overlap of their boxes, ``(D,)``.
+def follow(number: IntArray, boxes: FloatArray, joints: FloatArray) -> IntArray:
+    """Number the people of a video by where they are, ``(D,)``; counted by appearance.
 
-    First sightings in neighbouring frames are joined, then the ends of what is joined over ever
-    longer gaps; each end takes the start it overlaps most, each start its best end.
+    In every frame those known so far are assigned to those seen, at the least sum of costs. A
+    cost grows with the distance of the joints from where the person's motion would have brought
+    them, with the change of pose and of scale, and as boxes overlap less. People are expected
+    back where they were heading for up to 60 frames, and for a shorter time if they were hardly
+    seen: the longer, the more distance is allowed and the more it costs to be taken for them.
+    Whoever comes back later, or elsewhere, is somebody new. Two sightings in a frame with nearly
+    the same joints are one person seen twice, and get the same number.
 
     Args:
-        path: The file, for messages.
         number: ``(D,)``, frame number of each sighting, never falling.
-        boxes: ``(D, 4)``, corners.
-
-    Raises:
-        DataError: So many people in a frame that comparing them all would take too long.
+        boxes: ``(D, 4)``, corners, pixels.
+        joints: ``(D, J, 3)``: x, y, confidence; a missing joint has position NaN.
     """
-    following = np.full(len(number), -1, dtype=np.int64)
-    followed = np.zeros(len(number), dtype=bool)
-    for distance in range(1, MAX_GAP + 2):
-        ends, starts = np.flatnonzero(following < 0), np.flatnonzero(~followed)
-        first = np.searchsorted(number[starts], number[ends] + distance, side="left")
-        last = np.searchsorted(number[starts], number[ends] + distance, side="right")
-        if int((last - first).sum()) > _MAX_PAIRS:
-            raise DataError(
-                f"expected few enough people a frame to tell them apart in {path}, got "
-                f"{len(number)} sightings; use a detector that writes track numbers"
-            )
-        end, start, overlap = _best_starts(boxes, ends, starts, first, last)
-        order = np.lexsort((overlap, start))
-        winner = np.diff(start[order], append=-1) != 0
-        end, start = end[order][winner], start[order][winner]
-        following[end], followed[start] = start, True
-    return _components(following, followed)
+    from scipy.optimize import linear_sum_assignment  # 1.2 s to import
+
+    track = np.full(len(number), -1, dtype=np.int64)
+    everyone = _sightings(boxes, joints)
+    first = np.flatnonzero(np.diff(number, prepend=number[:1] - 1))
+    known, made = _nobody(joints.shape[1]), 0
+    for begin, end in pairwise([*first.tolist(), len(number)]):
+        frame, seen = int(number[begin]), _Seen(*(part[begin:end] for part in everyone))
+        known = _still_expected(known, frame)
+        cost, step = _costs(known, seen, frame)
+        who, which = linear_sum_assignment(cost)
+        fits = cost[who, which] < _DEAREST
+        who, which = who[fits], which[fits]
+        price = np.full(end - begin, np.inf)
+        price[which] = cost[who, which]
+        steady = np.zeros(end - begin, dtype=bool)
+        steady[which] = (price[which] < _SURELY) & (frame - known.last[who] == 1)
+        original = _originals(seen, price, steady)
+        itself = original == np.arange(end - begin)
+        who, which = who[itself[which]], which[itself[which]]
+        given = np.full(end - begin, -1, dtype=np.int64)
+        given[which] = known.track[who]
+        _move(known, who, seen, which, step[who, which], frame)
+        new = np.flatnonzero(itself & (given < 0))
+        if len(new):
+            given[new] = made + np.arange(len(new))
+            known = _joined(known, seen, new, given[new], frame)
+            made += len(new)
+        track[begin:end] = given[original]
+    return track
 
 
-def _best_starts(
-    boxes: FloatArray, ends: IntArray, starts: IntArray, first: IntArray, last: IntArray
-) -> tuple[IntArray, IntArray, FloatArray]:
-    """For every end the start with the largest overlap, and that overlap; those with enough."""
-    counts = last - first
-    blocks = np.cumsum(counts) // _PAIRS_AT_ONCE
-    found: list[tuple[IntArray, IntArray, FloatArray]] = []
-    for block in np.split(np.arange(len(ends)), np.flatnonzero(np.diff(blocks)) + 1):
-        block = block[counts[block] > 0]
-        if not len(block):
-            continue
-        size = counts[block]
-        begins = np.cumsum(size) - size
-        place = np.arange(int(size.sum())) - np.repeat(begins - first[block], size)
-        end, start = np.repeat(ends[block], size), starts[place]
-        overlap = _overlap(boxes[end], boxes[start])
-        best = np.lexsort((-overlap, end))[begins]
-        best = best[overlap[best] >= _MIN_OVERLAP]
-        found.append((end[best], start[best], overlap[best]))
-    if not found:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
-    end, start, overlap = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return end, start, overlap
+class _Seen(NamedTuple):
+    """Sightings: ``box (n, 4)``, ``xy (n, J, 2)`` 0 where missing, ``sure (n, J)``, ``size``."""
+
+    box: FloatArray
+    xy: FloatArray
+    sure: FloatArray
+    size: FloatArray
+
+
+class _Known(NamedTuple):
+    """People who may be seen again, as they were last seen.
+
+    ``motion (n, 2)`` a frame, and by what part of its size each was mostly missed, ``stray (n,)``.
+    """
+
+    box: FloatArray
+    xy: FloatArray
+    sure: FloatArray
+    size: FloatArray
+    motion: FloatArray
+    stray: FloatArray
+    last: IntArray
+    times: IntArray
+    track: IntArray
+
+
+def _sightings(boxes: FloatArray, joints: FloatArray) -> _Seen:
+    """Everyone, with what is damaged made missing: NaN in boxes, confidence 0 for joints."""
+    xy, confidence = joints[..., :2], joints[..., 2]
+    shown = (np.abs(xy) < _FARTHEST).all(-1) & (confidence > 0)
+    box = _usable_boxes(boxes, xy, shown)
+    box = np.where((np.abs(box) < _FARTHEST).all(-1, keepdims=True), box, np.nan)
+    size = (box[:, 2:] - box[:, :2]).max(-1, initial=1.0)
+    sure = np.where(shown, confidence, 0.0).clip(0, 1)
+    return _Seen(box, np.where(shown[..., None], xy, 0.0), sure, size)
+
+
+def _usable_boxes(boxes: FloatArray, xy: FloatArray, shown: BoolArray) -> FloatArray:
+    """Boxes, those of the shown joints where one is of no use, ``(n, 4)``."""
+    low = np.where(shown[..., None], xy, np.inf).min(1)
+    high = np.where(shown[..., None], xy, -np.inf).max(1)
+    rising = np.all(boxes[:, 2:] > boxes[:, :2], axis=-1, keepdims=True)
+    usable = rising & np.all(np.abs(boxes) < _FARTHEST, axis=-1, keepdims=True)
+    return np.where(usable, boxes, np.concatenate((low, high), axis=-1))
+
+
+def _nobody(joints: int) -> _Known:
+    none = np.zeros(0, dtype=np.int64)
+    place = np.zeros((0, joints, 2))
+    return _Known(
+        np.zeros((0, 4)),
+        place,
+        place[..., 0],
+        np.zeros(0),
+        np.zeros((0, 2)),
+        np.zeros(0),
+        none,
+        none,
+        none,
+    )
+
+
+def _originals(seen: _Seen, price: FloatArray, steady: BoolArray) -> IntArray:
+    """For each sighting of a frame the one it repeats, else itself, ``(n,)``.
+
+    Args:
+        seen: The sightings.
+        price: ``(n,)``, what it cost to recognise each, infinity where nobody was; of two alike
+            the dearer repeats the other, or the less sure.
+        steady: ``(n,)``, who was recognised for little and seen in the frame before, too; two of
+            these are two people who meet, however alike.
+    """
+    count = len(price)
+    original = np.arange(count)
+    if count < 2:
+        return original
+    a, b = np.nonzero(_close(seen.box, np.zeros(count), seen.box))
+    a, b = a[a < b], b[a < b]
+    overlap = _overlap(seen.box[a], seen.box[b])
+    alike = (overlap > _TWIN_OVERLAP) & ~(steady[a] & steady[b])
+    if not alike.any():
+        return original
+    a, b, overlap = a[alike], b[alike], overlap[alike]
+    size = np.sqrt(seen.size[a] * seen.size[b])
+    apart = _compare(seen.xy[a], seen.sure[a], seen.xy[b], seen.sure[b])
+    same = overlap > _TWIN_BOXES
+    same |= apart.usable & (apart.distance < _TWIN_JOINTS * size)
+    a, b = a[same], b[same]
+    order = np.lexsort((-seen.sure.sum(-1), price))
+    rank = np.argsort(order)
+    best = np.arange(count)  # by rank: the best that each is like
+    np.minimum.at(best, np.maximum(rank[a], rank[b]), np.minimum(rank[a], rank[b]))
+    while (best[best] != best).any():
+        best = best[best]
+    original[order] = order[best]
+    return original
+
+
+def _still_expected(known: _Known, frame: int) -> _Known:
+    patience = np.minimum(known.times * _ABSENCE_A_SIGHTING, _LONGEST_ABSENCE)
+    there = frame - known.last <= patience + 1
+    parts: list[Any] = list(known)
+    return known if there.all() else _Known(*(part[there] for part in parts))
+
+
+def _costs(known: _Known, seen: _Seen, frame: int) -> tuple[FloatArray, FloatArray]:
+    """What it costs to take each of the known for each of the seen, and how far that moves them.
+
+    Returns:
+        ``(known, seen)`` and ``(known, seen, 2)``, pixels.
+    """
+    cost = np.full((len(known.size), len(seen.size)), _DEAREST)
+    step = np.zeros((*cost.shape, 2))
+    missed = (frame - known.last - 1).astype(np.float64)
+    ahead = known.motion * _way(missed + 1)[:, None]
+    box = known.box + np.concatenate((ahead, ahead), axis=-1)
+    allowed = np.maximum(_STRAYS * known.stray, _LEAST_OFFSET) + _OFFSET_A_FRAME * missed
+    allowed = np.minimum(allowed, _FARTHEST_OFFSET)
+    who, which = np.nonzero(_close(box, known.size * allowed * _REACH, seen.box))
+    if not len(who):
+        return cost, step
+    size = np.sqrt(known.size[who] * seen.size[which])
+    before, now, late, shift = box[who], seen.box[which], missed[who], ahead[who]
+    xy = known.xy[who] + shift[:, None]
+    apart = _compare(xy, known.sure[who], seen.xy[which], seen.sure[which])
+    usable = apart.usable
+    centre = (now[:, :2] + now[:, 2:] - before[:, :2] - before[:, 2:]) / 2
+    offset = np.where(usable[:, None], apart.offset, centre)
+    pose = np.where(usable, apart.pose / size, _POSE)
+    bent = np.minimum(_POSE + _POSE_A_FRAME * late, _POSE_AT_MOST)
+    scale = np.where(usable, apart.scale, np.log(seen.size[which] / known.size[who]))
+    found = (
+        (offset**2).sum(-1) / (allowed[who] * size) ** 2
+        + np.minimum((pose / bent) ** 2, _POSE_COST)
+        + (scale / _SCALE) ** 2
+        + _NO_OVERLAP * (1 - _overlap(before, now))
+        + _DOUBT * np.log(allowed[who] / _OFFSET * bent / _POSE)
+    )
+    cost[who, which] = np.where(found < _DEAREST, found, _DEAREST)
+    step[who, which] = offset + shift
+    return cost, step
+
+
+def _way(frames: FloatArray) -> FloatArray:
+    """How many frames' motion a person goes on for, slowing down."""
+    return (1 - _KEEPS_MOVING**frames) / (1 - _KEEPS_MOVING)
+
+
+def _close(a: FloatArray, margin: FloatArray, b: FloatArray) -> BoolArray:
+    """Whether boxes ``(p, 4)`` with a margin ``(p,)`` meet others ``(q, 4)``, ``(p, q)``."""
+    more = margin[:, None]
+    close: BoolArray = (a[:, None, 0] - more <= b[:, 2]) & (b[:, 0] <= a[:, None, 2] + more)
+    close &= (a[:, None, 1] - more <= b[:, 3]) & (b[:, 1] <= a[:, None, 3] + more)
+    return close
+
+
+class _Apart(NamedTuple):
+    """How joints of pairs differ: ``offset (n, 2)`` of all, ``pose`` after it, log ``scale``."""
+
+    usable: BoolArray
+    distance: FloatArray
+    offset: FloatArray
+    pose: FloatArray
+    scale: FloatArray
+
+
+def _compare(a: FloatArray, sure_a: FloatArray, b: FloatArray, sure_b: FloatArray) -> _Apart:
+    """Compare the joints that both of a pair show, ``(n, J, 2)`` each, the surer the more."""
+    share = sure_a * sure_b
+    usable = (share > 0).sum(-1) >= _LEAST_JOINTS
+    share = share / np.maximum(share.sum(-1, keepdims=True), 1e-12)
+    step = b - a
+    offset = np.einsum("nj,njc->nc", share, step)
+    middle_a, middle_b = (np.einsum("nj,njc->nc", share, v)[:, None] for v in (a, b))
+    wide_a = np.einsum("nj,njc->n", share, (a - middle_a) ** 2)
+    wide_b = np.einsum("nj,njc->n", share, (b - middle_b) ** 2)
+    left = step - offset[:, None]
+    pose = (share * np.hypot(left[..., 0], left[..., 1])).sum(-1)
+    distance = (share * np.hypot(step[..., 0], step[..., 1])).sum(-1)
+    scale = 0.5 * np.log(np.maximum(wide_b, 1e-6) / np.maximum(wide_a, 1e-6))
+    return _Apart(usable, distance, offset, pose, scale)
 
 
 def _overlap(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -162,49 +371,141 @@ def _overlap(a: FloatArray, b: FloatArray) -> FloatArray:
     return both / np.maximum(either, 1e-9)
 
 
-def _components(following: IntArray, followed: BoolArray) -> IntArray:
-    """Number of the chain that each sighting belongs to, chains counted by their start."""
-    before = np.arange(len(following))
-    linked = np.flatnonzero(following >= 0)
-    before[following[linked]] = linked
-    while True:  # each round doubles the distance looked back
-        further = before[before]
-        if (further == before).all():
-            break
-        before = further
-    return np.cumsum(~followed)[before] - 1
+def _move(
+    known: _Known, who: IntArray, seen: _Seen, which: IntArray, step: FloatArray, frame: int
+) -> None:
+    """Put those of the known that were seen, ``who``, where they were seen, ``which``.
+
+    ``step (n, 2)`` is how far each has moved; joints that are missing go with the others.
+    """
+    passed = frame - known.last[who]
+    off = step - known.motion[who]
+    stray = np.where(
+        passed == 1, np.hypot(off[:, 0], off[:, 1]) / known.size[who], known.stray[who]
+    )
+    known.stray[who] += _NEW_STRAY * (np.minimum(stray, _FARTHEST_OFFSET) - known.stray[who])
+    fresh = np.maximum(_NEW_MOTION, 1 / known.times[who])
+    known.motion[who] += fresh[:, None] * (step / passed[:, None] - known.motion[who])
+    sure = seen.sure[which]
+    there = sure > 0
+    known.xy[who] = np.where(there[..., None], seen.xy[which], known.xy[who] + step[:, None])
+    known.sure[who] = np.where(there, sure, known.sure[who] / 2)  # a guess counts ever less
+    known.size[who] += fresh * (seen.size[which] - known.size[who])
+    known.box[who] = seen.box[which]
+    known.last[who] = frame
+    known.times[who] += 1
 
 
-def _chosen(path: Path, person: str, ids: IntArray, track: IntArray, weight: FloatArray) -> int:
-    index = np.searchsorted(ids, track[track >= 0])
+def _joined(known: _Known, seen: _Seen, new: IntArray, track: IntArray, frame: int) -> _Known:
+    """The known and those seen for the first time."""
+    count = len(track)
+    box, xy, sure, size = (part[new] for part in seen)
+    stray = np.full(count, _OFFSET / _STRAYS)
+    last, times = np.full(count, frame, dtype=np.int64), np.ones(count, dtype=np.int64)
+    added = _Known(box, xy, sure, size, np.zeros((count, 2)), stray, last, times, track)
+    pairs: list[tuple[Any, Any]] = list(zip(known, added, strict=True))
+    return _Known(*(np.concatenate(pair) for pair in pairs))
+
+
+def _tell_apart(path: Path, people: People, number: IntArray, boxes: FloatArray) -> _Told:
+    track = people.track
+    known = track >= 0
+    if len(np.unique(number)) == len(number) and (track == track[0]).all():
+        alone = np.full_like(track, max(int(track[0]), 0))
+        return _Told(alone, "only one", "1 person: no frame shows two")
+    if ids_are_tracks(number, track):
+        count = len(np.unique(track[known]))
+        why = f"{_persons(count)} by the file's ids"
+        if known.all():
+            return _Told(track, "ids", why)
+        others = _followed(path, people, number, boxes, ~known)
+        extra = len(np.unique(others))
+        track = track.copy()
+        track[~known] = others + track.max() + 1
+        why = f"{why}, and {_persons(extra)} without one followed by boxes, joints and motion"
+        return _Told(track, "ids", why)
+    track = _followed(path, people, number, boxes, np.ones(len(number), dtype=bool))
+    how = f"{_persons(len(np.unique(track)))} followed by boxes, joints and motion"
+    return _Told(track, "following", f"{how}: {_why_no_ids(people, number)}")
+
+
+def _followed(
+    path: Path, people: People, number: IntArray, boxes: FloatArray, rows: BoolArray
+) -> IntArray:
+    _, counts = np.unique(number[rows], return_counts=True)
+    if int((counts.astype(np.float64) ** 2).sum()) > _MAX_PAIRS or counts.max() > _MAX_A_FRAME:
+        raise DataError(
+            f"expected few enough people a frame to tell them apart in {path}, got "
+            f"{int(rows.sum())} sightings, up to {counts.max()} a frame; use a detector that "
+            "writes track numbers"
+        )
+    return follow(number[rows], boxes[rows], people.joints[rows])
+
+
+def _why_no_ids(people: People, number: IntArray) -> str:
+    ids = people.track[people.track >= 0]
+    if not len(ids):
+        return "the file gives no ids"
+    if (people.track == ids[0]).all():
+        return f"the file's ids are no tracks (all {ids[0]})"
+    row = int(_seen_twice(number, people.track)[0])
+    name = people.frames[int(people.frame[row])]
+    name = name if len(name) <= 80 else name[:77] + "..."
+    return f"the file's ids are no tracks ({people.track[row]} stands twice in frame {name})"
+
+
+def _seen_twice(number: IntArray, track: IntArray) -> IntArray:
+    """Rows of sightings whose number another of the same frame had before."""
+    known = np.flatnonzero(track >= 0)
+    order = known[np.lexsort((track[known], number[known]))]
+    same = (np.diff(track[order]) == 0) & (np.diff(number[order]) == 0)
+    return np.sort(order[1:][same])
+
+
+def _persons(count: int) -> str:
+    return "1 person" if count == 1 else f"{count} people"
+
+
+def _weights(people: People, boxes: FloatArray) -> FloatArray:
+    """Box area times score, the mean confidence where there is none, ``(D,)``."""
+    confidence = people.joints[..., 2]
+    mean = confidence.sum(-1) / (confidence > 0).sum(-1).clip(min=1)
+    score = np.where(np.isfinite(people.score), people.score, mean).clip(0, _MAX_SCORE)
+    return (boxes[:, 2:] - boxes[:, :2]).prod(-1) * score
+
+
+def _by_appearance(track: IntArray, number: IntArray, weight: FloatArray) -> tuple[Choice, ...]:
+    """Everyone's sightings, one a frame, in order of the first."""
+    order = np.lexsort((-weight, number, track))
+    other = np.diff(track[order], prepend=-1) != 0
+    kept = other | (np.diff(number[order], prepend=-1) != 0)
+    rows, first = order[kept], np.flatnonzero(other[kept])
+    pieces = np.split(rows, first[1:])
+    ids = track[rows[first]]
+    appeared = np.lexsort((ids, number[rows[first]]))
+    return tuple(Choice(pieces[i], int(ids[i])) for i in appeared)
+
+
+def _number_of(choice: Choice, person: str) -> str:
+    return f", number {choice.track}" if person in (LARGEST, LONGEST) else ""
+
+
+def _one(path: Path, person: str, everyone: tuple[Choice, ...], weight: FloatArray) -> Choice:
     if person == LARGEST:
-        return int(ids[np.bincount(index, weights=weight[track >= 0]).argmax()])
+        return max(everyone, key=lambda choice: float(weight[choice.rows].sum()))
+    if person == LONGEST:
+        return max(everyone, key=lambda choice: len(choice.rows))
     if not (person.isascii() and person.isdigit() and len(person) <= 15):
         raise ConfigError(
-            f"expected person to be '{LARGEST}' or the number of a track, got '{person}'; "
-            "correct --person"
+            f"expected person to be '{ALL}', '{LARGEST}', '{LONGEST}' or the number of a track, "
+            f"got '{person}'; correct --person"
         )
-    if int(person) not in ids:
-        sizes = np.bincount(index)
-        most = np.argsort(-sizes, kind="stable")[:10]
-        listed = ", ".join(f"{ids[i]} ({sizes[i]} frames)" for i in most)
-        raise DataError(
-            f"expected a person {person} in {path}, got {len(ids)} persons: {listed}; "
-            "name one of them with --person"
-        )
-    return int(person)
-
-
-class Chosen(NamedTuple):
-    """Stands in until people are followed."""
-
-    choices: tuple[Choice, ...]
-    persons: int
-    by: str
-    why: str
-
-
-def choose_persons(path: Path, people: People, number: IntArray, person: str = ALL) -> Chosen:
-    """Stands in until people are followed."""
-    one = choose_person(path, people, number, LARGEST if person == ALL else person)
-    return Chosen((one,), one.persons, one.by, "")
+    for choice in everyone:
+        if choice.track == int(person):
+            return choice
+    most = sorted(everyone, key=lambda choice: -len(choice.rows))[:10]
+    listed = ", ".join(f"{choice.track} ({len(choice.rows)} frames)" for choice in most)
+    raise DataError(
+        f"expected a person {person} in {path}, got {_persons(len(everyone))}: {listed}; "
+        "name one of them with --person"
+    )

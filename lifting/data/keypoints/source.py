@@ -37,6 +37,7 @@ _KIND_NAMES: Mapping[Kind, str] = {
     "numbers": "lines of numbers",
 }
 _SUFFIXES = (".json", ".txt", ".csv", ".npy", ".npz")
+_OF_FRAMES = ("_keypoints.json", ".predictions.json")  # other files may lie beside these
 _HEAD = 4096
 _MANY, _LISTED = 20, 8
 _JSON = re.compile(r'[\[{]\s*([\[{"\]}\-0-9tfnNI]|$)')
@@ -168,6 +169,7 @@ def _open_folder(path: Path, size: Size) -> Source:
             f"expected a file for every frame of one video (JSON, txt or csv) in {path}, got "
             f"{len(files)} of them; {advice}"
         )
+    files = [file for file in files if file.name.endswith(_OF_FRAMES)] or files
     size.check_frames(path, len(files))
     size.check_bytes(path, sum(file.stat().st_size for file in files))
     files.sort(key=lambda file: natural_key(file.name))

@@ -22,13 +22,13 @@ def test_every_number_of_every_format_comes_back(tmp_path, writers, form):
     expected = expected.copy()
     if form == "coco-annotations":
         expected[..., 2] = 2
-    if read.relative:
+    if read.claims.relative:
         expected /= [*writers.size, 1]
     assert read.skeleton is get_skeleton(skeleton)
     assert len(read.frames) == len(expected)
     np.testing.assert_array_equal(read.joints, expected.reshape(-1, joints, 3))
     assert read.frame.tolist() == np.repeat(range(len(expected)), expected.shape[1]).tolist()
-    assert read.image_size == (writers.size if sized else None)
+    assert read.claims.image_size == (writers.size if sized else None)
 
 
 def test_tracks_are_the_mapped_joints_of_the_detector(tmp_path, writers, form):
