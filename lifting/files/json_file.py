@@ -32,7 +32,7 @@ def load_json(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> object:
     """
     if not path.is_file():
         raise MissingDataError(f"expected a file at {path}, found none; check the path")
-    data = _read_bytes(path, max_bytes)
+    data = read_bytes(path, max_bytes)
     if data.startswith(LFS_MARK):
         raise lfs_pointer(path, "JSON")
     _check_structure(path, data)
@@ -119,7 +119,16 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read_bytes(path: Path, max_bytes: int) -> bytes:
+def read_bytes(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> bytes:
+    """All bytes of a file that is not too large.
+
+    Args:
+        path: The file.
+        max_bytes: Largest file that is read, bytes.
+
+    Raises:
+        DataError: It is too large, or cannot be read.
+    """
     try:
         with path.open("rb") as stream:
             data = stream.read(max_bytes + 1)
