@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from lifting.cli.main import main
+from lifting.data.config import DataConfig
 from lifting.data.rig_files import read_rig
 from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
+from lifting.data.sets.keypoint_rig.reader import cache_key, tracks
 from lifting.errors import DataError
 from lifting.geometry.camera import project, world_to_camera
 from lifting.skeleton import H36M_17
@@ -121,12 +123,14 @@ def test_cameras_that_are_not_given_are_found(folders, calibration, reference, t
     rig = read_rig([tmp_path / f.name for f in folders], calibration, told=told)
     assert rig.known == told
     assert rig.views.keypoints.shape[1] == 25
-    solution = solve_rig(rig.views, TeacherOptions(hypotheses=24, shifts=0))
+    solution = solve_rig(
+        rig.views, TeacherOptions(hypotheses=16, shifts=0, focal_guesses=(0.9, 1.5))
+    )
     joints = solution.joints[:, OURS].double()
     truth = reference[::4]
     seen = joints.isfinite().all(-1)
     assert seen.float().mean() > 0.95
-    assert distance(aligned(joints[seen], truth[seen]), truth[seen]) < 32  # 24 with all frames
+    assert distance(aligned(joints[seen], truth[seen]), truth[seen]) < 27  # 24 were measured
 
 
 def test_without_a_calibration_the_size_is_asked_for(folders):
@@ -134,6 +138,36 @@ def test_without_a_calibration_the_size_is_asked_for(folders):
         read_rig(folders)
     rig = read_rig(folders, options=KeypointRigConfig(image_size=SIZE))
     assert rig.known == "sizes"
+
+
+def test_the_data_set_of_own_recordings_takes_the_calibration(folders, calibration, tmp_path):
+    for folder in folders:
+        place = tmp_path / "balance" / folder.name
+        place.mkdir(parents=True)
+        for i in range(40, 60):
+            shutil.copy(folder / f"{folder.name[:5]}.{i:04d}.json", place)
+    shutil.copy(calibration, tmp_path / "Calib.toml")
+    options = KeypointRigConfig(cameras="Calib.toml", holdout=0.5)
+    config = DataConfig(name="keypoint_rig", root=str(tmp_path), keypoint_rig=options)
+    found = tracks(config, "val")
+    assert found.track_names == tuple(f"balance/cam0{i}_json" for i in range(1, 5))
+    assert (found.confidence == 0).all(-1).nonzero().tolist() == [[2 * 10 + 2]]  # frame 52
+    whole = read_rig(folders, calibration).views
+    torch.testing.assert_close(found.cameras.position, whole.centre)
+    torch.testing.assert_close(found.keypoints_2d[:10], whole.keypoints[0, 50:60])
+    before = cache_key(config, "val")
+    (tmp_path / "Calib.toml").write_text(calibration.read_text() + "\n")
+    assert cache_key(config, "val") != before
+
+
+def test_names_in_a_file_of_ones_own_match_as_well(folders, tmp_path):
+    facts = {f"cam{i}": {"image_size": SIZE} for i in range(1, 5)}
+    path = tmp_path / "cameras.json"
+    path.write_text(json.dumps(facts))
+    assert read_rig(folders, path).views.sizes.tolist() == [list(map(float, SIZE))] * 4
+    path.write_text(json.dumps({**facts, "cam_4": {}}))  # which of the two is cam04_json?
+    with pytest.raises(DataError, match="got 'cam4'"):
+        read_rig(folders, path)
 
 
 def test_a_lens_with_strong_tangential_terms(tmp_path):
