@@ -61,8 +61,8 @@ def _register_solve(
         nargs="+",
         type=Path,
         metavar="FILE",
-        help="keypoints of one camera, in any format of 'lifting predict --keypoints'; cameras go "
-        "by the names of the files",
+        help="keypoints of one camera, a file or folder in any format of 'lifting predict "
+        "--keypoints'; cameras go by the names of the files",
     )
     parser.add_argument("--output", type=Path, default=Path("outputs/rig"), metavar="DIR")
     _add_cameras(parser)
@@ -76,8 +76,9 @@ def _add_cameras(parser: argparse.ArgumentParser) -> None:
     known.add_argument(
         "--cameras",
         type=Path,
-        metavar="JSON",
-        help="by camera: image_size, intrinsics, rotation (world to camera) and position (mm)",
+        metavar="FILE",
+        help="JSON, by camera: image_size, intrinsics, rotation (world to camera) and position "
+        "(mm); or Pose2Sim's calibration, .toml",
     )
     known.add_argument(
         "--told",

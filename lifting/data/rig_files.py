@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lifting.data.keypoints.cameras import read_cameras
+from lifting.data.keypoints.camera_facts import by_name
+from lifting.data.keypoints.cameras import cameras_of, is_calibration, read_cameras
 from lifting.data.keypoints.tracks import PersonSeen
 from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
 from lifting.data.sets.keypoint_rig.reader import (
@@ -18,6 +19,7 @@ from lifting.data.sets.keypoint_rig.reader import (
 )
 from lifting.data.teacher_config import KnownCameras
 from lifting.errors import DataError, suggest
+from lifting.files.limits import Size
 from lifting.skeleton import H36M_17
 from lifting.teacher.views import RigViews
 
@@ -51,25 +53,29 @@ def read_rig(
     Args:
         files: A keypoint file or folder for each camera. Cameras go by the names of the files, or
             of the folders around them where files have one name.
-        cameras: JSON file with what is known of each camera, by name; None for nothing. Intrinsics
-            that keypoint files hold count as well.
+        cameras: JSON file with what is known of each camera, by name, or a calibration of
+            Pose2Sim; None for nothing. Intrinsics that keypoint files hold count as well.
         options: How files are read; ``cameras``, ``holdout`` and ``recordings`` are not looked at.
         told: The most that the teacher may know of the cameras.
 
     Raises:
         MissingDataError: A file is not there.
-        DataError: A file is damaged, names are not unique, the file of cameras has another camera,
-            or cameras share no frames, or their files have not as many and do not number them.
+        DataError: A file is damaged, names are not unique, the file of cameras has another camera
+            or a calibration lacks one, or cameras share no frames, or their files have not as many
+            and do not number them.
     """
     options = options or KeypointRigConfig()
     names = camera_names(files)
-    known = read_cameras(cameras, options.max_bytes)
-    for name in known:
-        if name not in names:
-            raise DataError(
-                f"expected the cameras {', '.join(names)} in {cameras}, got '{name}'; "
-                f"{suggest(name, names)}"
-            )
+    given = read_cameras(cameras, Size(options.max_bytes / 2**20))
+    if cameras is not None and not is_calibration(cameras):
+        used = set(by_name(given, names).values())
+        for name in given:
+            if name not in used:
+                raise DataError(
+                    f"expected the cameras {', '.join(names)} in {cameras}, got '{name}'; "
+                    f"{suggest(name, names)}"
+                )
+    known = cameras_of(cameras, given, names)
     paths = dict(zip(names, files, strict=True))
     seen = {name: read_view(path, known.get(name), options) for name, path in paths.items()}
     _check_lengths(seen)
@@ -111,7 +117,7 @@ def camera_names(files: Sequence[Path]) -> tuple[str, ...]:
     Raises:
         DataError: Neither tells the cameras apart.
     """
-    stems = tuple(path.stem for path in files)
+    stems = tuple(path.name if path.is_dir() else path.stem for path in files)
     folders = tuple(path.absolute().parent.name for path in files)
     for names in (stems, folders):
         if len(set(names)) == len(files):

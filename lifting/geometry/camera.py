@@ -158,6 +158,29 @@ def undistort_rays(
     return result
 
 
+def without_tangential(pixels: Pose2D, intrinsics: Intrinsics) -> Pose2D:
+    """Pixels as the same lens would show them, had it radial distortion only.
+
+    Brings keypoints of a lens of the Brown model, as calibrations of OpenCV's kind give it, to
+    cameras of this module, whose own tangential term is another; see ``radial_only``.
+
+    Args:
+        pixels: ``(*batch, points, 2)``.
+        intrinsics: ``(*batch, 9)``, whose p1 and p2 are those of the Brown model.
+
+    Returns:
+        ``(*batch, points, 2)``, pixels.
+    """
+    rays = undistort_rays(pixels_to_rays(pixels, intrinsics), intrinsics, tangential="brown")
+    camera = intrinsics[..., None, :]
+    return distort_rays(rays, radial_only(intrinsics)) * camera[..., 0:2] + camera[..., 2:4]
+
+
+def radial_only(intrinsics: Intrinsics) -> Intrinsics:
+    """Intrinsics ``(*batch, 9)`` with p1 and p2 zero."""
+    return torch.cat((intrinsics[..., :7], torch.zeros_like(intrinsics[..., 7:])), dim=-1)
+
+
 def pixels_to_rays(pixels: Pose2D, intrinsics: Intrinsics) -> Pose2D:
     """Distorted normalised image points ``(u - c) / f`` of pixels, ``(*batch, points, 2)``."""
     camera = intrinsics[..., None, :]

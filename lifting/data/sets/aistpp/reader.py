@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
 from lifting.data.config import DataConfig, Split
@@ -42,10 +41,8 @@ from lifting.files.hashes import files_state
 from lifting.files.npz import Array
 from lifting.geometry.camera import (
     Camera,
-    distort_rays,
-    pixels_to_rays,
     project,
-    undistort_rays,
+    without_tangential,
     world_to_camera,
 )
 from lifting.skeleton import COCO_17
@@ -206,7 +203,9 @@ def _content(
         path = home / "keypoints2d" / f"{name}.pkl"
         seen = torch.from_numpy(detected(path, len(world))[VIEWS.index(view)][every])
         points, scores = seen[..., :2], seen[..., 2]
-        keypoints = torch.where(scores[..., None] > 0, _straight(points.double(), camera), 0.0)
+        lens = torch.from_numpy(camera.intrinsics)
+        plain = without_tangential(points.double(), lens)
+        keypoints = torch.where(scores[..., None] > 0, plain, 0.0)
         confidence = scores.clamp(0, 1)
     return TrackContent(
         keypoints_2d=keypoints.float(),
@@ -214,14 +213,6 @@ def _content(
         confidence=confidence,
         visible=visible,
     )
-
-
-def _straight(points: Tensor, camera: AistCamera) -> Tensor:
-    """Pixels as the lens without its tangential term shows them."""
-    lens = torch.from_numpy(camera.intrinsics)
-    rays = undistort_rays(pixels_to_rays(points, lens), lens, tangential="brown")
-    radial = _as_camera([camera]).intrinsics[0].double()
-    return distort_rays(rays, radial) * lens[:2] + lens[2:4]
 
 
 def _as_camera(cameras: Sequence[AistCamera]) -> Camera:

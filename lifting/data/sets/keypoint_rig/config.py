@@ -20,7 +20,8 @@ class Config:
         cameras: JSON file, relative to the folder, with what is known of each camera, by its name:
             ``image_size`` (width, height) and, where known, ``intrinsics`` (fx, fy, cx, cy and
             optionally five of distortion, pixels), ``rotation`` (3 x 3, world to camera) and
-            ``position`` (mm). None takes ``cameras.json`` if it is there.
+            ``position`` (mm); or a calibration of Pose2Sim, by its ending ``.toml``. None takes
+            ``cameras.json`` if it is there.
         image_size: Width and height of all videos, pixels, where neither files say so.
         skeleton: Name of the detector's skeleton; None takes what the files say, else the one that
             fits the positions.

@@ -16,17 +16,19 @@ from torch import Tensor
 from lifting.data.config import DataConfig, Split
 from lifting.data.folders import data_folder
 from lifting.data.holdout import first_held_out
-from lifting.data.keypoints.cameras import CameraFacts, read_cameras
+from lifting.data.keypoints.camera_facts import CameraFacts
+from lifting.data.keypoints.cameras import cameras_of, read_cameras
+from lifting.data.keypoints.pose2sim_toml import ENDING
 from lifting.data.keypoints.tracks import PersonSeen, read_person
 from lifting.data.sequence import PoseTracks, offsets_of, rate_of_each
 from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
 from lifting.errors import ConfigError, DataError, suggest
 from lifting.files.limits import Size
-from lifting.geometry.camera import Camera
+from lifting.geometry.camera import Camera, radial_only, without_tangential
 from lifting.skeleton import H36M_17
 
 NAME = "keypoint_rig"
-VERSION = 1  # to be raised when the same files give other tracks
+VERSION = 2  # to be raised when the same files give other tracks
 CAMERAS_FILE = "cameras.json"
 _KINDS = (".json", ".npz")
 
@@ -62,13 +64,15 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
     """
     options = config.keypoint_rig
     folder = data_folder(NAME, config.root)
-    known = read_cameras(_cameras_file(folder, options), options.max_bytes)
+    file = _cameras_file(folder, options)
+    given = read_cameras(file, Size(options.max_bytes / 2**20))
     names: list[str] = []
     cameras: list[Camera] = []
     parts: list[SharedFrames] = []
     recording: list[int] = []
     chosen = sorted(_recordings(folder, options).items())
     for number, (title, files) in enumerate(chosen):
+        known = cameras_of(file, given, list(files))
         seen = [read_view(path, known.get(view), options) for view, path in files.items()]
         parts.append(_part(shared_frames(title, list(files), seen), split, options, title))
         names += [f"{title}/{view}" for view in files]
@@ -114,7 +118,8 @@ def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
         MissingDataError: The folder is not found.
     """
     folder = data_folder(NAME, config.root)
-    found = sorted(p for p in folder.rglob("*") if p.suffix in _KINDS and p.is_file())
+    kinds = (*_KINDS, ENDING)
+    found = sorted(p for p in folder.rglob("*") if p.suffix in kinds and p.is_file())
     states = [(p, p.stat()) for p in found]
     return {
         "version": VERSION,
@@ -159,13 +164,16 @@ def _recordings(folder: Path, options: KeypointRigConfig) -> dict[str, dict[str,
 def read_view(path: Path, known: CameraFacts | None, options: KeypointRigConfig) -> PersonSeen:
     """The person in the keypoints of one camera.
 
+    The tangential term of a lens of the Brown model, which is not that of :class:`Camera`, is
+    taken out of keypoints and intrinsics.
+
     Args:
         path: File or folder.
         known: What is known of the camera; None for nothing.
         options: How it is read.
     """
     size = options.image_size if known is None or known.image_size is None else known.image_size
-    return read_person(
+    seen = read_person(
         path,
         image_size=None if size is None else (float(size[0]), float(size[1])),
         skeleton=options.skeleton,
@@ -175,6 +183,15 @@ def read_view(path: Path, known: CameraFacts | None, options: KeypointRigConfig)
         coordinates=options.coordinates,
         size=Size(options.max_bytes / 2**20),
     )
+    if known is None or known.intrinsics is None or known.tangential != "brown":
+        return seen
+    lens = seen.camera.intrinsics[0].double()
+    if not lens[7:].any():
+        return seen
+    straight = without_tangential(seen.keypoints_2d.double(), lens).float()
+    keypoints = torch.where(straight.isfinite(), straight, seen.keypoints_2d)
+    camera = Camera(intrinsics=radial_only(seen.camera.intrinsics), size=seen.camera.size)
+    return seen._replace(keypoints_2d=keypoints, camera=camera)
 
 
 def view_camera(seen: PersonSeen, known: CameraFacts | None) -> Camera:
