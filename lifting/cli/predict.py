@@ -116,8 +116,8 @@ def _say(tracks: PoseTracks, config: ExperimentConfig) -> None:
     facts = tracks.source
     print(
         f"keypoints: {facts['two_d']}, {facts['joints']}, person {facts['person']}, "
-        f"{facts['frames']} frames ({facts['frames_filled']} filled in) in {facts['pieces']} "
-        f"pieces, intrinsics {facts['intrinsics']}{_unused_camera(config)}"
+        f"{facts['frames']} frames of people ({facts['frames_filled']} filled in) in "
+        f"{facts['pieces']} pieces, intrinsics {facts['intrinsics']}{_unused_camera(config)}"
     )
     for key in ("people", "notes"):
         if facts.get(key):

@@ -12,6 +12,7 @@ import pytest
 
 from lifting.cli import predict
 from lifting.cli.main import main
+from lifting.data.keypoints.tracks import tracks_of
 from lifting.experiment.config import ExperimentConfig
 
 
@@ -45,7 +46,9 @@ def test_a_detector_s_file_is_lifted(trained, results, tmp_path, capsys):
     assert main([*command, "--image-size", "640", "480", *options]) == 0
     said = capsys.readouterr().out
     assert "coco-results (coco17), 17 joints: coco17 by --skeleton, person 3 of 2" in said
-    assert "person 3 of 2, asked for 3, by ids, 5 frames (1 filled in) in 1 pieces" in said
+    assert (
+        "person 3 of 2, asked for 3, by ids, 5 frames of people (1 filled in) in 1 pieces" in said
+    )
     assert "intrinsics given, but tiny_method does not use them\n" in said
     with np.load(output) as file:
         assert file["joints_3d"].shape == (5, 1, 17, 3)
@@ -66,8 +69,9 @@ def test_a_camera_is_said_to_be_unused_only_where_it_is(results, tiny_method):
         given = [o for o in options if o != "optimised"]
         capture = io.StringIO()
         with contextlib.redirect_stdout(capture):
-            predict._own_keypoints(parser.parse_args([*words, *given]), config)
-        return capture.getvalue()
+            video = predict._own_video(parser.parse_args([*words, *given]))
+            predict._say(tracks_of(results, video), config)
+        return capture.getvalue().partition("\n")[0] + "\n"
 
     lens = ["--intrinsics", "700", "700", "320", "240"]
     assert "given, but simple_baseline does not use them\n" in said("simple_baseline", *lens)
