@@ -18,19 +18,20 @@ _MAX_SCORE = 100.0  # AlphaPose adds several confidences up
 _MAX_PAIRS, _MAX_A_FRAME = 1_000_000_000, 3000
 _FARTHEST = 1e9  # pixels; beyond that a number is damaged
 # How people are followed. Lengths are parts of a person's size, which is the larger side of its
-# box; times are frames. benchmarks/keypoint_people.py measures what they do.
-_LONGEST_ABSENCE = 60
-_ABSENCE_A_SIGHTING = 6
+# box; times are frames. benchmarks/keypoint_people.py measures what they do: they were chosen on
+# motions of CMU's part `train`, at 10 to 50 frames a second.
+_LONGEST_ABSENCE, _ABSENCE_A_SIGHTING = 60, 6
 _KEEPS_MOVING, _NEW_MOTION = 0.97, 0.1
-_OFFSET, _OFFSET_A_FRAME, _LEAST_OFFSET = 0.06, 0.007, 0.03
+# How far people are found from where they are expected: at first, more a frame missed, bounds; and
+# how many times what was usual for the person, of which each frame changes a part.
+_OFFSET, _OFFSET_A_FRAME, _LEAST_OFFSET, _FARTHEST_OFFSET = 0.1, 0.007, 0.03, 0.15
 _STRAYS, _NEW_STRAY = 2.0, 0.1
 _POSE, _POSE_A_FRAME, _POSE_AT_MOST = 0.06, 0.005, 0.12
 _POSE_COST = 9.0  # at most: detectors take left for right
-_SCALE = 0.15
-_NO_OVERLAP, _DOUBT = 3.0, 2.0
+_SCALE = 0.12
+_NO_OVERLAP, _DOUBT = 2.0, 3.0
 _DEAREST, _SURELY = 30.0, 9.0
-_FARTHEST_OFFSET = 0.25
-_REACH = 6.0  # an offset of more than that many times the allowed costs too much on its own
+_REACH = 6.0  # an offset of more than that many times the allowed is too dear on its own
 _LEAST_JOINTS = 3
 _TWIN_JOINTS, _TWIN_OVERLAP, _TWIN_BOXES = 0.08, 0.5, 0.8
 
@@ -105,20 +106,16 @@ def choose_persons(path: Path, people: People, number: IntArray, person: str = A
 
 
 def ids_are_tracks(number: IntArray, track: IntArray) -> bool:
-    """Whether the numbers that a file gives people stay with them, as far as can be seen.
+    """Whether the numbers that a file gives people can stay with them.
 
-    They do not where there are none, where one stands twice in a frame, or where a frame shows two
-    people and all that have a number in the whole file have the same.
+    They cannot where there are none, or where one stands twice in a frame, as it does where all
+    are 0 and a frame shows two people. One that is seen once a frame, be it 0, is a track.
 
     Args:
         number: ``(D,)``, frame number of each sighting, never falling.
         track: ``(D,)``, number of each person, -1 without.
     """
-    known = track >= 0
-    if not known.any() or len(_seen_twice(number, track)):
-        return False
-    one = bool((track[known] == track[known][0]).all())
-    return not (one and known.all() and len(np.unique(number)) < len(number))
+    return bool((track >= 0).any()) and not len(_seen_twice(number, track))
 
 
 def boxes_of(people: People) -> FloatArray:
@@ -137,11 +134,13 @@ def follow(number: IntArray, boxes: FloatArray, joints: FloatArray) -> IntArray:
 
     In every frame those known so far are assigned to those seen, at the least sum of costs. A
     cost grows with the distance of the joints from where the person's motion would have brought
-    them, with the change of pose and of scale, and as boxes overlap less. People are expected
-    back where they were heading for up to 60 frames, and for a shorter time if they were hardly
-    seen: the longer, the more distance is allowed and the more it costs to be taken for them.
-    Whoever comes back later, or elsewhere, is somebody new. Two sightings in a frame with nearly
-    the same joints are one person seen twice, and get the same number.
+    them, measured by how well that motion told its place before, with the change of pose and of
+    scale, and as boxes overlap less; of sightings with fewer than three joints in common only the
+    boxes count. People are expected back where they were heading for up to 60 frames, and for a
+    shorter time if they were hardly seen: the longer, the more distance is allowed and the more it
+    costs to be taken for them. Whoever comes back later, or elsewhere, is somebody new. Two
+    sightings in a frame with nearly the same joints or boxes are one person seen twice, and get
+    the same number, unless both go on where two people were seen in the frame before.
 
     Args:
         number: ``(D,)``, frame number of each sighting, never falling.
