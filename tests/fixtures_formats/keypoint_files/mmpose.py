@@ -10,8 +10,12 @@ from detected import detected
 from lifting.skeleton import get_skeleton
 
 # As MMPose itself calls the joints of its Human3.6M: legs are exchanged in the names only.
-H36M_NAMES = """root left_hip left_knee left_foot right_hip right_knee right_foot spine thorax
-neck_base head left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist""".split()
+H36M_NAMES = (
+    "root", "left_hip", "left_knee", "left_foot", "right_hip", "right_knee", "right_foot", "spine",
+    "thorax", "neck_base", "head", "left_shoulder", "left_elbow", "left_wrist", "right_shoulder",
+    "right_elbow", "right_wrist",
+)  # fmt: skip
+COCO_NAMES = get_skeleton("coco17").joints
 
 
 def box_of(person):
@@ -26,7 +30,7 @@ def instance(person, *, box=True, track=None):
     return entry if track is None else entry | {"track_id": track}
 
 
-def meta(data_set="coco", names=get_skeleton("coco17").joints):
+def meta(data_set="coco", names=COCO_NAMES):
     facts = {"dataset_name": data_set, "num_keypoints": len(names), "skeleton_links": [[0, 1]]}
     return facts | {"keypoint_id2name": {str(i): name for i, name in enumerate(names)}}
 

@@ -8,12 +8,11 @@ from detected import detected
 
 from lifting.skeleton import get_skeleton
 
-COCO_25 = [
-    name.replace("left_big_toe", "left_big toe") for name in get_skeleton("coco25").joints
-]
+COCO_17 = get_skeleton("coco17").joints
+COCO_25 = [name.replace("left_big_toe", "left_big toe") for name in get_skeleton("coco25").joints]
 
 
-def video(folder, people, names=get_skeleton("coco17").joints):
+def video(folder, people, names=COCO_17):
     frames = [
         {str(k): person[:, [1, 0, 2]].tolist() for k, person in enumerate(frame)}
         for frame in people

@@ -180,14 +180,15 @@ def with_confidence(
     Raises:
         DataError: The third number is no confidence, or the shapes differ.
     """
-    wanted = points.shape[:3]
     if confidence is not None:
-        confidence = confidence[:, None] if confidence.ndim == 2 else confidence
+        frames, people, joints = points.shape[:3]
+        wanted = (frames, joints) if people == 1 and confidence.ndim == 2 else points.shape[:3]
         if confidence.shape != wanted:
             raise DataError(
-                f"expected {which} of {path} to have shape {wanted} (frames, people, joints), got "
-                f"{confidence.shape}; give every frame and joint of {what}"
+                f"expected {which} of {path} to have shape {wanted}, got {confidence.shape}; "
+                f"give every frame and joint of {what}"
             )
+        confidence = confidence.reshape(frames, people, joints)
     if points.shape[-1] == 3:
         third = points[..., 2]
         finite = third[np.isfinite(third)]

@@ -21,7 +21,7 @@ from lifting.files.containers import (
     read_object_npz,
     read_object_rows,
 )
-from lifting.files.json_file import as_number
+from lifting.files.json_file import as_number, shown
 
 LAYOUTS = {"coco": "coco17", "h36m": "h36m17"}
 _ROWS = 4  # of a Detectron2 person: x, y, logit, probability
@@ -53,14 +53,13 @@ def read_custom(source: Source) -> Sightings:
             "into the data section, else give one camera at a time"
         )
     points = _array(path, arrays[0], what, (_JOINTS,), (2, 3))[:, None]
-    facts = content.get("metadata")
-    facts = facts if isinstance(facts, dict) else {}
-    joints = facts.get("num_joints", _JOINTS)
-    layout = facts.get("layout_name", "coco")
-    if joints != _JOINTS or layout not in LAYOUTS:
+    facts = entries(content["metadata"], f"metadata of {path}") if "metadata" in content else {}
+    joints, layout = facts.get("num_joints", _JOINTS), facts.get("layout_name", "coco")
+    known = LAYOUTS.get(layout) if isinstance(layout, str) else None
+    if known is None or not isinstance(joints, int) or joints != _JOINTS:
         raise DataError(
             f"expected the layout {' or '.join(LAYOUTS)} of {_JOINTS} joints in 'metadata' of "
-            f"{path}, got {layout!r:.40} of {joints!r:.20}; give the keypoints as JSON or npz "
+            f"{path}, got {shown(layout)} of {shown(joints)}; give the keypoints as JSON or npz "
             "with the names of their joints"
         )
     sizes = facts.get("video_metadata")
@@ -68,7 +67,7 @@ def read_custom(source: Source) -> Sightings:
         "videopose3d",
         with_confidence(path, points, what),
         image_size=_size(path, sizes.get(video) if isinstance(sizes, dict) else None),
-        named=LAYOUTS[layout] if "layout_name" in facts else None,
+        named=known if "layout_name" in facts else None,
         plain=True,
     )
 
