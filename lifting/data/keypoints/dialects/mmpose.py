@@ -204,16 +204,14 @@ def _plain(value: object) -> object:
 
 def _sees(source: Source) -> bool:
     content = source.content
-    if isinstance(content, list):
-        content = next((entry for entry in content if isinstance(entry, list) and entry), content)
-    entry = first_entry(content)
-    if "instance_info" in entry or isinstance(entry.get("instances"), list | dict):
-        return True
-    if not isinstance(content, list) or {"image_id", "frame"} & set(entry):
+    if not isinstance(content, list):
+        return "instance_info" in first_entry(content)
+    entry = first_entry(next((e for e in content if isinstance(e, list) and e), content))
+    if {"image_id", "frame"} & set(entry):
         return False
     points = entry.get("keypoints")
     nested = isinstance(points, list) and bool(points) and isinstance(points[0], list)
-    return "keypoint_scores" in entry or (nested and "bbox" in entry)
+    return bool({"instances", "keypoint_scores"} & set(entry)) or (nested and "bbox" in entry)
 
 
 DIALECTS = (
