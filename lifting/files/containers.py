@@ -7,6 +7,7 @@ containers, texts, numbers and arrays of numbers, and never more of them than th
 
 from __future__ import annotations
 
+import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -53,29 +54,68 @@ def read_object_npz(
         }
 
 
+def read_object_rows(
+    path: Path, key: str, columns: int, max_bytes: int = DEFAULT_MAX_BYTES
+) -> list[list[object]]:
+    """Read a table of pickled objects, ``(rows, columns)``, without running anything.
+
+    Args:
+        path: The file.
+        key: Name of the array; other members of the archive are never opened.
+        columns: Objects in a row.
+        max_bytes: Limit of the expanded size of the whole archive, bytes.
+
+    Returns:
+        The rows; their objects are what :func:`read_object_npz` gives.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: It is no readable npz, is unsafe, or the array is absent or of another form.
+    """
+    with open_npz(path, max_bytes) as (archive, members):
+        info = named_member(path, members, key)
+        flat = _read_objects(path, archive, info, key, columns)
+    return [flat[i : i + columns] for i in range(0, len(flat), columns)]
+
+
 def _read_container(
     path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str
 ) -> object:
+    return _read_objects(path, archive, info, key, None)[0]
+
+
+def _read_objects(
+    path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, columns: int | None
+) -> list[object]:
+    """The objects of a table of so many columns, one after another; None is a single object."""
     with archive.open(info) as stream:
         shape, dtype = read_array_header(path, stream, key)
-        if not dtype.hasobject or shape not in ((), (1,)):
+        fits = shape in ((), (1,)) if columns is None else len(shape) == 2 and shape[1] == columns
+        if not dtype.hasobject or not fits:
+            wanted = "one pickled container" if columns is None else f"rows of {columns} objects"
             raise DataError(
-                f"expected '{key}' of {path} to be one pickled container, got {dtype} of shape "
+                f"expected '{key}' of {path} to be {wanted}, got {dtype} of shape "
                 f"{shape}; {_WRONG_FORM}"
             )
-        boxed = read_pickle(stream, f"'{key}' of {path}")
+        found = read_pickle(stream, f"'{key}' of {path}")
         _check_end(path, stream, key)
-    if not isinstance(boxed, list) or len(boxed) != 1:
+    count = math.prod(shape)
+    if not isinstance(found, list) or len(found) != count:
         raise DataError(
-            f"expected one object in '{key}' of {path}, got {type(boxed).__name__}; {_WRONG_FORM}"
+            f"expected {'one object' if count == 1 else f'{count} objects'} in '{key}' of {path}, "
+            f"got {type(found).__name__}; {_WRONG_FORM}"
         )
-    weight = _weight(boxed[0], key, {})
+    known: dict[int, int] = {}
+    weight = sum(
+        _weight(value, key if columns is None else _below(key, i), known)
+        for i, value in enumerate(found)
+    )
     if weight > info.file_size:
         raise DataError(
             f"expected '{key}' of {path} to hold what its {info.file_size} bytes can, got "
             f"{weight} bytes of values, which repeat one another; do not use the file"
         )
-    return boxed[0]
+    return found
 
 
 def _check_end(path: Path, stream: IO[bytes], key: str) -> None:

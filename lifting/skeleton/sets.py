@@ -477,11 +477,31 @@ def sets_of(joints: int) -> tuple[Skeleton, ...]:
     return tuple(s for s in SKELETONS.values() if len(s) == joints)
 
 
+# Other words for a joint; they count only where every joint of a set is named.
+_SAME_JOINT: Mapping[str, frozenset[str]] = {
+    "hip": frozenset({"root", "pelvis", "mid_hip"}),
+    "pelvis": frozenset({"root", "hip"}),
+    "left_ankle": frozenset({"left_foot"}),
+    "right_ankle": frozenset({"right_foot"}),
+    "neck": frozenset({"neck_base", "upper_neck", "head_bottom"}),
+    "head": frozenset({"head_top", "top_head"}),
+}
+
+
 def set_of_names(names: Sequence[str]) -> Skeleton | None:
     """The known set whose joints have these names, in this order; None where there is none.
 
     Args:
-        names: As files write them, such as ``Left Hip`` and ``left-hip`` for ``left_hip``.
+        names: As files write them, such as ``Left Hip`` and ``left-hip`` for ``left_hip``, or
+            ``root`` for ``hip``.
     """
     words = tuple(re.sub(r"[ -]", "_", name.strip().lower()) for name in names)
-    return next((s for s in sets_of(len(words)) if s.joints == words), None)
+    exact = next((s for s in sets_of(len(words)) if s.joints == words), None)
+    return exact or next((s for s in sets_of(len(words)) if _is_named(s.joints, words)), None)
+
+
+def _is_named(joints: Sequence[str], words: Sequence[str]) -> bool:
+    return all(
+        word == joint or word in _SAME_JOINT.get(joint, ())
+        for joint, word in zip(joints, words, strict=True)
+    )

@@ -11,7 +11,14 @@ from mutation import damaged_copies
 from published_npz import boxed, npy_of_pickle, write_object_npz
 
 from lifting.errors import DataError, MissingDataError
-from lifting.files.containers import entries, entry, items, numbers, read_object_npz
+from lifting.files.containers import (
+    entries,
+    entry,
+    items,
+    numbers,
+    read_object_npz,
+    read_object_rows,
+)
 
 CONTENT = {
     "S1": {"Walking": np.arange(24, dtype=np.float32).reshape(4, 2, 3), "Jog": np.arange(3)},
@@ -217,3 +224,22 @@ def test_damaged_files_raise_nothing_but_data_errors(
     with memory_below(10e6):
         refused = count_refused(versions, lambda: read_object_npz(path, ("data",)))
     assert refused > damage_count / 3
+
+
+def test_rows_of_objects(tmp_path):
+    rows = np.empty((3, 2), dtype=object)
+    for i, row in enumerate(rows):
+        row[:] = [[], np.full((i, 2), i, np.float32)]
+    np.savez_compressed(tmp_path / "x.npz", rows=rows, one=np.array(CONTENT, dtype=object))
+    got = read_object_rows(tmp_path / "x.npz", "rows", 2)
+    assert [len(row) for row in got] == [2, 2, 2]
+    np.testing.assert_array_equal(got[2][1], [[2, 2], [2, 2]])
+    assert got[2][0] == []
+    with pytest.raises(DataError, match=r"'rows' .*rows of 3 objects, got object of shape \(3, 2"):
+        read_object_rows(tmp_path / "x.npz", "rows", 3)
+    with pytest.raises(DataError, match=r"'rows' .*one pickled container, got object of shape"):
+        read_object_npz(tmp_path / "x.npz", ("rows",))
+    with zipfile.ZipFile(tmp_path / "y.npz", "w") as archive:
+        archive.writestr("rows.npy", npy_of_pickle(boxed([1, 2]), (3, 2)))
+    with pytest.raises(DataError, match=r"expected 6 objects in 'rows' .*got list"):
+        read_object_rows(tmp_path / "y.npz", "rows", 2)

@@ -75,3 +75,12 @@ def test_a_set_is_found_by_the_names_that_files_write():
     assert set_of_names(written) == COCO_17
     assert set_of_names(written[::-1]) is None
     assert set_of_names(()) is None
+
+
+def test_other_words_for_a_joint_count_where_all_of_a_set_are_named():
+    words = {"hip": "Root", "right_ankle": "right foot", "left_ankle": "left foot"}
+    written = [words.get(name, name) for name in H36M_17.joints]
+    written[H36M_17.index("neck")] = "neck_base"
+    assert set_of_names(written) == H36M_17
+    assert set_of_names(["tail", *written[1:]]) is None
+    assert set_of_names(["root", *COCO_17.joints[1:]]) is None

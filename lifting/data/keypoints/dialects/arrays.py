@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from lifting.data.keypoints.dialects import Dialect
@@ -19,6 +21,7 @@ POSITIONS = (
 )  # fmt: skip
 CONFIDENCES = ("confidence", "scores", "keypoint_scores", "conf")
 SIZES = ("image_size", "resolution")
+DETECTRON = frozenset({"boxes", "segments", "keypoints"})  # arrays of objects, read elsewhere
 _FACTS: dict[str, tuple[Kind, int]] = {
     **dict.fromkeys(SIZES, ("number", 1)),
     "intrinsics": ("number", 1),
@@ -27,11 +30,17 @@ _FACTS: dict[str, tuple[Kind, int]] = {
     "joint_names": ("characters", 1),
     "track_ids": ("integer", 1),
 }
-_KNOWN = {*POSITIONS, *CONFIDENCES, *_FACTS}
+_COUNTS = {len(skeleton) for skeleton in SKELETONS.values()}
 _SURE = 1.2  # confidences exceed 1 slightly
+# So many people are in no picture of so short a video: they are the frames of several cameras.
+_CROWD, _CAMERAS = 60, 12
 _PICKLED = (
     "save it without objects: one array (frames, people, joints, 2), padded with NaN where there "
     "are fewer people"
+)
+_FLAT = (
+    "give the 2D keypoints, not a 3D estimate (rtmlib's Wholebody3d returns the 2D last: save "
+    "that as keypoints_2d)"
 )
 
 
@@ -61,19 +70,25 @@ def read_npz(source: Source) -> Sightings:
     kinds: dict[str, tuple[Kind, int]] = {k: ("number", len(headers[k].shape)) for k in used}
     facts = {name: kind for name, kind in _FACTS.items() if name in headers}
     arrays = read_plain_npz(path, {**kinds, **facts}, source.size.bytes)
-    points = _as_people(path, arrays[key], f"'{key}'")
-    table = _with_confidence(
-        source, points, None if sure is None else arrays[sure], f"'{key}'", f"'{sure}'"
+    table = with_confidence(
+        path,
+        as_people(path, arrays[key], f"'{key}'"),
+        f"'{key}'",
+        None if sure is None else arrays[sure],
+        f"'{sure}'",
     )
     size = next((_numbers(source, arrays, name, (2,)) for name in SIZES if name in arrays), None)
     lens = _numbers(source, arrays, "intrinsics", (4, 9))
     tracks = arrays.get("track_ids")
-    if tracks is not None and tracks.shape != table.shape[1:2]:
+    if tracks is not None and not (
+        tracks.shape == table.shape[1:2] and len(np.unique(tracks)) == len(tracks)
+    ):
         raise DataError(
-            f"expected a number for each of {table.shape[1]} people in 'track_ids' of {path}, "
-            f"got shape {tracks.shape}; leave it out where rows are not people throughout"
+            f"expected a number of its own for each of {table.shape[1]} people in 'track_ids' of "
+            f"{path}, got shape {tracks.shape} with {len(np.unique(tracks))} different ones; "
+            "leave it out where rows are not people throughout"
         )
-    unread = sorted(set(headers) - _KNOWN)
+    unread = sorted(set(headers) - set(arrays))
     return many_people(
         "npz",
         table,
@@ -99,66 +114,99 @@ def read_array(source: Source) -> Sightings:
     Raises:
         DataError: It is of another form, or pickled.
     """
+    path = source.path
     if source.content.dtype.hasobject:
-        raise DataError(f"expected numbers in {source.path}, got pickled objects; {_PICKLED}")
-    points = _as_people(source.path, read_npy(source.path, source.size.bytes), "the array")
-    table = _with_confidence(source, points, None, "the array", "")
+        raise DataError(f"expected numbers in {path}, got pickled objects; {_PICKLED}")
+    points = as_people(path, read_npy(path, source.size.bytes), "the array")
+    table = with_confidence(path, points, "the array")
     return many_people("npy", table, relative=None, plain=True)
 
 
-def _as_people(path: object, array: Array, what: str) -> Array:
-    """``(frames, people, joints, 2 or 3)``."""
+def as_people(path: Path, array: Array, what: str) -> Array:
+    """An array as ``(frames, people, joints, 2 or 3)``.
+
+    Args:
+        path: The file, for messages.
+        array: With or without an axis of people or frames, or a row of numbers a frame.
+        what: What it is called in the message.
+
+    Raises:
+        DataError: It is of no such shape, or of one that may be several.
+    """
     shape = array.shape
-    if array.ndim == 2 and shape[1] not in (2, 3):
+    advice = "give every frame and joint, at least one"
+    turned = shape[0] in (2, 3) and shape[-1] in _COUNTS
+    if len(shape) == 2 and shape[1] not in (2, 3) and not turned:
         fits = [n for n in (2, 3) if shape[1] % n == 0 and shape[1] // n in _COUNTS]
         if len(fits) == 1:
-            array = array.reshape(shape[0], shape[1] // fits[0], fits[0])
-    if array.ndim == 2 and shape[1] in (2, 3):
-        array = array[None]
-    if array.ndim == 3:
+            array = array.reshape(shape[0], 1, shape[1] // fits[0], fits[0])
+        elif fits:
+            advice = (
+                f"the rows may be {shape[1] // 2} joints of 2 numbers or {shape[1] // 3} of 3: "
+                "reshape it"
+            )
+    elif len(shape) == 2:
+        array = array[None, None]
+    elif len(shape) == 3:
         array = array[:, None]
     if array.ndim == 4 and array.shape[-1] in (2, 3) and array.size:
+        if array.shape[0] <= _CAMERAS and array.shape[1] > _CROWD:
+            raise DataError(
+                f"expected (frames, people, joints, 2 or 3) as {what} of {path}, got {shape}, "
+                f"{shape[1]} people in {shape[0]} frames: it looks like (cameras, frames, joints, "
+                "2 or 3); give the array of one camera at a time"
+            )
         return array
-    turned = " (its axis of 2 or 3 numbers must be the last: transpose it)"
+    if {2, 3} & set(shape[:-1]):
+        advice = "its axis of 2 or 3 numbers must be the last: transpose it"
     raise DataError(
         f"expected {what} of {path} of shape (frames, joints, 2 or 3) or (frames, people, joints, "
-        f"2 or 3), got {shape}{turned if {2, 3} & set(shape[:-1]) else ''}; give every frame and "
-        "joint, at least one"
+        f"2 or 3), got {shape}; {advice}"
     )
 
 
-_COUNTS = {len(skeleton) for skeleton in SKELETONS.values()}
-
-
-def _with_confidence(
-    source: Source, points: Array, confidence: Array | None, what: str, which: str
+def with_confidence(
+    path: Path, points: Array, what: str, confidence: Array | None = None, which: str = ""
 ) -> FloatArray:
-    """x, y and confidence, ``(frames, people, joints, 3)``."""
-    table = np.full((*points.shape[:3], 3), np.nan)
-    table[..., :2] = points[..., :2]
+    """x, y and confidence, ``(frames, people, joints, 3)``; (0, 0) is absent without confidence.
+
+    Args:
+        path: The file, for messages.
+        points: ``(frames, people, joints, 2 or 3)``, the third the confidence.
+        what: What they are called in the message.
+        confidence: Beside the points, ``(frames, joints)`` or ``(frames, people, joints)``.
+        which: What that is called in the message.
+
+    Raises:
+        DataError: The third number is no confidence, or the shapes differ.
+    """
+    if confidence is not None:
+        frames, people, joints = points.shape[:3]
+        wanted = (frames, joints) if people == 1 and confidence.ndim == 2 else points.shape[:3]
+        if confidence.shape != wanted:
+            raise DataError(
+                f"expected {which} of {path} to have shape {wanted}, got {confidence.shape}; "
+                f"give every frame and joint of {what}"
+            )
+        confidence = confidence.reshape(frames, people, joints)
     if points.shape[-1] == 3:
         third = points[..., 2]
         finite = third[np.isfinite(third)]
-        if len(finite) and not (finite.min() >= 0 and finite.max() <= _SURE):
+        low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
+        if low < 0 or high > _SURE:
             raise DataError(
-                f"expected the third number of {what} of {source.path} to be a confidence, got "
-                f"{finite.min():.4g} to {finite.max():.4g}; give 2D keypoints, not a 3D estimate"
+                f"expected the third number of {what} of {path} to be a confidence from 0 to 1, "
+                f"got {low:.4g} to {high:.4g}; {_FLAT}"
             )
-        table[..., 2] = third
+        if confidence is not None and not np.allclose(third, confidence, equal_nan=True):
+            raise DataError(
+                f"expected two numbers a joint in {what} of {path} beside {which}, got a third "
+                f"that is another; {_FLAT}"
+            )
+        confidence = third
     elif confidence is None:
-        absent = (points == 0).all(-1)
-        table[..., 2] = np.where(absent, 0.0, 1.0)
-    if confidence is not None:
-        wanted = points.shape[:3]
-        if confidence.ndim == 2:
-            confidence = confidence[:, None]
-        if confidence.shape != wanted:
-            raise DataError(
-                f"expected {which} of {source.path} to have shape {wanted}, got "
-                f"{confidence.shape}; give every frame and joint of {what}"
-            )
-        table[..., 2] = confidence
-    return table
+        confidence = np.where((points == 0).all(-1), 0.0, 1.0)
+    return np.concatenate((points[..., :2], confidence[..., None]), -1).astype(np.float64)
 
 
 def _named(arrays: dict[str, Array]) -> Named | None:
@@ -177,20 +225,21 @@ def _numbers(
     if name not in arrays:
         return None
     if len(arrays[name]) not in counts:
-        wanted = " or ".join(map(str, counts))
+        wanted = " or ".join(f"({count},)" for count in counts)
         raise DataError(
-            f"expected '{name}' of {source.path} to have shape ({wanted},), got "
+            f"expected '{name}' of {source.path} to have shape {wanted}, got "
             f"{arrays[name].shape}; correct it or leave it out"
         )
     return tuple(float(value) for value in arrays[name])
 
 
 def _sees_npz(source: Source) -> bool:
-    return bool(source.keys & set(POSITIONS)) and not _is_landmarks(source)
+    key = next((key for key in POSITIONS if key in source.keys), None)
+    return key not in (None, "landmarks") and not source.keys >= DETECTRON
 
 
-def _is_landmarks(source: Source) -> bool:
-    return next((k for k in POSITIONS if k in source.keys), None) == "landmarks"
+def _sees_npy(source: Source) -> bool:
+    return source.content.dtype.hasobject or len(source.content.shape) in (2, 3, 4)
 
 
 DIALECTS = (
@@ -207,7 +256,7 @@ DIALECTS = (
         title="an npy of your own",
         kinds=("npy",),
         keys=(),
-        sees=lambda source: len(source.content.shape) in (2, 3, 4),
+        sees=_sees_npy,
         read=read_array,
     ),
 )

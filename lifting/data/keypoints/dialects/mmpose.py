@@ -1,17 +1,20 @@
-"""MMPose: instances of one image, of a video, or of a video with facts about the data set."""
+"""MMPose and Sapiens: people of an image or of every frame of a video, with or without names.
+
+The demos write an object with facts of the data set, the inferencer a list, versions before 1.0
+lists of lists; Sapiens writes a demo's object without facts for every image.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from lifting.data.keypoints.dialects import Dialect
+from lifting.data.keypoints.joint_order import Named
 from lifting.data.keypoints.people import Sighting, Sightings
 from lifting.data.keypoints.source import Source, first_entry
 from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError
-from lifting.files.json_file import as_list, as_table, shown
-from lifting.skeleton import get_skeleton
+from lifting.files.json_file import NDARRAY, as_list, as_table, shown
 
 # What MMPose calls data sets, and the joints that they have.
 DATA_SETS = {
@@ -22,47 +25,89 @@ DATA_SETS = {
     "halpe": "halpe136",
     "halpe26": "halpe26",
     "h36m": "h36m17",
+    "humanart": "coco17",
     "jhmdb": "jhmdb15",
+    "mpi_inf_3dhp": "mpi17",
     "mpii": "mpii16",
     "posetrack18": "posetrack17",
 }
+# MMPose's names of Human3.6M call the right leg left and the left one right: its own conversions
+# put COCO's right hip at 1, where the names say left_hip. Arms are named rightly.
+_H36M_LEGS = (
+    "root", "left_hip", "left_knee", "left_foot", "right_hip", "right_knee", "right_foot",
+)  # fmt: skip
+_LEGS_NOTE = "legs are those of Human3.6M, right before left, which MMPose's names exchange"
+_SURE = 1.2  # confidences of heatmaps exceed 1 slightly
+_SAPIENS_BODY = 17
 
 
-def read_images(path: Path, contents: Iterable[tuple[str, object]]) -> Sightings:
-    """Sightings of single images: a file, or a folder with a file an image.
-
-    Args:
-        path: The folder, for messages.
-        contents: Name and list of instances of each image, in natural order.
-
-    Raises:
-        DataError: An instance is not of that form.
-    """
-    frames: list[str] = []
-    people: list[Sighting] = []
-    for i, (name, content) in enumerate(contents):
-        frames.append(name)
-        people.extend(_instances(path, as_list(path / name, content, "it"), i, name))
-    return Sightings("mmpose", frames, people)
-
-
-def read_video(path: Path, content: object) -> Sightings:
-    """Sightings of a video.
+def read(source: Source) -> Sightings:
+    """Sightings of a file of one image or video, or of a folder with a file an image.
 
     Args:
-        path: The file, for messages.
-        content: List of ``{"frame_id", "instances"}``, or an object whose ``instance_info`` is
-            that list.
+        source: ``{"meta_info", "instance_info"}``, or what would be in the latter: instances of an
+            image, ``{"frame_id", "instances"}`` a frame, or a list of instances a frame. An
+            instance has ``keypoints`` in pairs and ``keypoint_scores``, or triples.
 
     Raises:
-        DataError: A frame or instance is not of that form, or a frame comes twice.
+        DataError: A frame or instance is not of that form, is in 3D, or contradicts the names.
     """
-    named = None
-    if isinstance(content, dict):
-        named = _named(content.get("meta_info"))
-        content = content.get("instance_info")
+    path = source.path
     found: dict[str, list[object]] = {}
-    for i, entry in enumerate(as_list(path, content, "the list of frames")):
+    stated: set[Named | None] = set()
+    for file, content in source.each():
+        facts = None
+        if isinstance(content, dict):
+            facts, content = content.get("meta_info"), content.get("instance_info")
+        entries = as_list(file, content, "the list of frames")
+        stated.add(_named(facts))
+        if _is_image(entries):
+            found[file.stem] = entries
+        elif source.is_folder:
+            raise DataError(
+                f"expected the people of one image in every file of {path}, got the frames of a "
+                f"video in {file.name}; give that file alone"
+            )
+        else:
+            found.update(_frames(file, entries))
+    if len(stated) > 1:
+        raise DataError(
+            f"expected the same facts of the joints in every file of {path}, got {len(stated)} "
+            "different ones; give the files of one detector"
+        )
+    frames = list(found) if source.is_folder else sorted(found, key=natural_key)
+    people = [
+        _sighting(path, as_table(path, entry, f"person {k} of frame {name[:80]}"), i, name, k)
+        for i, name in enumerate(frames)
+        for k, entry in enumerate(found[name])
+    ]
+    named = stated.pop()
+    _check_names(path, named, people, frames)
+    is_h36m = isinstance(named, tuple) and named[:7] == _H36M_LEGS
+    sapiens = isinstance(source.content, dict) and "meta_info" not in source.content
+    return Sightings(
+        "sapiens" if sapiens else "mmpose",
+        frames,
+        people,
+        named=DATA_SETS["h36m"] if is_h36m else named,
+        prescribed="coco17" if sapiens and _has_joints(people, _SAPIENS_BODY) else None,
+        notes=(_LEGS_NOTE,) if is_h36m else (),
+    )
+
+
+def _is_image(entries: list[object]) -> bool:
+    return not entries or any(
+        isinstance(e, dict) and bool({"keypoints", "keypoint_scores"} & set(e)) for e in entries
+    )
+
+
+def _frames(path: Path, entries: list[object]) -> dict[str, list[object]]:
+    """Instances of every frame of a video, by number."""
+    found: dict[str, list[object]] = {}
+    for i, entry in enumerate(entries):
+        if isinstance(entry, list):
+            found[str(i)] = entry
+            continue
         frame = as_table(path, entry, f"frame {i}")
         number = frame.get("frame_id")
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
@@ -76,40 +121,61 @@ def read_video(path: Path, content: object) -> Sightings:
                 "give the file of one video"
             )
         found[str(number)] = as_list(path, frame.get("instances"), f"'instances' of frame {i}")
-    frames = sorted(found, key=natural_key)
-    people = [
-        person
-        for i, name in enumerate(frames)
-        for person in _instances(path, found[name], i, name)
-    ]
-    return Sightings("mmpose", frames, people, named=named)
+    return found
 
 
-def _named(facts: object) -> tuple[str, ...] | None:
-    """Names of the joints, else of those of the data set that the detector was trained on."""
+def _named(facts: object) -> Named | None:
+    """Names of the joints, else the set of the data set that the detector was trained on."""
     if not isinstance(facts, dict):
         return None
     names = facts.get("keypoint_id2name")
     if isinstance(names, dict) and names and all(isinstance(v, str) for v in names.values()):
         return tuple(names[key] for key in sorted(names, key=lambda key: natural_key(str(key))))
     data_set = facts.get("dataset_name")
-    known = DATA_SETS.get(data_set) if isinstance(data_set, str) else None
-    return None if known is None else get_skeleton(known).joints
+    return DATA_SETS.get(data_set) if isinstance(data_set, str) else None
 
 
-def _instances(path: Path, instances: list[object], frame: int, name: str) -> list[Sighting]:
-    people = []
-    for i, entry in enumerate(instances):
-        person = as_table(path, entry, f"person {i} of frame {name[:80]}")
-        joints = _interleaved(path, person, f"frame {name[:80]}, person {i}")
-        score, box = person.get("bbox_score"), person.get("bbox")
-        people.append(Sighting(frame, joints, score, box, person.get("track_id")))
-    return people
+def _check_names(
+    path: Path, named: Named | None, people: list[Sighting], frames: list[str]
+) -> None:
+    for person in people if isinstance(named, tuple) else ():
+        if not _has_joints([person], len(named or ())):
+            raise DataError(
+                f"expected as many keypoints in {path} as 'keypoint_id2name' names, "
+                f"{len(named or ())}, got another number in frame {frames[person.frame][:80]}; "
+                "the file mixes detectors: write it again"
+            )
+
+
+def _has_joints(people: list[Sighting], count: int) -> bool:
+    return all(isinstance(p.keypoints, list) and len(p.keypoints) == 3 * count for p in people)
+
+
+def _sighting(
+    path: Path, person: dict[str, object], frame: int, name: str, number: int
+) -> Sighting:
+    joints = _interleaved(path, person, f"frame {name[:80]}, person {number}")
+    box, score = _plain(person.get("bbox")), person.get("bbox_score")
+    if isinstance(box, list) and len(box) == 1:
+        box = _plain(box[0])
+    if isinstance(box, list) and len(box) == 5:  # before 1.0 the score is the fifth
+        box, score = box[:4], box[4] if score is None else score
+    return Sighting(frame, joints, score, box, person.get("track_id"))
 
 
 def _interleaved(path: Path, person: dict[str, object], where: str) -> list[object]:
     """x, y and score of each joint, one after another."""
-    points = as_list(path, person.get("keypoints"), f"'keypoints' ({where})")
+    if "keypoints" not in person and "keypoints_3d" in person:
+        raise _three_d(path, where, "'keypoints_3d' alone")
+    points = [_plain(point) for point in as_list(
+        path, person.get("keypoints"), f"'keypoints' ({where})"
+    )]  # fmt: skip
+    triples = bool(points) and all(isinstance(p, list) and len(p) == 3 for p in points)
+    if triples and "keypoint_scores" not in person:
+        flat = [value for point in points if isinstance(point, list) for value in point]
+        if any(isinstance(c, int | float) and (c < 0 or c > _SURE) for c in flat[2::3]):
+            raise _three_d(path, where, "triples whose third number is no confidence")
+        return flat
     scores = as_list(path, person.get("keypoint_scores"), f"'keypoint_scores' ({where})")
     if len(points) != len(scores):
         raise DataError(
@@ -119,40 +185,42 @@ def _interleaved(path: Path, person: dict[str, object], where: str) -> list[obje
     joints: list[object] = []
     for point, score in zip(points, scores, strict=True):
         if not isinstance(point, list) or len(point) != 2:
-            raise DataError(
-                f"expected pairs x, y as keypoints in {path} ({where}), got {shown(point)}; "
-                "give the 2D keypoints, not those of a 3D estimator"
-            )
+            raise _three_d(path, where, shown(point))
         joints += (*point, score)
     return joints
 
 
-def _is_video(source: Source) -> bool:
-    entry = first_entry(source.content)
-    return "instance_info" in entry or ("instances" in entry and not source.is_folder)
+def _three_d(path: Path, where: str, got: str) -> DataError:
+    return DataError(
+        f"expected pairs x, y as keypoints in {path} ({where}), got {got}; "
+        "give the 2D keypoints, not those of a 3D estimator"
+    )
 
 
-def _is_images(source: Source) -> bool:
-    return isinstance(source.content, list) and "keypoint_scores" in first_entry(source.content)
+def _plain(value: object) -> object:
+    """The list of an array that ``json_tricks`` wrote; anything else as it is."""
+    return value[NDARRAY] if isinstance(value, dict) and NDARRAY in value else value
+
+
+def _sees(source: Source) -> bool:
+    content = source.content
+    if not isinstance(content, list):
+        return "instance_info" in first_entry(content)
+    entry = first_entry(next((e for e in content if isinstance(e, list) and e), content))
+    if {"image_id", "frame"} & set(entry):
+        return False
+    points = entry.get("keypoints")
+    nested = isinstance(points, list) and bool(points) and isinstance(points[0], list)
+    return bool({"instances", "keypoint_scores"} & set(entry)) or (nested and "bbox" in entry)
 
 
 DIALECTS = (
     Dialect(
-        name="mmpose-video",
-        title="MMPose predictions of a video",
+        name="mmpose",
+        title="MMPose or Sapiens predictions",
         kinds=("json",),
-        keys=("frame_id", "instances", "keypoints", "keypoint_scores"),
-        sees=_is_video,
-        read=lambda source: read_video(source.path, source.content),
-    ),
-    Dialect(
-        name="mmpose-images",
-        title="MMPose predictions of images",
-        kinds=("json",),
-        keys=("keypoints", "keypoint_scores"),
-        sees=_is_images,
-        read=lambda source: read_images(
-            source.path, ((file.stem, content) for file, content in source.each())
-        ),
+        keys=("instances", "keypoints", "keypoint_scores"),
+        sees=_sees,
+        read=read,
     ),
 )

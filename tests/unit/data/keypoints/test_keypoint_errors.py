@@ -250,20 +250,20 @@ def test_intrinsics_are_given_guessed_or_refused(tmp_path, writers):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"keypoints_2d": None, "confidence": None}, "expected an array 'keypoints_2d'"),
+        ({"keypoints_2d": None, "confidence": None}, "an npz: an object of 1 with image_size"),
         ({"confidence": np.ones((2, 16))}, r"'confidence' .* \(2, 17\), got \(2, 16\)"),
         ({"image_size": np.array([1, 2, 3])}, r"'image_size' .* \(2,\), got \(3,\)"),
         ({"image_size": np.array([np.nan, 1])}, "finite numbers in 'image_size'"),
-        ({"intrinsics": np.ones(4)}, r"'intrinsics' .* \(9,\), got \(4,\)"),
+        ({"intrinsics": np.ones(5)}, r"'intrinsics' .* \(4,\) or \(9,\), got \(5,\)"),
         ({"intrinsics": np.full(9, np.inf)}, "finite numbers in 'intrinsics'"),
-        ({"keypoints_2d": np.ones((2, 17, 3))}, r"\(2, 17, 2\), got \(2, 17, 3\)"),
+        ({"keypoints_2d": np.ones((2, 17, 3))}, "two numbers a joint .* beside 'confidence'"),
         (
             {"keypoints_2d": np.ones((2, 16, 2)), "confidence": None},
             "17 joints of skeleton coco17 .*got 16",
         ),
-        ({"skeleton": np.ones(())}, "'skeleton' of .* to be text"),
+        ({"skeleton": np.ones(())}, "'skeleton' of .* to be characters"),
         ({"keypoints_2d": np.ones((0, 17, 2)), "confidence": None}, r"got \(0, 17, 2\)"),
-        ({"keypoints_2d": np.full((2, 17, 2), np.nan)}, "without any finite joint"),
+        ({"keypoints_2d": np.full((2, 17, 2), np.nan)}, "2 frames without anyone"),
         ({"keypoints_2d": np.array([None])}, "pickled objects"),
     ],
 )
