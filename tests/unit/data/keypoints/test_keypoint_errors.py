@@ -162,7 +162,7 @@ def test_landmarks_in_pixels_are_refused_or_declared(tmp_path, writers):
 def test_frames_of_two_videos_in_a_folder(tmp_path, writers):
     folder = writers.openpose(tmp_path / "o", writers.people(2, 25))
     writers.openpose(folder, writers.people(2, 25), name="other")
-    with pytest.raises(DataError, match=r"one video .*got 2: \['clip_', 'other_'\]"):
+    with pytest.raises(DataError, match=r"one video .*got 2: clip_, other_"):
         read(folder, "body25", image_size=writers.size)
 
 
@@ -250,7 +250,7 @@ def test_intrinsics_are_given_guessed_or_refused(tmp_path, writers):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"keypoints_2d": None, "confidence": None}, "an npz: an object of 1 with image_size"),
+        ({"keypoints_2d": None, "confidence": None}, "an npz with image_size"),
         ({"confidence": np.ones((2, 16))}, r"'confidence' .* \(2, 17\), got \(2, 16\)"),
         ({"image_size": np.array([1, 2, 3])}, r"'image_size' .* \(2,\), got \(3,\)"),
         ({"image_size": np.array([np.nan, 1])}, "finite numbers in 'image_size'"),
