@@ -91,6 +91,11 @@ def choose_persons(path: Path, people: People, number: IntArray, person: str = A
         DataError: The file has no such track, or too many people a frame to tell them apart.
         ConfigError: ``person`` is none of these.
     """
+    if person not in (ALL, LARGEST, LONGEST) and not _is_number(person):
+        raise ConfigError(
+            f"expected person to be '{ALL}', '{LARGEST}', '{LONGEST}' or the number of a track, "
+            f"got '{person}'; correct --person"
+        )
     boxes = boxes_of(people)
     weight = _weights(people, boxes)
     told = _tell_apart(path, people, number, boxes)
@@ -485,6 +490,10 @@ def _by_appearance(track: IntArray, number: IntArray, weight: FloatArray) -> tup
     return tuple(Choice(pieces[i], int(ids[i])) for i in appeared)
 
 
+def _is_number(person: str) -> bool:
+    return person.isascii() and person.isdigit() and len(person) <= 15
+
+
 def _number_of(choice: Choice, person: str) -> str:
     return f", number {choice.track}" if person in (LARGEST, LONGEST) else ""
 
@@ -494,11 +503,6 @@ def _one(path: Path, person: str, everyone: tuple[Choice, ...], weight: FloatArr
         return max(everyone, key=lambda choice: float(weight[choice.rows].sum()))
     if person == LONGEST:
         return max(everyone, key=lambda choice: len(choice.rows))
-    if not (person.isascii() and person.isdigit() and len(person) <= 15):
-        raise ConfigError(
-            f"expected person to be '{ALL}', '{LARGEST}', '{LONGEST}' or the number of a track, "
-            f"got '{person}'; correct --person"
-        )
     for choice in everyone:
         if choice.track == int(person):
             return choice
