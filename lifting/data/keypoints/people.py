@@ -53,6 +53,7 @@ class Sightings:
         relative: Positions are parts of the image's width and height; None where the format
             allows both, which the range of the positions then tells.
         image_size: Width and height where the file says so, pixels.
+        image_sizes: All sizes that the file names; where they differ there is no ``image_size``.
         fps: Frames a second where the file says so.
         intrinsics: Nine numbers where the file says so, pixels.
         named: What the file calls its joints.
@@ -70,6 +71,7 @@ class Sightings:
     visibility: bool = False
     relative: bool | None = False
     image_size: tuple[float, float] | None = None
+    image_sizes: tuple[tuple[float, float], ...] = ()
     fps: float | None = None
     intrinsics: tuple[float, ...] | None = None
     named: Named | None = None

@@ -58,20 +58,26 @@ def to_pixels(
     Raises:
         DataError: The positions are evidently of another kind, too far away, or nobody is left.
     """
-    bad = ~np.isfinite(people.joints).all(-1)
-    missing = bad | ((people.joints[..., 2] <= 0) & (people.joints[..., :2] == 0).all(-1))
-    confidence = np.where(missing, 0.0, people.joints[..., 2])
+    body = people.joints.shape[1]
+    claimed = np.concatenate((people.joints, people.extra), axis=1)
+    bad = ~np.isfinite(claimed).all(-1)
+    missing = bad | ((claimed[..., 2] <= 0) & (claimed[..., :2] == 0).all(-1))
+    confidence = np.where(missing, 0.0, claimed[..., 2])
     if people.claims.visibility or _is_visibility(people, confidence):
         confidence = np.select([confidence == 1, confidence == 2], [_HIDDEN, 1.0], confidence)
     clipped = int(((confidence < 0) | (confidence > 1)).sum())
-    xy = np.where(missing[..., None], np.nan, people.joints[..., :2])
-    kind = _kind(people, coordinates, xy[~missing])
-    _check_kind(path, xy[~missing], scaled=kind != "pixels")
+    xy = np.where(missing[..., None], np.nan, claimed[..., :2])
+    of_body = xy[:, :body][~missing[:, :body]]
+    kind = _kind(people, coordinates, of_body)
+    _check_kind(path, of_body, scaled=kind != "pixels")
     if kind != "pixels":
         xy = (xy if kind == "unit" else (xy + 1) / 2) * np.array(size)
-    _check_reach(path, people, xy)
+    _check_reach(path, people, xy[:, :body])
     joints = np.concatenate((xy, confidence.clip(0, 1)[..., None]), axis=-1)
-    kept = _shown_people(path, people, joints, own_boxes=kind == "pixels")
+    kept = _shown_people(
+        path, replace(people, joints=joints[:, :body], extra=joints[:, body:]),
+        own_boxes=kind == "pixels",
+    )  # fmt: skip
     return Cleaned(kept, int(bad.sum()), clipped, len(joints) - len(kept.joints), kind)
 
 
@@ -110,9 +116,9 @@ def _kind(people: People, coordinates: Coordinates, points: FloatArray) -> Coord
     return "signed" if low >= -1 - _BESIDE and high <= 1 + _BESIDE else "pixels"
 
 
-def _shown_people(path: Path, people: People, joints: FloatArray, *, own_boxes: bool) -> People:
-    """The sightings with a joint of confidence above zero, with these joints."""
-    keep: BoolArray = np.any(joints[..., 2] > 0, axis=-1)
+def _shown_people(path: Path, people: People, *, own_boxes: bool) -> People:
+    """The sightings with a joint of confidence above zero."""
+    keep: BoolArray = np.any(people.joints[..., 2] > 0, axis=-1)
     if not keep.any():
         raise DataError(
             f"expected someone in {path}, got {len(keep)} sightings without any finite joint of "
@@ -120,7 +126,7 @@ def _shown_people(path: Path, people: People, joints: FloatArray, *, own_boxes: 
         )
     return replace(
         people,
-        joints=joints[keep],
+        joints=people.joints[keep],
         frame=people.frame[keep],
         score=people.score[keep],
         box=people.box[keep] if own_boxes else np.full((int(keep.sum()), 4), np.nan),

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 GUESSED_FOCAL = 1.2
 _LARGEST_SIDE = 100_000
 _SAME_RATE = 0.01
+_MOST_NAMED = 6
 
 
 class Reading(TypedDict, total=False):
@@ -208,6 +209,14 @@ def _rate(path: Path, people: People, given: float | None) -> float | None:
 def _image_size(
     path: Path, people: People, given: tuple[float, float] | None
 ) -> tuple[float, float]:
+    sizes = people.claims.image_sizes
+    if len(sizes) > 1:
+        listed = ", ".join(f"{width:g} x {height:g}" for width, height in sizes[:_MOST_NAMED])
+        more = ", ..." if len(sizes) > _MOST_NAMED else ""
+        raise DataError(
+            f"expected images of one size in {path}, got {len(sizes)}: {listed}{more}; give one "
+            "video at a time"
+        )
     stated = people.claims.image_size
     size = given or stated
     if size is None:

@@ -169,13 +169,12 @@ def _open_folder(path: Path, size: Size) -> Source:
             f"expected a file for every frame of one video (JSON, txt or csv) in {path}, got "
             f"{len(files)} of them; {advice}"
         )
-    files = [file for file in files if file.name.endswith(_OF_FRAMES)] or files
     size.check_frames(path, len(files))
     size.check_bytes(path, sum(file.stat().st_size for file in files))
     files.sort(key=lambda file: natural_key(file.name))
     kind: Kind | None = None
     content: Any = None
-    for file in files:
+    for file in sorted(files, key=lambda file: not file.name.endswith(_OF_FRAMES)):
         found = _kind_of(file, empty="numbers" if suffix == ".txt" else None)
         if kind is not None and found != kind:
             continue  # said when it is read

@@ -2,63 +2,108 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
 from lifting.data.keypoints.dialects import Dialect
-from lifting.data.keypoints.dialects.coco import read_results
-from lifting.data.keypoints.dialects.openpose import people_of
-from lifting.data.keypoints.people import Sighting, Sightings
+from lifting.data.keypoints.dialects.coco import first_result, read_results
+from lifting.data.keypoints.dialects.openpose import sightings
+from lifting.data.keypoints.people import Sightings
 from lifting.data.keypoints.source import Source, first_entry
 from lifting.data.keypoints.timeline import natural_key
 from lifting.files.json_file import as_list, as_table
+from lifting.skeleton import COCO_18
+
+_NOSE, _NECK, _SHOULDERS, _HIPS = 0, 1, (2, 5), (8, 11)
+_SEEN, _FARTHEST = 0.05, 1e9
+_HEAD_TOP = (
+    "joint 1 lies above the nose: where the neck should be, AlphaPose wrote the top of the head, "
+    "as it does for models of 26 or 136 joints; the middle of the shoulders is taken for the neck"
+)
 
 
-def read_list(path: Path, content: object) -> Sightings:
-    """Sightings of the default style; ``score`` may exceed 1, ``idx`` is the track.
-
-    Args:
-        path: The file, for messages.
-        content: List of ``{"image_id", "keypoints", "score", "box", "idx"}``.
-
-    Raises:
-        DataError: An entry is not of that form.
-    """
-    return read_results(path, content, form="alphapose", box="box", track="idx")
-
-
-def read_by_image(path: Path, content: object) -> Sightings:
+def read_by_image(source: Source) -> Sightings:
     """Sightings of the styles ``cmu`` (``bodies``, ``joints``) and ``open`` (as OpenPose).
 
     Args:
-        path: The file, for messages.
-        content: Object of image name to ``{"bodies": [...]}`` or ``{"people": [...]}``.
+        source: Object of image name to ``{"bodies": [...]}`` or ``{"people": [...]}``, or a
+            folder (``sep-json``) with a file for each of these.
 
     Raises:
-        DataError: An entry is not of that form.
+        DataError: An image or a person is not of that form.
     """
-    images = as_table(path, content, "it")
-    frames = sorted(images, key=natural_key)
-    people: list[Sighting] = []
-    for i, name in enumerate(frames):
+    seen = sightings(source.path, "alphapose", _frames(source))
+    rows: list[Any] = [person.keypoints for person in seen.people]
+    if rows and len(rows[0]) == 3 * len(COCO_18):
+        seen.prescribed = COCO_18.name
+        told = [above for row in rows if (above := _neck_above_nose(row)) is not None]
+        if sum(told) > len(told) / 2:
+            seen.notes = (*seen.notes, _HEAD_TOP)
+            for row in rows:
+                row[3 * _NECK : 3 * _NECK + 3] = _between_shoulders(row)
+    return seen
+
+
+def _frames(source: Source) -> Iterator[tuple[str, list[object]]]:
+    """Name of each image and its people in OpenPose's words, in order."""
+    path = source.path
+    if _is_image(source.content):
+        images: dict[str, object] = {file.stem: content for file, content in source.each()}
+    else:
+        images = as_table(path, source.content, "it")
+    for name in sorted(images, key=natural_key):
         image = as_table(path, images[name], f"image {name[:80]}")
-        if "bodies" not in image:
-            people.extend(people_of(path, image, i))
-            continue
-        bodies = as_list(path, image["bodies"], "'bodies'")
-        people.extend(Sighting(i, as_table(path, body, "a body").get("joints")) for body in bodies)
-    return Sightings("alphapose", frames, people)
+        if "bodies" in image:
+            yield name, as_list(path, image["bodies"], f"'bodies' of image {name[:80]}")
+        else:
+            yield name, as_list(path, image.get("people"), f"'people' of image {name[:80]}")
+
+
+def _neck_above_nose(row: list[Any]) -> bool | None:
+    """Whether the neck of an upright person lies above the nose; None where that is not told."""
+    used = (_NOSE, _NECK, *_SHOULDERS, *_HIPS)
+    if not all(_is_seen(row, joint) for joint in used):
+        return None
+    nose, neck, *trunk = (row[3 * joint + 1] for joint in used)
+    return neck < nose if max(trunk[:2]) < min(trunk[2:]) else None
+
+
+def _between_shoulders(row: list[Any]) -> list[float]:
+    right, left = (row[3 * joint : 3 * joint + 3] for joint in _SHOULDERS)
+    if not all(_is_seen(row, joint) for joint in _SHOULDERS):
+        return [0.0, 0.0, 0.0]
+    return [(right[0] + left[0]) / 2, (right[1] + left[1]) / 2, min(right[2], left[2])]
+
+
+def _is_seen(row: list[Any], joint: int) -> bool:
+    numbers = row[3 * joint : 3 * joint + 3]
+    usable = all(isinstance(v, int | float) and abs(v) < _FARTHEST for v in numbers)
+    return usable and len(numbers) == 3 and numbers[2] > _SEEN
 
 
 def _is_list(source: Source) -> bool:
-    entry = first_entry(source.content) if isinstance(source.content, list) else {}
+    entry = first_result(source)
     return "image_id" in entry and bool({"box", "idx"} & set(entry))
 
 
+def _is_image(content: object) -> bool:
+    """Whether an object holds the people of one image, and says that AlphaPose wrote it."""
+    if not isinstance(content, dict):
+        return False
+    of_alphapose = str(content.get("version")).startswith("AlphaPose")
+    return any(
+        isinstance(content.get(key), list) and known
+        for key, known in (("bodies", True), ("people", of_alphapose))
+    )
+
+
 def _is_by_image(source: Source) -> bool:
-    if not isinstance(source.content, dict):
+    if _is_image(source.content):
+        return True
+    if source.is_folder or not isinstance(source.content, dict):
         return False
     first = first_entry(list(source.content.values()))
-    return "bodies" in first or "people" in first
+    return "bodies" in first or ("people" in first and "canvas_width" not in first)
 
 
 DIALECTS = (
@@ -68,7 +113,7 @@ DIALECTS = (
         kinds=("json",),
         keys=("image_id", "keypoints", "score", "box", "idx"),
         sees=_is_list,
-        read=lambda source: read_list(source.path, source.content),
+        read=lambda source: read_results(source, form="alphapose", box="box", track="idx"),
     ),
     Dialect(
         name="alphapose-by-image",
@@ -76,6 +121,6 @@ DIALECTS = (
         kinds=("json",),
         keys=("bodies", "joints"),
         sees=_is_by_image,
-        read=lambda source: read_by_image(source.path, source.content),
+        read=read_by_image,
     ),
 )

@@ -1,7 +1,4 @@
-"""COCO keypoints: results (a flat list of sightings) and annotations (with images).
-
-AlphaPose writes the same flat list with other names for box and track.
-"""
+"""COCO results: a flat list of sightings, which AlphaPose writes with other keys."""
 
 from __future__ import annotations
 
@@ -9,111 +6,158 @@ from pathlib import Path
 
 from lifting.data.keypoints.dialects import Dialect
 from lifting.data.keypoints.people import Sighting, Sightings
-from lifting.data.keypoints.source import Source, first_entry
+from lifting.data.keypoints.source import Source
 from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError
-from lifting.files.json_file import as_list, as_number, as_table, shown
+from lifting.files.json_file import as_list, as_table, shown
+
+Table = dict[str, object]
+
+_MOST_NAMED, _LOOKED_AT = 6, 100
 
 
 def read_results(
-    path: Path, content: object, *, form: str = "coco-results", box: str, track: str
+    source: Source, *, form: str = "coco-results", box: str = "bbox", track: str = "track_id"
 ) -> Sightings:
     """Sightings of a results file.
 
     Args:
-        path: The file, for messages.
-        content: List of ``{"image_id", "keypoints", "score", ...}``.
+        source: List of ``{"image_id", "keypoints", "score", ...}``; Ultralytics adds
+            ``file_name``, which then orders the frames.
         form: Name of the format.
         box: Key of the box, x, y, width, height.
         track: Key of the person's number.
 
     Raises:
-        DataError: An entry is not of that form.
+        DataError: An entry is not of that form, or nobody is a person.
     """
-    entries = [
-        as_table(path, entry, f"entry {i}") for i, entry in enumerate(as_list(path, content, "it"))
-    ]
-    names = [_image_name(path, entry, i) for i, entry in enumerate(entries)]
-    frames = sorted(set(names), key=natural_key)
+    path = source.path
+    entries = tables(path, source.content, "sighting")
+    names = names_of_images(path, entries, "image_id")
+    frames = sorted(names.values(), key=natural_key)
     index = {name: i for i, name in enumerate(frames)}
-    people = [
-        Sighting(
-            index[name], entry.get("keypoints"), entry.get("score"), entry.get(box),
-            entry.get(track),
-        )
-        for name, entry in zip(names, entries, strict=True)
-    ]  # fmt: skip
-    return Sightings(form, frames, people, box_size=True)
-
-
-def read_annotations(path: Path, content: object) -> Sightings:
-    """Sightings of an annotation file, whose images give order and size.
-
-    Args:
-        path: The file, for messages.
-        content: Object with ``images`` and ``annotations``; the third number of a joint is its
-            visibility, 0 absent, 1 hidden, 2 visible.
-
-    Raises:
-        DataError: An entry is not of that form, or the images differ in size.
-    """
-    table = as_table(path, content, "it")
-    images = as_list(path, table.get("images", []), "'images'")
-    names: dict[str, str] = {}
-    sizes: set[tuple[float, float]] = set()
-    for i, image in enumerate(images):
-        entry = as_table(path, image, f"image {i}")
-        key = _image_name(path, entry, i, "id")
-        file_name = entry.get("file_name")
-        names[key] = file_name if isinstance(file_name, str) else key
-        if "width" in entry and "height" in entry:
-            width, height = (as_number(path, entry[k], f"{k} {i}") for k in ("width", "height"))
-            sizes.add((width, height))
-    if len(sizes) > 1:
-        raise DataError(
-            f"expected images of one size in {path}, got {shown(sorted(sizes))}; "
-            "give the annotations of one video at a time"
-        )
-    seen = read_results(
-        path, table.get("annotations"), form="coco-annotations", box="bbox", track="track_id"
-    )
-    ours = [names.get(name, name) for name in seen.frames]
-    frames = sorted({*names.values(), *ours}, key=natural_key)
-    index = {name: i for i, name in enumerate(frames)}
-    people = [
-        person._replace(frame=index[ours[person.frame]], score=None)
-        for person in seen.people
-        if isinstance(person.keypoints, list)
-    ]
+    people, notes = persons_among(path, entries, None)
     return Sightings(
-        seen.form, frames, people, box_size=True, visibility=True,
-        image_size=next(iter(sizes), None), named=_joint_names(table.get("categories")),
+        form,
+        frames,
+        [
+            Sighting(
+                index[names[str(entry["image_id"])]], entry.get("keypoints"), entry.get("score"),
+                entry.get(box), entry.get(track),
+            )
+            for entry in people
+        ],
+        box_size=True,
+        notes=notes,
     )  # fmt: skip
 
 
-def _joint_names(categories: object) -> tuple[str, ...] | None:
-    """Names of the joints of a person, where the categories list them and agree."""
-    found: set[tuple[str, ...]] = set()
-    for category in categories if isinstance(categories, list) else ():
-        names = category.get("keypoints") if isinstance(category, dict) else None
-        if isinstance(names, list) and names and all(isinstance(name, str) for name in names):
-            found.add(tuple(names))
-    return found.pop() if len(found) == 1 else None
+def first_result(source: Source) -> Table:
+    """The first entry with keypoints near the beginning of a list; an empty one without.
+
+    Args:
+        source: A JSON file.
+    """
+    entries = source.content[:_LOOKED_AT] if isinstance(source.content, list) else []
+    return next((e for e in entries if isinstance(e, dict) and "keypoints" in e), {})
 
 
-def _image_name(path: Path, entry: dict[str, object], number: int, key: str = "image_id") -> str:
-    name = entry.get(key)
-    if isinstance(name, str) or (isinstance(name, int) and not isinstance(name, bool)):
-        return str(name)
+def tables(path: Path, value: object, what: str) -> list[Table]:
+    """A list of objects.
+
+    Args:
+        path: The file, for messages.
+        value: What the file holds.
+        what: What one of them is called.
+
+    Raises:
+        DataError: It is something else.
+    """
+    entries = as_list(path, value, f"the list of {what}s")
+    return [as_table(path, entry, f"{what} {i}") for i, entry in enumerate(entries)]
+
+
+def image_key(path: Path, entry: Table, key: str, where: str) -> str:
+    """Number or name of an image, as text.
+
+    Args:
+        path: The file, for messages.
+        entry: A sighting or an image.
+        key: Where the number is.
+        where: What the entry is called.
+
+    Raises:
+        DataError: It has none.
+    """
+    value = entry.get(key)
+    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+        return str(value)
     raise DataError(
-        f"expected a number or a name as '{key}' of entry {number} of {path}, got {shown(name)}; "
+        f"expected a whole number or a name as '{key}' of {where} of {path}, got {shown(value)}; "
         "write the file again with the detector's own export"
     )
 
 
+def names_of_images(path: Path, entries: list[Table], key: str) -> dict[str, str]:
+    """Name of each image: its file's where that is known, else its number.
+
+    Args:
+        path: The file, for messages.
+        entries: Sightings or images.
+        key: Where the number of the image is.
+
+    Raises:
+        DataError: Two names have one number, or two numbers one name.
+    """
+    names: dict[str, str] = {}
+    of_name: dict[str, str] = {}
+    for i, entry in enumerate(entries):
+        image, name = image_key(path, entry, key, f"entry {i}"), entry.get("file_name")
+        name = name if isinstance(name, str) else image
+        if names.setdefault(image, name) != name or of_name.setdefault(name, image) != image:
+            raise DataError(
+                f"expected one file_name for each image in {path}, got image {image[:80]} as "
+                f"{name[:80]} and {names[image][:80]}, or another of that name; give the file of "
+                "one video"
+            )
+    return names
+
+
+def persons_among(
+    path: Path, entries: list[Table], categories: object
+) -> tuple[list[Table], tuple[str, ...]]:
+    """Entries of people, and a note where others are left out.
+
+    A person is what the categories call so, else what has keypoints there; without such words
+    category 1, or 0 where all are.
+
+    Args:
+        path: The file, for messages.
+        entries: Sightings.
+        categories: What the file says of them.
+
+    Raises:
+        DataError: There are entries, and none is a person.
+    """
+    listed = [c for c in categories if isinstance(c, dict)] if isinstance(categories, list) else []
+    known = [c.get("id") for c in listed if str(c.get("name")).lower() == "person"]
+    known = known or [c.get("id") for c in listed if c.get("keypoints")]
+    kinds = [1 if (kind := e.get("category_id")) is None else kind for e in entries]
+    known = known or ([1] if any(kind != 0 for kind in kinds) else [0])
+    people = [entry for entry, kind in zip(entries, kinds, strict=True) if kind in known]
+    if entries and not people:
+        others = sorted({shown(kind) for kind in kinds})[:_MOST_NAMED]
+        raise DataError(
+            f"expected people, category {shown(known[0])}, in {path}, got only category "
+            f"{', '.join(others)}; give the keypoints of people, or correct category_id"
+        )
+    left = len(entries) - len(people)
+    return people, (f"entries of other categories left out: {left}",) if left else ()
+
+
 def _is_results(source: Source) -> bool:
-    entry = first_entry(source.content) if isinstance(source.content, list) else {}
-    return "image_id" in entry and "keypoints" in entry and not {"box", "idx"} & set(entry)
+    entry = first_result(source)
+    return "image_id" in entry and not {"box", "idx"} & set(entry)
 
 
 DIALECTS = (
@@ -123,16 +167,6 @@ DIALECTS = (
         kinds=("json",),
         keys=("image_id", "keypoints", "score"),
         sees=_is_results,
-        read=lambda source: read_results(
-            source.path, source.content, box="bbox", track="track_id"
-        ),
-    ),
-    Dialect(
-        name="coco-annotations",
-        title="COCO annotations",
-        kinds=("json",),
-        keys=("images", "annotations", "categories", "keypoints"),
-        sees=lambda source: "annotations" in first_entry(source.content),
-        read=lambda source: read_annotations(source.path, source.content),
+        read=read_results,
     ),
 )

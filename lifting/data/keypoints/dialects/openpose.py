@@ -1,10 +1,11 @@
-"""OpenPose: one file a frame, with the people in it."""
+"""OpenPose: one file a frame, with the people in it; and what others write in its words."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lifting.data.keypoints.dialects import Dialect
 from lifting.data.keypoints.people import Sighting, Sightings
@@ -12,97 +13,155 @@ from lifting.data.keypoints.source import Source
 from lifting.errors import DataError
 from lifting.files.json_file import as_list, as_table
 
-ENDING = "_keypoints.json"
-_LAST_NUMBER = re.compile(r"(.*?)([0-9]+)([^0-9]*)", re.DOTALL)
+BODY = "pose_keypoints_2d"
+_BODY = (BODY, "pose_keypoints", "joints")  # now, until version 1.1, and in AlphaPose's style cmu
+# What lies beside the body: its keys, those of old versions last, and how many joints it may have.
+_DETAILS: Mapping[str, tuple[tuple[str, str], tuple[int, ...]]] = {
+    "face": (("face_keypoints_2d", "face_keypoints"), (70, 68)),
+    "left_hand": (("hand_left_keypoints_2d", "hand_left_keypoints"), (21,)),
+    "right_hand": (("hand_right_keypoints_2d", "hand_right_keypoints"), (21,)),
+}
+_NUMBER = re.compile(r"(.*?)([0-9]+)([^0-9]*)", re.DOTALL)
+_MOST_NAMED = 6
 
 
-def read_frames(path: Path, contents: Iterable[tuple[str, object]]) -> Sightings:
+def read_frames(path: Path, contents: Iterable[tuple[Path, object]]) -> Sightings:
     """Sightings of a folder of frames, or of a single one.
 
-    The last number in the name of a file is that of its frame. Where a person of any frame is an
-    empty object, people have one order in all frames, as Pose2Sim writes them when it knows who
-    is who: a person's place is the track, unless the file has a number for it.
+    The last run of digits in a name is the number of the frame. A file without a number and
+    without people is no frame.
 
     Args:
-        path: The folder, for messages.
-        contents: Name and content ``{"people": [...]}`` of each file, in natural order.
+        path: The folder or file, for messages.
+        contents: Each file and its content ``{"people": [...]}``, in natural order.
 
     Raises:
         DataError: A file is not of that form, or the folder holds more than one video.
     """
-    frames: list[str] = []
-    people: list[Sighting] = []
-    places: list[int] = []
-    ordered = False
-    for i, (name, content) in enumerate(contents):
-        frames.append(name.removesuffix(".json").removesuffix("_keypoints"))
-        frame = as_table(path / name, content, "it")
-        people.extend(people_of(path / name, frame, i))
-        listed = as_list(path / name, frame["people"], "'people'")
-        places.extend(j for j, person in enumerate(listed) if _points(person) is not None)
-        ordered = ordered or {} in listed
-    videos = sorted({_video(name) for name in frames})
-    if len(videos) > 1:
-        raise DataError(
-            f"expected the frames of one video in {path}, got {len(videos)}: "
-            f"{', '.join(name[:40] for name in videos[:6])}; "
-            "put each video's files into a folder of its own"
-        )
-    if ordered:
-        people = [
-            p._replace(track=place) if _unnumbered(p.track) else p
-            for p, place in zip(people, places, strict=True)
-        ]
-    return Sightings("openpose", frames, people)
+    frames: dict[str, object] = {}
+    beside: list[str] = []
+    for file, content in contents:
+        name = file.stem.removesuffix("_keypoints")
+        table = as_table(file, content, "it")
+        if "people" in table or _NUMBER.fullmatch(name):
+            frames[name] = as_list(file, table.get("people"), "'people'")
+        else:
+            beside.append(file.name)
+    _check_one_video(path, list(frames))
+    notes = (f"not read: {', '.join(beside)[:120]}",) if beside else ()
+    return sightings(path, "openpose", frames.items(), relative=None, notes=notes)
 
 
-def _video(frame: str) -> str:
-    """Name of a frame without its number; a star stands for one within the name."""
-    found = _LAST_NUMBER.fullmatch(frame)
-    if found is None:
-        return frame
-    return f"{found[1]}*{found[3]}" if found[3] else found[1]
+def sightings(
+    path: Path, form: str, frames: Iterable[tuple[str, object]], **facts: Any
+) -> Sightings:
+    """People in OpenPose's words: body, face and hands as lists of x, y, confidence.
 
-
-def _unnumbered(track: object) -> bool:
-    """Whether a person has no number, or the -1 that OpenPose writes without tracking."""
-    return track in (None, -1, [], [-1])
-
-
-def _points(person: object) -> object:
-    """Keypoints of a person; None where there are none."""
-    found = person.get("pose_keypoints_2d") if isinstance(person, dict) else None
-    return None if found == [] else found
-
-
-def people_of(path: Path, frame: dict[str, object], index: int) -> list[Sighting]:
-    """People of one frame. One without keypoints, or an empty object, is nobody.
+    Where any frame holds an empty object for somebody who is not seen, a person's place in the
+    list is who it is.
 
     Args:
-        path: The file, for messages.
-        frame: Object with ``people``; an empty list when nobody was seen.
-        index: Index of the frame.
+        path: The file or folder, for messages.
+        form: Name of the format.
+        frames: Name and list of people of each frame, in order.
+        facts: Further fields of :class:`Sightings`.
 
     Raises:
-        DataError: There is no list of people.
+        DataError: A person or a part is not of that form.
     """
-    people = [
-        as_table(path, person, f"person {i}")
-        for i, person in enumerate(as_list(path, frame.get("people"), "'people'"))
+    names: list[str] = []
+    found: list[tuple[Sighting, int, dict[str, list[object]]]] = []
+    by_place = False
+    for i, (name, people) in enumerate(frames):
+        names.append(name)
+        for k, entry in enumerate(as_list(path, people, f"'people' of frame {name[:80]}")):
+            where = f"frame {name[:80]}, person {k}"
+            person = as_table(path, entry, where)
+            by_place = by_place or not person
+            body = _part(path, person, _BODY, where)
+            if body:
+                details = {part: _detail(path, person, part, where) for part in _DETAILS}
+                found.append((Sighting(i, body, track=person.get("person_id")), k, details))
+    counts = {
+        part: next((len(details[part]) // 3 for *_, details in found if details[part]), 0)
+        for part in _DETAILS
+    }
+    people_seen = [
+        person._replace(
+            keypoints=_whole(person.keypoints, details, counts),
+            track=k if by_place else person.track,
+        )
+        for person, k, details in found
     ]
+    extra = tuple(f"{part}_{j}" for part, count in counts.items() for j in range(count))
+    return Sightings(form, names, people_seen, extra=extra, ids=by_place, **facts)
+
+
+def _check_one_video(path: Path, names: list[str]) -> None:
+    """Check that names differ in the number of the frame only, and each number comes once."""
+    found = [_NUMBER.fullmatch(name) for name in names]
+    videos = sorted(
+        {
+            f"{match[1]}*{match[3]}" if match else name
+            for name, match in zip(names, found, strict=True)
+        }
+    )
+    if len(videos) > 1:
+        more = ", ..." if len(videos) > _MOST_NAMED else ""
+        raise DataError(
+            f"expected the frames of one video in {path}, got {len(videos)}: "
+            f"{', '.join(video[:40] for video in videos[:_MOST_NAMED])}{more}; "
+            "put each video's files into a folder of its own"
+        )
+    of_number: dict[int, str] = {}
+    for name, match in zip(names, found, strict=True):
+        other = of_number.setdefault(int(match[2]), name) if match else name
+        if other != name:
+            raise DataError(
+                f"expected one file for every frame in {path}, got {other[:80]} and {name[:80]} "
+                "with the same number; put each video's files into a folder of its own"
+            )
+
+
+def _part(
+    path: Path, person: dict[str, object], keys: tuple[str, ...], where: str
+) -> list[object]:
+    key = next((key for key in keys if person.get(key) is not None), None)
+    return [] if key is None else as_list(path, person[key], f"'{key}' ({where})")
+
+
+def _detail(path: Path, person: dict[str, object], part: str, where: str) -> list[object]:
+    """Face or hand; empty where it was not found, which may be written as zeros."""
+    keys, counts = _DETAILS[part]
+    row = _part(path, person, keys, where)
+    if row and len(row) not in [3 * count for count in counts]:
+        raise DataError(
+            f"expected x, y and confidence of {' or '.join(map(str, counts))} joints in "
+            f"'{keys[0]}' of {path} ({where}), got {len(row)} numbers; write the file again with "
+            "the detector's own export"
+        )
+    return row if any(row) else []
+
+
+def _whole(
+    body: object, details: dict[str, list[object]], counts: Mapping[str, int]
+) -> list[object]:
+    assert isinstance(body, list)
     return [
-        Sighting(index, _points(person), track=person.get("person_id"))
-        for person in people
-        if _points(person) is not None
+        *body,
+        *(
+            value
+            for part, count in counts.items()
+            for value in details[part] or [0.0] * (3 * count)
+        ),
     ]
 
 
 def _sees(source: Source) -> bool:
-    return isinstance(source.content, dict) and isinstance(source.content.get("people"), list)
-
-
-def _read(source: Source) -> Sightings:
-    return read_frames(source.path, ((file.name, content) for file, content in source.each()))
+    content = source.content
+    if not isinstance(content, dict) or "people" not in content or "canvas_width" in content:
+        return False
+    return not str(content.get("version")).startswith("AlphaPose")
 
 
 DIALECTS = (
@@ -110,8 +169,8 @@ DIALECTS = (
         name="openpose",
         title="OpenPose, a file a frame",
         kinds=("json",),
-        keys=("people", "pose_keypoints_2d"),
+        keys=("people", BODY),
         sees=_sees,
-        read=_read,
+        read=lambda source: read_frames(source.path, source.each()),
     ),
 )
