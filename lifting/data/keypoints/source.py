@@ -36,6 +36,7 @@ _KIND_NAMES: Mapping[Kind, str] = {
     "numbers": "lines of numbers",
 }
 _SUFFIXES = (".json", ".txt", ".csv", ".npy", ".npz")
+_OF_EMPTY: Mapping[str, Kind] = {".txt": "numbers", ".csv": "table"}  # a frame without anyone
 _HEAD = 4096
 _MANY = 20
 # Beginnings of files that hold no keypoints, or none that can be read safely.
@@ -169,7 +170,7 @@ def _open_folder(path: Path, size: Size) -> Source:
     kind: Kind | None = None
     content: Any = None
     for file in files:
-        found = _kind_of(file, empty="numbers" if suffix == ".txt" else None)
+        found = _kind_of(file, _OF_EMPTY.get(suffix))
         if kind is not None and found != kind:
             continue  # said when it is read
         kind, content = found, _open(file, found, size)
@@ -182,7 +183,7 @@ def _open_folder(path: Path, size: Size) -> Source:
 def _holds_something(content: object) -> bool:
     if isinstance(content, dict):
         return any(value for value in content.values() if isinstance(value, list | dict))
-    return bool(content)
+    return any(row not in ([], [""]) for row in content) if isinstance(content, list) else True
 
 
 def _kind_of(path: Path, empty: Kind | None = None) -> Kind:

@@ -331,15 +331,8 @@ def _table(path: Path, frames: list[str], people: list[tuple[int, Points]]) -> F
     """
     objects = [p for _, points in people for p in points if isinstance(p, dict)]
     sure = next((key for key in _SURE if any(key in point for point in objects)), None)
-    wide = {len(p) for _, points in people for p in points if isinstance(p, list)}
-    if objects:
-        wide.add(2 if sure is None else 4)
-    if len(wide) > 1:
-        raise DataError(
-            f"expected as many numbers for every landmark in {path}, got {min(wide)} and "
-            f"{max(wide)}; write x, y, z, visibility of each"
-        )
-    columns = wide.pop() if wide else 2
+    begin = next((p for _, points in people for p in points if p is not None), None)
+    columns = len(begin) if isinstance(begin, list) else 2 if sure is None else 4
     values = np.full((len(people), COUNT, columns), np.nan)
     person, last = -1, -1
     for row, (index, points) in enumerate(people):
@@ -347,7 +340,14 @@ def _table(path: Path, frames: list[str], people: list[tuple[int, Points]]) -> F
         where = f"frame {frames[index][:80]}, person {person}"
         for joint, point in enumerate(points):
             if point is not None:
-                values[row, joint] = _numbers(path, point, sure, where)
+                numbers = _numbers(path, point, sure, where)
+                if len(numbers) != columns:
+                    raise DataError(
+                        f"expected as many numbers for every landmark in {path} ({where}), "
+                        f"{columns} as for the first, got {len(numbers)}; write x, y, z, "
+                        "visibility of each"
+                    )
+                values[row, joint] = numbers
     return values
 
 

@@ -20,6 +20,7 @@ from lifting.skeleton import SKELETONS
 _BOX = 5  # class, and centre and size of the box
 _EXTRAS = 2  # confidence and number of the person
 _COCO = {39: 2, 40: 2, 41: 2, 56: 3, 57: 3, 58: 3}  # numbers a joint of 17 joints
+_BESIDE = 0.5  # joints may lie beside the picture
 _ROW, _ROW_BOX = 58, 7
 _INPUT = "positions are pixels of the network's input: scale them if the script did not"
 
@@ -52,13 +53,13 @@ def read_labels(source: Source) -> Sightings:
     for i, (_, rows) in enumerate(files):
         unique = list(dict.fromkeys(map(tuple, rows)))
         twice += len(rows) - len(unique)
-        people = [list(row) for row in unique if row[0] == 0]
-        others += len(unique) - len(people)
-        kept.extend((i, row) for row in people)
+        persons = [list(row) for row in unique if row[0] == 0]
+        others += len(unique) - len(persons)
+        kept.extend((i, row) for row in persons)
     notes = [f"{twice} lines that a file has twice are left out"] if twice else []
     if others:
         notes.append(f"{others} lines of classes other than 0 (person) are left out")
-    people = []
+    people: list[Sighting] = []
     marks: set[float] = set()
     if kept:
         line = _line(path, kept)
@@ -93,7 +94,16 @@ def _line(path: Path, kept: list[tuple[int, list[float]]]) -> _Line:
         (joints, each) for joints in known for each in (2, 3)
         if all(0 <= width - _BOX - joints * each <= _EXTRAS for width in widths)
     ]  # fmt: skip
-    if all(width in _COCO for width in widths):
+    inside = [fit for fit in fits if _is_inside(kept, *fit)]
+    if fits and not inside:
+        raise DataError(
+            f"expected positions from 0 to 1, parts of the image, and confidences in the lines of "
+            f"{path}, got others; give the labels as Ultralytics saves them"
+        )
+    fits = inside
+    if (17, _COCO.get(least)) in fits and all(
+        _COCO.get(width) == _COCO[least] for width in widths
+    ):
         fits = [(17, _COCO[least])]
     if len(fits) != 1:
         ways = " or ".join(f"{j} joints of {e} numbers" for j, e in fits[:4]) or "no set of joints"
@@ -121,6 +131,14 @@ def _line(path: Path, kept: list[tuple[int, list[float]]]) -> _Line:
             f"{widths[-1]} numbers in a line; run it again into an empty folder"
         )
     return _Line(joints, each, None if is_track else end, end if is_track else None)
+
+
+def _is_inside(kept: list[tuple[int, list[float]]], joints: int, each: int) -> bool:
+    """Whether numbers can be positions in the image, and confidences or visibilities."""
+    values = np.array([row[_BOX : _BOX + joints * each] for _, row in kept])
+    values = values.reshape(-1, each)
+    inside = (values[:, :2] >= -_BESIDE) & (values[:, :2] <= 1 + _BESIDE)
+    return bool(inside.all() and (values[:, 2:] >= 0).all() and (values[:, 2:] <= 2).all())
 
 
 def _is_track(path: Path, last: list[tuple[int, float]]) -> bool:
@@ -242,7 +260,7 @@ def _sees_rows(source: Source) -> bool:
 def _sees_entries(source: Source) -> bool:
     entry = next((e for e in source.content if isinstance(e, dict) and e.get("keypoints")), {})
     joints = entry.get("keypoints")
-    return "frame" in entry and _is_row(joints) and len(joints) == _ROW - _ROW_BOX
+    return "frame" in entry and isinstance(joints, list) and len(joints) == _ROW - _ROW_BOX
 
 
 def _sees_labels(source: Source) -> bool:
