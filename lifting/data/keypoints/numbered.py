@@ -10,6 +10,7 @@ from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError
 from lifting.files.json_file import shown
 
+_LARGEST = 10**15
 _LAST_NUMBER = re.compile(r"[0-9]+(?=[^0-9]*$)")
 
 
@@ -26,7 +27,7 @@ def frame_name(path: Path, value: object, what: str) -> str:
     """
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST
     if not whole and not (isinstance(value, str) and value):
         raise DataError(
             f"expected a number from 0 or a name as {what} of {path}, got {shown(value)}; "

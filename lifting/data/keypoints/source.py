@@ -183,7 +183,11 @@ def _open_folder(path: Path, size: Size) -> Source:
 def _holds_something(content: object) -> bool:
     if isinstance(content, dict):
         return any(value for value in content.values() if isinstance(value, list | dict))
-    return any(row not in ([], [""]) for row in content) if isinstance(content, list) else True
+    return (
+        any(row not in (None, [], {}, [""]) for row in content)
+        if isinstance(content, list)
+        else True
+    )
 
 
 def _kind_of(path: Path, empty: Kind | None = None) -> Kind:

@@ -34,13 +34,20 @@ _SURE = ("visibility", "score", "confidence")
 _POINT = {"x", "y", "z", "presence", "name", *_SURE}
 _PARTS = {21: "a hand", 468: "a face", 478: "a face"}
 _HAND_OR_FACE = re.compile(r"(multi_?)?(left_?|right_?)?(hand|face)_?landmarks", re.IGNORECASE)
-_OTHERS = {"keypoint_scores", "image_id", "instances", "people"}  # with "keypoints" of their own
+_OTHERS = {
+    "keypoint_scores",
+    "image_id",
+    "bbox",
+    "instances",
+    "people",
+}  # with "keypoints" of their own
 _NAMES = {name: i for i, name in enumerate(get_skeleton(SET).joints)}
 _NAMES |= {"mouth_left": _NAMES["left_mouth"], "mouth_right": _NAMES["right_mouth"]}
 _OWN = re.compile(r"[A-Z_]+|.*(_inner|_outer|pinky|index|thumb|mouth).*")
 _FACTS = {"fps", "width", "height", *FRAME, *TIME}
 _HIPS = (_NAMES["left_hip"], _NAMES["right_hip"])
 _UNITS = ((1.0, "metres"), (100.0, "centimetres"), (1000.0, "millimetres"))
+_LONGEST = 1e6  # gap in the times, frames
 _REACH, _CENTRED = 1.2, 0.05  # of a body around its hips, metres
 
 Points = list[object]
@@ -168,7 +175,7 @@ def _is_share(values: FloatArray) -> bool:
 
 def _check_image(path: Path, xy: FloatArray) -> None:
     """Refuse metres around the hips: positions of both signs, reaching as far as a body does."""
-    hips = np.abs(xy[:, _HIPS].mean(1)).max(-1)
+    hips = np.abs((xy[:, _HIPS] / 2).sum(1)).max(-1)
     hips, points = hips[np.isfinite(hips)], xy[np.isfinite(xy).all(-1)]
     if not len(hips) or not ((points < 0).any(0) & (points > 0).any(0)).all():
         return
@@ -215,16 +222,20 @@ def _order(
         of = [frame_name(path, value, f"the frame of entry {i}") for i, value in numbers.items()]
         frames, index = in_order(path, of)
         at = dict(zip(tables, index, strict=True))
-        places = [int(name) for name in of] if all(name.isdigit() for name in of) else []
+        places = (
+            [int(name) for name in of]
+            if all(re.fullmatch("[0-9]{1,15}", name) for name in of)
+            else []
+        )
         return frames, at, *_rate(clock, places)
     if names is not None:
         frames, index = in_order(path, names)
         return frames, dict(enumerate(index)), *_rate(clock, [])
     steps = np.diff(clock)
-    if len(clock) != len(entries) or not (steps > 0).all():
+    if not clock or len(clock) != len(entries) or not ((steps > 0) & np.isfinite(steps)).all():
         lost = ["times do not rise: frames follow one another"] if clock else []
         return alike, dict(enumerate(range(len(alike)))), lost, None
-    jumps = np.maximum(np.rint(steps / np.median(steps)), 1).astype(np.int64)
+    jumps = np.rint(steps / np.median(steps)).clip(1, _LONGEST).astype(np.int64)
     places = [0, *np.cumsum(jumps).tolist()]
     return [str(p) for p in places], dict(enumerate(range(len(places)))), *_rate(clock, places)
 
@@ -286,7 +297,7 @@ def _persons(path: Path, value: object, where: str, depth: int = 3) -> list[Poin
 
 def _by_name(path: Path, table: dict[str, object], where: str) -> Points:
     """Points of an object by number or name; one that is not named is absent."""
-    if all(key.isdigit() and len(key) < 4 for key in table):
+    if all(key.isdecimal() and len(key) < 4 for key in table):
         numbers = sorted(table, key=int)
         if [int(key) for key in numbers] == list(range(len(table))):
             return [table[key] for key in numbers]

@@ -40,14 +40,15 @@ def read_table(source: Source) -> Sightings:
     """
     path, rows = source.path, source.content
     header = [cell.strip() for cell in rows[0]]
-    if len(set(header)) < len(header):
+    if len(set(filter(None, header))) < sum(map(bool, header)):
         raise DataError(
             f"expected each column once in {path}, got a name twice; write the header again"
         )
     columns = _columns(header)
     kept = range(COUNT) if len(columns) == _AND_FACE else range(len(columns))
     sure = any("v" in columns[joint] for joint in kept)
-    others = {key: header.index(key) for key in (*FRAME, *TIME) if key in header}
+    lower = [cell.lower() for cell in header]
+    others = {key: lower.index(key) for key in (*FRAME, *TIME) if key in lower}
     entries: list[object] = []
     for i, row in enumerate(rows[1:], 1):
         if len(row) != len(header):

@@ -93,7 +93,7 @@ def _sightings(path: Path, contents: Iterable[tuple[str, object]]) -> Sightings:
             track = person.get("track_id")
             if isinstance(track, int | float) and track in tracks:
                 raise DataError(
-                    f"expected each person once in a frame of {path}, got track_id {track:g} "
+                    f"expected each person once in a frame of {path}, got track_id {shown(track)} "
                     f"twice ({where}); write a file, or a list, for every frame"
                 )
             tracks.add(track if isinstance(track, int | float) else None)
@@ -148,7 +148,7 @@ def _interleaved(path: Path, keypoints: object, where: str) -> list[object]:
 
 def _parsed(path: Path, value: object) -> object:
     """JSON that may be text inside of JSON, as ``to_json`` returns it."""
-    return parse_json(path, value.encode()) if isinstance(value, str) else value
+    return parse_json(path, value.encode("utf-8", "replace")) if isinstance(value, str) else value
 
 
 def _rows(path: Path, rows: list[list[str]]) -> list[dict[str, object]]:
@@ -183,7 +183,7 @@ def _value(path: Path, cell: str, where: str) -> object:
     with suppress(ValueError):
         return float(cell)
     with suppress(DataError):
-        return parse_json(path, cell.encode())
+        return parse_json(path, cell.encode("utf-8", "replace"))
     if len(cell) <= _LONGEST_CELL:
         with suppress(ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             return ast.literal_eval(cell)

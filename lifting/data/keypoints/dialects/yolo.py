@@ -137,14 +137,14 @@ def _is_inside(kept: list[tuple[int, list[float]]], joints: int, each: int) -> b
     """Whether numbers can be positions in the image, and confidences or visibilities."""
     values = np.array([row[_BOX : _BOX + joints * each] for _, row in kept])
     values = values.reshape(-1, each)
-    inside = (values[:, :2] >= -_BESIDE) & (values[:, :2] <= 1 + _BESIDE)
-    return bool(inside.all() and (values[:, 2:] >= 0).all() and (values[:, 2:] <= 2).all())
+    outside = (values[:, :2] < -_BESIDE) | (values[:, :2] > 1 + _BESIDE)
+    return not (outside.any() or (values[:, 2:] < 0).any() or (values[:, 2:] > 2).any())
 
 
 def _is_track(path: Path, last: list[tuple[int, float]]) -> bool:
     """Whether the one number after the joints is that of a person; else it is a confidence."""
     values = np.array([value for _, value in last])
-    whole = bool((values % 1 == 0).all() and (values >= 0).all())
+    whole = bool((np.floor(values) == values).all() and (values >= 0).all())
     if whole and ((values > 1).any() or len(set(last)) == len(last)):
         return True
     if not whole and values.min() >= 0 and values.max() <= 1:

@@ -102,6 +102,7 @@ def test_numbers_out_of_order_are_sorted_and_doubled_frames_are_people(tmp_path)
         [arrays(PERSON[0])],
         [{"frame": -1, "landmarks": None}],
         [{"frame": 1.5}],
+        [{"frame": 10**400}],
     ],
 )
 def test_numbers_that_are_missing_or_none(tmp_path, wrong):  # fmt: skip
@@ -127,6 +128,23 @@ def test_times_that_do_not_rise(tmp_path):
     read = people_of(tmp_path, content)
     assert (len(read.frames), read.claims.fps) == (40, None)
     assert "do not rise" in read.claims.notes[0]
+
+
+@pytest.mark.parametrize(
+    "times", [(0, float("inf"), 2), (0, float("nan"), 2), (0, 1e308, 1.1e308)]
+)
+def test_times_that_are_beyond_reason(tmp_path, times):
+    content = [{"timestamp": time, "landmarks": objects(PERSON[0])} for time in times]
+    assert people_of(tmp_path, content).claims.fps is None
+
+
+def test_other_lists_of_33_joints_are_no_landmarks(tmp_path):
+    boxed = [{"keypoints": PERSON[0].reshape(-1).tolist(), "bbox": [1, 2, 3, 4], "score": 0.9}]
+    named = [{"nose": {"x": 0.5, "y": 0.5}, "left_hip": {"x": 0.5, "y": 0.6}}]
+    by_person = {"keypoints": [{"0": PERSON[0].tolist()}], "skeleton": {"0": "nose"}}
+    for content in (boxed, named, by_person):
+        with pytest.raises(DataError, match="keypoints in a known format"):
+            people_of(tmp_path, content)
 
 
 def test_times_of_another_unit(tmp_path):

@@ -122,6 +122,7 @@ JOINTS = entry(PEOPLE[0, 0])["keypoints"]
         (changed("confidence", "a"), "the score .*frame 1, person 1"),
         ([*frames(), 4], "frame 40 of .* to be a list, got 4"),
         ([*frames(), "[1"], "complete JSON"),
+        ([*frames(), "\ud800"], "complete JSON"),
         ([*frames(), ["a"]], "frame 40, person 0 of .* to be an object"),
     ],
 )
@@ -152,7 +153,7 @@ def test_a_table_with_frames(tmp_path):
 def test_tables_of_several_frames_without_their_numbers(tmp_path):
     lines = [table(frame).splitlines() for frame in frames()]
     text = "\n".join([lines[0][0], *(line for part in lines for line in part[1:])])
-    with pytest.raises(DataError, match=r"track_id 3 twice .*a list, for every frame"):
+    with pytest.raises(DataError, match=r"track_id 3.0 twice .*a list, for every frame"):
         read_people(csv_of(tmp_path, text))
 
 
