@@ -349,28 +349,31 @@ def _table(path: Path, frames: list[str], people: list[tuple[int, Points]]) -> F
     for row, (index, points) in enumerate(people):
         person, last = (person + 1 if index == last else 0), index
         where = f"frame {frames[index][:80]}, person {person}"
-        for joint, point in enumerate(points):
-            if point is not None:
-                numbers = _numbers(path, point, sure, where)
-                if len(numbers) != columns:
-                    raise DataError(
-                        f"expected as many numbers for every landmark in {path} ({where}), "
-                        f"{columns} as for the first, got {len(numbers)}; write x, y, z, "
-                        "visibility of each"
-                    )
-                values[row, joint] = numbers
+        what = f"a landmark ({where})"
+        rows = [
+            [np.nan] * columns if point is None else _numbers(path, point, sure, where, what)
+            for point in points
+        ]
+        wrong = next((numbers for numbers in rows if len(numbers) != columns), None)
+        if wrong is not None:
+            raise DataError(
+                f"expected as many numbers for every landmark in {path} ({where}), {columns} as "
+                f"for the first, got {len(wrong)}; write x, y, z, visibility of each"
+            )
+        values[row] = rows
     return values
 
 
-def _numbers(path: Path, point: object, sure: str | None, where: str) -> list[float]:
+def _numbers(path: Path, point: object, sure: str | None, where: str, what: str) -> list[float]:
     if not _is_point(point):
         raise _no_landmark(path, point, where)
     if isinstance(point, dict):
         keys = ("x", "y") if sure is None else ("x", "y", "z", sure)
         point = [point.get(key, 0.0) for key in keys]
     assert isinstance(point, list)
-    what = f"a landmark ({where})"
-    return [float("nan") if v is None else as_number(path, v, what) for v in point]
+    return [
+        v if type(v) is float else np.nan if v is None else as_number(path, v, what) for v in point
+    ]
 
 
 def _no_landmark(path: Path, value: object, where: str) -> DataError:
@@ -386,7 +389,7 @@ def _is_number(value: object) -> bool:
 
 def _is_point(value: object) -> bool:
     if isinstance(value, dict):
-        return set(value) <= _POINT or "x" in value or "y" in value
+        return "x" in value or "y" in value or set(value) <= _POINT
     return (
         isinstance(value, list)
         and 2 <= len(value) <= 5
