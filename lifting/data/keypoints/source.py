@@ -37,6 +37,7 @@ _KIND_NAMES: Mapping[Kind, str] = {
     "numbers": "lines of numbers",
 }
 _SUFFIXES = (".json", ".txt", ".csv", ".npy", ".npz")
+_OF_EMPTY: Mapping[str, Kind] = {".txt": "numbers", ".csv": "table"}  # a frame without anyone
 _OF_FRAMES = ("_keypoints.json", ".predictions.json")  # other files may lie beside these
 _HEAD = 4096
 _MANY, _LISTED = 20, 8
@@ -175,7 +176,7 @@ def _open_folder(path: Path, size: Size) -> Source:
     kind: Kind | None = None
     content: Any = None
     for file in sorted(files, key=lambda file: not file.name.endswith(_OF_FRAMES)):
-        found = _kind_of(file, empty="numbers" if suffix == ".txt" else None)
+        found = _kind_of(file, _OF_EMPTY.get(suffix))
         if kind is not None and found != kind:
             continue  # said when it is read
         kind, content = found, _open(file, found, size)
@@ -188,7 +189,11 @@ def _open_folder(path: Path, size: Size) -> Source:
 def _holds_something(content: object) -> bool:
     if isinstance(content, dict):
         return any(value for value in content.values() if isinstance(value, list | dict))
-    return bool(content)
+    return (
+        any(row not in (None, [], {}, [""]) for row in content)
+        if isinstance(content, list)
+        else True
+    )
 
 
 def _kind_of(path: Path, empty: Kind | None = None) -> Kind:

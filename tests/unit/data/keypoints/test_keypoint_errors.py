@@ -146,13 +146,13 @@ def test_scaled_positions_are_told_or_declared(tmp_path, writers, kind, change):
         read(path, image_size=writers.size)
 
 
-def test_landmarks_in_pixels_are_refused_or_declared(tmp_path, writers):
+def test_landmarks_in_pixels_are_told_or_declared(tmp_path, writers):
     people = writers.people(3, 33)
     path = tmp_path / "m.npz"
     values = np.concatenate((people[:, 0, :, :2], people[:, 0, :, [2, 2]].transpose(1, 2, 0)), -1)
     np.savez(path, landmarks=values)
-    with pytest.raises(DataError, match=r"as parts of the image .*--coordinates pixels"):
-        read_keypoints(path, image_size=writers.size)
+    tracks = read_keypoints(path, image_size=writers.size)
+    assert "landmarks are in pixels" in tracks.source["notes"]
     tracks = read_keypoints(path, image_size=writers.size, coordinates="pixels")
     assert tracks.source["format"] == "mediapipe"
 
