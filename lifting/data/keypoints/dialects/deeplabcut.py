@@ -80,8 +80,11 @@ def read_h5(source: Source) -> Sightings:
     path, entries = source.path, source.content
     (group, *others), table = _frames_of(source), "/table"
     form = entries[group].attributes["pandas_type"]
-    dtype = entries[group + table].dtype if group + table in entries else ""
-    if others or form != "frame_table" or "_block_1" in dtype or f"'{_BLOCK}', '<f" not in dtype:
+    held = entries.get(group + table)
+    dtype = held.dtype if held else ""
+    shape: tuple[int, ...] = (held.shape or ()) if held else ()
+    plain = len(shape) == 1 and f"'{_BLOCK}', '<f" in dtype and "_block_1" not in dtype
+    if others or form != "frame_table" or held is None or not plain:
         raise DataError(
             f"expected one pandas table of numbers in {path}, got {1 + len(others)}, the first "
             f"'{group[:40]}' of type {form[:40]} with columns {dtype[:120] or 'of its own'}; "
@@ -92,15 +95,14 @@ def read_h5(source: Source) -> Sightings:
             f"expected numbers of frames as the index of {path}, got columns {dtype[:120]}; {_CSV}"
         )
     columns = _columns(path, entries[group].attributes.get("non_index_axes", ""))
-    block = entries[group + table].attributes.get(f"{_BLOCK}_kind")
-    if block is not None and _tuples(read_pickled_names(block, f"{path}")) != columns:
+    block = held.attributes.get(f"{_BLOCK}_kind")
+    if block is not None and _tuples(read_pickled_names(block, str(path))) != columns:
         raise DataError(
             f"expected the columns of {path} in one order, got two that differ; {_CSV}"
         )
     index, values = f"{group}{table}[index]", f"{group}{table}[{_BLOCK}]"
-    rows = entries[group + table].shape[0]
-    source.size.check_frames(path, rows)
-    source.size.check_bytes(path, 8 * rows * (1 + len(columns)))
+    source.size.check_frames(path, shape[0])
+    source.size.check_bytes(path, 8 * shape[0] * (1 + len(columns)))
     try:
         found = read_mat(path, {index: 1, values: 2}, Limits(max_bytes=source.size.bytes))
     except DataError as error:

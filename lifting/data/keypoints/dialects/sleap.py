@@ -55,7 +55,8 @@ def read_analysis(source: Source) -> Sightings:
     for name, array in arrays.items():
         _check(path, name, array.shape, (*points.shape[:2], len(names), 2)[: array.ndim])
     tracks = entries["track_names"].shape if "track_names" in entries else (0,)
-    if tracks != (0,):
+    tracked = tracks != (0,)
+    if tracked:
         _check(path, "track_names", tracks, points.shape[1:2])
     sure = arrays.get("point_scores", np.full(points.shape[:3], np.nan))
     table = np.concatenate((points, _sureness(points, sure)[..., None]), axis=-1)
@@ -63,13 +64,7 @@ def read_analysis(source: Source) -> Sightings:
     scores = arrays.get("instance_scores", np.full(points.shape[:2], np.nan))
     there = np.argwhere(np.isfinite(points).all(-1).any(-1)).tolist()
     people = [
-        Sighting(
-            t,
-            arranged.joints[t, row],
-            float(scores[t, row]),
-            None,
-            row if tracks != (0,) else None,
-        )
+        Sighting(t, arranged.joints[t, row], float(scores[t, row]), track=row if tracked else None)
         for t, row in there
     ]
     return _sightings([str(i) for i in range(len(points))], people, arranged)

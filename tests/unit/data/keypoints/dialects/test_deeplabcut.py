@@ -61,6 +61,15 @@ def test_labelled_pictures_are_sure(tmp_path):
     assert people.frames[3] == "labeled-data/walk/img0003.png"
 
 
+def test_pictures_are_put_in_order(tmp_path):
+    people = detected("coco17", 11)
+    index = [f"labeled-data\\walk\\img{i}.png" for i in range(11)][::-1]
+    path = write_csv(tmp_path / "c.csv", columns_of(COCO), index, numbers(people))
+    read = read_people(path)
+    assert read.frames == index[::-1]
+    np.testing.assert_array_equal(read.joints, people[::-1, 0])
+
+
 def test_the_path_of_a_picture_may_take_three_columns(tmp_path):
     people = detected("coco17", 3)[..., :2]
     columns = columns_of(COCO, coords=("x", "y"))
@@ -217,6 +226,13 @@ def _with(path, change):
     return path
 
 
+def _as_scalar(file):
+    frame = file["df_with_missing"]
+    row = frame["table"][0]
+    del frame["table"]
+    frame["table"] = row
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -227,8 +243,11 @@ def _with(path, change):
         (lambda f: f["df_with_missing/table"].attrs.__setitem__(
             "values_block_0_kind", pickle.dumps(columns_of(COCO)[::-1], 0).decode()),
          "two that differ"),
+        (_as_scalar, "expected one pandas table"),
+        (lambda f: f["df_with_missing/table"].attrs.__setitem__("values_block_0_kind", "c\nd\n."),
+         "it asks for GLOBAL|damaged"),
     ],
-    ids=["fixed", "two", "without", "order"],
+    ids=["fixed", "two", "without", "order", "scalar", "code"],
 )  # fmt: skip
 def test_h5_of_another_form(tmp_path, change, reason):
     with pytest.raises(DataError, match=reason):
