@@ -86,9 +86,9 @@ def read_h5(source: Source) -> Sightings:
     plain = len(shape) == 1 and f"'{_BLOCK}', '<f" in dtype and "_block_1" not in dtype
     if others or form != "frame_table" or held is None or not plain:
         raise DataError(
-            f"expected one pandas table of numbers in {path}, got {1 + len(others)}, the first "
-            f"'{group[:40]}' of type {form[:40]} with columns {dtype[:120] or 'of its own'}; "
-            f"{_CSV}"
+            f"expected one pandas table of numbers, not in the fixed form, in {path}, got "
+            f"{1 + len(others)}, the first '{group[:40]}' of type {form[:40]} with "
+            f"columns {dtype[:120] or 'of its own'}; {_CSV}"
         )
     if "'index', '<i" not in dtype:
         raise DataError(

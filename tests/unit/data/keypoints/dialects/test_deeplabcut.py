@@ -243,7 +243,7 @@ def _as_scalar(file):
         (lambda f: f["df_with_missing/table"].attrs.__setitem__(
             "values_block_0_kind", pickle.dumps(columns_of(COCO)[::-1], 0).decode()),
          "two that differ"),
-        (_as_scalar, "expected one pandas table"),
+        (_as_scalar, "expected one pandas table of numbers"),
         (lambda f: f["df_with_missing/table"].attrs.__setitem__("values_block_0_kind", "c\nd\n."),
          "it asks for GLOBAL|damaged"),
     ],
