@@ -24,7 +24,7 @@ ORDERED_LAYERS = {0, 1, 5}
 # What experiments are validated with, and what names methods, must stay free of torch.
 NO_TORCH = (
     "errors.py", "atomic.py", "listing.py", "__init__.py", "skeleton/__init__.py",
-    "skeleton/sets.py",
+    "skeleton/sets.py", "skeleton/naming.py",
     "skeleton/recipes.py",
     "data/config.py", "data/sets/__init__.py", "methods/settings.py", "methods/discovery.py",
     "tto/__init__.py", "tto/config.py",

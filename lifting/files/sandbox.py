@@ -57,7 +57,9 @@ class MatRequest:
         path: File of MATLAB 5 to 7.2, or of MATLAB 7.3 (HDF5); which one is seen from its start.
             A name that ends in ``.c3d`` is read as C3D, see ``lifting.data.mocap.c3d``.
         axes: Number of axes by variable; ``name[i]`` is element i of a cell array, in MATLAB's
-            order. HDF5 files have no cell arrays here, since their references are not followed.
+            order. HDF5 files have no cell arrays here, since their references are not followed;
+            there ``name[column]`` is a column of a table, and ``name?`` a list of texts, which
+            has one axis and goes to :func:`texts_of`.
     """
 
     path: Path
@@ -121,6 +123,15 @@ def list_hdf5(path: Path, limits: Limits | None = None) -> dict[str, Hdf5Entry]:
         )
         for name, one in json.loads(found.astype("uint8").tobytes()).items()
     }
+
+
+def texts_of(array: Array) -> tuple[str, ...]:
+    """Texts of an HDF5 file that were asked for as ``name?``.
+
+    Args:
+        array: What came of it.
+    """
+    return tuple(map(str, json.loads(array.astype("uint8").tobytes())))
 
 
 def read_mats(

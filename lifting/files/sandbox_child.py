@@ -29,7 +29,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 HDF5_MARK = b"\x89HDF\r\n\x1a\n"
 HDF5_STARTS = (0, 512)  # MATLAB puts 512 bytes of its own before the file proper
 MATLAB_MARK = b"MATLAB"
-LISTING = "?"  # asks for what is in a file, as JSON
+LISTING = "?"  # asks for what is in a file, as JSON; behind a name, for the texts of an array
 MOST_LISTED, DEEPEST, MOST_ATTRIBUTES, LONGEST_TEXT = 2000, 8, 64, 2**20
 FILTERS = {1, 2, 3}  # deflate, shuffle, checksum: built in, never from a plug-in
 REFUSALS = (
@@ -82,7 +82,8 @@ def parse(path: Path, names: Sequence[str], limit: int) -> dict[str, Array]:
 
     Args:
         path: File of MATLAB 5, or of HDF5, which MATLAB 7.3 writes, or a C3D file.
-        names: Variables; ``name[i]`` is element i of a cell array, in MATLAB's order.
+        names: Variables; ``name[i]`` is element i of a cell array, in MATLAB's order. Of HDF5
+            also ``name[column]`` of a table, and ``name?``, a list of texts as JSON.
         limit: Bytes all arrays may take together.
     """
     if path.suffix.lower() == ".c3d":
@@ -108,23 +109,57 @@ def _parse_hdf5(path: Path, names: Sequence[str], limit: int) -> dict[str, Array
     arrays: dict[str, Array] = {}
     with h5py.File(path, "r", rdcc_nbytes=2**20) as file:
         if list(names) == [LISTING]:
-            listing = json.dumps(_listing(file, "", {}))
-            return {LISTING: np.frombuffer(listing.encode(), dtype=np.uint8)}
+            return {LISTING: _as_json(_listing(file, "", {}))}
         for name in names:
-            link = file.get(name, getlink=True)
-            if link is None:
-                raise KeyError(f"no variable '{name}' among {sorted(file)[:20]}")
-            if not isinstance(link, h5py.HardLink):
-                raise ValueError(f"'{name}' is a link to another place or file")
-            dataset = file[name]
-            if not isinstance(dataset, h5py.Dataset):
-                raise TypeError(f"'{name}' is no array")
+            place, _, column = name.removesuffix(LISTING).partition("[")
+            column = column.removesuffix("]")
+            dataset = _dataset(file, place)
+            kind = dataset.dtype
+            if column:
+                if column not in (kind.names or ()):
+                    raise KeyError(f"no column '{column}' in '{place}'")
+                kind = kind[column]
+            is_text = name.endswith(LISTING)
+            if is_text and h5py.check_string_dtype(kind) is None:
+                raise TypeError(f"'{place}' holds {kind}, not texts")
+            if not is_text and kind.base.kind not in "fiu":
+                raise TypeError(f"'{name}' holds {kind}, not numbers")
             _check_dataset(name, dataset)
-            limit -= math.prod(dataset.shape) * max(dataset.dtype.itemsize, 8)
+            limit -= math.prod(dataset.shape) * max(kind.itemsize, 8)
             if limit < 0:
                 raise ValueError(f"'{name}' of shape {dataset.shape} is larger than is allowed")
-            arrays[name] = np.asarray(dataset[()])
+            if is_text:
+                arrays[name] = _texts(name, dataset)
+            else:
+                arrays[name] = np.asarray(dataset[column or ()])
     return arrays
+
+
+def _dataset(file: Any, name: str) -> Any:
+    """An array that lies in the file itself, as do the groups that lead to it."""
+    import h5py
+
+    parts = name.split("/")
+    for end in range(1, len(parts) + 1):
+        link = file.get("/".join(parts[:end]), getlink=True)
+        if link is None:
+            raise KeyError(f"no variable '{name}' among {sorted(file)[:20]}")
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"'{name}' is a link to another place or file")
+    if not isinstance(file[name], h5py.Dataset):
+        raise TypeError(f"'{name}' is no array")
+    return file[name]
+
+
+def _texts(name: str, dataset: Any) -> Array:
+    if len(dataset.shape) != 1 or len(dataset) > MOST_LISTED:
+        raise ValueError(f"'{name}' of shape {dataset.shape} is no list of names")
+    texts = [t.decode("utf-8", "replace") if isinstance(t, bytes) else t for t in dataset[()]]
+    return _as_json([text[:LONGEST_TEXT] for text in texts])
+
+
+def _as_json(value: Any) -> Array:
+    return np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
 
 
 def _listing(group: Any, prefix: str, found: dict[str, Any]) -> dict[str, Any]:
@@ -161,9 +196,7 @@ def _attributes(one: Any) -> dict[str, str]:
 
 
 def _check_dataset(name: str, dataset: Any) -> None:
-    """Only numbers that lie in the file itself, packed by what the library brings along."""
-    if dataset.dtype.kind not in "fiu":
-        raise TypeError(f"'{name}' holds {dataset.dtype}, not numbers")
+    """Only what lies in the file itself, packed by what the library brings along."""
     if dataset.shape is None:
         raise ValueError(f"'{name}' is empty")
     if dataset.is_virtual or dataset.external:

@@ -1,6 +1,7 @@
 """Named skeletons, and arrays of one brought into the joints of another.
 
 * ``sets``     :class:`Skeleton` and the named joint sets (no torch)
+* ``naming``   names of a file to joints, by side and stem (no torch)
 * ``recipes``  which joints of two sets are the same, and how others are mixed (no torch)
 * ``convert``  tensors of one skeleton as those of another, by the recipes
 """

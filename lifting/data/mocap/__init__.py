@@ -6,7 +6,6 @@
 * ``trc``, ``c3d``   the readers of markers
 * ``own_npz``   3D motion of one's own as arrays
 * ``upright``   the vertical axis and the unit, told by the people in a recording
-* ``naming``    names of a file to joints, by side and stem
 * ``lost_bones``  what conversions dropped: restored, or guessed and marked approximate
 * ``mapping``   named points to the 17 joints, millimetres, z up
 * ``cleaning``  glitch repair, cuts, low-pass filter, resampling, constant bone lengths

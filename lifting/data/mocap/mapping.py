@@ -18,10 +18,10 @@ import numpy as np
 
 from lifting.data.mocap.captured import CapturedMotion, FloatArray, Form
 from lifting.data.mocap.lost_bones import continued, estimate_lost, restore_cmu
-from lifting.data.mocap.naming import FEET, HOW_TO_MAP, LIMBS, named_joints
 from lifting.data.mocap.upright import guess_up, unit_of, z_up_mm
 from lifting.errors import DataError, MissingDataError, suggest
 from lifting.skeleton import H36M_17
+from lifting.skeleton.naming import FEET, HOW_TO_MAP, LIMBS, named_joints
 
 LEG_MM = (600.0, 1100.0)  # thigh and shank of a person
 UNITS_MM: Mapping[str, float] = {

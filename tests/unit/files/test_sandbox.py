@@ -11,7 +11,7 @@ from scipy.io import savemat
 
 from lifting.errors import DataError, MissingDataError
 from lifting.files import sandbox
-from lifting.files.sandbox import CHILD, Limits, MatRequest, read_mat, read_mats
+from lifting.files.sandbox import CHILD, Limits, MatRequest, read_mat, read_mats, texts_of
 
 MIB = 1024**2
 
@@ -210,3 +210,56 @@ def test_damaged_files_give_arrays_or_data_errors(damage_count, kind, request, t
     refused = sum(isinstance(answer, DataError) for answer in answers)
     assert len(answers) == damage_count
     assert refused > damage_count // 10
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table as pandas writes it, and lists of names."""
+    kind = [("index", "<i8"), ("values", "<f8", (3,)), ("name", "S4"), ("pair", [("a", "f4")])]
+    rows = np.zeros(5, kind)
+    rows["index"], rows["values"] = np.arange(5), np.arange(15.0).reshape(5, 3)
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file.create_dataset("group/table", data=rows, chunks=(2,), compression="gzip")
+        file.create_dataset("packed", data=rows, chunks=(2,), compression="lzf")
+        file.create_dataset("hollow", (2**40,), kind, chunks=(64,))
+        file["fixed"] = np.array([b"left hip", b"kn\xc3\xa9e"])
+        file.create_dataset("any", data=["hip", "a longer one"], dtype=h5py.string_dtype())
+        file["square"] = np.array([[b"a"], [b"b"]])
+        file.create_dataset("many", (10**6,), "S4", chunks=(1024,))
+        file.create_dataset("reference", (1,), h5py.ref_dtype)
+        file["aside"] = h5py.SoftLink("/group")
+    return tmp_path / "t.h5", rows
+
+
+def test_columns_of_a_table_are_read_exactly(table):
+    path, rows = table
+    got = read_mat(path, {"group/table[index]": 1, "group/table[values]": 2})
+    np.testing.assert_array_equal(got["group/table[index]"], rows["index"])
+    np.testing.assert_array_equal(got["group/table[values]"], rows["values"])
+
+
+def test_texts_of_any_length_are_read(table):
+    got = read_mat(table[0], {"fixed?": 1, "any?": 1})
+    assert texts_of(got["fixed?"]) == ("left hip", "knée")
+    assert texts_of(got["any?"]) == ("hip", "a longer one")
+
+
+def test_other_columns_and_texts_are_refused(table):
+    reasons = {
+        "group/table": "not numbers",
+        "group/table[name]": "not numbers",
+        "group/table[pair]": "not numbers",
+        "group/table[none]": "no column 'none'",
+        "packed[values]": "packed in a way that is not allowed",
+        "hollow[values]": "larger than is allowed",
+        "fixed": "not numbers",
+        "square?": "no list of names",
+        "many?": "no list of names",
+        "reference?": "not texts",
+        "group/table?": "not texts",
+        "aside/table[index]": "link to another place or file",
+    }
+    answers = read_mats([MatRequest(table[0], {name: 1}) for name in reasons])
+    for answer, reason in zip(answers, reasons.values(), strict=True):
+        assert isinstance(answer, DataError)
+        assert reason in str(answer)

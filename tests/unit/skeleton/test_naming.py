@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lifting.data.mocap.naming import LIMBS, named_joints
 from lifting.errors import DataError
+from lifting.skeleton.naming import LIMBS, named_joints
 
 HALPE_26 = [
     "Nose", "LShoulder", "RShoulder", "LElbow", "RElbow", "LWrist", "RWrist", "LHip", "RHip",

@@ -14,6 +14,7 @@ from lifting.errors import DataError
 
 CORE = tuple(f"{s}_{j}" for j in ("hip", "knee", "shoulder", "elbow") for s in ("left", "right"))
 LIMBS = (*CORE, "left_ankle", "right_ankle", "left_wrist", "right_wrist")
+FACE = tuple(f"{s}_{part}" for part in ("eye", "ear") for s in ("left", "right"))
 FEET = tuple(f"{s}_{part}" for part in ("big_toe", "small_toe", "heel") for s in ("left", "right"))
 HOW_TO_MAP = (
     'write a map, a JSON or TOML file such as {"left_hip": "LeftUpLeg", ..., '
@@ -22,6 +23,11 @@ HOW_TO_MAP = (
 )
 PERSON = "the joints of a person (both hips, knees, shoulders and elbows)"
 MAX_NAMES_SHOWN = 60
+_FEW = 12
+_HOW_TO_NAME = (
+    "only people are lifted: name their joints left_hip, right_knee and so on, each once, in the "
+    "file's header or in the project that wrote it"
+)
 
 _SIDES = {
     **dict.fromkeys(("l", "left", "lft", "lt"), "left"),
@@ -51,7 +57,12 @@ _Stems = dict[tuple[str, str], list[str]]
 
 
 def named_joints(
-    names: Sequence[str], *, bones: bool, needed: Sequence[str] = LIMBS, listing: str = ""
+    names: Sequence[str],
+    *,
+    bones: bool,
+    needed: Sequence[str] = LIMBS,
+    listing: str = "",
+    advice: str = HOW_TO_MAP,
 ) -> dict[str, tuple[str, ...]]:
     """The joints that names tell, each with the names whose mean it is.
 
@@ -61,14 +72,15 @@ def named_joints(
             rigs), or markers and keypoints (TRC, C3D, DeepLabCut).
         needed: Joints without which the file is of no use.
         listing: How the message shows the names; empty lists them.
+        advice: What the message says to do.
 
     Returns:
         Joints of ``h36m17``, of :data:`FEET` and, for markers, no spine or head where the file
         has none; with bones, ``head`` is the head bone itself when nothing ends it.
 
     Raises:
-        DataError: A needed joint has no name or more than one, or hips, knees, shoulders and
-            elbows are not all there, as in the files of animals.
+        DataError: A needed joint has no name, it or one of the limbs has more than one, or
+            hips, knees, shoulders and elbows are not all there, as in the files of animals.
 
     Source: conventions of Mixamo, VRM and Unity, Unreal, OpenSim and DeepLabCut files.
     """
@@ -83,7 +95,8 @@ def named_joints(
     several = {j: n for j, n in found.items() if len(n) > 1 and j not in averaged}
     wanted = (*dict.fromkeys((*CORE, *needed)),)
     lacking = [joint for joint in wanted if not found.get(joint)]
-    doubtful = [f"{j} ({' or '.join(several[j])})" for j in wanted if j in several]
+    limbs = dict.fromkeys((*wanted, *LIMBS))
+    doubtful = [f"{j} ({' or '.join(several[j])})" for j in limbs if j in several]
     if lacking or doubtful:
         person = set(lacking) & set(CORE)
         got = [f"none for {', '.join(lacking)}"] * bool(lacking)
@@ -91,10 +104,35 @@ def named_joints(
         more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
         raise DataError(
             f"expected {PERSON if person else 'one name for each joint'} among the names, got "
-            f"{' and '.join(got)}; {HOW_TO_MAP}. The file's names: "
+            f"{' and '.join(got)}; {advice}. The file's names: "
             f"{listing or ', '.join(names[:MAX_NAMES_SHOWN]) + more}"
         )
     return {joint: n for joint, n in found.items() if n and joint not in several}
+
+
+def named_keypoints(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The joints of a detector that names tell, as :func:`named_joints` of markers.
+
+    Args:
+        names: Names of the file.
+
+    Returns:
+        Joints as detectors call them: limbs, feet, ``hip``, ``head``, the base of the neck as
+        ``neck``, and the face with ``nose``.
+
+    Raises:
+        DataError: See :func:`named_joints`; at most twelve of the names are listed.
+    """
+    more = f" and {len(names) - _FEW} more" if len(names) > _FEW else ""
+    listing = ", ".join(name[:24] for name in names[:_FEW]) + more
+    found = named_joints(names, bones=False, needed=CORE, listing=listing, advice=_HOW_TO_NAME)
+    base = found.pop("thorax", ())
+    for joint in ("spine", "neck"):
+        found.pop(joint, None)
+    stems = _stems(names)
+    face = {joint: _first(stems, *joint.split("_")) for joint in FACE}
+    found |= {"neck": base, "nose": _first(stems, "", "nose"), **face}
+    return {joint: n for joint, n in found.items() if len(n) == 1 or (n and "ankle" in joint)}
 
 
 def _stems(names: Sequence[str]) -> _Stems:
