@@ -55,7 +55,7 @@ def change_numbers(text, rng):
     """JSON whose numbers were exchanged for others, most of which a file may hold."""
     content = json.loads(text)
     found = [spot for spot in places(content, []) if isinstance(spot[0][spot[1]], int | float)]
-    for _ in range(rng.randint(1, 4)):
+    for _ in range(rng.randint(1, 4) if found else 0):
         holder, key = rng.choice(found)
         holder[key] = rng.choice((-1, 0, 1, 2, 7, 3.5, 1e5, 1e300, None, float("nan"), 10**18))
     return json.dumps(content).encode()
@@ -82,6 +82,14 @@ def change_bytes(data, rng):
 CHANGES = (change_bytes, change_values, change_numbers)
 
 
+def _is_json(data):
+    try:
+        json.loads(data)
+    except ValueError:
+        return False
+    return True
+
+
 def read_mutations(path, image_size, rounds):
     """Damage a file or a file of a folder again and again, and read it each time.
 
@@ -97,8 +105,7 @@ def read_mutations(path, image_size, rounds):
     for i in range(rounds):
         file = rng.choice(files)
         data = originals[file]
-        is_json = data[:1] in (b"[", b"{") and b"\n{" not in data
-        change = CHANGES[i % 3] if is_json else change_bytes
+        change = CHANGES[i % 3] if _is_json(data) else change_bytes
         file.write_bytes(change(data, rng))
         began = time.perf_counter()
         try:

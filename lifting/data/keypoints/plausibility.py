@@ -115,7 +115,8 @@ def tell(points: FloatArray, confidence: FloatArray, candidates: Sequence[Skelet
     enough = np.flatnonzero(seen[:, body].sum(1) >= LEAST_JOINTS)
     few = min(MOST_FRAMES, len(enough))
     rows = enough[np.linspace(0, len(enough) - 1, few).round().astype(np.int64)]
-    points, seen = points[rows].astype(np.float64), seen[rows]
+    seen = seen[rows]
+    points = np.where(seen[..., None], points[rows].astype(np.float64), 0.0)
     fits = _medians(points, seen, candidates)
     best = min(candidates, key=lambda s: fits[s.name])
     open_sets = {s.name: s for s in candidates}

@@ -37,6 +37,6 @@ WRITERS = {
     "npy-people": lambda folder: npy(folder, detected("coco17", persons=2)),
     "npy-pairs": lambda folder: npy(folder, detected("body25")[:, 0, :, :2]),
     "npy-triples": lambda folder: npy(folder, detected("coco17")[:, 0]),
-    "npy-rows": lambda folder: npy(folder, detected("coco17")[:, 0].reshape(40, 51)),
+    "npy-rows": lambda folder: npy(folder, detected("coco17")[:, 0].reshape(-1, 51)),
     "npy-frame": lambda folder: npy(folder, detected("halpe26", 1)[0, 0]),
 }

