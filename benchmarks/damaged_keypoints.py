@@ -54,9 +54,10 @@ def measure(name: str, rounds: int) -> str:
 
     from lifting.data.keypoints.look import look
 
-    detected.MOST_FRAMES = 8
+    write = all_writers()[name]
+    detected.MOST_FRAMES = 8  # of what is written from here on
     with tempfile.TemporaryDirectory() as folder:
-        path = all_writers()[name](Path(folder))
+        path = write(Path(folder))
         stated = look(path).facts.get("image size", "not said")
         size = detected.SIZE if stated == "not said" else None
         refused, _, slowest = read_mutations(path, size, rounds)

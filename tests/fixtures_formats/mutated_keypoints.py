@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import random
+import re
 import time
+import zipfile
 import zlib
 
 from lifting.data.keypoints.read import read_video
@@ -79,15 +82,43 @@ def change_bytes(data, rng):
     return bytes(content)
 
 
-CHANGES = (change_bytes, change_values, change_numbers)
+CELLS = (b"", b"nan", b"-1", b"0", b"1", b"2", b"1e300", b"inf", b"x", b"3.5", b"100000", b"\n")
 
 
-def _is_json(data):
+def change_cells(data, rng):
+    """A table whose cells were exchanged, doubled, or taken away."""
+    cells = re.split(rb"([,\s]+)", data)
+    for _ in range(rng.randint(1, 3)):
+        i = rng.randrange(len(cells))
+        cells[i] = rng.choice((*CELLS, rng.choice(cells)))
+    return b"".join(cells)
+
+
+def change_members(data, rng):
+    """An archive with damaged arrays, whose checksums are right again."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    name = rng.choice(sorted(members))
+    begin = len(members[name]) if rng.random() < 0.3 else rng.randrange(40, 140)
+    head, tail = members[name][:begin], members[name][begin:]
+    members[name] = change_bytes(head, rng) + tail if rng.random() < 0.5 else head + tail[::-1]
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+    return stream.getvalue()
+
+
+def changes_of(data):
+    """What may be done to a file, by what it is."""
+    if data[:2] == b"PK":
+        return (change_bytes, change_members, change_members)
     try:
         json.loads(data)
     except ValueError:
-        return False
-    return True
+        text = b"\x00" not in data
+        return (change_bytes, change_cells, change_cells) if text else (change_bytes,)
+    return (change_bytes, change_values, change_numbers)
 
 
 def read_mutations(path, image_size, rounds):
@@ -105,8 +136,8 @@ def read_mutations(path, image_size, rounds):
     for i in range(rounds):
         file = rng.choice(files)
         data = originals[file]
-        change = CHANGES[i % 3] if _is_json(data) else change_bytes
-        file.write_bytes(change(data, rng))
+        changes = changes_of(data)
+        file.write_bytes(changes[i % len(changes)](data, rng))
         began = time.perf_counter()
         try:
             video = read_video(path, image_size=image_size, size=Size(4.0))
