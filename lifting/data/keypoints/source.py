@@ -47,8 +47,8 @@ _SETTINGS = (".toml", ".yml", ".yaml", ".ini", ".cfg")
 _OTHERS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x80", "a pickle, which can run code when it is read",
      "load it where it was written, and save the arrays with numpy.savez, padded with NaN"),
-    (b"HIERARCHY", "BVH, which is motion in 3D", "see `lifting data prepare own --help`"),
-    (b"PathFileType", "TRC, which is motion in 3D", "see `lifting data prepare own --help`"),
+    (b"HIERARCHY", "BVH, which is motion in 3D", "see `lifting data describe own`"),
+    (b"PathFileType", "TRC, which is motion in 3D", "see `lifting data describe own`"),
     (b"glTF", "a GLB scene", "give the 2D keypoints of a detector"),
     (b"%YAML", "a calibration in YAML", "give the 2D keypoints of a detector"),
     (b"<?xml", "XML", "give the 2D keypoints of a detector"),
@@ -215,7 +215,7 @@ def _kind_of(path: Path, empty: Kind | None = None) -> Kind:
     if head[1:2] == b"\x50" and head[:1] < b"\x10":
         raise DataError(
             f"expected 2D keypoints in {path}, got C3D, which is motion in 3D; see `lifting data "
-            "prepare own --help`"
+            "describe own`"
         )
     return _text_kind(path, head, empty)
 
