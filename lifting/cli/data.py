@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lifting.cli.options import add_experiment, all_overrides
+from lifting.errors import ConfigError
 
 VERDICT_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -158,6 +159,8 @@ def _look(args: argparse.Namespace) -> int:
     from lifting.files.limits import Size
 
     size = (float(args.image_size[0]), float(args.image_size[1])) if args.image_size else None
+    if args.picture is not None and args.picture.suffix.lower() != ".png":
+        raise ConfigError(f"expected a .png file, got {args.picture}; correct --picture")
     found = look(args.file, args.skeleton, size, Size.of(args.max_size))
     if found.facts:
         _print(str(args.file), ("", ""), found.facts.items())

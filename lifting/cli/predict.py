@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifting.cli.options import add_checkpoint, add_experiment, load_for_checkpoint
-from lifting.errors import ConfigError
+from lifting.errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     from lifting.data.keypoints.read import VideoSeen
@@ -70,8 +70,8 @@ def _add_keypoints(parser: argparse.ArgumentParser) -> None:
     own.add_argument(
         "--fps",
         type=float,
-        help="frames a second of the video; where it is not given, the rate that the weights were "
-        "trained at is taken for it, which is said",
+        help="frames a second of the video, where the file does not say; without it a method of "
+        "several frames takes the rate that its weights were trained at, which is said",
     )
     own.add_argument(
         "--coordinates",
@@ -119,9 +119,17 @@ def _say(tracks: PoseTracks, config: ExperimentConfig) -> None:
         f"{facts['frames']} frames of people ({facts['frames_filled']} filled in) in "
         f"{facts['pieces']} pieces, intrinsics {facts['intrinsics']}{_unused_camera(config)}"
     )
-    for key in ("people", "notes"):
-        if facts.get(key):
-            print(f"  {facts[key]}")
+    told = {
+        "people": facts.get("people"),
+        "notes": facts.get("notes"),
+        "positions": facts["coordinates"] != "pixels" and "parts of the image",
+        "frames": facts["frame_numbers"] == "in order" and "counted in order, names do not number them",
+        "far outside the image": facts["joints_far_outside"] != "0" and facts["joints_far_outside"],
+        "confidences above 1": facts["confidences_clipped"] != "0" and facts["confidences_clipped"],
+    }  # fmt: skip
+    for name, words in told.items():
+        if words:
+            print(f"  {name}: {words}")
 
 
 def _unused_camera(config: ExperimentConfig) -> str:
@@ -151,6 +159,8 @@ def handle(arguments: argparse.Namespace) -> int:
 
     folder = run_of_checkpoint(checkpoint) or checkpoint.parent
     output = arguments.output or folder / "predictions.npz"
+    if output.is_dir():
+        raise OutputError(f"expected a file for --output, got the folder {output}; name a .npz")
     written = predict(
         config,
         checkpoint,

@@ -11,7 +11,7 @@ import numpy as np
 from lifting.data.keypoints.dialects import find_dialect
 from lifting.data.keypoints.people import People, Sightings, tabulate
 from lifting.data.keypoints.persons import choose_persons
-from lifting.data.keypoints.pixels import to_pixels
+from lifting.data.keypoints.pixels import to_pixels, within
 from lifting.data.keypoints.plausibility import IMPLAUSIBLE, exchanged_sides, upside_down
 from lifting.data.keypoints.source import open_source
 from lifting.data.keypoints.timeline import timeline
@@ -100,7 +100,11 @@ def _describe(
     facts["frames"] = _frames(seen)
     facts["rate"] = "not said" if seen.fps is None else f"{seen.fps:g} frames a second"
     stated = seen.image_size or image_size
-    facts["image size"] = "not said" if stated is None else f"{stated[0]:g} x {stated[1]:g}"
+    facts["image size"] = (
+        "not said: lifting needs --image-size WIDTH HEIGHT"
+        if stated is None
+        else f"{stated[0]:g} x {stated[1]:g}"
+    )
     if seen.notes:
         facts["notes"] = "; ".join(seen.notes)
     people = tabulate(path, seen, skeleton)
@@ -111,7 +115,11 @@ def _describe(
     if seen.extra:
         facts["further joints"] = f"{len(seen.extra)}: {seen.extra[0]} .. {seen.extra[-1]}"
     cleaned = to_pixels(path, people, stated or _NOMINAL)
-    people = found.people = cleaned.people
+    people = cleaned.people
+    if stated is not None:
+        people, far = within(path, people, stated, cleaned.coordinates)
+        facts["far outside the image"] = f"{far} joints, which count as missing"
+    found.people = people
     facts["positions"] = _range(people, cleaned.coordinates)
     number = timeline(people.frames).number[people.frame]
     chosen = choose_persons(path, people, number)

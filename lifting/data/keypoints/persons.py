@@ -33,6 +33,11 @@ _NO_OVERLAP, _DOUBT = 2.0, 3.0
 _DEAREST, _SURELY = 30.0, 9.0
 _REACH = 6.0  # an offset of more than that many times the allowed is too dear on its own
 _LEAST_JOINTS = 3
+# When the file's own word is not believed.
+_ENOUGH = 10
+_JUMP, _JUMP_A_FRAME = 1.5, 0.2
+_APART, _SAME, _MOST_CHECKED = 0.05, 0.3, 5000
+_SWAPS, _SWAPS_SHARE = 3, 0.02
 _TWIN_JOINTS, _TWIN_OVERLAP, _TWIN_BOXES = 0.08, 0.5, 0.8
 
 
@@ -102,6 +107,15 @@ def choose_persons(path: Path, people: People, number: IntArray, person: str = A
     everyone = _by_appearance(told.track, number, weight)
     choices = everyone
     why = told.why
+    repeats = len(number) - sum(len(choice.rows) for choice in everyone)
+    if len(number) >= _ENOUGH and repeats > len(number) / 2:
+        raise DataError(
+            f"expected different people in a frame of {path}, got {len(number)} sightings in "
+            f"{len(np.unique(number))} frames, {repeats} of which repeat another; the file lacks "
+            "numbers of its frames, or mixes videos: write one entry or file for every frame"
+        )
+    if repeats:
+        why = f"{why}; {repeats} sightings that repeat another are left out"
     if person != ALL:
         choices = (_one(path, person, everyone, weight),)
         if len(everyone) > 1:
@@ -414,10 +428,13 @@ def _joined(known: _Known, seen: _Seen, new: IntArray, track: IntArray, frame: i
 def _tell_apart(path: Path, people: People, number: IntArray, boxes: FloatArray) -> _Told:
     track = people.track
     known = track >= 0
-    if len(np.unique(number)) == len(number) and (track == track[0]).all():
+    alone_always = len(np.unique(number)) == len(number) and bool((track == track[0]).all())
+    if alone_always and not _jumps(number, boxes):
         alone = np.full_like(track, max(int(track[0]), 0))
         return _Told(alone, "only one", "1 person: no frame shows two")
-    if ids_are_tracks(number, track):
+    are_tracks = not alone_always and ids_are_tracks(number, track)
+    swapped = _swapped(number, track, boxes) if are_tracks else 0
+    if are_tracks and not swapped:
         count = len(np.unique(track[known]))
         why = f"{_persons(count)} by the file's ids"
         if known.all():
@@ -430,7 +447,39 @@ def _tell_apart(path: Path, people: People, number: IntArray, boxes: FloatArray)
         return _Told(track, "ids", why)
     track = _followed(path, people, number, boxes, np.ones(len(number), dtype=bool))
     how = f"{_persons(len(np.unique(track)))} followed by boxes, joints and motion"
-    return _Told(track, "following", f"{how}: {_why_no_ids(people, number)}")
+    if alone_always:
+        why = "no frame shows two, but who is shown jumps"
+    elif swapped:
+        why = f"the file's ids change between people {swapped} times"
+    else:
+        why = _why_no_ids(people, number)
+    return _Told(track, "following", f"{how}: {why}")
+
+
+def _jumps(number: IntArray, boxes: FloatArray) -> bool:
+    """Whether the only one in every frame is somewhere else, farther than a person moves."""
+    before, now, passed = boxes[:-1], boxes[1:], np.diff(number)
+    with np.errstate(invalid="ignore"):
+        size = np.maximum((before[:, 2:] - before[:, :2]).max(-1, initial=1.0),
+                          (now[:, 2:] - now[:, :2]).max(-1, initial=1.0))  # fmt: skip
+        step = np.abs(now[:, :2] + now[:, 2:] - before[:, :2] - before[:, 2:]).max(-1) / 2
+        return bool((step > (_JUMP + _JUMP_A_FRAME * passed) * size).any())
+
+
+def _swapped(number: IntArray, track: IntArray, boxes: FloatArray) -> int:
+    """How often an id goes to where another was, from frame to frame; 0 where it hardly does."""
+    rows = np.flatnonzero(track >= 0)
+    rows = rows[np.lexsort((number[rows], track[rows]))]
+    a, b = rows[:-1], rows[1:]
+    next_to = (track[a] == track[b]) & (number[b] - number[a] == 1)
+    a, b = a[next_to], b[next_to]
+    apart = _overlap(boxes[a], boxes[b]) < _APART
+    count = 0
+    for i, j in zip(a[apart][:_MOST_CHECKED], b[apart][:_MOST_CHECKED], strict=True):
+        there = slice(*np.searchsorted(number, (number[j], number[j] + 1)))
+        others = boxes[there]
+        count += bool((_overlap(np.broadcast_to(boxes[i], others.shape), others) > _SAME).any())
+    return count if count >= _SWAPS and count > _SWAPS_SHARE * len(a) else 0
 
 
 def _followed(

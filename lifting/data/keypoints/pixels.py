@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -12,6 +13,8 @@ from lifting.data.keypoints.people import People
 from lifting.data.keypoints.plausibility import BoolArray, FloatArray
 from lifting.errors import DataError
 
+log = logging.getLogger(__name__)
+
 Coordinates = Literal["auto", "pixels", "unit", "signed"]
 
 # A person is larger than this in pixels, and never so large in parts of the image.
@@ -19,6 +22,9 @@ _LARGEST_SCALED, _FARTHEST_SCALED = 2.0, 20.0
 _FARTHEST = 1e6
 _BESIDE = 0.1  # joints may lie beside the picture
 _HIDDEN = 0.5
+_SURE_AT_ORIGIN = 0.3
+_CLEARLY_MORE, _FEW = 1.2, 0.05
+_MOSTLY, _MANY, _SOME, _CORNER = 0.5, 0.1, 0.02, 0.3
 
 
 class Cleaned(NamedTuple):
@@ -27,7 +33,7 @@ class Cleaned(NamedTuple):
     Attributes:
         people: The sightings that show at least one joint.
         not_finite: Joints with a number that is not finite, now missing.
-        clipped: Confidences that lay outside 0 to 1.
+        clipped: Confidences above 1, which count as 1.
         dropped: Sightings without a joint.
         coordinates: What the file's positions were.
     """
@@ -44,9 +50,9 @@ def to_pixels(
 ) -> Cleaned:
     """Pixels and confidences of everyone a detector saw.
 
-    A joint is missing when one of its numbers is not finite, or when position and confidence are
-    all zero, as detectors write it. Visibility 1 (hidden) becomes confidence 0.5. Without
-    confidences above zero a sighting is none.
+    A joint is missing when one of its numbers is not finite, when its confidence is zero, or when
+    it lies at (0, 0) and its confidence is at most 0.3, as detectors write it. Visibility 1
+    becomes confidence 0.5 (hidden), unless the file knows no 2. Without joints a sighting is none.
 
     Args:
         path: The file, for messages.
@@ -61,11 +67,18 @@ def to_pixels(
     body = people.joints.shape[1]
     claimed = np.concatenate((people.joints, people.extra), axis=1)
     bad = ~np.isfinite(claimed).all(-1)
-    missing = bad | ((claimed[..., 2] <= 0) & (claimed[..., :2] == 0).all(-1))
+    unsure = np.where((claimed[..., :2] == 0).all(-1), _SURE_AT_ORIGIN, 0.0)
+    missing = bad | (claimed[..., 2] <= unsure)
     confidence = np.where(missing, 0.0, claimed[..., 2])
     if people.claims.visibility or _is_visibility(people, confidence):
-        confidence = np.select([confidence == 1, confidence == 2], [_HIDDEN, 1.0], confidence)
-    clipped = int(((confidence < 0) | (confidence > 1)).sum())
+        hidden = _HIDDEN if (confidence == 2).any() else 1.0
+        confidence = np.select([confidence == 1, confidence == 2], [hidden, 1.0], confidence)
+    clipped = int((confidence > 1).sum())
+    if (confidence > _CLEARLY_MORE).mean() > _FEW:
+        log.warning(
+            "%s: confidences reach %.4g and are cut to 1, so that many count as equally sure",
+            path, confidence.max(),
+        )  # fmt: skip
     xy = np.where(missing[..., None], np.nan, claimed[..., :2])
     of_body = xy[:, :body][~missing[:, :body]]
     kind = _kind(people, coordinates, of_body)
@@ -81,26 +94,53 @@ def to_pixels(
     return Cleaned(kept, int(bad.sum()), clipped, len(joints) - len(kept.joints), kind)
 
 
-def check_size(path: Path, people: People, size: tuple[float, float]) -> None:
-    """Check that most of what was seen lies within the image.
+def within(
+    path: Path, people: People, size: tuple[float, float], coordinates: Coordinates
+) -> tuple[People, int]:
+    """Check that people lie within the image, and take joints far outside it for missing.
 
     Args:
         path: The file, for messages.
         people: In pixels.
         size: Width and height, pixels.
+        coordinates: What the file's positions were; parts of the image fit on any side.
+
+    Returns:
+        The people, and how many joints lay more than a whole image beside it.
 
     Raises:
-        DataError: Most of the joints lie outside.
+        DataError: Most of the joints lie outside, or they fit the image on its side and not as it
+            is.
     """
-    points = people.joints[people.joints[..., 2] > 0][:, :2]
-    outside = ((points < 0) | (points > np.array(size))).any(-1)
-    if outside.mean() > 0.5:
+    sides = np.array(size)
+    seen = people.joints[..., 2] > 0
+    points = people.joints[seen][:, :2]
+    outside = float(((points < 0) | (points > sides)).any(-1).mean())
+    turned = float(((points < 0) | (points > sides[::-1])).any(-1).mean())
+    if outside > _MOSTLY or (coordinates == "pixels" and outside > _SOME and turned < outside / 4):
         low, high = points.min(0), points.max(0)
         raise DataError(
             f"expected the keypoints of {path} within the image of {size[0]:g} x {size[1]:g}, got "
             f"x from {low[0]:.0f} to {high[0]:.0f} and y from {low[1]:.0f} to {high[1]:.0f}; "
             "give width and height of the video, in this order, with --image-size"
         )
+    if outside > _MANY:
+        log.warning(
+            "%s: %.0f %% of the joints lie outside the image of %g x %g; check --image-size",
+            path, 100 * outside, *size,
+        )  # fmt: skip
+    elif bool(np.all(np.quantile(points, 0.99, axis=0) < _CORNER * sides)):
+        log.warning(
+            "%s: everyone is in the upper left corner of the image of %g x %g; check --image-size "
+            "and that positions are pixels of the video and not of a network's input",
+            path, *size,
+        )  # fmt: skip
+    with np.errstate(invalid="ignore"):
+        beyond = (people.joints[..., :2] < -sides) | (people.joints[..., :2] > 2 * sides)
+    far: BoolArray = np.any(beyond, axis=-1)
+    joints = np.where(far[..., None], (np.nan, np.nan, 0.0), people.joints)
+    kept = _shown_people(path, replace(people, joints=joints), own_boxes=True)
+    return kept, int((far & seen).sum())
 
 
 def _kind(people: People, coordinates: Coordinates, points: FloatArray) -> Coordinates:

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict, Unpack
 
+import numpy as np
+
 from lifting.data.keypoints.dialects import find_dialect
 from lifting.data.keypoints.gaps import Filled, fill_gaps
 from lifting.data.keypoints.people import People, tabulate
 from lifting.data.keypoints.persons import ALL, Chosen, choose_persons
-from lifting.data.keypoints.pixels import Coordinates, check_size, to_pixels
+from lifting.data.keypoints.pixels import Coordinates, to_pixels, within
 from lifting.data.keypoints.plausibility import exchanged_sides, upside_down
 from lifting.data.keypoints.source import open_source
 from lifting.data.keypoints.timeline import Timeline, timeline
@@ -143,8 +145,7 @@ def read_video(path: Path, **options: Unpack[Reading]) -> VideoSeen:
     lens = _intrinsics(path, people, size, options.get("intrinsics"))
     fps = _rate(path, people, fps)
     cleaned = to_pixels(path, people, size, coordinates)
-    people = cleaned.people
-    check_size(path, people, size)
+    people, far = within(path, cleaned.people, size, cleaned.coordinates)
     _warn_of_sides(path, people)
     when = timeline(people.frames)
     number = when.number[people.frame]
@@ -161,6 +162,7 @@ def read_video(path: Path, **options: Unpack[Reading]) -> VideoSeen:
         "people": chosen.why,
         "person": _asked(chosen, person),
         "joints_not_finite": str(cleaned.not_finite),
+        "joints_far_outside": str(far),
         "confidences_clipped": str(cleaned.clipped),
         "sightings_dropped": str(cleaned.dropped),
         "coordinates": cleaned.coordinates,
@@ -242,6 +244,11 @@ def _intrinsics(
 ) -> Lens:
     numbers, origin = people.claims.intrinsics, "of the file"
     if given is not None:
+        if numbers is not None and not np.allclose(given, numbers[: len(given)], rtol=_SAME_RATE):
+            raise DataError(
+                f"expected the intrinsics that {path} says, {_listed(numbers)}, got "
+                f"{_listed(given)}; leave --intrinsics out"
+            )
         numbers, origin = tuple(given), "given"
     if numbers is None:
         focal = GUESSED_FOCAL * max(size)
@@ -257,6 +264,10 @@ def _intrinsics(
             f"optionally five of distortion, got {numbers}; give --intrinsics FX FY CX CY"
         )
     return Lens((*(float(v) for v in numbers), *(0.0,) * (9 - len(numbers))), origin)
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in numbers[:4])
 
 
 def _check_options(fps: float | None, coordinates: str) -> None:

@@ -38,6 +38,7 @@ _KIND_NAMES: Mapping[Kind, str] = {
 }
 _SUFFIXES = (".json", ".txt", ".csv", ".npy", ".npz")
 _OF_EMPTY: Mapping[str, Kind] = {".txt": "numbers", ".csv": "table"}  # a frame without anyone
+_BESIDE = ("classes.txt",)  # names of classes, which lie beside labels
 _OF_FRAMES = ("_keypoints.json", ".predictions.json")  # other files may lie beside these
 _HEAD = 4096
 _MANY, _LISTED = 20, 8
@@ -154,7 +155,11 @@ def first_entry(content: object) -> dict[str, object]:
 def _open_folder(path: Path, size: Size) -> Source:
     inside = sorted(path.iterdir())
     by_suffix = {
-        suffix: [f for f in inside if f.suffix.lower() == suffix and f.is_file()]
+        suffix: [
+            f
+            for f in inside
+            if f.suffix.lower() == suffix and f.is_file() and f.name not in _BESIDE
+        ]
         for suffix in _SUFFIXES
     }
     suffix, files = next(((s, f) for s, f in by_suffix.items() if f), ("", []))

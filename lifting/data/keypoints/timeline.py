@@ -12,7 +12,7 @@ IntArray = np.ndarray[Any, np.dtype[np.int64]]
 
 MAX_GAP = 10
 _DIGITS = re.compile(r"([0-9]+)")
-_NUMBERED = re.compile(r"(.*?)([0-9]{1,15})([^0-9]*)", re.DOTALL)
+_LONGEST = 18  # digits that 64 bits hold
 
 
 class Timeline(NamedTuple):
@@ -67,9 +67,12 @@ def timeline(names: Sequence[str]) -> Timeline:
 
 
 def _numbers(names: Sequence[str]) -> IntArray | None:
-    """The last number of each name; None when the names differ in anything else."""
-    found = [_NUMBERED.fullmatch(name) for name in names]
-    matches = [match for match in found if match is not None]
-    if len(matches) < len(names) or len({match.group(1, 3) for match in matches}) > 1:
+    """The one number that changes from name to name; None when they differ in anything else."""
+    parts = [_DIGITS.split(name) for name in names]
+    first = parts[0] if parts else []
+    if any(part[::2] != first[::2] for part in parts):
         return None
-    return np.array([int(match[2]) for match in matches], dtype=np.int64)
+    changing = [i for i in range(1, len(first), 2) if any(p[i] != first[i] for p in parts)]
+    if len(changing) != 1 or any(len(part[changing[0]]) > _LONGEST for part in parts):
+        return None
+    return np.array([int(part[changing[0]]) for part in parts], dtype=np.int64)

@@ -32,6 +32,7 @@ class Dialect:
         sees: Whether a source is of it; looks at the outline only.
         read: Its people. Raises ``DataError`` for what cannot be lifted, with what to save
             instead.
+        folders: Whether a folder with a file for every frame is of it, too.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Dialect:
     keys: tuple[str, ...]
     sees: Callable[[Source], bool]
     read: Callable[[Source], Sightings]
+    folders: bool = False
 
 
 @cache
@@ -63,6 +65,11 @@ def find_dialect(source: Source) -> Dialect:
     """
     known = [one for one in dialects() if source.kind in one.kinds]
     found = next((one for one in known if one.sees(source)), None)
+    if found is not None and source.is_folder and not found.folders:
+        raise DataError(
+            f"expected one file of {found.title} for a video, got {len(source.files)} of them in "
+            f"{source.path}; give a file, or join them with the frames' names or numbers"
+        )
     if found is not None:
         return found
     near = max(known, key=lambda one: _likeness(one, source), default=None)

@@ -14,7 +14,7 @@ def fuzz(tmp_path, monkeypatch, name, rounds):
     monkeypatch.setattr(detected, "MOST_FRAMES", 8)
     path = all_writers()[name](tmp_path)
     stated = look(path).facts.get("image size", "not said")
-    size = detected.SIZE if stated == "not said" else None
+    size = detected.SIZE if stated.startswith("not said") else None
     refused, longest, _ = read_mutations(path, size, rounds)
     assert len(longest) < 1000
     assert len(longest.splitlines()) <= 5
