@@ -119,17 +119,19 @@ def _say(tracks: PoseTracks, config: ExperimentConfig) -> None:
         f"{facts['frames']} frames of people ({facts['frames_filled']} filled in) in "
         f"{facts['pieces']} pieces, intrinsics {facts['intrinsics']}{_unused_camera(config)}"
     )
-    told = {
-        "people": facts.get("people"),
-        "notes": facts.get("notes"),
-        "positions": facts["coordinates"] != "pixels" and "parts of the image",
-        "frames": facts["frame_numbers"] == "in order" and "counted in order, names do not number them",
-        "far outside the image": facts["joints_far_outside"] != "0" and facts["joints_far_outside"],
-        "confidences above 1": facts["confidences_clipped"] != "0" and facts["confidences_clipped"],
-    }  # fmt: skip
-    for name, words in told.items():
-        if words:
-            print(f"  {name}: {words}")
+    counted = {
+        "joints_far_outside": "joints more than an image beside it count as missing",
+        "confidences_clipped": "confidences above 1 count as 1",
+    }
+    lines = [facts.get("people"), facts.get("notes")]
+    if facts["coordinates"] != "pixels":
+        lines.append("positions are parts of the image")
+    if facts["frame_numbers"] == "in order":
+        lines.append("frames are counted in their order: their names do not number them")
+    lines += [f"{facts[key]} {words}" for key, words in counted.items() if facts[key] != "0"]
+    for line in lines:
+        if line:
+            print(f"  {line}")
 
 
 def _unused_camera(config: ExperimentConfig) -> str:
