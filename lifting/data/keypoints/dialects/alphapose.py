@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from lifting.data.keypoints.dialects import Dialect
@@ -11,7 +10,7 @@ from lifting.data.keypoints.dialects.openpose import sightings
 from lifting.data.keypoints.people import Sightings
 from lifting.data.keypoints.source import Source, first_entry
 from lifting.data.keypoints.timeline import natural_key
-from lifting.files.json_file import as_list, as_table
+from lifting.files.json_file import as_table
 from lifting.skeleton import COCO_18
 
 _NOSE, _NECK, _SHOULDERS, _HIPS = 0, 1, (2, 5), (8, 11)
@@ -44,19 +43,16 @@ def read_by_image(source: Source) -> Sightings:
     return seen
 
 
-def _frames(source: Source) -> Iterator[tuple[str, list[object]]]:
-    """Name of each image and its people in OpenPose's words, in order."""
-    path = source.path
-    if _is_image(source.content):
-        images: dict[str, object] = {file.stem: content for file, content in source.each()}
-    else:
-        images = as_table(path, source.content, "it")
+def _frames(source: Source) -> dict[str, object]:
+    """People of each image in OpenPose's words by name, in order."""
+    images = source.content
+    if _is_image(images):
+        images = {file.stem: content for file, content in source.each()}
+    frames: dict[str, object] = {}
     for name in sorted(images, key=natural_key):
-        image = as_table(path, images[name], f"image {name[:80]}")
-        if "bodies" in image:
-            yield name, as_list(path, image["bodies"], f"'bodies' of image {name[:80]}")
-        else:
-            yield name, as_list(path, image.get("people"), f"'people' of image {name[:80]}")
+        image = as_table(source.path, images[name], f"image {name[:80]}")
+        frames[name] = image.get("bodies", image.get("people"))
+    return frames
 
 
 def _neck_above_nose(row: list[Any]) -> bool | None:
@@ -107,20 +103,9 @@ def _is_by_image(source: Source) -> bool:
 
 
 DIALECTS = (
-    Dialect(
-        name="alphapose",
-        title="AlphaPose results",
-        kinds=("json",),
-        keys=("image_id", "keypoints", "score", "box", "idx"),
-        sees=_is_list,
-        read=lambda source: read_results(source, form="alphapose", box="box", track="idx"),
-    ),
-    Dialect(
-        name="alphapose-by-image",
-        title="AlphaPose results in the styles cmu and open",
-        kinds=("json",),
-        keys=("bodies", "joints"),
-        sees=_is_by_image,
-        read=read_by_image,
-    ),
-)
+    Dialect("alphapose", "AlphaPose results", ("json",),
+            ("image_id", "keypoints", "score", "box", "idx"), _is_list,
+            lambda source: read_results(source, form="alphapose", box="box", track="idx")),
+    Dialect("alphapose-by-image", "AlphaPose results in the styles cmu and open", ("json",),
+            ("bodies", "joints"), _is_by_image, read_by_image),
+)  # fmt: skip

@@ -13,6 +13,7 @@ from lifting.data.keypoints.dialects.coco import (
     persons_among,
     tables,
 )
+from lifting.data.keypoints.entries import SURE
 from lifting.data.keypoints.people import Sighting, Sightings
 from lifting.data.keypoints.source import Source
 from lifting.data.keypoints.timeline import natural_key
@@ -23,7 +24,6 @@ from lifting.files.json_file import as_list, as_number, as_table, shown
 _PARTS = {"foot": 6, "face": 68, "lefthand": 21, "righthand": 21}
 # Joints as PoseTrack, MPII, AI Challenger and CrowdPose spell them.
 _SPELLED = {"head_bottom": "neck", "upper_neck": "neck", "head_top": "head", "top_head": "head"}
-_SURE = 1.2  # confidences exceed 1 slightly
 _MOST_NAMED = 6
 
 
@@ -123,7 +123,7 @@ def _is_visibility(path: Path, row: list[Any], where: str) -> bool:
     thirds = [v for v in row[2::3] if isinstance(v, int | float) and v == v]
     if all(v in (0, 1, 2) for v in thirds):
         return True
-    if max(thirds) > _SURE:
+    if max(thirds) > SURE:
         raise DataError(
             f"expected 0, 1 or 2 as the visibility of every joint in {path} ({where}), or "
             f"confidences up to 1, got {shown(max(thirds))}; export the file again"
@@ -158,12 +158,7 @@ def _joint_names(categories: object) -> tuple[str, ...] | None:
 
 
 DIALECTS = (
-    Dialect(
-        name="coco-annotations",
-        title="COCO annotations",
-        kinds=("json",),
-        keys=("images", "annotations", "categories", "keypoints"),
-        sees=lambda source: isinstance(source.content, dict) and "annotations" in source.content,
-        read=read,
-    ),
-)
+    Dialect("coco-annotations", "COCO annotations", ("json",),
+            ("images", "annotations", "categories", "keypoints"),
+            lambda s: isinstance(s.content, dict) and "annotations" in s.content, read),
+)  # fmt: skip

@@ -36,7 +36,7 @@ def read(source: Source) -> Sightings:
     seen = sightings(
         path,
         "controlnet",
-        ((name, image.get("people")) for name, image in images.items()),
+        {name: image.get("people") for name, image in images.items()},
         relative=None,
         image_size=sizes[0] if len(sizes) == 1 else None,
         image_sizes=tuple(sizes),
@@ -65,12 +65,6 @@ def _sees(source: Source) -> bool:
 
 
 DIALECTS = (
-    Dialect(
-        name="controlnet",
-        title="ControlNet or DWPose poses",
-        kinds=("json",),
-        keys=("people", BODY, *_KEYS),
-        sees=_sees,
-        read=read,
-    ),
-)
+    Dialect("controlnet", "ControlNet or DWPose poses", ("json",), ("people", BODY, *_KEYS),
+            _sees, read),
+)  # fmt: skip

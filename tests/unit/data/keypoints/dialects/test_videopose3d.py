@@ -116,7 +116,7 @@ def table(value, frames=3):
         ({"keypoints": table(np.ones((1, 17, 4)))}, r"\(any, 4, 17\) in keypoints of frame 0"),
         ({"keypoints": table(np.full((1, 4, 17), 3.0))}, "keypoints of frame 0 .*got 3 to 3"),
         ({"keypoints": table([1])}, "keypoints of frame 0 .*got list"),
-        ({"boxes": table(np.ones((2, 5)))}, "a box for each of 1 people of frame 0 .*got 2"),
+        ({"boxes": table(np.ones((2, 5)))}, "boxes of 1 people of frame 0 .*got those of 2"),
         ({"boxes": table(np.ones((1, 5)), 4)}, "boxes of the 3 frames .*got those of 4"),
         ({"keypoints": np.zeros((3, 2, 0))}, "expected someone .*detector's threshold"),
         ({"keypoints": np.zeros((3, 17, 2))}, "rows of 2 objects, got float64"),
