@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,28 @@ def as_numbers(path: Path, values: list[Any], what: str) -> FloatArray:
     except (TypeError, OverflowError):
         flat = array("d", [np.nan if v is None else as_number(path, v, what) for v in values])
     return np.frombuffer(flat, dtype=np.float64).copy() if flat else np.empty(0)
+
+
+def sizes_of(
+    path: Path, images: Iterable[dict[str, Any]], keys: tuple[str, str]
+) -> tuple[tuple[float, float], ...]:
+    """All widths and heights of images, each once.
+
+    Args:
+        path: The file, for messages.
+        images: Objects with width and height.
+        keys: Their names.
+
+    Raises:
+        DataError: One is no number.
+    """
+    width, height = keys
+    pairs = {
+        (as_number(path, image.get(width), f"'{width}' of image {i}"),
+         as_number(path, image.get(height), f"'{height}' of image {i}"))
+        for i, image in enumerate(images)
+    }  # fmt: skip
+    return tuple(sorted(pairs))
 
 
 def left_out(count: int, what: str) -> tuple[str, ...]:

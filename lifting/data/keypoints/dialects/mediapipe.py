@@ -88,8 +88,7 @@ def read_landmarks(source: Source) -> Sightings:
     for i, index in order.at.items():
         name = order.frames[index]
         found = _persons(path, _landmarks(path, entries[i], name), f"frame {name[:80]}")
-        here = len([None for at, *_ in people[-len(found) :] if at == index]) if found else 0
-        for k, points in enumerate(found, here):
+        for k, points in enumerate(found):
             check_count(path, len(points), place(name, k))
             people.append((index, place(name, k), points))
     size = [facts.get(key) for key in ("width", "height")]

@@ -9,19 +9,9 @@ from contextlib import suppress
 import numpy as np
 
 from lifting.data.keypoints.columns import columns_by_name, numbers
-from lifting.data.keypoints.dialects import Dialect
+from lifting.data.keypoints.dialects import Dialect, mediapipe
 from lifting.data.keypoints.dialects.arrays import arrays_and_facts
-from lifting.data.keypoints.dialects.mediapipe import (
-    COUNT,
-    FRAME,
-    PARTS,
-    TIME,
-    Order,
-    check_count,
-    joint_of,
-    order_of,
-    sightings,
-)
+from lifting.data.keypoints.dialects.mediapipe import COUNT, FRAME, PARTS, TIME
 from lifting.data.keypoints.people import Sightings
 from lifting.data.keypoints.source import Source
 from lifting.errors import DataError
@@ -47,7 +37,7 @@ def read_table(source: Source) -> Sightings:
     rows = len(next(iter(columns.values())))
     count = max(axes, default=-1) + 1
     count = COUNT if count == _AND_FACE else count
-    check_count(path, count, "each row")
+    mediapipe.check_count(path, count, "each row")
     known = "xyzv" if any("v" in axes[joint] for joint in range(count)) else "xy"
     cells = [columns.get(axes[joint].get(axis, ""), [""] * rows)
              for joint in range(count) for axis in known]  # fmt: skip
@@ -55,8 +45,8 @@ def read_table(source: Source) -> Sightings:
     lower = {name.lower(): column for name, column in columns.items()}
     facts = {key: lower[key] for key in (*FRAME, *TIME) if key in lower}
     entries = [{key: _fact(column[i]) for key, column in facts.items()} for i in range(rows)]
-    order = order_of(path, entries)
-    return sightings(path, order, list(order.at.values()), values)
+    order = mediapipe.order_of(path, entries)
+    return mediapipe.sightings(path, order, list(order.at.values()), values)
 
 
 def read_npz(source: Source) -> Sightings:
@@ -85,9 +75,9 @@ def read_npz(source: Source) -> Sightings:
             "give x, y, z, visibility of every landmark of a pose"
         )
     people = shape[1] if len(shape) == 4 else 1
-    order = Order([str(i) for i in range(len(values))], {}, [], None)
+    order = mediapipe.Order([str(i) for i in range(len(values))], {}, [], None)
     at = np.repeat(range(len(values)), people).tolist()
-    return sightings(path, order, at, values.reshape(-1, *shape[-2:]), **facts)
+    return mediapipe.sightings(path, order, at, values.reshape(-1, *shape[-2:]), **facts)
 
 
 def _axes(header: Iterable[str]) -> dict[int, dict[str, str]]:
@@ -96,7 +86,9 @@ def _axes(header: Iterable[str]) -> dict[int, dict[str, str]]:
     for cell in header:
         if match := _NUMBERED.fullmatch(cell):
             axis, joint = match[1], int(match[2])
-        elif (match := _NAMED.fullmatch(cell)) and (named := joint_of(match[1])) is not None:
+        elif (match := _NAMED.fullmatch(cell)) and (
+            named := mediapipe.joint_of(match[1])
+        ) is not None:
             axis, joint = match[2], named
         else:
             continue

@@ -11,11 +11,12 @@ import numpy as np
 
 from lifting.data.keypoints.dialects import Dialect
 from lifting.data.keypoints.dialects.arrays import DETECTRON, with_confidence
+from lifting.data.keypoints.entries import sizes_of
 from lifting.data.keypoints.people import Sighting, Sightings, many_people
 from lifting.data.keypoints.source import Source
 from lifting.errors import DataError
 from lifting.files.containers import Array, entries, items, read_object_npz, read_object_rows
-from lifting.files.json_file import as_number, shown
+from lifting.files.json_file import shown
 
 LAYOUTS = {"coco": "coco17", "h36m": "h36m17"}
 _JOINTS = 17
@@ -142,11 +143,8 @@ def _array(
 def _size(path: Path, facts: object) -> tuple[float, float] | None:
     if not isinstance(facts, dict) or not {"w", "h"} <= set(facts):
         return None
-    width, height = (as_number(path, facts[k], f"the {n}") for k, n in _SIDES)
-    return width, height
+    return sizes_of(path, [facts], ("w", "h"))[0]
 
-
-_SIDES = (("w", "width"), ("h", "height"))
 
 DIALECTS = (
     Dialect("videopose3d", "VideoPose3D's npz of a custom video", ("npz",),

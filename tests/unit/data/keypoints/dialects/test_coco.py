@@ -233,7 +233,7 @@ def test_confidences_in_place_of_flags_are_said(tmp_path):
         ),
         (lambda c: c.pop("images"), "the list of images of .*got None"),
         (lambda c: c.update(annotations=3), "the list of annotations of .*got 3"),
-        (lambda c: c["images"][0].update(width="w"), "width 0 of .* a number, got 'w'"),
+        (lambda c: c["images"][0].update(width="w"), "'width' of image 0 of .* a number, got 'w'"),
         (lambda c: c["images"][0].update(file_name="f3.jpg"), "one file_name for each image"),
     ],
 )

@@ -49,7 +49,7 @@ def test_a_custom_video_of_another_layout_or_without_facts(tmp_path):
         ({"layout_name": ["coco"]}, "the layout coco or h36m"),
         ({"num_joints": 16}, "got 'coco' of 16"),
         ({"num_joints": np.ones(2)}, "got 'coco' of array"),
-        ({"video_metadata": {"clip.mp4": {"w": "a", "h": 1}}}, "the width of .* a number"),
+        ({"video_metadata": {"clip.mp4": {"w": "a", "h": 1}}}, "'w' of image 0 of .* a number"),
     ],
 )
 def test_facts_that_contradict_the_form(tmp_path, facts, message):
