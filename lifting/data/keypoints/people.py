@@ -167,17 +167,6 @@ def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
     )
 
 
-def one_person(form: str, joints: FloatArray, **facts: Any) -> Sightings:
-    """A person in every frame, without score, box and track; a frame of NaN has nobody.
-
-    Args:
-        form: Name of the format.
-        joints: ``(frames, joints, 3)``.
-        facts: Further fields of :class:`Sightings`.
-    """
-    return many_people(form, joints[:, None], **facts)
-
-
 def many_people(
     form: str, joints: FloatArray, track: IntArray | None = None, **facts: Any
 ) -> Sightings:
@@ -214,9 +203,9 @@ class _Names:
 
 def _joints(names: _Names) -> FloatArray:
     """Positions and confidences, ``(D, joints, 3)``; an absent number is NaN."""
-    first, flat = names.people[0].keypoints, []
     if all(isinstance(p.keypoints, np.ndarray) for p in names.people):
         return np.stack([np.asarray(p.keypoints, dtype=np.float64) for p in names.people])
+    flat: list[list[Any]] = []
     for i, person in enumerate(names.people):
         row = person.keypoints
         if not isinstance(row, list):
@@ -224,7 +213,7 @@ def _joints(names: _Names) -> FloatArray:
                 f"expected a list of keypoints in {names.path} ({names(i)}), got {shown(row)}; "
                 f"{AGAIN}"
             )
-        size = len(first) if isinstance(first, list) else 0
+        size = len(flat[0] if flat else row)
         if len(row) != size or size % 3 or not size:
             raise DataError(
                 f"expected x, y and confidence of every joint in {names.path} ({names(i)}), as "
