@@ -76,24 +76,6 @@ def arrange(path: Path, names: Sequence[str], parts: FloatArray) -> Arranged:
     return Arranged(joints, target.joints, extra, note)
 
 
-def number_of(path: Path, cell: str) -> float:
-    """The number in a cell of a table; NaN where it is empty.
-
-    Args:
-        path: The file, for messages.
-        cell: Text.
-
-    Raises:
-        DataError: It is no number.
-    """
-    try:
-        return float(cell) if cell.strip() else float("nan")
-    except ValueError:
-        raise DataError(
-            f"expected numbers for the parts of {path}, got {cell[:24]!r}; export the file again"
-        ) from None
-
-
 def _worth(target: Skeleton, found: frozenset[str]) -> tuple[int, int]:
     """Joints of Human3.6M that the found ones give in this set, and how many of them it has."""
     has = found & set(target.joints)

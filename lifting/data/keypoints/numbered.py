@@ -1,16 +1,19 @@
-"""Entries of a file that bear the number or the name of their frame."""
+"""Entries and files that bear the number or the name of their frame."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+from lifting.data.keypoints.source import Source
 from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError
 from lifting.files.json_file import shown
 
 _LARGEST = 10**15
+_MOST_NAMED = 6
 _LAST_NUMBER = re.compile(r"[0-9]+(?=[^0-9]*$)")
 
 
@@ -59,8 +62,48 @@ def in_order(path: Path, names: Sequence[str]) -> tuple[list[str], list[int]]:
     return frames, [index[name] for name in names]
 
 
+def each_once(
+    path: Path, numbered: Iterable[tuple[object, object]], key: str
+) -> dict[str, object]:
+    """Frames by number, in order.
+
+    Args:
+        path: The file, for messages.
+        numbered: Number and content of each frame.
+        key: What the file calls the number.
+
+    Raises:
+        DataError: A number is none, or comes twice.
+    """
+    found: dict[str, object] = {}
+    for i, (number, content) in enumerate(numbered):
+        whole = isinstance(number, int) and not isinstance(number, bool) and number >= 0
+        if not whole or str(number) in found:
+            again = " twice" if whole else ""
+            raise DataError(
+                f"expected a whole number as '{key}' of frame {i} of {path}, each once, got {key} "
+                f"{shown(number)}{again}; give the file of one video, written by one run"
+            )
+        found[str(number)] = content
+    return {name: found[name] for name in sorted(found, key=natural_key)}
+
+
+def frames_of_folder(source: Source) -> dict[str, Any]:
+    """Content of the files of a folder by their names without endings, in order.
+
+    Args:
+        source: A folder.
+
+    Raises:
+        DataError: They are of several videos.
+    """
+    contents = {file.stem: content for file, content in source.each()}
+    check_one_video(source.path, list(contents))
+    return contents
+
+
 def check_one_video(path: Path, names: Sequence[str]) -> None:
-    """Check that the names of files differ in their last number only.
+    """Check that the names of files differ in their last number only, and each has its own.
 
     Args:
         path: The folder, for messages.
@@ -69,10 +112,20 @@ def check_one_video(path: Path, names: Sequence[str]) -> None:
     Raises:
         DataError: There are several videos.
     """
-    videos = sorted({_LAST_NUMBER.sub("#", name) for name in names})
+    videos = sorted({_LAST_NUMBER.sub("*", name) for name in names})
     if len(videos) > 1:
+        more = ", ..." if len(videos) > _MOST_NAMED else ""
         raise DataError(
-            f"expected files of one video in {path}, whose names differ in their last number "
-            f"only, got {len(videos)} videos, {videos[0][:40]!r} and {videos[1][:40]!r} "
-            "among them; put each video's files into a folder of its own"
+            f"expected the frames of one video in {path}, got {len(videos)}: "
+            f"{', '.join(video[:40] for video in videos[:_MOST_NAMED])}{more}; "
+            "put each video's files into a folder of its own"
         )
+    of_number: dict[int, str] = {}
+    for name in names:
+        match = _LAST_NUMBER.search(name)
+        other = of_number.setdefault(int(match[0]), name) if match else name
+        if other != name:
+            raise DataError(
+                f"expected one file for every frame in {path}, got {other[:80]} and {name[:80]} "
+                "with the same number; put each video's files into a folder of its own"
+            )

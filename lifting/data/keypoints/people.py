@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lifting.data.keypoints.entries import AGAIN, as_numbers, place
 from lifting.data.keypoints.joint_order import JointOrder, Named, joint_order
 from lifting.data.keypoints.plausibility import FloatArray
 from lifting.data.keypoints.timeline import IntArray
@@ -118,7 +119,7 @@ class People:
     def where(self, row: int) -> str:
         """Frame and person of a sighting, for messages."""
         first = int(np.searchsorted(self.frame, self.frame[row]))
-        return _place(self.frames[int(self.frame[row])], row - first)
+        return place(self.frames[int(self.frame[row])], row - first)
 
 
 def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
@@ -166,17 +167,6 @@ def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
     )
 
 
-def one_person(form: str, joints: FloatArray, **facts: Any) -> Sightings:
-    """A person in every frame, without score, box and track; a frame of NaN has nobody.
-
-    Args:
-        form: Name of the format.
-        joints: ``(frames, joints, 3)``.
-        facts: Further fields of :class:`Sightings`.
-    """
-    return many_people(form, joints[:, None], **facts)
-
-
 def many_people(
     form: str, joints: FloatArray, track: IntArray | None = None, **facts: Any
 ) -> Sightings:
@@ -197,10 +187,6 @@ def many_people(
     return Sightings(form, frames, people, ids=track is not None, **facts)
 
 
-def _place(frame: str, person: int) -> str:
-    return f"frame {frame if len(frame) <= 80 else frame[:77] + '...'}, person {person}"
-
-
 class _Names:
     """Sightings with the words for their place, made only when a message needs them."""
 
@@ -212,45 +198,36 @@ class _Names:
         first = row
         while first and self.people[first - 1].frame == frame:
             first -= 1
-        return _place(self.frames[frame], row - first)
+        return place(self.frames[frame], row - first)
 
 
 def _joints(names: _Names) -> FloatArray:
     """Positions and confidences, ``(D, joints, 3)``; an absent number is NaN."""
-    arrays = [p.keypoints for p in names.people if isinstance(p.keypoints, np.ndarray)]
-    if len(arrays) == len(names.people):
-        return np.stack(arrays).astype(np.float64)
-    rows: list[list[object]] = []
+    if all(isinstance(p.keypoints, np.ndarray) for p in names.people):
+        return np.stack([np.asarray(p.keypoints, dtype=np.float64) for p in names.people])
+    flat: list[list[Any]] = []
     for i, person in enumerate(names.people):
-        if not isinstance(person.keypoints, list):
+        row = person.keypoints
+        if not isinstance(row, list):
             raise DataError(
-                f"expected a list of keypoints in {names.path} ({names(i)}), got "
-                f"{shown(person.keypoints)}; write the file again with the detector's own export"
+                f"expected a list of keypoints in {names.path} ({names(i)}), got {shown(row)}; "
+                f"{AGAIN}"
             )
-        rows.append(person.keypoints)
-    size = len(rows[0])
-    for i, row in enumerate(rows):
+        size = len(flat[0] if flat else row)
         if len(row) != size or size % 3 or not size:
             raise DataError(
                 f"expected x, y and confidence of every joint in {names.path} ({names(i)}), as "
                 f"many for every person ({size} numbers for the first), got {len(row)} numbers; "
                 "give the file of one detector"
             )
-    flat = _flat(names, rows)
-    return np.frombuffer(flat, dtype=np.float64).reshape(len(rows), size // 3, 3).copy()
-
-
-def _flat(names: _Names, rows: list[list[Any]]) -> array[float]:
-    """All numbers of all rows: at once where they are numbers, else one by one."""
-    flat = array("d")
+        flat.append(row)
     try:
-        flat.extend(chain.from_iterable(rows))
+        numbers = np.frombuffer(array("d", chain.from_iterable(flat)), dtype=np.float64).copy()
     except (TypeError, OverflowError):
-        flat = array("d")
-        for i, row in enumerate(rows):
-            what = f"a keypoint ({names(i)})"
-            flat.extend(float("nan") if v is None else as_number(names.path, v, what) for v in row)
-    return flat
+        numbers = np.stack(
+            [as_numbers(names.path, r, f"a keypoint ({names(i)})") for i, r in enumerate(flat)]
+        )
+    return numbers.reshape(len(flat), -1, 3)
 
 
 def _score(names: _Names, row: int) -> float:
@@ -273,7 +250,7 @@ def _boxes(names: _Names, size: bool) -> FloatArray:
         if not isinstance(box, list) or len(box) != 4:
             raise DataError(
                 f"expected a box of four numbers in {names.path} ({names(i)}), got {shown(box)}; "
-                "write the file again with the detector's own export"
+                f"{AGAIN}"
             )
         boxes[i] = [as_number(names.path, v, f"the box ({names(i)})") for v in box]
     if size:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
 
 from lifting.data.keypoints.dialects import Dialect
 from lifting.data.keypoints.dialects.coco import first_result, read_results
 from lifting.data.keypoints.dialects.openpose import sightings
+from lifting.data.keypoints.entries import as_numbers
 from lifting.data.keypoints.people import Sightings
+from lifting.data.keypoints.plausibility import BoolArray, FloatArray
 from lifting.data.keypoints.source import Source, first_entry
 from lifting.data.keypoints.timeline import natural_key
-from lifting.files.json_file import as_list, as_table
+from lifting.files.json_file import as_table
 from lifting.skeleton import COCO_18
 
 _NOSE, _NECK, _SHOULDERS, _HIPS = 0, 1, (2, 5), (8, 11)
@@ -34,51 +37,43 @@ def read_by_image(source: Source) -> Sightings:
     """
     seen = sightings(source.path, "alphapose", _frames(source))
     rows: list[Any] = [person.keypoints for person in seen.people]
-    if rows and len(rows[0]) == 3 * len(COCO_18):
+    if rows and all(len(row) == 3 * len(COCO_18) for row in rows):
         seen.prescribed = COCO_18.name
-        told = [above for row in rows if (above := _neck_above_nose(row)) is not None]
-        if sum(told) > len(told) / 2:
+        where = [f"a keypoint (frame {seen.frames[one.frame][:80]})" for one in seen.people]
+        flat = [as_numbers(source.path, row, w) for row, w in zip(rows, where, strict=True)]
+        joints = np.stack(flat).reshape(-1, len(COCO_18), 3)
+        if _neck_above_nose(joints):
             seen.notes = (*seen.notes, _HEAD_TOP)
-            for row in rows:
-                row[3 * _NECK : 3 * _NECK + 3] = _between_shoulders(row)
+            pair = joints[:, _SHOULDERS]
+            middle = np.concatenate((pair[..., :2].mean(1), pair[..., 2:].min(1)), -1)
+            joints[:, _NECK] = np.where(_is_seen(pair)[:, None], middle, 0.0)
+            seen.people = [one._replace(keypoints=joints[i]) for i, one in enumerate(seen.people)]
     return seen
 
 
-def _frames(source: Source) -> Iterator[tuple[str, list[object]]]:
-    """Name of each image and its people in OpenPose's words, in order."""
-    path = source.path
-    if _is_image(source.content):
-        images: dict[str, object] = {file.stem: content for file, content in source.each()}
-    else:
-        images = as_table(path, source.content, "it")
+def _frames(source: Source) -> dict[str, object]:
+    """People of each image in OpenPose's words by name, in order."""
+    images = source.content
+    if _is_image(images):
+        images = {file.stem: content for file, content in source.each()}
+    frames: dict[str, object] = {}
     for name in sorted(images, key=natural_key):
-        image = as_table(path, images[name], f"image {name[:80]}")
-        if "bodies" in image:
-            yield name, as_list(path, image["bodies"], f"'bodies' of image {name[:80]}")
-        else:
-            yield name, as_list(path, image.get("people"), f"'people' of image {name[:80]}")
+        image = as_table(source.path, images[name], f"image {name[:80]}")
+        frames[name] = image.get("bodies", image.get("people"))
+    return frames
 
 
-def _neck_above_nose(row: list[Any]) -> bool | None:
-    """Whether the neck of an upright person lies above the nose; None where that is not told."""
-    used = (_NOSE, _NECK, *_SHOULDERS, *_HIPS)
-    if not all(_is_seen(row, joint) for joint in used):
-        return None
-    nose, neck, *trunk = (row[3 * joint + 1] for joint in used)
-    return neck < nose if max(trunk[:2]) < min(trunk[2:]) else None
+def _neck_above_nose(joints: FloatArray) -> bool:
+    """Whether the necks of most upright people lie above their noses."""
+    used = joints[:, (_NOSE, _NECK, *_SHOULDERS, *_HIPS)]
+    y = used[..., 1]
+    upright = _is_seen(used) & (y[:, 2:4].max(1) < y[:, 4:].min(1))
+    return bool((y[:, 1] < y[:, 0])[upright].sum() > upright.sum() / 2)
 
 
-def _between_shoulders(row: list[Any]) -> list[float]:
-    right, left = (row[3 * joint : 3 * joint + 3] for joint in _SHOULDERS)
-    if not all(_is_seen(row, joint) for joint in _SHOULDERS):
-        return [0.0, 0.0, 0.0]
-    return [(right[0] + left[0]) / 2, (right[1] + left[1]) / 2, min(right[2], left[2])]
-
-
-def _is_seen(row: list[Any], joint: int) -> bool:
-    numbers = row[3 * joint : 3 * joint + 3]
-    usable = all(isinstance(v, int | float) and abs(v) < _FARTHEST for v in numbers)
-    return usable and len(numbers) == 3 and numbers[2] > _SEEN
+def _is_seen(joints: FloatArray) -> BoolArray:
+    usable = (np.abs(joints) < _FARTHEST).all(-1) & (joints[..., 2] > _SEEN)
+    return np.asarray(usable.all(-1))
 
 
 def _is_list(source: Source) -> bool:
@@ -107,20 +102,9 @@ def _is_by_image(source: Source) -> bool:
 
 
 DIALECTS = (
-    Dialect(
-        name="alphapose",
-        title="AlphaPose results",
-        kinds=("json",),
-        keys=("image_id", "keypoints", "score", "box", "idx"),
-        sees=_is_list,
-        read=lambda source: read_results(source, form="alphapose", box="box", track="idx"),
-    ),
-    Dialect(
-        name="alphapose-by-image",
-        title="AlphaPose results in the styles cmu and open",
-        kinds=("json",),
-        keys=("bodies", "joints"),
-        sees=_is_by_image,
-        read=read_by_image,
-    ),
-)
+    Dialect("alphapose", "AlphaPose results", ("json",),
+            ("image_id", "keypoints", "score", "box", "idx"), _is_list,
+            lambda source: read_results(source, form="alphapose", box="box", track="idx")),
+    Dialect("alphapose-by-image", "AlphaPose results in the styles cmu and open", ("json",),
+            ("bodies", "joints"), _is_by_image, read_by_image),
+)  # fmt: skip

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from lifting.data.keypoints.dialects import Dialect
+from lifting.data.keypoints.entries import SURE
 from lifting.data.keypoints.joint_order import Named
 from lifting.data.keypoints.people import Sightings, many_people
 from lifting.data.keypoints.plausibility import FloatArray
@@ -20,18 +23,17 @@ POSITIONS = (
     "arr_0",
 )  # fmt: skip
 CONFIDENCES = ("confidence", "scores", "keypoint_scores", "conf")
-SIZES = ("image_size", "resolution")
+Facts = dict[str, Any]
 DETECTRON = frozenset({"boxes", "segments", "keypoints"})  # arrays of objects, read elsewhere
+_LENGTHS = {"image_size": (2,), "resolution": (2,), "intrinsics": (4, 9)}
 _FACTS: dict[str, tuple[Kind, int]] = {
-    **dict.fromkeys(SIZES, ("number", 1)),
-    "intrinsics": ("number", 1),
+    **dict.fromkeys(_LENGTHS, ("number", 1)),
     "fps": ("number", 0),
     "skeleton": ("characters", 0),
     "joint_names": ("characters", 1),
     "track_ids": ("integer", 1),
 }
 _COUNTS = {len(skeleton) for skeleton in SKELETONS.values()}
-_SURE = 1.2  # confidences exceed 1 slightly
 # So many people are in no picture of so short a video: they are the frames of several cameras.
 _CROWD, _CAMERAS = 60, 12
 _PICKLED = (
@@ -58,27 +60,12 @@ def read_npz(source: Source) -> Sightings:
     Raises:
         DataError: An array is of another form, or pickled.
     """
-    path, headers = source.path, source.content
-    key = next(key for key in POSITIONS if key in headers)
-    sure = next((key for key in CONFIDENCES if key in headers), None)
-    used = [k for k in (key, sure) if k is not None]
-    for name in used:
-        if headers[name].dtype.hasobject:
-            raise DataError(
-                f"expected numbers in '{name}' of {path}, got pickled objects; {_PICKLED}"
-            )
-    kinds: dict[str, tuple[Kind, int]] = {k: ("number", len(headers[k].shape)) for k in used}
-    facts = {name: kind for name, kind in _FACTS.items() if name in headers}
-    arrays = read_plain_npz(path, {**kinds, **facts}, source.size.bytes)
-    table = with_confidence(
-        path,
-        as_people(path, arrays[key], f"'{key}'"),
-        f"'{key}'",
-        None if sure is None else arrays[sure],
-        f"'{sure}'",
-    )
-    size = next((_numbers(source, arrays, name, (2,)) for name in SIZES if name in arrays), None)
-    lens = _numbers(source, arrays, "intrinsics", (4, 9))
+    path = source.path
+    key = next(key for key in POSITIONS if key in source.content)
+    sure = next((key for key in CONFIDENCES if key in source.content), None)
+    arrays, facts = arrays_and_facts(source, [key] if sure is None else [key, sure])
+    points = as_people(path, arrays[key], f"'{key}'")
+    table = with_confidence(path, points, f"'{key}'", arrays.get(sure or ""), f"'{sure}'")
     tracks = arrays.get("track_ids")
     if tracks is not None and not (
         tracks.shape == table.shape[1:2] and len(np.unique(tracks)) == len(tracks)
@@ -88,19 +75,49 @@ def read_npz(source: Source) -> Sightings:
             f"{path}, got shape {tracks.shape} with {len(np.unique(tracks))} different ones; "
             "leave it out where rows are not people throughout"
         )
+    return many_people("npz", table, tracks, relative=None, plain=True, **facts)
+
+
+def arrays_and_facts(source: Source, keys: Sequence[str]) -> tuple[dict[str, Array], Facts]:
+    """Arrays of an npz, and what else it says, for :class:`Sightings`.
+
+    Args:
+        source: The file.
+        keys: Of positions and confidences, numbers.
+
+    Raises:
+        DataError: An array is of another form, or pickled.
+    """
+    path, headers = source.path, source.content
+    if any(headers[key].dtype.hasobject for key in keys):
+        raise DataError(f"expected numbers in '{keys[-1]}' of {path}, got pickled objects; "
+                        f"{_PICKLED}")  # fmt: skip
+    kinds: dict[str, tuple[Kind, int]] = {k: ("number", len(headers[k].shape)) for k in keys}
+    kinds |= {name: kind for name, kind in _FACTS.items() if name in headers}
+    arrays = read_plain_npz(path, kinds, source.size.bytes)
+    vectors: dict[str, tuple[float, ...]] = {}
+    for name, counts in _LENGTHS.items():
+        if name in arrays and len(arrays[name]) not in counts:
+            wanted = " or ".join(f"({count},)" for count in counts)
+            raise DataError(
+                f"expected '{name}' of {path} to have shape {wanted}, got {arrays[name].shape}; "
+                "correct it or leave it out"
+            )
+        if name in arrays:
+            vectors[name] = tuple(float(value) for value in arrays[name])
+    named: Named | None = None
+    if "skeleton" in arrays:
+        named = _text(arrays["skeleton"].item())
+    elif "joint_names" in arrays:
+        named = tuple(map(_text, arrays["joint_names"].tolist()))
     unread = sorted(set(headers) - set(arrays))
-    return many_people(
-        "npz",
-        table,
-        tracks,
-        relative=None,
-        image_size=None if size is None else (size[0], size[1]),
-        fps=float(arrays["fps"]) if "fps" in arrays else None,
-        intrinsics=lens,
-        named=_named(arrays),
-        plain=True,
-        notes=(f"not read: {', '.join(unread)[:120]}",) if unread else (),
-    )
+    return arrays, {
+        "image_size": vectors.get("image_size", vectors.get("resolution")),
+        "fps": float(arrays["fps"]) if "fps" in arrays else None,
+        "intrinsics": vectors.get("intrinsics"),
+        "named": named,
+        "notes": (f"not read: {', '.join(unread)[:120]}",) if unread else (),
+    }
 
 
 def read_array(source: Source) -> Sightings:
@@ -193,7 +210,7 @@ def with_confidence(
         third = points[..., 2]
         finite = third[np.isfinite(third)]
         low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
-        if low < 0 or high > _SURE:
+        if low < 0 or high > SURE:
             raise DataError(
                 f"expected the third number of {what} of {path} to be a confidence from 0 to 1, "
                 f"got {low:.4g} to {high:.4g}; {_FLAT}"
@@ -209,28 +226,8 @@ def with_confidence(
     return np.concatenate((points[..., :2], confidence[..., None]), -1).astype(np.float64)
 
 
-def _named(arrays: dict[str, Array]) -> Named | None:
-    if "skeleton" in arrays:
-        return _text(arrays["skeleton"].item())
-    return tuple(map(_text, arrays["joint_names"].tolist())) if "joint_names" in arrays else None
-
-
 def _text(value: str | bytes) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _numbers(
-    source: Source, arrays: dict[str, Array], name: str, counts: tuple[int, ...]
-) -> tuple[float, ...] | None:
-    if name not in arrays:
-        return None
-    if len(arrays[name]) not in counts:
-        wanted = " or ".join(f"({count},)" for count in counts)
-        raise DataError(
-            f"expected '{name}' of {source.path} to have shape {wanted}, got "
-            f"{arrays[name].shape}; correct it or leave it out"
-        )
-    return tuple(float(value) for value in arrays[name])
 
 
 def _sees_npz(source: Source) -> bool:
@@ -243,20 +240,6 @@ def _sees_npy(source: Source) -> bool:
 
 
 DIALECTS = (
-    Dialect(
-        name="npz",
-        title="an npz of your own",
-        kinds=("npz",),
-        keys=("keypoints_2d",),
-        sees=_sees_npz,
-        read=read_npz,
-    ),
-    Dialect(
-        name="npy",
-        title="an npy of your own",
-        kinds=("npy",),
-        keys=(),
-        sees=_sees_npy,
-        read=read_array,
-    ),
+    Dialect("npz", "an npz of your own", ("npz",), ("keypoints_2d",), _sees_npz, read_npz),
+    Dialect("npy", "an npy of your own", ("npy",), (), _sees_npy, read_array),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lifting.data.keypoints.dialects import Dialect
+from lifting.data.keypoints.entries import AGAIN, left_out
 from lifting.data.keypoints.people import Sighting, Sightings
 from lifting.data.keypoints.source import Source
 from lifting.data.keypoints.timeline import natural_key
@@ -36,39 +37,23 @@ def read_results(
     names = names_of_images(path, entries, "image_id")
     frames = sorted(names.values(), key=natural_key)
     index = {name: i for i, name in enumerate(frames)}
-    people, notes = persons_among(path, entries, None)
-    return Sightings(
-        form,
-        frames,
-        [
-            Sighting(
-                index[names[str(entry["image_id"])]], entry.get("keypoints"), entry.get("score"),
-                entry.get(box), entry.get(track),
-            )
-            for entry in people
-        ],
-        box_size=True,
-        notes=notes,
-    )  # fmt: skip
+    kept, notes = persons_among(path, entries, None)
+    people = [
+        Sighting(index[names[str(e["image_id"])]], e.get("keypoints"), e.get("score"), e.get(box),
+                 e.get(track))
+        for e in kept
+    ]  # fmt: skip
+    return Sightings(form, frames, people, box_size=True, notes=notes)
 
 
 def first_result(source: Source) -> Table:
-    """The first entry with keypoints near the beginning of a list; an empty one without.
-
-    Args:
-        source: A JSON file.
-    """
+    """The first entry with keypoints near the beginning of a list; an empty one without."""
     entries = source.content[:_LOOKED_AT] if isinstance(source.content, list) else []
     return next((e for e in entries if isinstance(e, dict) and "keypoints" in e), {})
 
 
 def tables(path: Path, value: object, what: str) -> list[Table]:
-    """A list of objects.
-
-    Args:
-        path: The file, for messages.
-        value: What the file holds.
-        what: What one of them is called.
+    """A list of objects, each called ``what`` in messages.
 
     Raises:
         DataError: It is something else.
@@ -94,7 +79,7 @@ def image_key(path: Path, entry: Table, key: str, where: str) -> str:
         return str(value)
     raise DataError(
         f"expected a whole number or a name as '{key}' of {where} of {path}, got {shown(value)}; "
-        "write the file again with the detector's own export"
+        f"{AGAIN}"
     )
 
 
@@ -151,8 +136,7 @@ def persons_among(
             f"expected people, category {shown(known[0])}, in {path}, got only category "
             f"{', '.join(others)}; give the keypoints of people, or correct category_id"
         )
-    left = len(entries) - len(people)
-    return people, (f"entries of other categories left out: {left}",) if left else ()
+    return people, left_out(len(entries) - len(people), "entries of other categories")
 
 
 def _is_results(source: Source) -> bool:
@@ -161,12 +145,6 @@ def _is_results(source: Source) -> bool:
 
 
 DIALECTS = (
-    Dialect(
-        name="coco-results",
-        title="COCO keypoint results",
-        kinds=("json",),
-        keys=("image_id", "keypoints", "score"),
-        sees=_is_results,
-        read=read_results,
-    ),
-)
+    Dialect("coco-results", "COCO keypoint results", ("json",),
+            ("image_id", "keypoints", "score"), _is_results, read_results),
+)  # fmt: skip

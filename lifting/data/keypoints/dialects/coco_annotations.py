@@ -5,25 +5,19 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lifting.data.keypoints.dialects import Dialect
-from lifting.data.keypoints.dialects.coco import (
-    Table,
-    image_key,
-    names_of_images,
-    persons_among,
-    tables,
-)
+from lifting.data.keypoints.dialects import Dialect, coco
+from lifting.data.keypoints.dialects.coco import Table
+from lifting.data.keypoints.entries import SURE, sizes_of
 from lifting.data.keypoints.people import Sighting, Sightings
 from lifting.data.keypoints.source import Source
 from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError
-from lifting.files.json_file import as_list, as_number, as_table, shown
+from lifting.files.json_file import as_list, as_table, shown
 
 # COCO-WholeBody keeps these joints beside the body's, in the order of its 133.
 _PARTS = {"foot": 6, "face": 68, "lefthand": 21, "righthand": 21}
 # Joints as PoseTrack, MPII, AI Challenger and CrowdPose spell them.
 _SPELLED = {"head_bottom": "neck", "upper_neck": "neck", "head_top": "head", "top_head": "head"}
-_SURE = 1.2  # confidences exceed 1 slightly
 _MOST_NAMED = 6
 
 
@@ -40,20 +34,21 @@ def read(source: Source) -> Sightings:
     """
     path = source.path
     table = as_table(path, source.content, "it")
-    images = tables(path, table.get("images"), "image")
-    names = names_of_images(path, images, "id")
+    images = coco.tables(path, table.get("images"), "image")
+    names = coco.names_of_images(path, images, "id")
     _check_one_video(path, images)
     frames = sorted(names.values(), key=natural_key)
     index = {name: i for i, name in enumerate(frames)}
-    sizes = _sizes(path, images)
+    sized = [image for image in images if "width" in image and "height" in image]
+    sizes = sizes_of(path, sized, ("width", "height"))
     categories = table.get("categories")
-    entries = tables(path, table.get("annotations"), "annotation")
-    persons, notes = persons_among(path, entries, categories)
+    entries = coco.tables(path, table.get("annotations"), "annotation")
+    persons, notes = coco.persons_among(path, entries, categories)
     whole = any(f"{part}_kpts" in entry for entry in persons for part in _PARTS)
     people, visibility = [], True
     for i, entry in enumerate(persons):
         which = f"annotation {shown(entry.get('id', i))}"
-        name = names.get(image_key(path, entry, "image_id", which))
+        name = names.get(coco.image_key(path, entry, "image_id", which))
         if name is None:
             raise DataError(
                 f"expected every annotation of {path} to be of one of its images, got image_id "
@@ -109,21 +104,12 @@ def _check_one_video(path: Path, images: list[Table]) -> None:
         )
 
 
-def _sizes(path: Path, images: list[Table]) -> tuple[tuple[float, float], ...]:
-    found = set()
-    for i, image in enumerate(images):
-        if "width" in image and "height" in image:
-            width, height = (as_number(path, image[k], f"{k} {i}") for k in ("width", "height"))
-            found.add((width, height))
-    return tuple(sorted(found))
-
-
 def _is_visibility(path: Path, row: list[Any], where: str) -> bool:
     """Whether third numbers are 0, 1, 2; if not they must be confidences."""
     thirds = [v for v in row[2::3] if isinstance(v, int | float) and v == v]
     if all(v in (0, 1, 2) for v in thirds):
         return True
-    if max(thirds) > _SURE:
+    if max(thirds) > SURE:
         raise DataError(
             f"expected 0, 1 or 2 as the visibility of every joint in {path} ({where}), or "
             f"confidences up to 1, got {shown(max(thirds))}; export the file again"
@@ -158,12 +144,7 @@ def _joint_names(categories: object) -> tuple[str, ...] | None:
 
 
 DIALECTS = (
-    Dialect(
-        name="coco-annotations",
-        title="COCO annotations",
-        kinds=("json",),
-        keys=("images", "annotations", "categories", "keypoints"),
-        sees=lambda source: isinstance(source.content, dict) and "annotations" in source.content,
-        read=read,
-    ),
-)
+    Dialect("coco-annotations", "COCO annotations", ("json",),
+            ("images", "annotations", "categories", "keypoints"),
+            lambda s: isinstance(s.content, dict) and "annotations" in s.content, read),
+)  # fmt: skip

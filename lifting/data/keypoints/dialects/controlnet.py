@@ -7,10 +7,11 @@ from typing import Any
 
 from lifting.data.keypoints.dialects import Dialect
 from lifting.data.keypoints.dialects.openpose import BODY, sightings
+from lifting.data.keypoints.entries import sizes_of
 from lifting.data.keypoints.people import Sightings
 from lifting.data.keypoints.source import Source, first_entry
 from lifting.errors import DataError
-from lifting.files.json_file import as_number, as_table
+from lifting.files.json_file import as_table
 from lifting.skeleton import COCO_18
 
 _KEYS = ("canvas_width", "canvas_height")
@@ -28,18 +29,14 @@ def read(source: Source) -> Sightings:
     """
     path = source.path
     images = {name: as_table(path, image, f"image {name}") for name, image in _images(source)}
-    found = set()
-    for name, image in images.items():
-        width, height = (as_number(path, image.get(k), f"'{k}' of image {name}") for k in _KEYS)
-        found.add((width, height))
-    sizes = sorted(found)
+    sizes = sizes_of(path, images.values(), _KEYS)
     seen = sightings(
         path,
         "controlnet",
-        ((name, image.get("people")) for name, image in images.items()),
+        {name: image.get("people") for name, image in images.items()},
         relative=None,
         image_size=sizes[0] if len(sizes) == 1 else None,
-        image_sizes=tuple(sizes),
+        image_sizes=sizes,
     )
     first: Any = seen.people[0].keypoints if seen.people else ()
     if len(first) == 3 * (len(COCO_18) + len(seen.extra)):
@@ -65,12 +62,6 @@ def _sees(source: Source) -> bool:
 
 
 DIALECTS = (
-    Dialect(
-        name="controlnet",
-        title="ControlNet or DWPose poses",
-        kinds=("json",),
-        keys=("people", BODY, *_KEYS),
-        sees=_sees,
-        read=read,
-    ),
-)
+    Dialect("controlnet", "ControlNet or DWPose poses", ("json",), ("people", BODY, *_KEYS),
+            _sees, read),
+)  # fmt: skip

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from lifting.data.keypoints.columns import full_rows, numbers
 from lifting.data.keypoints.dialects import Dialect
-from lifting.data.keypoints.named_parts import arrange, number_of
+from lifting.data.keypoints.named_parts import arrange
 from lifting.data.keypoints.people import Sightings, many_people
 from lifting.data.keypoints.plausibility import FloatArray
 from lifting.data.keypoints.source import Source
@@ -43,27 +43,19 @@ def read_csv(source: Source) -> Sightings:
         DataError: A row or header is of another form, see also :func:`_sightings`.
     """
     path = source.path
-    rows = [row for row in source.content if any(cell.strip() for cell in row)]
-    levels = tuple(row[0].strip() for row in rows[:4] if row[0].strip() in LEVELS[1])
-    if levels not in LEVELS or len(rows) == len(levels):
+    rows = full_rows(path, source.content)
+    levels = tuple(row[0] for row in rows[:4] if row[0] in LEVELS[1])
+    header, body = rows[: len(levels)], rows[len(levels) :]
+    if levels not in LEVELS or not body:
         raise DataError(
             f"expected rows of {', '.join(LEVELS[1])} (without individuals where there is one) "
-            f"and then frames in {path}, got {', '.join(levels)} and {len(rows) - len(levels)} "
-            f"others; {_AGAIN}"
-        )
-    header, body = rows[: len(levels)], rows[len(levels) :]
-    uneven = next((i for i, row in enumerate(rows) if len(row) != len(rows[0])), None)
-    if uneven is not None:
-        raise DataError(
-            f"expected {len(rows[0])} cells in every row of {path}, got {len(rows[uneven])} in "
-            f"row {uneven + 1}; it is cut short or edited: {_AGAIN}"
+            f"and then frames in {path}, got {', '.join(levels)} and {len(body)} others; {_AGAIN}"
         )
     # The path of a picture may be spread over three columns, without headers.
-    first = next((i for i, cell in enumerate(header[-1]) if i and cell.strip()), len(header[-1]))
-    columns = list(zip(*([cell.strip() for cell in row[first:]] for row in header), strict=True))
-    frames = ["/".join(cell.strip() for cell in row[:first]) for row in body]
-    values = np.array([[number_of(path, cell) for cell in row[first:]] for row in body])
-    return _sightings(path, columns, frames, values)
+    first = next((i for i, cell in enumerate(header[-1]) if i and cell), len(header[-1]))
+    columns = list(zip(*(row[first:] for row in header), strict=True))
+    frames = ["/".join(row[:first]) for row in body]
+    return _sightings(path, columns, frames, numbers(path, (row[first:] for row in body)))
 
 
 def read_h5(source: Source) -> Sightings:
@@ -78,21 +70,16 @@ def read_h5(source: Source) -> Sightings:
         DataError: It is of another form, see also :func:`_sightings`.
     """
     path, entries = source.path, source.content
-    (group, *others), table = _frames_of(source), "/table"
-    form = entries[group].attributes["pandas_type"]
-    held = entries.get(group + table)
+    group, *others = _frames_of(source)
+    form, held = entries[group].attributes["pandas_type"], entries.get(f"{group}/table")
     dtype = held.dtype if held else ""
     shape: tuple[int, ...] = (held.shape or ()) if held else ()
     plain = len(shape) == 1 and f"'{_BLOCK}', '<f" in dtype and "_block_1" not in dtype
-    if others or form != "frame_table" or held is None or not plain:
+    if others or form != "frame_table" or not plain or "'index', '<i" not in dtype:
         raise DataError(
-            f"expected one pandas table of numbers, not in the fixed form, in {path}, got "
-            f"{1 + len(others)}, the first '{group[:40]}' of type {form[:40]} with "
+            f"expected one pandas table of numbers by frame, not of the fixed form, in {path}, "
+            f"got {1 + len(others)}, the first '{group[:40]}' of type {form[:40]} with "
             f"columns {dtype[:120] or 'of its own'}; {_CSV}"
-        )
-    if "'index', '<i" not in dtype:
-        raise DataError(
-            f"expected numbers of frames as the index of {path}, got columns {dtype[:120]}; {_CSV}"
         )
     columns = _columns(path, entries[group].attributes.get("non_index_axes", ""))
     block = held.attributes.get(f"{_BLOCK}_kind")
@@ -100,7 +87,7 @@ def read_h5(source: Source) -> Sightings:
         raise DataError(
             f"expected the columns of {path} in one order, got two that differ; {_CSV}"
         )
-    index, values = f"{group}{table}[index]", f"{group}{table}[{_BLOCK}]"
+    index, values = f"{group}/table[index]", f"{group}/table[{_BLOCK}]"
     source.size.check_frames(path, shape[0])
     source.size.check_bytes(path, 8 * shape[0] * (1 + len(columns)))
     try:
@@ -137,18 +124,12 @@ def _sightings(path: Path, columns: Columns, frames: list[str], values: FloatArr
             are not a person's.
     """
     place = {(c[1] if len(c) == 4 else "", c[-2], c[-1]): i for i, c in enumerate(columns)}
-    scorers = sorted({column[0] for column in columns})
+    scorers = {column[0] for column in columns}
     coords = sorted({coord for _, _, coord in place})
-    if "z" in coords:
-        raise DataError(
-            f"expected 2D keypoints in {path}, got x, y, z; give the tables of the cameras, which "
-            "the 3D one was made of"
-        )
     if len(scorers) != 1 or len(place) != len(columns) or values.shape[1:] != (len(columns),):
         raise DataError(
             f"expected each column once, of one scorer, in {path}, got {values.shape[-1]} columns "
-            f"with {len(place)} names of {len(scorers)} scorers "
-            f"({', '.join(name[:30] for name in scorers[:4])}); export one network at a time"
+            f"with {len(place)} names of {len(scorers)} scorers; export one network at a time"
         )
     everyone = list(dict.fromkeys(one for one, _, _ in place))
     people = [one for one in everyone if one != UNIQUE] or everyone
@@ -158,27 +139,26 @@ def _sightings(path: Path, columns: Columns, frames: list[str], values: FloatArr
         raise DataError(
             f"expected x, y and likelihood, or x and y, of every part and person in {path}, got "
             f"{', '.join(coord[:20] for coord in coords[:6])}, {len(wanted - set(place))} of them "
-            f"lacking; {_AGAIN}"
+            f"lacking; {_AGAIN}, from the 2D tables of the cameras where there is z"
         )
-    numbers = np.stack(
-        [
-            [values[:, [place.get((one, part, c), 0) for part in parts]].T for one in people]
-            for c in ("x", "y", "likelihood")
-        ]
-    ).transpose(3, 1, 2, 0)  # (3, people, parts, frames) to (frames, people, parts, 3)
+    chosen = [[[place.get((one, part, c), 0) for c in ("x", "y", "likelihood")] for part in parts]
+              for one in people]  # fmt: skip
+    joints = values[:, np.array(chosen)]  # (frames, people, parts, 3)
     if "likelihood" not in coords:  # labelled by hand
-        numbers[..., 2] = np.where(np.isnan(numbers[..., :2]).any(-1), 0.0, 1.0)
+        joints[..., 2] = np.where(np.isnan(joints[..., :2]).any(-1), 0.0, 1.0)
     order = _order(path, frames)
-    arranged = arrange(path, parts, numbers[order])
-    notes = [arranged.note]
-    if UNIQUE in everyone and UNIQUE not in people:
-        notes.append("parts of nobody ('single') left out")
-    several = np.arange(len(people)) if len(people) > 1 else None
+    arranged = arrange(path, parts, joints[order])
+    lost = UNIQUE in everyone and UNIQUE not in people
     found = many_people(
-        "deeplabcut", arranged.joints, several, named=arranged.named, extra=arranged.extra,
-        notes=(*notes,),
-    )  # fmt: skip
-    return replace(found, frames=[frames[i] for i in order])
+        "deeplabcut",
+        arranged.joints,
+        np.arange(len(people)) if len(people) > 1 else None,
+        named=arranged.named,
+        extra=arranged.extra,
+        notes=(arranged.note, *(["parts of nobody ('single') left out"] if lost else [])),
+    )
+    found.frames = [frames[i] for i in order]
+    return found
 
 
 def _order(path: Path, frames: list[str]) -> list[int]:
@@ -203,20 +183,8 @@ def _frames_of(source: Source) -> list[str]:
 
 
 DIALECTS = (
-    Dialect(
-        name="deeplabcut-csv",
-        title="DeepLabCut csv",
-        kinds=("table",),
-        keys=("scorer",),
-        sees=lambda source: not source.is_folder and source.content[0][:1] == ["scorer"],
-        read=read_csv,
-    ),
-    Dialect(
-        name="deeplabcut-h5",
-        title="DeepLabCut h5",
-        kinds=("hdf5",),
-        keys=("df_with_missing",),
-        sees=lambda source: bool(_frames_of(source)),
-        read=read_h5,
-    ),
-)
+    Dialect("deeplabcut-csv", "DeepLabCut csv", ("table",), ("scorer",),
+            lambda s: not s.is_folder and s.content[0][:1] == ["scorer"], read_csv),
+    Dialect("deeplabcut-h5", "DeepLabCut h5", ("hdf5",), ("df_with_missing",),
+            lambda s: bool(_frames_of(s)), read_h5),
+)  # fmt: skip

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections.abc import Iterable
+from contextlib import suppress
 
 import numpy as np
 
-from lifting.data.keypoints.dialects import Dialect
-from lifting.data.keypoints.dialects.mediapipe import (
-    COUNT,
-    FRAME,
-    TIME,
-    joint_of,
-    read_entries,
-    sightings,
-)
+from lifting.data.keypoints.columns import columns_by_name, numbers
+from lifting.data.keypoints.dialects import Dialect, mediapipe
+from lifting.data.keypoints.dialects.arrays import arrays_and_facts
+from lifting.data.keypoints.dialects.mediapipe import COUNT, FRAME, PARTS, TIME
 from lifting.data.keypoints.people import Sightings
 from lifting.data.keypoints.source import Source
 from lifting.errors import DataError
-from lifting.files.json_file import shown
-from lifting.files.npz import Kind, read_plain_npz
 
 _NUMBERED = re.compile(r"(x|y|z|v|vis|visibility)_?([0-9]{1,4})", re.IGNORECASE)
 _NAMED = re.compile(r"(.+)[_. ](x|y|z|v|vis|visibility)", re.IGNORECASE)
 _AND_FACE = 501  # a pose and a face of 468, as a tutorial writes them
-_COUNTS = (COUNT, _AND_FACE, 21, 468, 478)
 
 
 def read_table(source: Source) -> Sightings:
@@ -38,34 +31,22 @@ def read_table(source: Source) -> Sightings:
     Raises:
         DataError: A cell is no number, a column comes twice, or it is no body.
     """
-    path, rows = source.path, source.content
-    header = [cell.strip() for cell in rows[0]]
-    if len(set(filter(None, header))) < sum(map(bool, header)):
-        raise DataError(
-            f"expected each column once in {path}, got a name twice; write the header again"
-        )
-    columns = _columns(header)
-    kept = range(COUNT) if len(columns) == _AND_FACE else range(len(columns))
-    sure = any("v" in columns[joint] for joint in kept)
-    lower = [cell.lower() for cell in header]
-    others = {key: lower.index(key) for key in (*FRAME, *TIME) if key in lower}
-    entries: list[object] = []
-    for i, row in enumerate(rows[1:], 1):
-        if len(row) != len(header):
-            if not any(cell.strip() for cell in row):
-                continue
-            raise DataError(
-                f"expected {len(header)} cells in row {i} of {path}, got {len(row)}; "
-                "write the table again"
-            )
-        points = [
-            [_number(path, row, columns[j].get(axis), i) for axis in ("xyzv" if sure else "xy")]
-            for j in kept
-        ]
-        there = any(v is not None for point in points for v in point[:2])
-        entry = {key: _fact(row[place]) for key, place in others.items()}
-        entries.append({**entry, "landmarks": points if there else None})
-    return read_entries(path, entries, None, {})
+    path = source.path
+    columns = columns_by_name(path, source.content)
+    axes = _axes(columns)
+    rows = len(next(iter(columns.values())))
+    count = max(axes, default=-1) + 1
+    count = COUNT if count == _AND_FACE else count
+    mediapipe.check_count(path, count, "each row")
+    known = "xyzv" if any("v" in axes[joint] for joint in range(count)) else "xy"
+    cells = [columns.get(axes[joint].get(axis, ""), [""] * rows)
+             for joint in range(count) for axis in known]  # fmt: skip
+    values = numbers(path, zip(*cells, strict=True)).reshape(rows, count, len(known))
+    lower = {name.lower(): column for name, column in columns.items()}
+    facts = {key: lower[key] for key in (*FRAME, *TIME) if key in lower}
+    entries = [{key: _fact(column[i]) for key, column in facts.items()} for i in range(rows)]
+    order = mediapipe.order_of(path, entries)
+    return mediapipe.sightings(path, order, list(order.at.values()), values)
 
 
 def read_npz(source: Source) -> Sightings:
@@ -79,96 +60,62 @@ def read_npz(source: Source) -> Sightings:
     Raises:
         DataError: The array is of another form.
     """
-    path, headers = source.path, source.content
-    axes = 4 if len(headers["landmarks"].shape) == 4 else 3
-    facts: dict[str, Kind] = {"fps": "number", "image_size": "number"}
-    wanted: dict[str, tuple[Kind, int]] = {"landmarks": ("number", axes)}
-    wanted |= {k: (v, int(k != "fps")) for k, v in facts.items() if k in headers}
-    arrays = read_plain_npz(path, wanted, source.size.bytes)
+    path = source.path
+    arrays, facts = arrays_and_facts(source, ["landmarks"])
     values = arrays["landmarks"].astype(np.float64)
-    if values.shape[-2] != COUNT or not 2 <= values.shape[-1] <= 5 or not values.size:
+    shape = values.shape
+    if (
+        len(shape) not in (3, 4)
+        or shape[-2] != COUNT
+        or not 2 <= shape[-1] <= 5
+        or not values.size
+    ):
         raise DataError(
-            f"expected 'landmarks' of {path} of shape (frames, 33, 2 to 5), got {values.shape}; "
+            f"expected 'landmarks' of {path} of shape (frames, 33, 2 to 5), got {shape}; "
             "give x, y, z, visibility of every landmark of a pose"
         )
-    if axes == 3:
-        values = values[:, None]
-    size = arrays.get("image_size")
-    if size is not None and size.shape != (2,):
-        raise DataError(
-            f"expected 'image_size' of {path} to have shape (2,), got {size.shape}; "
-            "correct it or leave it out"
-        )
-    people = values.shape[1]
-    return sightings(
-        path,
-        [str(i) for i in range(len(values))],
-        [i for i in range(len(values)) for _ in range(people)],
-        values.reshape(-1, *values.shape[2:]),
-        fps=float(arrays["fps"]) if "fps" in arrays else None,
-        size=None if size is None else (float(size[0]), float(size[1])),
-    )
+    people = shape[1] if len(shape) == 4 else 1
+    order = mediapipe.Order([str(i) for i in range(len(values))], {}, [], None)
+    at = np.repeat(range(len(values)), people).tolist()
+    return mediapipe.sightings(path, order, at, values.reshape(-1, *shape[-2:]), **facts)
 
 
-def _columns(header: list[str]) -> dict[int, dict[str, int]]:
-    """Place of x, y, z and v of each landmark."""
-    found: dict[int, dict[str, int]] = {}
-    for place, cell in enumerate(header):
+def _axes(header: Iterable[str]) -> dict[int, dict[str, str]]:
+    """Names of the columns of x, y, z and v of each landmark."""
+    found: dict[int, dict[str, str]] = {}
+    for cell in header:
         if match := _NUMBERED.fullmatch(cell):
             axis, joint = match[1], int(match[2])
-        elif (match := _NAMED.fullmatch(cell)) and (named := joint_of(match[1])) is not None:
+        elif (match := _NAMED.fullmatch(cell)) and (
+            named := mediapipe.joint_of(match[1])
+        ) is not None:
             axis, joint = match[2], named
         else:
             continue
-        found.setdefault(joint, {})[axis[0].lower()] = place
+        found.setdefault(joint, {})[axis[0].lower()] = cell
     first = min(found, default=0)
     return {joint - first: axes for joint, axes in found.items()}
 
 
-def _number(path: Path, row: list[str], place: int | None, number: int) -> float | None:
-    if place is None or not row[place].strip():
-        return None
-    try:
-        return float(row[place])
-    except ValueError:
-        raise DataError(
-            f"expected a number in row {number}, column {place + 1} of {path}, got "
-            f"{shown(row[place])}; write the table again"
-        ) from None
-
-
 def _fact(cell: str) -> object:
-    try:
+    with suppress(ValueError):
         return float(cell)
-    except ValueError:
-        return cell.strip() or None
+    return cell or None
 
 
 def _sees_table(source: Source) -> bool:
-    columns = _columns([cell.strip() for cell in source.content[0]]) if source.content else {}
+    axes = _axes(cell.strip() for cell in source.content[0]) if source.content else {}
     return (
         not source.is_folder
-        and len(columns) in _COUNTS
-        and sorted(columns) == list(range(len(columns)))
-        and all({"x", "y"} <= set(axes) for axes in columns.values())
+        and len(axes) in (COUNT, _AND_FACE, *PARTS)
+        and sorted(axes) == list(range(len(axes)))
+        and all({"x", "y"} <= set(places) for places in axes.values())
     )
 
 
 DIALECTS = (
-    Dialect(
-        name="mediapipe-table",
-        title="MediaPipe landmarks in a csv",
-        kinds=("table",),
-        keys=("x1", "y1", "z1", "v1"),
-        sees=_sees_table,
-        read=read_table,
-    ),
-    Dialect(
-        name="mediapipe-npz",
-        title="MediaPipe landmarks in an npz",
-        kinds=("npz",),
-        keys=("landmarks",),
-        sees=lambda source: "landmarks" in source.keys and "keypoints_2d" not in source.keys,
-        read=read_npz,
-    ),
-)
+    Dialect("mediapipe-table", "MediaPipe landmarks in a csv", ("table",),
+            ("x1", "y1", "z1", "v1"), _sees_table, read_table),
+    Dialect("mediapipe-npz", "MediaPipe landmarks in an npz", ("npz",), ("landmarks",),
+            lambda s: "landmarks" in s.keys and "keypoints_2d" not in s.keys, read_npz),
+)  # fmt: skip

@@ -6,39 +6,33 @@ lists of lists; Sapiens writes a demo's object without facts for every image.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lifting.data.keypoints.dialects import Dialect
+from lifting.data.keypoints.entries import SURE, everyone, interleaved, points_of
 from lifting.data.keypoints.joint_order import Named
+from lifting.data.keypoints.numbered import each_once
 from lifting.data.keypoints.people import Sighting, Sightings
 from lifting.data.keypoints.source import Source, first_entry
 from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError
-from lifting.files.json_file import NDARRAY, as_list, as_table, shown
+from lifting.files.json_file import NDARRAY, as_list, as_table
 
 # What MMPose calls data sets, and the joints that they have.
 DATA_SETS = {
-    "aic": "aic14",
-    "coco": "coco17",
-    "coco_wholebody": "wholebody133",
-    "crowdpose": "crowdpose14",
-    "halpe": "halpe136",
-    "halpe26": "halpe26",
-    "h36m": "h36m17",
-    "humanart": "coco17",
-    "jhmdb": "jhmdb15",
-    "mpi_inf_3dhp": "mpi17",
-    "mpii": "mpii16",
+    "aic": "aic14", "coco": "coco17", "coco_wholebody": "wholebody133",
+    "crowdpose": "crowdpose14", "halpe": "halpe136", "halpe26": "halpe26", "h36m": "h36m17",
+    "humanart": "coco17", "jhmdb": "jhmdb15", "mpi_inf_3dhp": "mpi17", "mpii": "mpii16",
     "posetrack18": "posetrack17",
-}
+}  # fmt: skip
 # MMPose's names of Human3.6M call the right leg left and the left one right: its own conversions
 # put COCO's right hip at 1, where the names say left_hip. Arms are named rightly.
 _H36M_LEGS = (
     "root", "left_hip", "left_knee", "left_foot", "right_hip", "right_knee", "right_foot",
 )  # fmt: skip
 _LEGS_NOTE = "legs are those of Human3.6M, right before left, which MMPose's names exchange"
-_SURE = 1.2  # confidences of heatmaps exceed 1 slightly
-_SAPIENS_BODY = 17
 
 
 def read(source: Source) -> Sightings:
@@ -53,7 +47,7 @@ def read(source: Source) -> Sightings:
         DataError: A frame or instance is not of that form, is in 3D, or contradicts the names.
     """
     path = source.path
-    found: dict[str, list[object]] = {}
+    found: dict[str, object] = {}
     stated: set[Named | None] = set()
     for file, content in source.each():
         facts = None
@@ -63,65 +57,43 @@ def read(source: Source) -> Sightings:
         stated.add(_named(facts))
         if _is_image(entries):
             found[file.stem] = entries
-        elif source.is_folder:
+        elif not source.is_folder:
+            found = each_once(file, _numbered(file, entries), "frame_id")
+        if len(stated) > 1 or not (found and (_is_image(entries) or not source.is_folder)):
             raise DataError(
-                f"expected the people of one image in every file of {path}, got the frames of a "
-                f"video in {file.name}; give that file alone"
+                f"expected the people of one image in every file of {path}, of one detector, got "
+                f"the frames of a video or other names of joints in {file.name}; give the video's "
+                "file alone, or the files of one run"
             )
-        else:
-            found.update(_frames(file, entries))
-    if len(stated) > 1:
-        raise DataError(
-            f"expected the same facts of the joints in every file of {path}, got {len(stated)} "
-            "different ones; give the files of one detector"
-        )
-    frames = list(found) if source.is_folder else sorted(found, key=natural_key)
-    people = [
-        _sighting(path, as_table(path, entry, f"person {k} of frame {name[:80]}"), i, name, k)
-        for i, name in enumerate(frames)
-        for k, entry in enumerate(found[name])
-    ]
     named = stated.pop()
-    _check_names(path, named, people, frames)
+    people = [
+        _sighting(path, person, i, named, where) for i, where, person in everyone(path, found)
+    ]
     is_h36m = isinstance(named, tuple) and named[:7] == _H36M_LEGS
     sapiens = isinstance(source.content, dict) and "meta_info" not in source.content
+    body = all(isinstance(p.keypoints, list) and len(p.keypoints) == 3 * 17 for p in people)
     return Sightings(
         "sapiens" if sapiens else "mmpose",
-        frames,
+        list(found),
         people,
         named=DATA_SETS["h36m"] if is_h36m else named,
-        prescribed="coco17" if sapiens and _has_joints(people, _SAPIENS_BODY) else None,
+        prescribed="coco17" if sapiens and body else None,
         notes=(_LEGS_NOTE,) if is_h36m else (),
     )
 
 
 def _is_image(entries: list[object]) -> bool:
-    return not entries or any(
-        isinstance(e, dict) and bool({"keypoints", "keypoint_scores"} & set(e)) for e in entries
-    )
+    keys = [set(entry) for entry in entries if isinstance(entry, dict)]
+    return not entries or any({"keypoints", "keypoint_scores"} & some for some in keys)
 
 
-def _frames(path: Path, entries: list[object]) -> dict[str, list[object]]:
-    """Instances of every frame of a video, by number."""
-    found: dict[str, list[object]] = {}
+def _numbered(path: Path, entries: list[object]) -> Iterator[tuple[object, object]]:
+    """Number and instances of every frame of a video."""
     for i, entry in enumerate(entries):
-        if isinstance(entry, list):
-            found[str(i)] = entry
-            continue
-        frame = as_table(path, entry, f"frame {i}")
-        number = frame.get("frame_id")
-        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-            raise DataError(
-                f"expected a whole number as 'frame_id' of frame {i} of {path}, got "
-                f"{shown(number)}; write the file again with the detector's own export"
-            )
-        if str(number) in found:
-            raise DataError(
-                f"expected each frame once in {path}, got frame_id {number} twice; "
-                "give the file of one video"
-            )
-        found[str(number)] = as_list(path, frame.get("instances"), f"'instances' of frame {i}")
-    return found
+        frame = {"frame_id": i, "instances": entry} if isinstance(entry, list) else entry
+        table = as_table(path, frame, f"frame {i}")
+        instances = as_list(path, table.get("instances"), f"'instances' of frame {i}")
+        yield table.get("frame_id"), instances
 
 
 def _named(facts: object) -> Named | None:
@@ -135,66 +107,30 @@ def _named(facts: object) -> Named | None:
     return DATA_SETS.get(data_set) if isinstance(data_set, str) else None
 
 
-def _check_names(
-    path: Path, named: Named | None, people: list[Sighting], frames: list[str]
-) -> None:
-    for person in people if isinstance(named, tuple) else ():
-        if not _has_joints([person], len(named or ())):
-            raise DataError(
-                f"expected as many keypoints in {path} as 'keypoint_id2name' names, "
-                f"{len(named or ())}, got another number in frame {frames[person.frame][:80]}; "
-                "the file mixes detectors: write it again"
-            )
-
-
-def _has_joints(people: list[Sighting], count: int) -> bool:
-    return all(isinstance(p.keypoints, list) and len(p.keypoints) == 3 * count for p in people)
-
-
 def _sighting(
-    path: Path, person: dict[str, object], frame: int, name: str, number: int
+    path: Path, person: dict[str, Any], frame: int, named: Named | None, where: str
 ) -> Sighting:
-    joints = _interleaved(path, person, f"frame {name[:80]}, person {number}")
+    scored = "keypoint_scores" in person
+    points = points_of(path, person.get("keypoints"), 2 if scored else 3, where)
+    third = person["keypoint_scores"] if scored else [point[2] for point in points]
+    sure = as_list(path, third, f"'keypoint_scores' ({where})")
+    if not scored and any(isinstance(c, int | float) and (c < 0 or c > SURE) for c in sure):
+        raise DataError(
+            f"expected pairs x, y as keypoints in {path} ({where}), got triples whose third "
+            "number is no confidence; give the 2D keypoints, not those of a 3D estimator"
+        )
+    if isinstance(named, tuple) and len(points) != len(named):
+        raise DataError(
+            f"expected as many keypoints in {path} ({where}) as 'keypoint_id2name' names, "
+            f"{len(named)}, got {len(points)}; the file mixes detectors: write it again"
+        )
+    joints = interleaved(path, where, [p[0] for p in points], [p[1] for p in points], sure)
     box, score = _plain(person.get("bbox")), person.get("bbox_score")
     if isinstance(box, list) and len(box) == 1:
         box = _plain(box[0])
     if isinstance(box, list) and len(box) == 5:  # before 1.0 the score is the fifth
         box, score = box[:4], box[4] if score is None else score
     return Sighting(frame, joints, score, box, person.get("track_id"))
-
-
-def _interleaved(path: Path, person: dict[str, object], where: str) -> list[object]:
-    """x, y and score of each joint, one after another."""
-    if "keypoints" not in person and "keypoints_3d" in person:
-        raise _three_d(path, where, "'keypoints_3d' alone")
-    points = [_plain(point) for point in as_list(
-        path, person.get("keypoints"), f"'keypoints' ({where})"
-    )]  # fmt: skip
-    triples = bool(points) and all(isinstance(p, list) and len(p) == 3 for p in points)
-    if triples and "keypoint_scores" not in person:
-        flat = [value for point in points if isinstance(point, list) for value in point]
-        if any(isinstance(c, int | float) and (c < 0 or c > _SURE) for c in flat[2::3]):
-            raise _three_d(path, where, "triples whose third number is no confidence")
-        return flat
-    scores = as_list(path, person.get("keypoint_scores"), f"'keypoint_scores' ({where})")
-    if len(points) != len(scores):
-        raise DataError(
-            f"expected a score for every keypoint in {path} ({where}), got {len(points)} "
-            f"keypoints and {len(scores)} scores; write the file again"
-        )
-    joints: list[object] = []
-    for point, score in zip(points, scores, strict=True):
-        if not isinstance(point, list) or len(point) != 2:
-            raise _three_d(path, where, shown(point))
-        joints += (*point, score)
-    return joints
-
-
-def _three_d(path: Path, where: str, got: str) -> DataError:
-    return DataError(
-        f"expected pairs x, y as keypoints in {path} ({where}), got {got}; "
-        "give the 2D keypoints, not those of a 3D estimator"
-    )
 
 
 def _plain(value: object) -> object:
@@ -215,12 +151,6 @@ def _sees(source: Source) -> bool:
 
 
 DIALECTS = (
-    Dialect(
-        name="mmpose",
-        title="MMPose or Sapiens predictions",
-        kinds=("json",),
-        keys=("instances", "keypoints", "keypoint_scores"),
-        sees=_sees,
-        read=read,
-    ),
-)
+    Dialect("mmpose", "MMPose or Sapiens predictions", ("json",),
+            ("instances", "keypoints", "keypoint_scores"), _sees, read),
+)  # fmt: skip

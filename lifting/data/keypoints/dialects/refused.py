@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from lifting.data.keypoints.dialects import Dialect
 from lifting.data.keypoints.people import Sightings
@@ -18,36 +17,19 @@ def _refusal(name: str, title: str, keys: tuple[str, ...], pattern: str, advice:
         raise DataError(f"expected 2D keypoints of one camera in {source.path}, got {title}; "
                         f"{advice}")  # fmt: skip
 
-    return Dialect(name, title, ("table",), keys, _sees(frozenset(keys), pattern), read)
-
-
-def _sees(keys: frozenset[str], pattern: str) -> Callable[[Source], bool]:
     def sees(source: Source) -> bool:
-        return keys <= source.keys and any(re.fullmatch(pattern, key) for key in source.keys)
+        found = any(re.fullmatch(pattern, key) for key in source.keys)
+        return found and set(keys) <= source.keys
 
-    return sees
+    return Dialect(name, title, ("table",), keys, sees, read)
 
 
 DIALECTS = (
-    _refusal(
-        "anipose-3d",
-        "3D positions of Anipose",
-        ("fnum",),
-        r".+_ncams",
-        "give the tables of its folders pose-2d, one a camera",
-    ),
-    _refusal(
-        "caliscope-xyz",
-        "3D positions of Caliscope",
-        ("sync_index", "point_id"),
-        "x_coord",
-        "give the 2D keypoints of a detector, one file a camera",
-    ),
-    _refusal(
-        "caliscope-xy",
-        "the points of several cameras of Caliscope in one table",
-        ("sync_index", "point_id"),
-        "img_loc_x",
-        "give the 2D keypoints of a detector, one file a camera, to `lifting rig solve`",
-    ),
-)
+    _refusal("anipose-3d", "3D positions of Anipose", ("fnum",), r".+_ncams",
+             "give the tables of its folders pose-2d, one a camera"),
+    _refusal("caliscope-xyz", "3D positions of Caliscope", ("sync_index", "point_id"), "x_coord",
+             "give the 2D keypoints of a detector, one file a camera"),
+    _refusal("caliscope-xy", "the points of several cameras of Caliscope in one table",
+             ("sync_index", "point_id"), "img_loc_x",
+             "give the 2D keypoints of a detector, one file a camera, to `lifting rig solve`"),
+)  # fmt: skip

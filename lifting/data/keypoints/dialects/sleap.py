@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lifting.data.keypoints.columns import columns_by_name, numbers
 from lifting.data.keypoints.dialects import Dialect
-from lifting.data.keypoints.named_parts import Arranged, arrange, number_of
+from lifting.data.keypoints.named_parts import Arranged, arrange
 from lifting.data.keypoints.people import Sighting, Sightings
 from lifting.data.keypoints.plausibility import FloatArray
 from lifting.data.keypoints.source import Source
@@ -82,53 +83,39 @@ def read_csv(source: Source) -> Sightings:
             person's.
     """
     path = source.path
-    header, *rows = [row for row in source.content if any(cell.strip() for cell in row)]
-    header = [cell.strip() for cell in header]
-    names = [cell.removesuffix(".x") for cell in header if cell.endswith(".x")]
+    columns = columns_by_name(path, source.content)
+    names = [name.removesuffix(".x") for name in columns if name.endswith(".x")]
     wanted = [f"{name}.{what}" for name in names for what in ("x", "y", "score")]
-    if set(header) != {*_FIRST, *wanted} or len(set(header)) != len(header) or not rows:
-        raise DataError(
-            f"expected {', '.join(_FIRST)} and x, y, score of every part, each once, in {path}, "
-            f"got {len(header)} columns with {len(names)} parts, and {len(rows)} rows; {_AGAIN}"
-        )
-    uneven = sum(len(row) != len(header) for row in rows)
-    column = {name: i for i, name in enumerate(header)}
-    if uneven or not all(row[column["frame_idx"]].strip().isdecimal() for row in rows):
-        raise DataError(
-            f"expected {len(header)} cells and the number of a frame in every row of {path}, got "
-            f"{uneven} rows of another length or a frame that is no number; {_AGAIN}"
-        )
-    frame = [int(row[column["frame_idx"]].strip()[:15]) for row in rows]
-    track = [row[column["track"]].strip() for row in rows]
+    frame, track = columns["frame_idx"], columns["track"]
     pairs = [(t, one) for t, one in zip(frame, track, strict=True) if one]
-    if len(set(pairs)) < len(pairs):
+    if (
+        set(columns) != {*_FIRST, *wanted}
+        or not frame
+        or len(set(pairs)) < len(pairs)
+        or not all(cell.isdecimal() and len(cell) < 16 for cell in frame)
+    ):
         raise DataError(
-            f"expected a track once in a frame of {path}, got {len(pairs) - len(set(pairs))} "
-            f"twice; {_AGAIN}, one video a file"
+            f"expected {', '.join(_FIRST)} and x, y, score of every part in {path}, and rows with "
+            f"the number of a frame and each track once, got {len(columns)} columns with "
+            f"{len(names)} parts, and {len(frame)} rows of {len(set(pairs))} pairs of frame and "
+            f"track; {_AGAIN}, one video a file"
         )
-    cells = [column[_FIRST[2]], *(column[name] for name in wanted)]
-    table = np.array([[number_of(path, row[i]) for i in cells] for row in rows])
-    points = table[:, 1:].reshape(len(rows), len(names), 3)
+    table = numbers(path, zip(*(columns[name] for name in (_FIRST[2], *wanted)), strict=True))
+    points = table[:, 1:].reshape(len(frame), len(names), 3)
     points[..., 2] = _sureness(points[..., :2], points[..., 2])
     arranged = arrange(path, names, points)
-    numbers, known = sorted(set(frame)), list(dict.fromkeys(one for one in track if one))
-    places = {number: i for i, number in enumerate(numbers)}
+    number = np.array(frame, dtype=np.int64)
+    order, places = np.unique(number, return_inverse=True)
+    known = list(dict.fromkeys(one for one in track if one))
     people = [
-        Sighting(places[t], joints, float(score), None, known.index(one) if one else None)
-        for t, joints, score, one in zip(frame, arranged.joints, table[:, 0], track, strict=True)
+        Sighting(int(t), joints, float(score), None, known.index(one) if one else None)
+        for t, joints, score, one in zip(places, arranged.joints, table[:, 0], track, strict=True)
     ]
-    return _sightings([str(number) for number in numbers], people, arranged)
+    return _sightings([str(number) for number in order], people, arranged)
 
 
 def refuse_project(source: Source) -> Sightings:
-    """Say what to export of a project.
-
-    Args:
-        source: A ``.slp`` file.
-
-    Raises:
-        DataError: Always.
-    """
+    """Say what to export of a ``.slp`` file."""
     raise DataError(
         f"expected exported keypoints in {source.path}, got a SLEAP project; export it from "
         "SLEAP as analysis HDF5 or csv"
@@ -178,28 +165,12 @@ def _sightings(frames: list[str], people: list[Sighting], arranged: Arranged) ->
 
 
 DIALECTS = (
-    Dialect(
-        name="sleap-h5",
-        title="SLEAP analysis HDF5",
-        kinds=("hdf5",),
-        keys=("tracks", "node_names", "track_occupancy", "point_scores"),
-        sees=lambda source: {"tracks", "node_names"} <= source.keys,
-        read=read_analysis,
-    ),
-    Dialect(
-        name="sleap-csv",
-        title="SLEAP analysis csv",
-        kinds=("table",),
-        keys=_FIRST,
-        sees=lambda source: not source.is_folder and set(_FIRST) <= source.keys,
-        read=read_csv,
-    ),
-    Dialect(
-        name="sleap-project",
-        title="a SLEAP project",
-        kinds=("hdf5",),
-        keys=("instances", "frames", "points", "pred_points"),
-        sees=lambda source: {"instances", "frames"} <= source.keys,
-        read=refuse_project,
-    ),
-)
+    Dialect("sleap-h5", "SLEAP analysis HDF5", ("hdf5",),
+            ("tracks", "node_names", "track_occupancy", "point_scores"),
+            lambda source: {"tracks", "node_names"} <= source.keys, read_analysis),
+    Dialect("sleap-csv", "SLEAP analysis csv", ("table",), _FIRST,
+            lambda source: not source.is_folder and set(_FIRST) <= source.keys, read_csv),
+    Dialect("sleap-project", "a SLEAP project", ("hdf5",),
+            ("instances", "frames", "points", "pred_points"),
+            lambda source: {"instances", "frames"} <= source.keys, refuse_project),
+)  # fmt: skip

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from lifting.data.keypoints.columns import columns_by_name
 from lifting.data.keypoints.dialects import Dialect
-from lifting.data.keypoints.numbered import check_one_video, frame_name, in_order
+from lifting.data.keypoints.entries import everyone, interleaved
+from lifting.data.keypoints.numbered import frame_name, frames_of_folder, in_order
 from lifting.data.keypoints.people import Sighting, Sightings
 from lifting.data.keypoints.source import Source
 from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError
 from lifting.files.json_file import as_list, as_table, parse_json, shown
 
-_CORNERS = ("x1", "y1", "x2", "y2")
 _LONGEST_CELL = 50_000
-_AGAIN = "write the file again with results.to_json()"
 
 
 def read_json(source: Source) -> Sightings:
@@ -31,17 +31,12 @@ def read_json(source: Source) -> Sightings:
         DataError: An entry is not of that form, or of a model without keypoints.
     """
     path = source.path
-    if source.is_folder:
-        files = list(source.each())
-        check_one_video(path, [file.stem for file, _ in files])
-        return _sightings(path, ((file.stem, _parsed(path, value)) for file, value in files))
-    content = _parsed(path, source.content)
-    if isinstance(content, dict):
-        return _sightings(path, ((k, content[k]) for k in sorted(content, key=natural_key)))
-    frames = as_list(path, content, "it")
-    if _is_people(frames):
-        frames = [frames]
-    return _sightings(path, ((str(i), frame) for i, frame in enumerate(frames)))
+    content = frames_of_folder(source) if source.is_folder else _parsed(path, source.content)
+    if isinstance(content, list):
+        frames = [content] if _is_people(content) else content
+        content = {str(i): frame for i, frame in enumerate(frames)}
+    table = as_table(path, content, "it")
+    return _sightings(path, {k: table[k] for k in sorted(table, key=natural_key)})
 
 
 def read_csv(source: Source) -> Sightings:
@@ -55,69 +50,58 @@ def read_csv(source: Source) -> Sightings:
         DataError: A cell is not of that form, or the model has no keypoints.
     """
     path = source.path
-    tables = [(file.stem, _rows(file, rows)) for file, rows in source.each()]
     if source.is_folder:
-        check_one_video(path, [name for name, _ in tables])
+        tables = {name: _rows(path, rows) for name, rows in frames_of_folder(source).items()}
         return _sightings(path, tables)
-    rows = tables[0][1]
-    if all("frame" not in row for row in rows):
-        return _sightings(path, [("0", rows)])
-    names = [frame_name(path, row.get("frame"), f"'frame' of row {i}") for i, row in
-             enumerate(rows, 1)]  # fmt: skip
-    frames, at = in_order(path, names)
-    return _sightings(
-        path,
-        ((n, [r for r, k in zip(rows, at, strict=True) if k == i]) for i, n in enumerate(frames)),
-    )
+    rows = _rows(path, source.content)
+    if "frame" not in source.keys:
+        return _sightings(path, {"0": rows})
+    names = [frame_name(path, row.get("frame"), f"'frame' of row {i}")
+             for i, row in enumerate(rows, 1)]  # fmt: skip
+    frames: dict[str, list[object]] = {name: [] for name in in_order(path, names)[0]}
+    for name, row in zip(names, rows, strict=True):
+        frames[name].append(row)
+    return _sightings(path, frames)
 
 
-def _sightings(path: Path, contents: Iterable[tuple[str, object]]) -> Sightings:
+def _sightings(path: Path, frames: dict[str, Any]) -> Sightings:
     """Sightings of the people of each frame."""
-    frames: list[str] = []
+    frames = {name: _parsed(path, frame) for name, frame in frames.items()}
     people: list[Sighting] = []
     others: dict[str, int] = {}
+    tracks: set[tuple[int, object]] = set()
     boxes = 0
-    for i, (name, content) in enumerate(contents):
-        frames.append(name)
-        tracks: set[object] = set()
-        for k, entry in enumerate(as_list(path, _parsed(path, content), f"frame {name[:80]}")):
-            where = f"frame {name[:80]}, person {k}"
-            person = as_table(path, entry, where)
-            label = _other_class(person)
-            if label is not None:
-                others[label] = others.get(label, 0) + 1
-                continue
-            if "keypoints" not in person:
-                boxes += 1
-                continue
-            track = person.get("track_id")
-            if isinstance(track, int | float) and track in tracks:
-                raise DataError(
-                    f"expected each person once in a frame of {path}, got track_id {shown(track)} "
-                    f"twice ({where}); write a file, or a list, for every frame"
-                )
-            tracks.add(track if isinstance(track, int | float) else None)
-            joints = _interleaved(path, person["keypoints"], where)
-            box = person.get("box")
-            corners = None if box is None else as_table(path, box, f"'box' ({where})")
-            people.append(
-                Sighting(
-                    i, joints, person.get("confidence"),
-                    None if corners is None else [corners.get(key) for key in _CORNERS], track,
-                )
-            )  # fmt: skip
-    if boxes:
-        raise DataError(
-            f"expected keypoints of every person in {path}, got {boxes} boxes without: those of a "
-            "model that detects; run a pose model, as yolo11n-pose.pt"
+    for i, where, person in everyone(path, frames):
+        label = _other_class(person)
+        if label is not None or "keypoints" not in person:
+            others[label or ""] = others.get(label or "", 0) + 1
+            boxes += label is None
+            continue
+        track = person.get("track_id")
+        known = (i, track if isinstance(track, int | float) else None)
+        if known in tracks and known[1] is not None:
+            raise DataError(
+                f"expected each person once in a frame of {path}, got track_id {shown(track)} "
+                f"twice ({where}); write a file, or a list, for every frame"
+            )
+        tracks.add(known)
+        joints = _joints(
+            path, as_table(path, person["keypoints"], f"'keypoints' ({where})"), where
         )
+        box = person.get("box")
+        if box is not None:
+            table = as_table(path, box, f"'box' ({where})")
+            box = [table.get(key) for key in ("x1", "y1", "x2", "y2")]
+        people.append(Sighting(i, joints, person.get("confidence"), box, track))
     listed = ", ".join(f"{label[:20]} ({n})" for label, n in list(others.items())[:5])
-    if others and not people:
+    if boxes or (others and not people):
+        got = f"{boxes} boxes without: those of a model that detects" if boxes else listed
         raise DataError(
-            f"expected people in {path}, got {listed} only; run a pose model of people"
+            f"expected people with keypoints in {path}, got {got}; run a pose model of people, as "
+            "yolo11n-pose.pt"
         )
     note = (f"left out, no persons: {listed}",) if others else ()
-    return Sightings("ultralytics", frames, people, relative=None, notes=note)
+    return Sightings("ultralytics", list(frames), people, relative=None, notes=note)
 
 
 def _other_class(person: dict[str, object]) -> str | None:
@@ -128,21 +112,16 @@ def _other_class(person: dict[str, object]) -> str | None:
     return None if number in (None, 0) else f"class {shown(number)}"
 
 
-def _interleaved(path: Path, keypoints: object, where: str) -> list[object]:
+def _joints(path: Path, table: dict[str, object], where: str) -> list[object]:
     """x, y and confidence of each joint; (0, 0) is what some versions write for an absent one."""
-    table = as_table(path, keypoints, f"'keypoints' ({where})")
     x, y = (as_list(path, table.get(key), f"'{key}' of keypoints ({where})") for key in "xy")
     sure: list[object] = [1.0] * len(x)
     if table.get("visible") is not None:
         sure = as_list(path, table["visible"], f"'visible' of keypoints ({where})")
-    if not len(x) == len(y) == len(sure):
-        raise DataError(
-            f"expected as many x as y and visible in {path} ({where}), got {len(x)}, {len(y)} and "
-            f"{len(sure)}; {_AGAIN}"
-        )
-    flat: list[object] = []
-    for joint in zip(x, y, sure, strict=True):
-        flat += (0.0, 0.0, 0.0) if joint[0] == 0 and joint[1] == 0 else joint
+    flat = interleaved(path, where, x, y, sure)
+    for i in range(0, len(flat), 3):
+        if flat[i] == 0 and flat[i + 1] == 0:
+            flat[i + 2] = 0.0
     return flat
 
 
@@ -152,34 +131,22 @@ def _parsed(path: Path, value: object) -> object:
 
 
 def _rows(path: Path, rows: list[list[str]]) -> list[dict[str, object]]:
-    """People of a table."""
-    found: list[dict[str, object]] = []
-    for i, row in enumerate(rows[1:], 1):
-        if not any(cell.strip() for cell in row):
-            continue
-        if len(row) != len(rows[0]):
-            raise DataError(
-                f"expected {len(rows[0])} cells in row {i} of {path}, got {len(row)}; "
-                "write it again with results.to_csv()"
-            )
-        person: dict[str, object] = {}
-        for name, cell in zip(rows[0], row, strict=True):
-            key, dot, inner = name.strip().partition(".")
-            value = cell if key == "name" else _value(path, cell.strip(), f"row {i}, {name[:20]}")
-            if not dot:
-                person[key] = value
-                continue
-            table = person.setdefault(key, {})
-            if value is not None and isinstance(table, dict):
-                table[inner] = value
-        found.append({key: value for key, value in person.items() if value is not None})
-    return found
+    """People of a table; columns like ``box.x1`` make an object."""
+    columns = columns_by_name(path, rows)
+    people: list[dict[str, Any]] = [{} for _ in next(iter(columns.values()), [])]
+    for name, cells in columns.items():
+        key, dot, inner = name.partition(".")
+        for i, (person, cell) in enumerate(zip(people, cells, strict=True), 1):
+            if cell and dot:
+                person.setdefault(key, {})[inner] = _value(path, cell, f"row {i}, {name[:20]}")
+            elif cell:
+                text = key == "name"
+                person[key] = cell if text else _value(path, cell, f"row {i}, {name[:20]}")
+    return people
 
 
 def _value(path: Path, cell: str, where: str) -> object:
     """A number, or the text of an object in JSON or Python, of which nothing is run."""
-    if not cell:
-        return None
     with suppress(ValueError):
         return float(cell)
     with suppress(DataError):
@@ -193,48 +160,32 @@ def _value(path: Path, cell: str, where: str) -> object:
     )
 
 
-def _is_people(entries: list[object]) -> bool:
-    first = next((entry for entry in entries if entry), None)
-    return isinstance(first, dict) and _is_person(first)
-
-
-def _is_person(entry: dict[str, object]) -> bool:
-    keypoints = entry.get("keypoints")
-    if isinstance(keypoints, dict) and {"x", "y"} <= set(keypoints):
+def _is_people(entries: object) -> bool:
+    listed = entries if isinstance(entries, list) else []
+    first = next((entry for entry in listed if entry), None)
+    if not isinstance(first, dict):
+        return False
+    joints = first.get("keypoints")
+    if isinstance(joints, dict) and {"x", "y"} <= set(joints):
         return True
-    return {"name", "class", "confidence", "box"} <= set(entry)
+    return {"name", "class", "confidence", "box"} <= set(first)
 
 
 def _sees_json(source: Source) -> bool:
     with suppress(DataError):
         content = _parsed(source.path, source.content)
         frames = list(content.values()) if isinstance(content, dict) else content
-        if not isinstance(frames, list):
-            return False
-        first = next((_parsed(source.path, frame) for frame in frames if frame not in ("[]", [])),
-                     None)  # fmt: skip
-        return _is_people(frames) or (isinstance(first, list) and _is_people(first))
+        listed = frames if isinstance(frames, list) else []
+        some = next((one for one in listed if one not in ("[]", [])), None)
+        return _is_people(frames) or _is_people(_parsed(source.path, some))
     return False
 
 
 DIALECTS = (
-    Dialect(
-        name="ultralytics",
-        title="Ultralytics results as JSON",
-        kinds=("json", "lines"),
-        keys=("name", "class", "confidence", "box", "keypoints", "visible"),
-        sees=_sees_json,
-        read=read_json,
-    ),
-    Dialect(
-        name="ultralytics-csv",
-        title="Ultralytics results as csv",
-        kinds=("table",),
-        keys=("name", "class", "confidence", "box", "keypoints"),
-        sees=lambda source: (
-            {"name", "class", "confidence"} <= source.keys
-            and any(key.startswith("box") for key in source.keys)
-        ),
-        read=read_csv,
-    ),
-)
+    Dialect("ultralytics", "Ultralytics results as JSON", ("json", "lines"),
+            ("name", "class", "confidence", "box", "keypoints", "visible"), _sees_json, read_json),
+    Dialect("ultralytics-csv", "Ultralytics results as csv", ("table",),
+            ("name", "class", "confidence", "box", "keypoints"),
+            lambda source: {"name", "class", "confidence"} <= source.keys
+            and any(key.startswith("box") for key in source.keys), read_csv),
+)  # fmt: skip

@@ -11,22 +11,15 @@ import numpy as np
 
 from lifting.data.keypoints.dialects import Dialect
 from lifting.data.keypoints.dialects.arrays import DETECTRON, with_confidence
+from lifting.data.keypoints.entries import sizes_of
 from lifting.data.keypoints.people import Sighting, Sightings, many_people
 from lifting.data.keypoints.source import Source
 from lifting.errors import DataError
-from lifting.files.containers import (
-    Array,
-    entries,
-    items,
-    read_object_npz,
-    read_object_rows,
-)
-from lifting.files.json_file import as_number, shown
+from lifting.files.containers import Array, entries, items, read_object_npz, read_object_rows
+from lifting.files.json_file import shown
 
 LAYOUTS = {"coco": "coco17", "h36m": "h36m17"}
-_ROWS = 4  # of a Detectron2 person: x, y, logit, probability
 _JOINTS = 17
-_AGAIN = "write the file again with VideoPose3D's own script"
 
 
 def read_custom(source: Source) -> Sightings:
@@ -44,15 +37,15 @@ def read_custom(source: Source) -> Sightings:
         path, ("positions_2d", "metadata"), source.size.bytes, frozenset({"metadata"})
     )
     video, value = _single(path, content["positions_2d"], "video")
-    action, cameras = _single(path, value, f"recording of '{video:.60}'")
+    action, value = _single(path, value, f"recording of '{video:.60}'")
     what = f"positions_2d/{video:.60}/{action:.60}"
-    arrays = items(cameras, f"{what} of {path}")
-    if len(arrays) != 1:
+    cameras = items(value, f"{what} of {path}")
+    if len(cameras) != 1:
         raise DataError(
-            f"expected one camera in {what} of {path}, got {len(arrays)}; a data set's file goes "
+            f"expected one camera in {what} of {path}, got {len(cameras)}; a data set's file goes "
             "into the data section, else give one camera at a time"
         )
-    points = _array(path, arrays[0], what, (_JOINTS,), (2, 3))[:, None]
+    points = _array(path, cameras[0], what, (_JOINTS,), (2, 3))[:, None]
     facts = entries(content["metadata"], f"metadata of {path}") if "metadata" in content else {}
     joints, layout = facts.get("num_joints", _JOINTS), facts.get("layout_name", "coco")
     known = LAYOUTS.get(layout) if isinstance(layout, str) else None
@@ -88,33 +81,32 @@ def read_detectron(source: Source) -> Sightings:
             f"expected someone in {path}, got {len(source.keys)} arrays without anyone in any "
             "frame; check the detector's threshold"
         )
-    frames = read_object_rows(path, "keypoints", 2, limit)
-    boxes = read_object_rows(path, "boxes", 2, limit)
+    frames = [pair[1] for pair in read_object_rows(path, "keypoints", 2, limit)]
+    boxes = [pair[1] for pair in read_object_rows(path, "boxes", 2, limit)]
     if len(frames) != len(boxes):
-        raise DataError(
-            f"expected boxes of the {len(frames)} frames of {path}, got those of {len(boxes)}; "
-            f"{_AGAIN}"
-        )
+        raise _unequal(path, f"the {len(frames)} frames", len(boxes))
     people: list[Sighting] = []
-    for i, ((_, found), (_, around)) in enumerate(zip(frames, boxes, strict=True)):
+    for i, (found, around) in enumerate(zip(frames, boxes, strict=True)):
         if isinstance(found, list) and not found:
             continue
-        rows = _array(path, found, f"keypoints of frame {i}", (_ROWS,), (_JOINTS,))
+        rows = _array(path, found, f"keypoints of frame {i}", (4,), (_JOINTS,))
         box = _array(path, around, f"boxes of frame {i}", (), (5,))
         if len(rows) != len(box):
-            raise DataError(
-                f"expected a box for each of {len(rows)} people of frame {i} of {path}, got "
-                f"{len(box)}; {_AGAIN}"
-            )
+            raise _unequal(path, f"{len(rows)} people of frame {i}", len(box))
         points = rows[:, (0, 1, 3)].transpose(0, 2, 1)[None]
         joints = with_confidence(path, points, f"keypoints of frame {i}")[0]
-        people.extend(
-            Sighting(i, joints[k], float(box[k, 4]), box[k, :4].tolist()) for k in range(len(box))
-        )
+        people += [Sighting(i, joints[k], float(b[4]), b[:4].tolist()) for k, b in enumerate(box)]
     names = [str(i) for i in range(len(frames))]
     facts = read_object_npz(path, ("metadata",), limit, frozenset({"metadata"})).get("metadata")
     return Sightings(
         "detectron2", names, people, image_size=_size(path, facts), prescribed="coco17"
+    )
+
+
+def _unequal(path: Path, of: str, got: int) -> DataError:
+    return DataError(
+        f"expected boxes of {of} of {path}, got those of {got}; write the file again with "
+        "VideoPose3D's own script"
     )
 
 
@@ -134,45 +126,31 @@ def _array(
 ) -> Array:
     """Numbers of shape (any, *middle, one of last)."""
     if (
-        not isinstance(value, np.ndarray)
-        or value.dtype.kind not in "fiu"
-        or value.ndim != len(middle) + 2
-        or value.shape[1:-1] != middle
-        or value.shape[-1] not in last
-        or not value.size
+        isinstance(value, np.ndarray)
+        and value.dtype.kind in "fiu"
+        and value.shape[1:] in [(*middle, one) for one in last]
+        and value.size
     ):
-        got = f"shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-        wanted = ", ".join(["any", *map(str, middle), " or ".join(map(str, last))])
-        raise DataError(
-            f"expected numbers of shape ({wanted}) in {what} of {path}, got {got}; {_AGAIN}"
-        )
-    return value
+        return value
+    got = f"shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+    wanted = ", ".join(["any", *map(str, middle), " or ".join(map(str, last))])
+    raise DataError(
+        f"expected numbers of shape ({wanted}) in {what} of {path}, got {got}; write the file "
+        "again with VideoPose3D's own script"
+    )
 
 
 def _size(path: Path, facts: object) -> tuple[float, float] | None:
     if not isinstance(facts, dict) or not {"w", "h"} <= set(facts):
         return None
-    return (
-        as_number(path, facts["w"], "the width"),
-        as_number(path, facts["h"], "the height"),
-    )
+    return sizes_of(path, [facts], ("w", "h"))[0]
 
 
 DIALECTS = (
-    Dialect(
-        name="videopose3d",
-        title="VideoPose3D's npz of a custom video",
-        kinds=("npz",),
-        keys=("positions_2d", "metadata"),
-        sees=lambda source: "positions_2d" in source.keys,
-        read=read_custom,
-    ),
-    Dialect(
-        name="detectron2",
-        title="Detectron2 keypoints as VideoPose3D's inference writes them",
-        kinds=("npz",),
-        keys=("boxes", "segments", "keypoints", "metadata"),
-        sees=lambda source: source.keys >= DETECTRON,
-        read=read_detectron,
-    ),
-)
+    Dialect("videopose3d", "VideoPose3D's npz of a custom video", ("npz",),
+            ("positions_2d", "metadata"), lambda source: "positions_2d" in source.keys,
+            read_custom),
+    Dialect("detectron2", "Detectron2 keypoints as VideoPose3D's inference writes them", ("npz",),
+            ("boxes", "segments", "keypoints", "metadata"),
+            lambda source: source.keys >= DETECTRON, read_detectron),
+)  # fmt: skip

@@ -135,8 +135,8 @@ def test_images_of_nobody(tmp_path):
     ("content", "message"),
     [
         ({"1.jpg": {"bodies": [{"joints": "no"}]}}, r"'joints' \(frame 1.jpg, person 0\)"),
-        ({"1.jpg": {"bodies": 3, "a": []}}, "'bodies' of image 1.jpg of .* to be a list, got 3"),
-        ({"1.jpg": {"people": {}}}, "'people' of image 1.jpg of .* to be a list"),
+        ({"1.jpg": {"bodies": 3, "a": []}}, "frame 1.jpg of .* to be a list, got 3"),
+        ({"1.jpg": {"people": {}}}, "frame 1.jpg of .* to be a list"),
         ({"1.jpg": {"bodies": [5]}}, "frame 1.jpg, person 0 of .* to be an object, got 5"),
         (
             {"1.jpg": {"bodies": []}, "version": 3},

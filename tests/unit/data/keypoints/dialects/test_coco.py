@@ -112,7 +112,7 @@ def test_other_categories_are_left_out_and_said(tmp_path):
     read = read_people(changed(path, add))
     np.testing.assert_array_equal(read.joints, rows(PEOPLE))
     assert read.frames[-1] == "50"
-    assert read.claims.notes == ("entries of other categories left out: 2",)
+    assert read.claims.notes == ("left out, no persons: 2 entries of other categories",)
 
 
 def test_categories_counted_from_zero(tmp_path):
@@ -194,7 +194,7 @@ def test_the_category_of_people_is_told_by_its_name(tmp_path):
 
     read = read_people(changed(files.annotations(tmp_path / "a.json", MARKED), other))
     np.testing.assert_array_equal(read.joints, rows(MARKED))
-    assert read.claims.notes == ("entries of other categories left out: 1",)
+    assert read.claims.notes == ("left out, no persons: 1 entries of other categories",)
 
 
 def test_people_without_keypoints_are_left_out_and_said(tmp_path):
@@ -233,7 +233,7 @@ def test_confidences_in_place_of_flags_are_said(tmp_path):
         ),
         (lambda c: c.pop("images"), "the list of images of .*got None"),
         (lambda c: c.update(annotations=3), "the list of annotations of .*got 3"),
-        (lambda c: c["images"][0].update(width="w"), "width 0 of .* a number, got 'w'"),
+        (lambda c: c["images"][0].update(width="w"), "'width' of image 0 of .* a number, got 'w'"),
         (lambda c: c["images"][0].update(file_name="f3.jpg"), "one file_name for each image"),
     ],
 )

@@ -92,7 +92,7 @@ def test_images_of_nobody(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c[3].update(people=None), "'people' of frame 3 of .*a list, got None"),
+        (lambda c: c[3].update(people=None), "frame 3 of .*a list, got None"),
         (lambda c: c[3].pop("canvas_width"), "'canvas_width' of image 3 .*a number, got None"),
         (lambda c: c.append(7), "image 40 of .* to be an object, got 7"),
         (

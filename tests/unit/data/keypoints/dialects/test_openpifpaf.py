@@ -120,8 +120,11 @@ def test_a_wrong_person_is_named(tmp_path, edit, message):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ({"frame": 1, "predictions": []}, "got frame 1 twice; the file was written to by two"),
-        ({"frame": "b", "predictions": []}, "'frame' in line 3 of .*got 'b'"),
+        (
+            {"frame": 1, "predictions": []},
+            "got frame 1 twice; give the file of one video",
+        ),
+        ({"frame": "b", "predictions": []}, "'frame' of frame 2 .*got frame 'b'"),
         ({"frame": 3}, "frame 3 of .* to be a list, got None"),
         ([], "line 3 of .* to be an object, got an empty list"),
     ],

@@ -136,11 +136,11 @@ def test_contradictions_of_a_csv_are_refused(tmp_path):
     text = path.read_text()
     first = text.splitlines()[1]
     cases = [
-        (text + first + "\n", "got 1 twice"),
+        (text + first + "\n", "81 rows of 80 pairs of frame and track"),
         (text.replace("nose.score", "nose.sure", 1), "x, y, score of every part"),
-        (text.replace("nose.y", "nose.x", 1), "x, y, score of every part"),
-        (text.replace("track_0,0,", "track_0,a,", 1), "a frame that is no number"),
-        (text[:-30], "1 rows of another length"),
+        (text.replace("nose.y", "nose.x", 1), "each column once"),
+        (text.replace("track_0,0,", "track_0,a,", 1), "rows with the number of a frame"),
+        (text[:-30], "54 cells in every row .*row 81; it is cut short"),
         (text.splitlines()[0] + "\n", "and 0 rows"),
         (text.replace("0.9,", "high,", 1), "'high'"),
     ]

@@ -86,7 +86,7 @@ def test_other_classes_are_left_out_with_a_note(tmp_path):
     read = people_of(tmp_path, content)
     assert len(read.joints) == 80
     assert read.claims.notes == ("left out, no persons: dog (40), class 16 (40)",)
-    with pytest.raises(DataError, match=r"expected people .*got dog \(3\) only"):
+    with pytest.raises(DataError, match=r"expected people .*got dog \(3\); run a pose model"):
         people_of(tmp_path, [[dog]] * 3)
 
 
@@ -110,7 +110,7 @@ JOINTS = entry(PEOPLE[0, 0])["keypoints"]
         (changed("keypoints", None), "'keypoints' .*frame 1, person 1.* object, got None"),
         (changed("keypoints", {"x": [1.0], "y": 2}), "'y' of keypoints .*frame 1, person 1"),
         (changed("keypoints", {**JOINTS, "y": [1.0]}), "as many x as y .*frame 1, person 1"),
-        (changed("keypoints", {**JOINTS, "visible": [1.0]}), "got 17, 17 and 1"),
+        (changed("keypoints", {**JOINTS, "visible": [1.0]}), "got 17 keypoints and 1 scores"),
         (
             changed("keypoints", {"x": ["a"] * 17, "y": JOINTS["y"]}),
             "a keypoint .*frame 1, person",
@@ -173,5 +173,5 @@ def test_cells_are_never_run(tmp_path, cell):
 
 def test_rows_that_are_cut(tmp_path):
     text = table(frames()[0]) + "2,person,0\n"
-    with pytest.raises(DataError, match=r"7 cells in row 3 .* got 3"):
+    with pytest.raises(DataError, match=r"7 cells in every row .* got 3 in row 4"):
         read_people(csv_of(tmp_path, text))

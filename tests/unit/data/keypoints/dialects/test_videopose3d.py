@@ -49,7 +49,7 @@ def test_a_custom_video_of_another_layout_or_without_facts(tmp_path):
         ({"layout_name": ["coco"]}, "the layout coco or h36m"),
         ({"num_joints": 16}, "got 'coco' of 16"),
         ({"num_joints": np.ones(2)}, "got 'coco' of array"),
-        ({"video_metadata": {"clip.mp4": {"w": "a", "h": 1}}}, "the width of .* a number"),
+        ({"video_metadata": {"clip.mp4": {"w": "a", "h": 1}}}, "'w' of image 0 of .* a number"),
     ],
 )
 def test_facts_that_contradict_the_form(tmp_path, facts, message):
@@ -116,7 +116,7 @@ def table(value, frames=3):
         ({"keypoints": table(np.ones((1, 17, 4)))}, r"\(any, 4, 17\) in keypoints of frame 0"),
         ({"keypoints": table(np.full((1, 4, 17), 3.0))}, "keypoints of frame 0 .*got 3 to 3"),
         ({"keypoints": table([1])}, "keypoints of frame 0 .*got list"),
-        ({"boxes": table(np.ones((2, 5)))}, "a box for each of 1 people of frame 0 .*got 2"),
+        ({"boxes": table(np.ones((2, 5)))}, "boxes of 1 people of frame 0 .*got those of 2"),
         ({"boxes": table(np.ones((1, 5)), 4)}, "boxes of the 3 frames .*got those of 4"),
         ({"keypoints": np.zeros((3, 2, 0))}, "expected someone .*detector's threshold"),
         ({"keypoints": np.zeros((3, 17, 2))}, "rows of 2 objects, got float64"),

@@ -63,23 +63,23 @@ def test_people_keep_their_numbers(tmp_path):
     [
         (
             lambda content: content["skeleton"].pop("16"),
-            r"the 16 joints that 'skeleton' names .*frame 0, person 0.*got 17",
+            r"the 16 joints that 'skeleton' names.*got 17 of '0' in frame 0",
         ),
         (
             lambda content: content["keypoints"][1]["0"].pop(),
-            r"the 17 joints .*frame 1, person 0.*got 16",
+            r"the 17 joints .*got 16 of '0' in frame 1",
         ),
         (
             lambda content: content["keypoints"][1]["0"][2].pop(),
-            r"y, x and confidence .*frame 1, person 0.*got a list of 2",
+            r"a confidence of every joint .*frame 1, person 0.*got a list of 2",
         ),
         (
             lambda content: content["keypoints"][1].update(left=[]),
-            "people by number in frame 1 of .*got 'left'",
+            "people by number.*of 'left' in frame 1",
         ),
         (
             lambda content: content["keypoints"][1].update({"0": None}),
-            "frame 1, person 0 of .* to be a list, got None",
+            "frame 1, person 0.* to be a list, got None",
         ),
         (lambda content: content["keypoints"].__setitem__(9, []), "frame 9 of .* an object"),
         (
