@@ -127,14 +127,7 @@ def _stated(path: Path, named: Named | None, count: int) -> Skeleton | None:
         return _checked(path, get_skeleton(named), count)
     if not named:
         return None
-    found = set_of_names(named) if len(named) == count else None
-    if found is None and len(sets_of(count)) > 1:
-        log.warning(
-            "the joints of %s have the names of no known set (%s); their positions tell",
-            path,
-            ", ".join(word[:20] for word in named[:4]),
-        )
-    return found
+    return set_of_names(named) if len(named) == count else None
 
 
 def _checked(path: Path, kind: Skeleton, count: int) -> Skeleton:

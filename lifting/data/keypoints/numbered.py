@@ -102,6 +102,24 @@ def frames_of_folder(source: Source) -> dict[str, Any]:
     return contents
 
 
+def check_one_list(path: Path, names: Sequence[str]) -> None:
+    """Check that names of pictures in a list are of one video, as far as they tell.
+
+    Args:
+        path: The file, for messages.
+        names: Of the pictures. Where most differ in more than a number, nothing is told.
+
+    Raises:
+        DataError: There are several videos.
+    """
+    if len(_videos(names)) <= len(names) / 2:
+        check_one_video(path, names)
+
+
+def _videos(names: Sequence[str]) -> list[str]:
+    return sorted({_LAST_NUMBER.sub("*", name) for name in names})
+
+
 def check_one_video(path: Path, names: Sequence[str]) -> None:
     """Check that the names of files differ in their last number only, and each has its own.
 
@@ -112,13 +130,13 @@ def check_one_video(path: Path, names: Sequence[str]) -> None:
     Raises:
         DataError: There are several videos.
     """
-    videos = sorted({_LAST_NUMBER.sub("*", name) for name in names})
+    videos = _videos(names)
     if len(videos) > 1:
         more = ", ..." if len(videos) > _MOST_NAMED else ""
         raise DataError(
             f"expected the frames of one video in {path}, got {len(videos)}: "
             f"{', '.join(video[:40] for video in videos[:_MOST_NAMED])}{more}; "
-            "put each video's files into a folder of its own"
+            "keep each video in a file or folder of its own"
         )
     of_number: dict[int, str] = {}
     for name in names:

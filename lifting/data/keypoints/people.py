@@ -13,11 +13,12 @@ import numpy as np
 
 from lifting.data.keypoints.entries import AGAIN, as_numbers, place
 from lifting.data.keypoints.joint_order import JointOrder, Named, joint_order
+from lifting.data.keypoints.named_parts import arrange
 from lifting.data.keypoints.plausibility import FloatArray
 from lifting.data.keypoints.timeline import IntArray
 from lifting.errors import DataError
 from lifting.files.json_file import as_number, shown
-from lifting.skeleton import Skeleton
+from lifting.skeleton import Skeleton, set_of_names
 
 _MAX_TRACK = 2**53
 
@@ -145,6 +146,14 @@ def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
     names = _Names(path, seen.frames, people)
     joints = _joints(names)
     body = joints.shape[1] - len(seen.extra)
+    names_of = seen.named if isinstance(seen.named, tuple) else ()
+    if (
+        skeleton is None
+        and not set_of_names(names_of)
+        and not all(n.isdecimal() for n in names_of)
+    ):
+        seen, joints = _by_name(path, seen, joints, body)
+        body = joints.shape[1] - len(seen.extra)
     order = joint_order(
         path,
         joints[:, :body],
@@ -165,6 +174,22 @@ def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
         claims=replace(seen, people=[]),
         extra=joints[:, body:],
     )
+
+
+def _by_name(
+    path: Path, seen: Sightings, joints: FloatArray, body: int
+) -> tuple[Sightings, FloatArray]:
+    """Joints that are named in an order of their own, in that of a set."""
+    names = seen.named or ()
+    if len(names) != body:
+        raise DataError(
+            f"expected a name for each of {body} joints in {path}, got {len(names)}; correct "
+            "them, or give --skeleton"
+        )
+    found = arrange(path, tuple(names), joints[:, :body])
+    everything = np.concatenate((found.joints, joints[:, body:]), axis=1)
+    extra, notes = found.extra + seen.extra, (*seen.notes, found.note)
+    return replace(seen, named=found.named, extra=extra, notes=notes), everything
 
 
 def many_people(

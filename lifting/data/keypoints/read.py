@@ -198,8 +198,13 @@ def _warn_of_sides(path: Path, people: People) -> None:
 
 def _rate(path: Path, people: People, given: float | None) -> float | None:
     stated = people.claims.fps
-    if stated is None or not (math.isfinite(stated) and stated > 0):
+    if stated is None or math.isnan(stated):
         return given
+    if not 0 < stated < math.inf:
+        raise DataError(
+            f"expected frames a second above zero in {path}, got {stated:g}; correct it, or leave "
+            "it out"
+        )
     if given is not None and abs(given / stated - 1) > _SAME_RATE:
         raise DataError(
             f"expected the {stated:g} frames a second that {path} says, got {given:g}; leave "

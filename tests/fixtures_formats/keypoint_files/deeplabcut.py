@@ -64,27 +64,34 @@ def numbers(people):
     return people.reshape(len(people), -1)
 
 
+def likely(name, *frames, **options):
+    """People of whom nothing is less likely than 0.6, which DeepLabCut does not show."""
+    people = detected(name, *frames, **options)
+    people[..., 2] = (0.2 + 0.8 * people[..., 2]).round(3)
+    return people
+
+
 def csv_of_one(folder):
-    people = detected("coco17")
+    people = likely("coco17")
     columns = columns_of(get_skeleton("coco17").joints)
     return write_csv(folder / "walkDLC.csv", columns, range(len(people)), numbers(people))
 
 
 def csv_of_two(folder):
-    people = detected("coco17", persons=2)
+    people = likely("coco17", persons=2)
     columns = columns_of(get_skeleton("coco17").joints, ("p1", "p2"))
     return write_csv(folder / "walkDLC_el.csv", columns, range(len(people)), numbers(people))
 
 
 def labelled(folder):
-    people = detected("coco17")[..., :2]
+    people = likely("coco17")[..., :2]
     columns = columns_of(get_skeleton("coco17").joints, coords=("x", "y"), scorer="me")
     index = [f"labeled-data/walk/img{i:04d}.png" for i in range(len(people))]
     return write_csv(folder / "CollectedData_me.csv", columns, index, numbers(people))
 
 
 def h5_of_one(folder):
-    people = detected("coco17")
+    people = likely("coco17")
     columns = columns_of(get_skeleton("coco17").joints)
     return write_h5(
         folder / "walkDLC.h5", columns, range(FIRST, FIRST + len(people)), numbers(people)
@@ -92,7 +99,7 @@ def h5_of_one(folder):
 
 
 def h5_of_two(folder):
-    people = detected("coco17", persons=2)
+    people = likely("coco17", persons=2)
     columns = columns_of(get_skeleton("coco17").joints, ("p1", "p2"))
     path = folder / "walkDLC_el.h5"
     return write_h5(path, columns, range(len(people)), numbers(people), group="keypoints")

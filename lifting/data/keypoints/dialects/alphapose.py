@@ -106,5 +106,5 @@ DIALECTS = (
             ("image_id", "keypoints", "score", "box", "idx"), _is_list,
             lambda source: read_results(source, form="alphapose", box="box", track="idx")),
     Dialect("alphapose-by-image", "AlphaPose results in the styles cmu and open", ("json",),
-            ("bodies", "joints"), _is_by_image, read_by_image),
+            ("bodies", "joints"), _is_by_image, read_by_image, folders=True),
 )  # fmt: skip

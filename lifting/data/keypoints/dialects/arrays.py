@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ _FACTS: dict[str, tuple[Kind, int]] = {
 _COUNTS = {len(skeleton) for skeleton in SKELETONS.values()}
 # So many people are in no picture of so short a video: they are the frames of several cameras.
 _CROWD, _CAMERAS = 60, 12
+_HALF, _SEVERAL, _LOOKED_AT, _NEAR = 0.5, 5, 100, 0.1
 _PICKLED = (
     "save it without objects: one array (frames, people, joints, 2), padded with NaN where there "
     "are fewer people"
@@ -75,7 +77,7 @@ def read_npz(source: Source) -> Sightings:
             f"{path}, got shape {tracks.shape} with {len(np.unique(tracks))} different ones; "
             "leave it out where rows are not people throughout"
         )
-    return many_people("npz", table, tracks, relative=None, plain=True, **facts)
+    return many_people("npz", table, tracks, plain=True, **facts)
 
 
 def arrays_and_facts(source: Source, keys: Sequence[str]) -> tuple[dict[str, Array], Facts]:
@@ -136,7 +138,7 @@ def read_array(source: Source) -> Sightings:
         raise DataError(f"expected numbers in {path}, got pickled objects; {_PICKLED}")
     points = as_people(path, read_npy(path, source.size.bytes), "the array")
     table = with_confidence(path, points, "the array")
-    return many_people("npy", table, relative=None, plain=True)
+    return many_people("npy", table, plain=True)
 
 
 def as_people(path: Path, array: Array, what: str) -> Array:
@@ -173,6 +175,7 @@ def as_people(path: Path, array: Array, what: str) -> Array:
                 f"{shape[1]} people in {shape[0]} frames: it looks like (cameras, frames, joints, "
                 "2 or 3); give the array of one camera at a time"
             )
+        _check_axes(path, array, what)
         return array
     if {2, 3} & set(shape[:-1]):
         advice = "its axis of 2 or 3 numbers must be the last: transpose it"
@@ -222,8 +225,30 @@ def with_confidence(
             )
         confidence = third
     elif confidence is None:
-        confidence = np.where((points == 0).all(-1), 0.0, 1.0)
+        confidence = np.where((points == 0).all(-1) | (points == -1).all(-1), 0.0, 1.0)
+    # Ultralytics moves what it is less sure of than a half to the corner.
+    cornered = (points[..., :2] == 0).all(-1) & (confidence < _HALF)
+    confidence = np.where(cornered, 0.0, confidence)
     return np.concatenate((points[..., :2], confidence[..., None]), -1).astype(np.float64)
+
+
+def _check_axes(path: Path, array: Array, what: str) -> None:
+    """Check that frames follow one another along the first axis, and not along that of people."""
+    frames, people = array.shape[:2]
+    if people < _SEVERAL:
+        return
+    points = array[:_LOOKED_AT, :_LOOKED_AT, :, :2].astype(np.float64)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of slices without a number
+        size = np.nanmedian(np.nanmax(points, 2) - np.nanmin(points, 2))
+        over_people = np.nanmedian(np.abs(np.diff(points, axis=1))) / size
+        over_frames = np.nanmedian(np.abs(np.diff(points, axis=0))) / size if frames > 1 else 1.0
+    if over_people < _NEAR and over_people < over_frames / 3:
+        raise DataError(
+            f"expected (frames, people, joints, 2 or 3) as {what} of {path}, got {array.shape}, "
+            f"whose {people} people move as one does from frame to frame; exchange its first two "
+            "axes"
+        )
 
 
 def _text(value: str | bytes) -> str:

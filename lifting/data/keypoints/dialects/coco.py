@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from lifting.data.keypoints.dialects import Dialect
 from lifting.data.keypoints.entries import AGAIN, left_out
+from lifting.data.keypoints.numbered import check_one_list
 from lifting.data.keypoints.people import Sighting, Sightings
 from lifting.data.keypoints.source import Source
 from lifting.data.keypoints.timeline import natural_key
@@ -36,6 +38,7 @@ def read_results(
     entries = tables(path, source.content, "sighting")
     names = names_of_images(path, entries, "image_id")
     frames = sorted(names.values(), key=natural_key)
+    check_one_list(path, [re.sub(r"\.[A-Za-z]\w*$", "", name) for name in frames])
     index = {name: i for i, name in enumerate(frames)}
     kept, notes = persons_among(path, entries, None)
     people = [

@@ -85,11 +85,11 @@ def read(source: Source) -> Sightings:
 
 
 def _check_one_video(path: Path, images: list[Table]) -> None:
-    """Check that images are of one video, which PoseTrack tells by ``vid_id`` or the folder."""
+    """Check that images are of one video, told by ``vid_id``, ``video_id`` or the folder."""
     videos = sorted(
         {
-            str(image["vid_id"])
-            if "vid_id" in image
+            str(image.get("vid_id", image.get("video_id")))
+            if {"vid_id", "video_id"} & set(image)
             else str(PurePosixPath(str(image.get("file_name", "")).replace("\\", "/")).parent)
             for image in images
         },

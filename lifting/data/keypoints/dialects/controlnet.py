@@ -63,5 +63,5 @@ def _sees(source: Source) -> bool:
 
 DIALECTS = (
     Dialect("controlnet", "ControlNet or DWPose poses", ("json",), ("people", BODY, *_KEYS),
-            _sees, read),
+            _sees, read, folders=True),
 )  # fmt: skip

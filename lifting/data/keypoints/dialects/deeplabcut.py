@@ -27,6 +27,7 @@ Columns = Sequence[tuple[str, ...]]
 
 LEVELS = (("scorer", "bodyparts", "coords"), ("scorer", "individuals", "bodyparts", "coords"))
 UNIQUE = "single"
+LIKELY = 0.6  # DeepLabCut's own bound: what is less likely it does not show
 _BLOCK = "values_block_0"
 _CSV = "give the csv that DeepLabCut writes beside it"
 _AGAIN = "export it again from DeepLabCut"
@@ -146,16 +147,20 @@ def _sightings(path: Path, columns: Columns, frames: list[str], values: FloatArr
     joints = values[:, np.array(chosen)]  # (frames, people, parts, 3)
     if "likelihood" not in coords:  # labelled by hand
         joints[..., 2] = np.where(np.isnan(joints[..., :2]).any(-1), 0.0, 1.0)
+    unsure = joints[..., 2] < LIKELY
+    joints[unsure] = (np.nan, np.nan, 0.0)
     order = _order(path, frames)
     arranged = arrange(path, parts, joints[order])
-    lost = UNIQUE in everyone and UNIQUE not in people
+    said = [f"{unsure.mean():.0%} of the parts are less likely than {LIKELY}, and absent"]
+    if UNIQUE in everyone and UNIQUE not in people:
+        said.append(f"parts of nobody ('{UNIQUE}') left out")
     found = many_people(
         "deeplabcut",
         arranged.joints,
         np.arange(len(people)) if len(people) > 1 else None,
         named=arranged.named,
         extra=arranged.extra,
-        notes=(arranged.note, *(["parts of nobody ('single') left out"] if lost else [])),
+        notes=(arranged.note, *said),
     )
     found.frames = [frames[i] for i in order]
     return found

@@ -380,5 +380,5 @@ def _is_frame(frame: Any) -> bool:
 
 DIALECTS = (
     Dialect("mediapipe", "MediaPipe landmarks", ("json", "lines"),
-            ("landmarks", "x", "y", "visibility"), _sees, read_landmarks),
+            ("landmarks", "x", "y", "visibility"), _sees, read_landmarks, folders=True),
 )  # fmt: skip

@@ -152,5 +152,5 @@ def _sees(source: Source) -> bool:
 
 DIALECTS = (
     Dialect("mmpose", "MMPose or Sapiens predictions", ("json",),
-            ("instances", "keypoints", "keypoint_scores"), _sees, read),
+            ("instances", "keypoints", "keypoint_scores"), _sees, read, folders=True),
 )  # fmt: skip

@@ -91,7 +91,7 @@ def _is_video(source: Source) -> bool:
 
 DIALECTS = (
     Dialect("openpifpaf", "OpenPifPaf predictions of images", ("json",),
-            ("keypoints", "bbox", "category_id"), _is_images, read_images),
+            ("keypoints", "bbox", "category_id"), _is_images, read_images, folders=True),
     Dialect("openpifpaf-video", "OpenPifPaf predictions of a video", ("lines", "json"),
             ("frame", "predictions", "keypoints"), _is_video, read_video),
 )  # fmt: skip

@@ -110,5 +110,13 @@ def _sees(source: Source) -> bool:
 
 
 DIALECTS = (
-    Dialect("openpose", "OpenPose, a file a frame", ("json",), ("people", BODY), _sees, read),
+    Dialect(
+        "openpose",
+        "OpenPose, a file a frame",
+        ("json",),
+        ("people", BODY),
+        _sees,
+        read,
+        folders=True,
+    ),
 )

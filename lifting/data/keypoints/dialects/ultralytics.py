@@ -183,9 +183,10 @@ def _sees_json(source: Source) -> bool:
 
 DIALECTS = (
     Dialect("ultralytics", "Ultralytics results as JSON", ("json", "lines"),
-            ("name", "class", "confidence", "box", "keypoints", "visible"), _sees_json, read_json),
+            ("name", "class", "confidence", "box", "keypoints", "visible"), _sees_json, read_json,
+            folders=True),
     Dialect("ultralytics-csv", "Ultralytics results as csv", ("table",),
             ("name", "class", "confidence", "box", "keypoints"),
             lambda source: {"name", "class", "confidence"} <= source.keys
-            and any(key.startswith("box") for key in source.keys), read_csv),
+            and any(key.startswith("box") for key in source.keys), read_csv, folders=True),
 )  # fmt: skip

@@ -248,5 +248,5 @@ DIALECTS = (
     Dialect("yolov7-entries", "YOLOv7 joints by frame", ("json", "lines"), ("frame", "keypoints"),
             _sees_entries, read_entries),
     Dialect("yolo-labels", "YOLO label files with keypoints", ("numbers",), (), _sees_labels,
-            read_labels),
+            read_labels, folders=True),
 )  # fmt: skip

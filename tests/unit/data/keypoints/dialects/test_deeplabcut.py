@@ -10,12 +10,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from detected import detected
 from keypoint_files.deeplabcut import (
     COORDS,
     FIRST,
     WRITERS,
     columns_of,
+    likely,
     numbers,
     write_csv,
     write_h5,
@@ -33,7 +33,7 @@ REAL = Path(os.environ.get("LIFTING_DATA", "/nowhere")) / "real/dlc2kinematics"
 
 def test_csv_of_one_person(tmp_path):
     people = read_people(WRITERS["deeplabcut-csv"](tmp_path))
-    np.testing.assert_array_equal(people.joints, detected("coco17")[:, 0])
+    np.testing.assert_array_equal(people.joints, likely("coco17")[:, 0])
     assert people.skeleton.name == "coco17"
     assert people.frames == [str(i) for i in range(40)]
     assert people.track.tolist() == [-1] * 40
@@ -42,7 +42,7 @@ def test_csv_of_one_person(tmp_path):
 @pytest.mark.parametrize("writer", ["deeplabcut-csv-multi", "deeplabcut-h5-multi"])
 def test_individuals_are_tracks(tmp_path, writer):
     people = read_people(WRITERS[writer](tmp_path))
-    expected = detected("coco17", persons=2)
+    expected = likely("coco17", persons=2)
     np.testing.assert_array_equal(people.joints, expected.reshape(-1, 17, 3))
     assert people.track.tolist() == [0, 1] * 40
     assert people.claims.ids
@@ -50,19 +50,19 @@ def test_individuals_are_tracks(tmp_path, writer):
 
 def test_h5_keeps_the_numbers_of_its_frames(tmp_path):
     people = read_people(WRITERS["deeplabcut-h5"](tmp_path))
-    np.testing.assert_array_equal(people.joints, detected("coco17")[:, 0])
+    np.testing.assert_array_equal(people.joints, likely("coco17")[:, 0])
     assert people.frames == [str(FIRST + i) for i in range(40)]
 
 
 def test_labelled_pictures_are_sure(tmp_path):
     people = read_people(WRITERS["deeplabcut-csv-labelled"](tmp_path))
-    np.testing.assert_array_equal(people.joints[..., :2], detected("coco17")[:, 0, :, :2])
+    np.testing.assert_array_equal(people.joints[..., :2], likely("coco17")[:, 0, :, :2])
     assert (people.joints[..., 2] == 1).all()
     assert people.frames[3] == "labeled-data/walk/img0003.png"
 
 
 def test_pictures_are_put_in_order(tmp_path):
-    people = detected("coco17", 11)
+    people = likely("coco17", 11)
     index = [f"labeled-data\\walk\\img{i}.png" for i in range(11)][::-1]
     path = write_csv(tmp_path / "c.csv", columns_of(COCO), index, numbers(people))
     read = read_people(path)
@@ -71,7 +71,7 @@ def test_pictures_are_put_in_order(tmp_path):
 
 
 def test_the_path_of_a_picture_may_take_three_columns(tmp_path):
-    people = detected("coco17", 3)[..., :2]
+    people = likely("coco17", 3)[..., :2]
     columns = columns_of(COCO, coords=("x", "y"))
     index = [f"labeled-data,walk,img{i}.png" for i in range(3)]
     path = write_csv(tmp_path / "c.csv", columns, index, numbers(people))
@@ -84,7 +84,7 @@ def test_the_path_of_a_picture_may_take_three_columns(tmp_path):
 
 
 def test_gaps_absent_joints_and_columns_in_any_order(tmp_path):
-    people = detected("coco17", persons=2)
+    people = likely("coco17", persons=2)
     people[4, 1] = np.nan
     people[5, 0, 3, :2] = np.nan
     columns = columns_of(COCO, ("a", "b"))
@@ -109,7 +109,7 @@ def test_gaps_absent_joints_and_columns_in_any_order(tmp_path):
 
 
 def test_unique_parts_belong_to_nobody(tmp_path):
-    people = detected("coco17", 3)
+    people = likely("coco17", 3)
     columns = columns_of(COCO, ("p",)) + columns_of(["door"], ("single",))
     values = np.concatenate((numbers(people), np.ones((3, 3))), 1)
     read = read_people(write_csv(tmp_path / "c.csv", columns, range(3), values))
@@ -134,7 +134,7 @@ def test_the_set_is_the_one_whose_joints_are_there(tmp_path, source, parts, targ
     limbs = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
     sided = {f"{side}_{limb}" for side in ("left", "right") for limb in limbs}
     kept = [i for i, name in enumerate(joints) if name in sided | parts][::-1]
-    people = detected(source, 30)[:, 0][:, kept]
+    people = likely(source, 30)[:, 0][:, kept]
     names = [_spelled(joints[i]) for i in kept]
     people = np.insert(people, 1, 7.0, axis=1)
     names.insert(1, "left_thumb_tip")
@@ -162,11 +162,11 @@ def _spelled(name):
 
 
 def test_two_ends_of_an_ankle_give_their_mean(tmp_path):
-    people = detected("coco17", 3)[:, 0]
+    people = likely("coco17", 3)[:, 0]
     names = [*COCO[:15], "left_malleolus_lateral", "right_ankle", "left_malleolus_medial"]
-    people = np.concatenate((people, people[:, 15:16] + (2, 4, -0.25)), 1)
+    people = np.concatenate((people, people[:, 15:16] + (2, 4, -0.001)), 1)
     read = read_people(write_csv(tmp_path / "c.csv", columns_of(names), range(3), numbers(people)))
-    np.testing.assert_allclose(read.joints[:, 15], people[:, 15] + (1, 2, -0.25), rtol=1e-12)
+    np.testing.assert_allclose(read.joints[:, 15], people[:, 15] + (1, 2, -0.001), rtol=1e-12)
 
 
 def test_an_animal_is_refused_with_its_parts():
@@ -190,7 +190,7 @@ def test_nothing_is_unpickled(tmp_path, trap, monkeypatch):
     for name in ("load", "loads"):
         monkeypatch.setattr(pickle, name, never)
     monkeypatch.setattr(pickles, "read_pickle", never)
-    columns, people = columns_of(COCO), detected("coco17", 3)
+    columns, people = columns_of(COCO), likely("coco17", 3)
     evil = pickle.dumps([(1, [*columns, trap])], 0)
     for names in (evil, pickle.dumps(trap, 0), b"cos\nsystem\n(S'true'\ntR."):
         path = write_h5(tmp_path / "e.h5", columns, range(3), numbers(people), names=names)
@@ -214,7 +214,7 @@ def test_nothing_is_unpickled(tmp_path, trap, monkeypatch):
 )
 def test_damaged_names_of_columns(tmp_path, names, reason):
     path = write_h5(
-        tmp_path / "d.h5", columns_of(COCO), range(3), numbers(detected("coco17", 3)), names=names
+        tmp_path / "d.h5", columns_of(COCO), range(3), numbers(likely("coco17", 3)), names=names
     )
     with pytest.raises(DataError, match=reason):
         read_people(path)
@@ -256,7 +256,7 @@ def test_h5_of_another_form(tmp_path, change, reason):
 
 def test_h5_packed_by_a_plug_in(tmp_path):
     path = write_h5(
-        tmp_path / "p.h5", columns_of(COCO), range(40), numbers(detected("coco17")),
+        tmp_path / "p.h5", columns_of(COCO), range(40), numbers(likely("coco17")),
         compression="lzf",
     )  # fmt: skip
     with pytest.raises(DataError, match=r"packed in a way .*, or give the csv"):

@@ -203,7 +203,7 @@ def test_absent_numbers_are_read_and_other_keys_ignored(tmp_path):
 def test_several_videos_are_listed(tmp_path, names, listed):
     for name in names:
         (tmp_path / name).write_text(json.dumps(files.frame([files.person(PEOPLE[0, 0])])))
-    with pytest.raises(DataError, match=rf"one video in .*{listed} put each video's"):
+    with pytest.raises(DataError, match=rf"one video in .*{listed} keep each video in"):
         read_people(tmp_path)
 
 
