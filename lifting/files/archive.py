@@ -158,3 +158,21 @@ def read_array_header(
             "write the file again with numpy.savez"
         )
     return tuple(shape), dtype
+
+
+def check_end(path: Path, stream: IO[bytes], key: str) -> None:
+    """Check that nothing follows; reading to the end also verifies the member's checksum.
+
+    Args:
+        path: The file, for messages.
+        stream: The open member, behind its content.
+        key: Name of the array, for messages.
+
+    Raises:
+        DataError: There is more.
+    """
+    if stream.read(1):
+        raise DataError(
+            f"expected '{key}' of {path} to end after its content, got further bytes; "
+            "write the file again with numpy.savez"
+        )

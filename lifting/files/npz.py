@@ -16,7 +16,7 @@ import numpy as np
 
 from lifting.atomic import replacing
 from lifting.errors import DataError
-from lifting.files.archive import named_member, open_npz, read_array_header
+from lifting.files.archive import check_end, named_member, open_npz, read_array_header
 from lifting.files.checks import readable
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -174,11 +174,7 @@ def _read_member(
             )
     with archive.open(info) as stream:
         array: Array = np.lib.format.read_array(stream, allow_pickle=False)
-        if stream.read(1):
-            raise DataError(
-                f"expected '{key}' of {path} to end after shape {shape}, got further bytes; "
-                "write the file again with numpy.savez"
-            )
+        check_end(path, stream, key)
     native: Array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if native.dtype.kind == "U" and native.dtype.itemsize:
         _check_text(path, native, key)
