@@ -24,6 +24,15 @@ NEVER = (
 )
 
 
+def on_terms(terms: str) -> tuple[Fact, ...]:
+    """The last facts of a set whose owners give it away: preparation, terms, and what is not done.
+
+    Args:
+        terms: Its terms in a few words.
+    """
+    return ("preparation", f"needs {READ_AS_IS}"), ("terms", terms), ("never", NEVER)
+
+
 @dataclass(frozen=True)
 class About:
     """One data set in words.

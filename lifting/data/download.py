@@ -8,7 +8,8 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 from urllib.parse import urlsplit
@@ -92,7 +93,9 @@ class Download:
             again = self._complete(url, part)
             _verified(part, url, verify)
             received += again or 0
-        _settle(part, path)
+        with _writing(path), part.open("rb") as stream:
+            os.fsync(stream.fileno())
+            part.replace(path)
         return received
 
     def _complete(self, url: str, part: Path) -> int | None:
@@ -172,20 +175,16 @@ def _extent(answer: http.client.HTTPResponse, have: int) -> tuple[int, int | Non
 def _copy(answer: http.client.HTTPResponse, part: Path, start: int, url: str) -> int:
     """Write the received bytes behind those that are there; a cut connection ends the loop."""
     received = 0
-    try:
+    with _writing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
         stream = part.open("ab" if start else "wb")
-    except OSError as error:
-        raise _unwritable(part, error) from error
     with stream:
         while chunk := answer.read(_CHUNK):
             received += len(chunk)
             if start + received > MAX_BYTES:
                 raise DataError(f"expected at most {MAX_BYTES} bytes at {url}, got more; stopped")
-            try:
+            with _writing(part):
                 stream.write(chunk)
-            except OSError as error:
-                raise _unwritable(part, error) from error
     return received
 
 
@@ -201,20 +200,16 @@ def _verified(part: Path, url: str, verify: Callable[[Path], object]) -> None:
         ) from error
 
 
-def _settle(part: Path, path: Path) -> None:
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Tell trouble with the disk from that with the network."""
     try:
-        with part.open("rb") as stream:
-            os.fsync(stream.fileno())
-        part.replace(path)
+        yield
     except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"expected to write {path}, got '{error.strerror or error}'; free some space or choose "
-        "another --output"
-    )
+        raise OutputError(
+            f"expected to write {path}, got '{error.strerror or error}'; free some space or "
+            "choose another --output"
+        ) from error
 
 
 def _unreachable(url: str, error: str) -> MissingDataError:

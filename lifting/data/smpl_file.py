@@ -16,7 +16,7 @@ import torch
 
 from lifting.body.smpl import FAMILY_BY_JOINTS, BodyModel
 from lifting.errors import DataError, MissingDataError
-from lifting.files.archive import LFS_MARK, lfs_pointer
+from lifting.files.checks import check_file
 from lifting.files.inert import Inert
 from lifting.files.npz import Array, Kind, read_plain_npz
 from lifting.files.pickles import read_pickle
@@ -149,15 +149,8 @@ def read_body_model(
 
 
 def _read_official(path: Path) -> dict[str, Array]:
-    if path.stat().st_size > MAX_BYTES:
-        raise DataError(
-            f"expected a body model of at most {MAX_BYTES} bytes in {path}, got "
-            f"{path.stat().st_size}; check that it is the right file"
-        )
-    raw = path.read_bytes()
-    if raw.startswith(LFS_MARK):
-        raise lfs_pointer(path, "a body model")
-    model = read_pickle(raw, str(path), inert=_WRAPPERS)
+    check_file(path, MAX_BYTES, "a body model")
+    model = read_pickle(path.read_bytes(), str(path), inert=_WRAPPERS)
     if not isinstance(model, dict):
         raise _malformed(path, "a dictionary of arrays", type(model).__name__)
     return {name: _unwrap(path, name, model.get(name)) for name in _KEYS}

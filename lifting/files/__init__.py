@@ -1,5 +1,6 @@
 """Everything that reads the bytes of strangers: one place for limits and for the sandbox.
 
+* ``checks``      a file is there, is the data itself and not too large; errors name it
 * ``archive``     what a zip claims about itself, judged before anything in it is expanded
 * ``npz``         named arrays of numbers and text, and writing them
 * ``containers``  npz whose arrays are pickled dictionaries, as published data sets are

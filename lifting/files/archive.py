@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -13,15 +11,9 @@ from typing import IO, Any
 
 import numpy as np
 
-from lifting.errors import DataError, MissingDataError, suggest
+from lifting.errors import DataError, suggest
+from lifting.files.checks import check_file, readable
 
-# What reading a damaged archive or array header raises, beside the project's own errors.
-UNREADABLE = (
-    ValueError, TypeError, SyntaxError, EOFError, OverflowError, NotImplementedError,
-    RuntimeError, OSError, MemoryError, zlib.error, zipfile.BadZipFile, tokenize.TokenError,
-)  # fmt: skip
-
-LFS_MARK = b"version https://git-lfs"
 _DEFLATE_LIMIT = 1040  # deflate cannot expand a byte to more than about 1032
 _STORED_OVERHEAD = 64
 
@@ -41,29 +33,8 @@ def open_npz(
         DataError: It is no readable npz, or one that cannot be believed.
     """
     check_is_zip(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive, array_members(path, archive, max_bytes)
-    except DataError:
-        raise
-    except UNREADABLE as error:
-        raise DataError(
-            f"expected a readable npz archive in {path}, got {type(error).__name__}: "
-            f"{error!s:.200}; the file is damaged or cut short: copy or download it again"
-        ) from error
-
-
-def lfs_pointer(path: Path, expected: str = "arrays") -> DataError:
-    """The error of a file that begins with :data:`LFS_MARK`.
-
-    Args:
-        path: The file.
-        expected: What should be in it.
-    """
-    return DataError(
-        f"expected {expected} in {path}, got a git-lfs pointer, which only names the data; "
-        "run `git lfs pull` or download the file itself"
-    )
+    with readable(path, "npz archive"), zipfile.ZipFile(path) as archive:
+        yield archive, array_members(path, archive, max_bytes)
 
 
 def check_is_zip(path: Path) -> None:
@@ -76,15 +47,12 @@ def check_is_zip(path: Path) -> None:
         MissingDataError: There is no such file.
         DataError: It is a git-lfs pointer, another kind of file, or cut short.
     """
-    if not path.is_file():
-        raise MissingDataError(f"expected a file at {path}, found none; check the path")
+    check_file(path)
     with path.open("rb") as stream:
-        start = stream.read(len(LFS_MARK))
-    if start == LFS_MARK:
-        raise lfs_pointer(path)
+        start = stream.read(8)
     if not start.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         raise DataError(
-            f"expected an npz (zip) archive in {path}, got a file that begins with {start[:8]!r}; "
+            f"expected an npz (zip) archive in {path}, got a file that begins with {start!r}; "
             "check that it is the right file and not a saved web page"
         )
     if not zipfile.is_zipfile(path):
@@ -190,3 +158,21 @@ def read_array_header(
             "write the file again with numpy.savez"
         )
     return tuple(shape), dtype
+
+
+def check_end(path: Path, stream: IO[bytes], key: str) -> None:
+    """Check that nothing follows; reading to the end also verifies the member's checksum.
+
+    Args:
+        path: The file, for messages.
+        stream: The open member, behind its content.
+        key: Name of the array, for messages.
+
+    Raises:
+        DataError: There is more.
+    """
+    if stream.read(1):
+        raise DataError(
+            f"expected '{key}' of {path} to end after its content, got further bytes; "
+            "write the file again with numpy.savez"
+        )

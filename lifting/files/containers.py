@@ -11,12 +11,12 @@ import math
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from lifting.errors import DataError, suggest
-from lifting.files.archive import named_member, open_npz, read_array_header, short_names
+from lifting.files.archive import check_end, named_member, open_npz, read_array_header, short_names
 from lifting.files.npz import DEFAULT_MAX_BYTES
 from lifting.files.pickles import read_pickle
 
@@ -48,7 +48,7 @@ def read_object_npz(
     """
     with open_npz(path, max_bytes) as (archive, members):
         return {
-            key: _read_container(path, archive, named_member(path, members, key), key)
+            key: _read_objects(path, archive, named_member(path, members, key), key, None)[0]
             for key in keys
             if key in members or key not in optional
         }
@@ -78,12 +78,6 @@ def read_object_rows(
     return [flat[i : i + columns] for i in range(0, len(flat), columns)]
 
 
-def _read_container(
-    path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str
-) -> object:
-    return _read_objects(path, archive, info, key, None)[0]
-
-
 def _read_objects(
     path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, columns: int | None
 ) -> list[object]:
@@ -98,7 +92,7 @@ def _read_objects(
                 f"{shape}; {_WRONG_FORM}"
             )
         found = read_pickle(stream, f"'{key}' of {path}")
-        _check_end(path, stream, key)
+        check_end(path, stream, key)
     count = math.prod(shape)
     if not isinstance(found, list) or len(found) != count:
         raise DataError(
@@ -116,15 +110,6 @@ def _read_objects(
             f"{weight} bytes of values, which repeat one another; do not use the file"
         )
     return found
-
-
-def _check_end(path: Path, stream: IO[bytes], key: str) -> None:
-    """Nothing may follow; reading to the end also verifies the member's checksum."""
-    if stream.read(1):
-        raise DataError(
-            f"expected '{key}' of {path} to end after its object, got further bytes; "
-            "write the file again with numpy.savez"
-        )
 
 
 def _weight(value: object, where: str, known: dict[int, int]) -> int:

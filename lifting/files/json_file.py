@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lifting.errors import DataError, MissingDataError
-from lifting.files.archive import LFS_MARK, lfs_pointer
+from lifting.errors import DataError
+from lifting.files.checks import check_file, readable
 from lifting.files.limits import Size
 
 # A parsed number takes about 32 bytes, a list or object up to 120 and the pair of brackets that
@@ -68,30 +68,23 @@ def read_text_bytes(path: Path, size: Size) -> bytes:
         DataError: It is too large, holds more values than such a file of a detector does, or is a
             git-lfs pointer.
     """
-    if not path.is_file():
-        raise MissingDataError(f"expected a file at {path}, found none; check the path")
+    check_file(path, holds="text")
     size.check_bytes(path, path.stat().st_size)
     values = _FREE + size.bytes // _BYTES_A_VALUE
     containers = _FREE + size.bytes // _BYTES_A_CONTAINER
     chunks: list[bytes] = []
-    try:
-        with path.open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                values -= chunk.count(b",")
-                containers -= chunk.count(b"[") + chunk.count(b"{")
-                if min(values, containers) < 0:
-                    raise DataError(
-                        f"expected as many values as a detector writes in {path}, got more than "
-                        f"{size.megabytes:g} MB of them should be; cut it into parts, or raise "
-                        "--max-size if you trust the file"
-                    )
-                chunks.append(chunk)
-    except OSError as error:
-        raise DataError(f"expected to read {path}, got: {error}; check who may read it") from error
-    data = b"".join(chunks)
-    if data.startswith(LFS_MARK):
-        raise lfs_pointer(path, "text")
-    return data
+    with readable(path, "text"), path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            values -= chunk.count(b",")
+            containers -= chunk.count(b"[") + chunk.count(b"{")
+            if min(values, containers) < 0:
+                raise DataError(
+                    f"expected as many values as a detector writes in {path}, got more than "
+                    f"{size.megabytes:g} MB of them should be; cut it into parts, or raise "
+                    "--max-size if you trust the file"
+                )
+            chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def shown(value: object) -> str:

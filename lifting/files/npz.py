@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,7 +16,8 @@ import numpy as np
 
 from lifting.atomic import replacing
 from lifting.errors import DataError
-from lifting.files.archive import UNREADABLE, named_member, open_npz, read_array_header
+from lifting.files.archive import check_end, named_member, open_npz, read_array_header
+from lifting.files.checks import readable
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Kind = Literal["float", "integer", "number", "text", "characters", "boolean"]
@@ -110,7 +110,7 @@ def npy_header(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> ArrayHeader:
     Raises:
         DataError: It is damaged, or its size is not what its header says.
     """
-    with _readable(path, "npy"), path.open("rb") as stream:
+    with readable(path, "npy file"), path.open("rb") as stream:
         header = ArrayHeader(*read_array_header(path, stream, "the array"))
         size, wanted = path.stat().st_size - stream.tell(), _bytes_of(header)
     if not header.dtype.hasobject and (min(header.shape, default=0) < 0 or wanted != size):
@@ -142,26 +142,13 @@ def read_npy(path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> Array:
             f"expected numbers in {path}, got {header.dtype}; save it without objects, padded "
             "with NaN where people or frames are missing"
         )
-    with _readable(path, "npy"):
+    with readable(path, "npy file"):
         array: Array = np.load(path, allow_pickle=False)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _bytes_of(header: ArrayHeader) -> int:
     return math.prod(header.shape) * header.dtype.itemsize
-
-
-@contextmanager
-def _readable(path: Path, kind: str) -> Iterator[None]:
-    try:
-        yield
-    except DataError:
-        raise
-    except UNREADABLE as error:
-        raise DataError(
-            f"expected a readable {kind} file in {path}, got {type(error).__name__}: "
-            f"{error!s:.100}; the file is damaged or cut short: copy or download it again"
-        ) from error
 
 
 def _read_member(
@@ -187,11 +174,7 @@ def _read_member(
             )
     with archive.open(info) as stream:
         array: Array = np.lib.format.read_array(stream, allow_pickle=False)
-        if stream.read(1):
-            raise DataError(
-                f"expected '{key}' of {path} to end after shape {shape}, got further bytes; "
-                "write the file again with numpy.savez"
-            )
+        check_end(path, stream, key)
     native: Array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if native.dtype.kind == "U" and native.dtype.itemsize:
         _check_text(path, native, key)

@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lifting.errors import DataError, MissingDataError
-from lifting.files.archive import LFS_MARK, lfs_pointer
+from lifting.errors import DataError
+from lifting.files.checks import check_file
 from lifting.files.npz import Array, Kind, read_plain_npz
 
 CHILD = Path(__file__).with_name("sandbox_child.py")
@@ -150,11 +150,11 @@ def read_mats(
     answers: dict[int, dict[str, Array] | DataError] = {}
     waiting: list[int] = []
     for number, request in enumerate(requests):
-        unfit = _unfit(request.path)
-        if unfit is None:
+        try:
+            check_file(request.path)
             waiting.append(number)
-        else:
-            answers[number] = unfit
+        except DataError as error:
+            answers[number] = error
     while waiting:
         with tempfile.TemporaryDirectory(prefix="lifting-parse-") as name:
             folder = Path(name)
@@ -167,15 +167,6 @@ def read_mats(
                 answers[number] = answer
         waiting = [number for number in waiting if number not in answers]
     return [answers[number] for number in range(len(requests))]
-
-
-def _unfit(path: Path) -> DataError | None:
-    """The error of a file that no child needs to see."""
-    if not path.is_file():
-        return MissingDataError(f"expected a file at {path}, found none; check the path")
-    with path.open("rb") as stream:
-        start = stream.read(len(LFS_MARK))
-    return lfs_pointer(path) if start == LFS_MARK else None
 
 
 def _run_child(folder: Path, requests: Sequence[tuple[int, MatRequest]], limits: Limits) -> str:

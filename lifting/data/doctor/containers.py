@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from lifting.data.config import DataConfig, Split, with_section
 from lifting.data.doctor.counts import Published, check_counts
 from lifting.data.doctor.presence import (
     Shapes,
@@ -17,10 +18,11 @@ from lifting.data.doctor.presence import (
     check_presence,
     find_files,
 )
-from lifting.data.doctor.reading import check_specimen
+from lifting.data.doctor.reading import SPLITS, check_reading, check_specimen
 from lifting.data.doctor.rows import CheckRow
 from lifting.data.doctor.specimen import Bodies, Keypoints, Sight, Take
 from lifting.data.keypoint_layout import keypoint_layout
+from lifting.data.sequence import PoseTracks
 from lifting.errors import DataError
 from lifting.files.containers import entries, items, read_object_npz
 from lifting.files.npz import Array
@@ -66,6 +68,9 @@ class NpzForm:
         subject_of: Group of a file -> subject; None for one that has no labels to be looked at.
         recording_of: Name in a file -> name and action; None for what is none.
         sight: Take, number of a camera, keypoints and confidence -> sight.
+        read: The reader.
+        splits: Parts that it is asked for.
+        unset: Options that may name further 2D files, which are not read when another is.
         left_out: Subjects and recordings that no reader takes.
     """
 
@@ -86,6 +91,9 @@ class NpzForm:
     subject_of: Callable[[str], str | None]
     recording_of: Callable[[str], tuple[str, str] | None]
     sight: Callable[[Take, int, Array, Array | None], Sight]
+    read: Callable[[DataConfig, Split], PoseTracks]
+    splits: tuple[Split, ...] = SPLITS
+    unset: Mapping[str, None] = field(default_factory=dict)
     left_out: tuple[tuple[str, str], ...] = ()
 
     def detector(self, path: Path) -> str:
@@ -93,19 +101,15 @@ class NpzForm:
         return path.stem.removeprefix(self.two_d).removeprefix("_") or EXACT
 
 
-def check_form(
-    form: NpzForm, root: str | None, published: Published
-) -> tuple[list[CheckRow], list[str]]:
-    """Look at the files of such a data set.
+def check_form(form: NpzForm, config: DataConfig, published: Published) -> list[CheckRow]:
+    """Look at the files of such a data set, and ask its reader where both kinds are there.
 
     Args:
         form: The data set.
-        root: Its folder; None looks where the environment says.
+        config: The data section; without the 2D file that it names the first one is read.
         published: What should be in them.
-
-    Returns:
-        The rows, and the detectors with which the reader can be asked; none without a 3D file.
     """
+    root = config.root
     three_d = find_files(form.name, root, [form.three_d])[:1]
     two_d = find_files(form.name, root, [f"{form.two_d}*.npz"])
     rows = [
@@ -122,7 +126,12 @@ def check_form(
                         bone_share=form.bone_share, bone_reason=form.bone_reason,
                         takes=takes)  # fmt: skip
         rows += check_specimen(bodies, files)
-    return rows, [form.detector(path) for path in two_d] if three_d else []
+    if three_d and two_d:
+        options, detectors = getattr(config, form.name), [form.detector(path) for path in two_d]
+        if options.two_d not in detectors:
+            options = replace(options, two_d=detectors[0], **form.unset)
+        rows += check_reading(form.read, with_section(config, form.name, options), form.splits)
+    return rows
 
 
 def _takes(form: NpzForm, path: Path, rows: list[CheckRow]) -> tuple[Take, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 from lifting.data.mocap.captured import CapturedMotion, marker_motion
 from lifting.data.mocap.lines import LARGEST_NUMBER
 from lifting.errors import ConfigError, DataError
+from lifting.files.checks import check_file
 from lifting.files.sandbox import Limits, read_mat
 
 MAX_C3D_BYTES = 512 * 1024**2
@@ -41,11 +42,7 @@ def read_c3d(path: Path, limits: Limits | None = None) -> CapturedMotion:
             f"expected the package ezc3d to read {path}, got none; install it with "
             "`pip install 'lifting[c3d]'`"
         )
-    if path.is_file() and path.stat().st_size > MAX_C3D_BYTES:
-        raise DataError(
-            f"expected at most {MAX_C3D_BYTES} bytes in {path}, got {path.stat().st_size}; cut "
-            "the recording into shorter files"
-        )
+    check_file(path, MAX_C3D_BYTES)
     found = read_mat(path, _AXES, limits)
     positions, residuals = found["points"].astype(np.float64), found["residuals"]
     if positions.shape[:2] != residuals.shape or positions.shape[2:] != (3,):

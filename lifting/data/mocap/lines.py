@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lifting.errors import DataError, MissingDataError
+from lifting.errors import DataError
+from lifting.files.checks import check_file
 
 MAX_TEXT_BYTES = 512 * 1024**2
 MAX_FRAMES = 1_000_000
@@ -87,13 +88,6 @@ def read_lines(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> Iterator[Line]:
 
 def read_texts(path: Path, max_bytes: int) -> Iterator[tuple[int, str]]:
     """Numbers, from 1, and whole lines of a text file; see :func:`read_lines`."""
-    if not path.is_file():
-        raise MissingDataError(f"expected a file at {path}, found none; check the path")
-    size = path.stat().st_size
-    if size > max_bytes:
-        raise DataError(
-            f"expected at most {max_bytes} bytes in {path}, got {size}; "
-            "cut the recording into shorter files"
-        )
+    check_file(path, max_bytes, "text")
     with path.open(encoding="latin-1") as stream:
         yield from enumerate(stream, start=1)

@@ -12,8 +12,9 @@ import numpy as np
 from lifting.data.mocap.captured import Up
 from lifting.data.mocap.lines import LARGEST_NUMBER
 from lifting.data.mocap.upright import LENGTHS_MM, TURNS, are_known, guess_up, unit_of, z_up_mm
-from lifting.errors import DataError, suggest
+from lifting.errors import suggest
 from lifting.files.archive import open_npz
+from lifting.files.checks import misfit
 from lifting.files.npz import DEFAULT_MAX_BYTES, Array, Kind, read_plain_npz
 from lifting.skeleton import SKELETONS, Skeleton, set_of_names, sets_of
 
@@ -36,6 +37,7 @@ One npz file of plain arrays (numpy.savez; objects are refused). T frames, J joi
 Needed: the positions, a skeleton or joint_names, and fps. All else may be left out.
 """
 PARTS = ("train", "val", "test")
+_bad = misfit("`lifting data describe own` shows the form")
 UNKNOWN = "unknown"
 # Largest extent of a pose, millimetres; no two units fit one length.
 _TALL_MM = (800.0, 2300.0)
@@ -139,13 +141,6 @@ def _unread(path: Path) -> list[str]:
     with open_npz(path, DEFAULT_MAX_BYTES) as (_, members):
         unread = sorted(set(members) - set(_KEYS))
     return [f"not read: {', '.join(name[:40] for name in unread[:8])}"] if unread else []
-
-
-def _bad(path: Path, expected: str, got: object) -> DataError:
-    return DataError(
-        f"expected {expected} in {path}, got {got!s:.80}; `lifting data describe own` shows the "
-        "form"
-    )
 
 
 def _texts(path: Path, key: str, values: Array) -> list[str]:

@@ -23,15 +23,18 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lifting.errors import ConfigError, suggest
 from lifting.listing import listed_packages
+
+if TYPE_CHECKING:
+    from lifting.data.config import DataConfig
 
 ENTRY_POINT_GROUP = "lifting.data_sets"
 
@@ -50,6 +53,32 @@ class Pictures:
     files: tuple[str, ...]
     first: int
     fields: Callable[[str], list[dict[str, object]]]
+
+
+def filmed(data: DataConfig) -> tuple[str, ...]:
+    """``uses`` of a set that virtual cameras film: what they deliver is said in ``synthetic``."""
+    return ("synthetic",)
+
+
+def exact_by(section: str, option: str = "two_d") -> Callable[[DataConfig], DataConfig | None]:
+    """``exact`` of a set whose option names its keypoints, the exact ones being ``gt``.
+
+    Args:
+        section: Its options.
+        option: The one that says it of the test split; where that is None, ``two_d`` does.
+    """
+
+    def exact(data: DataConfig) -> DataConfig | None:
+        options = getattr(data, section)
+        if (getattr(options, option) or options.two_d) == "gt":
+            return None
+        return replace(data, **{section: replace(options, **{option: "gt"})})
+
+    return exact
+
+
+def always_exact(data: DataConfig) -> None:
+    """``exact`` of a set whose keypoints are projected labels."""
 
 
 @dataclass(frozen=True)

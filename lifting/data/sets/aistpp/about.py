@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lifting.data.describe import NEVER, READ_AS_IS, About
+from lifting.data.describe import About, on_terms
 
 ABOUT = About(
     files=(("keypoints3d/*.pkl", "cameras/mapping.txt", "cameras/*.json", "splits/*.txt"),),
@@ -15,8 +15,6 @@ ABOUT = About(
                   " (data.aistpp.split); what ignore_list.txt names is left out"),
         ("joints", "no hip among them: data.skeleton=h36m17 makes one, the middle of both hips"),
         ("how to get the files", "download and unpack the annotations; videos are not needed"),
-        ("preparation", f"needs {READ_AS_IS}"),
-        ("terms", "annotations CC BY 4.0 (Google LLC); the videos are another licence"),
-        ("never", NEVER),
+        *on_terms("annotations CC BY 4.0 (Google LLC); the videos are another licence"),
     ),
 )  # fmt: skip

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-if TYPE_CHECKING:
-    from lifting.data.config import DataConfig
+from lifting.data.sets import exact_by
 
 SUMMARY = "AIST++ annotations, dance before nine cameras, 17 joints of COCO (CC BY 4.0)"
 
@@ -28,8 +27,4 @@ class Config:
     every: int = 1
 
 
-def exact(data: DataConfig) -> DataConfig | None:
-    """The data section with exact keypoints in the test split; None where they are exact."""
-    options = data.aistpp
-    known = options.two_d == "gt"
-    return None if known else replace(data, **{"aistpp": replace(options, two_d="gt")})
+exact = exact_by("aistpp")

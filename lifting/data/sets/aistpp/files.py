@@ -17,6 +17,7 @@ from lifting.data.mocap.captured import FloatArray, Up
 from lifting.data.mocap.lines import read_lines
 from lifting.data.mocap.upright import LENGTHS_MM, TURNS, guess_up, unit_of, z_up_mm
 from lifting.errors import DataError, MissingDataError
+from lifting.files.checks import check_file
 from lifting.files.containers import entries, entry, numbers
 from lifting.files.json_file import as_list, as_table, load_json
 from lifting.files.npz import Array
@@ -237,13 +238,8 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 
 def _pickle(path: Path) -> dict[str, object]:
-    if not path.is_file():
-        raise MissingDataError(f"expected a file at {path}, found none; get the set complete")
-    with path.open("rb") as stream:
-        data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise DataError(f"expected at most {MAX_BYTES} bytes in {path}, got more; do not use it")
-    return entries(read_pickle(data, str(path)), str(path))
+    check_file(path, MAX_BYTES, cure="get the set complete")
+    return entries(read_pickle(path.read_bytes(), str(path)), str(path))
 
 
 def _numbers(

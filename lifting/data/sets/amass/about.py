@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lifting.data.describe import NEVER, READ_AS_IS, About
+from lifting.data.describe import About, on_terms
 from lifting.data.sets.amass.config import Config
 
 _PARTS = Config()
@@ -21,8 +21,6 @@ ABOUT = About(
         ("split", "by sub-dataset, as its owners recommend (data.amass.train, val, test)"),
         ("keypoints", "none recorded: virtual cameras film the motion"),
         ("how to get the files", "register, download sub-datasets, unpack each below amass/"),
-        ("preparation", f"needs {READ_AS_IS}"),
-        ("terms", "non-commercial; sub-datasets and body models have terms of their own"),
-        ("never", NEVER),
+        *on_terms("non-commercial; sub-datasets and body models have terms of their own"),
     ),
 )  # fmt: skip

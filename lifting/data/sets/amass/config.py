@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from lifting.data.config import DataConfig
+from lifting.data.sets import filmed
 
 SUMMARY = "AMASS motion on a body model of yours, seen by virtual cameras"
 
@@ -41,6 +39,4 @@ class Config:
     test: tuple[str, ...] = ("Transitions_mocap", "Transitions", "SSM_synced", "SSM")
 
 
-def uses(data: DataConfig) -> tuple[str, ...]:
-    """What virtual cameras deliver beside keypoints is said there."""
-    return ("synthetic",)
+uses = filmed

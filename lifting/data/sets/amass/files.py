@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.errors import DataError
+from lifting.files.checks import misfit
 from lifting.files.npz import Array, Kind, read_plain_npz
 from lifting.skeleton import SMPL_22
 
@@ -19,6 +19,7 @@ _LARGEST = 1e4
 _RATES = ("mocap_framerate", "mocap_frame_rate")  # of the SMPL-H and of the SMPL-X edition
 _BODY = 3 * len(SMPL_22)
 _GENDERS = ("female", "male", "neutral")
+_malformed = misfit("use a motion file of AMASS (SMPL+H G or SMPL-X) as it is downloaded")
 _KEYS: Mapping[str, tuple[Kind, int]] = {
     "poses": ("float", 2),
     "root_orient": ("float", 2),
@@ -116,10 +117,3 @@ def _gender(path: Path, value: object) -> str:
     if word not in _GENDERS:
         raise _malformed(path, f"a gender among {', '.join(_GENDERS)}", f"'{word:.20}'")
     return word
-
-
-def _malformed(path: Path, expected: str, got: str) -> DataError:
-    return DataError(
-        f"expected {expected} in {path}, got {got}; use a motion file of AMASS (SMPL+H G or "
-        "SMPL-X) as it is downloaded"
-    )

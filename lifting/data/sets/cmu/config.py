@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from lifting.data.config import DataConfig
+from lifting.data.sets import filmed
 
 SUMMARY = "CMU motion capture, 17 joints, seen by virtual cameras (free for all uses)"
 
@@ -16,6 +14,4 @@ class Config:
     """CMU motion capture has no options of its own; the file records its split."""
 
 
-def uses(data: DataConfig) -> tuple[str, ...]:
-    """What virtual cameras deliver beside keypoints is said there."""
-    return ("synthetic",)
+uses = filmed

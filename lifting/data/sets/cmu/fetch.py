@@ -11,14 +11,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from lifting.data.describe import Fact
 from lifting.data.download import PART, Download, check_url
 from lifting.data.folders import VARIABLE
 from lifting.data.mocap.amc import read_channels
-from lifting.data.mocap.asf import AsfSkeleton, read_asf
+from lifting.data.mocap.asf import read_asf
 from lifting.data.sets.cmu.files import CREDIT
 from lifting.data.splits import CMU_PUBLIC_SPLIT
 from lifting.errors import ConfigError, MissingDataError, OutputError
@@ -108,20 +107,15 @@ def parse_subjects(text: str) -> tuple[int, ...]:
     for word in text.split(","):
         first, dash, end = (piece.strip() for piece in word.partition("-"))
         ends = (first, end if dash else first)
-        if not all(e.isascii() and e.isdigit() and 0 < len(e) <= 3 for e in ends):
-            raise _bad_subjects(text)
-        low, high = int(ends[0]), int(ends[1])
+        whole = all(e.isascii() and e.isdigit() and 0 < len(e) <= 3 for e in ends)
+        low, high = map(int, ends) if whole else (0, 0)
         if not 1 <= low <= high <= last:
-            raise _bad_subjects(text)
+            raise ConfigError(
+                f"expected subjects from 1 to {last} such as 1,5-7, or 'all', got '{text:.80}'; "
+                "correct --subjects"
+            )
         numbers.update(range(low, high + 1))
     return tuple(sorted(numbers))
-
-
-def _bad_subjects(text: str) -> ConfigError:
-    return ConfigError(
-        f"expected subjects from 1 to {CMU_PUBLIC_SPLIT.last_subject} such as 1,5-7, or 'all', "
-        f"got '{text:.80}'; correct --subjects"
-    )
 
 
 def fetch_cmu(
@@ -172,7 +166,11 @@ def _fetch_subject(agent: Download, url: str, subject: int, report: FetchReport)
     if not _take(agent, f"{base}/{name}.asf", skeleton_path, read_asf, report):
         report.absent.append(subject)
         return 0
-    verify = partial(_verify_motion, read_asf(skeleton_path))
+    skeleton = read_asf(skeleton_path)
+
+    def verify(path: Path) -> None:
+        read_channels(path, skeleton)
+
     count = misses = 0
     for trial in range(1, LAST_TRIAL + 1):
         recording = f"{name}_{trial:02d}.amc"
@@ -183,10 +181,6 @@ def _fetch_subject(agent: Download, url: str, subject: int, report: FetchReport)
         if misses == MISSES:
             break
     return count
-
-
-def _verify_motion(skeleton: AsfSkeleton, path: Path) -> None:
-    read_channels(path, skeleton)
 
 
 def _take(

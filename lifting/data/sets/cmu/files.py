@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lifting.errors import DataError
+from lifting.files.checks import misfit
 from lifting.files.npz import Array, Kind, read_plain_npz
 from lifting.skeleton import H36M_17
 
@@ -29,6 +30,10 @@ FILE_JOINTS = (
 BONE_TOLERANCE_MM = 5.0  # rounding to millimetres costs at most the root of three
 LARGEST_STEP_MM_S = 30000.0
 FARTHEST_MM = 32767.0
+_bad = misfit(
+    "the file is not in the described form: get it again or make it with "
+    "`lifting data prepare cmu --source DIR`"
+)
 
 _KEYS: dict[str, tuple[Kind, int]] = {
     "positions_mm": ("number", 3),
@@ -127,13 +132,6 @@ def read_cmu_file(path: Path) -> CmuFile:
         skeleton_names=texts["skeleton_names"],
         bone_lengths_mm=arrays["bone_lengths_mm"][:, order].astype(np.float64),
         split_name=str(arrays["split_name"]) if "split_name" in arrays else "distributed",
-    )
-
-
-def _bad(path: Path, expected: str, found: object) -> DataError:
-    return DataError(
-        f"expected {expected} in {path}, got {found}; the file is not in the described form: "
-        "get it again or make it with `lifting data prepare cmu --source DIR`"
     )
 
 

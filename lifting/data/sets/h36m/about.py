@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lifting.data.describe import NEVER, READ_AS_IS, About
+from lifting.data.describe import About, on_terms
 
 ABOUT = About(
     files=(("data_3d_h36m.npz", "data_2d_h36m_*.npz"),),
@@ -19,8 +19,6 @@ ABOUT = About(
         ("how to get the files", "register, download the poses (D3_Positions), and convert "
                                  "them with the scripts of VideoPose3D, whose authors also "
                                  "say where their 2D files are"),
-        ("preparation", f"needs {READ_AS_IS}"),
-        ("terms", "registration; academic use only"),
-        ("never", NEVER),
+        *on_terms("registration; academic use only"),
     ),
 )  # fmt: skip

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from lifting.actions import H36M_ACTIONS
-from lifting.data.config import DataConfig, with_section
+from lifting.data.config import DataConfig
 from lifting.data.doctor.containers import NpzForm, check_form
 from lifting.data.doctor.counts import Group, Published
-from lifting.data.doctor.reading import check_reading
 from lifting.data.doctor.rows import CheckRow
 from lifting.data.doctor.specimen import Sight, Take
 from lifting.data.sets.h36m import reader as human36m
@@ -44,13 +41,7 @@ def check(config: DataConfig, published: Published = PUBLISHED) -> list[CheckRow
         config: The data section.
         published: What should be in them.
     """
-    rows, detectors = check_form(_FORM, config.root, published)
-    if detectors:
-        options = config.h36m
-        if options.two_d not in detectors:
-            options = replace(options, two_d=detectors[0], two_d_test=None)
-        rows += check_reading(human36m.tracks, with_section(config, human36m.NAME, options))
-    return rows
+    return check_form(_FORM, config, published)
 
 
 def _recording(name: str) -> tuple[str, str] | None:
@@ -97,5 +88,7 @@ _FORM = NpzForm(
     subject_of=str,
     recording_of=_recording,
     sight=_sight,
+    read=human36m.tracks,
+    unset={"two_d_test": None},
     left_out=(CORRUPT,),
 )

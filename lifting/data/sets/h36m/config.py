@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
-from lifting.data.sets import Pictures
-
-if TYPE_CHECKING:
-    from lifting.data.config import DataConfig
+from lifting.data.sets import Pictures, exact_by
 
 SUMMARY = "Human3.6M in the npz form of VideoPose3D, 17 joints, four cameras"
 
@@ -48,11 +44,7 @@ class Config:
     max_bytes: int = 4 * 1024**3
 
 
-def exact(data: DataConfig) -> DataConfig | None:
-    """The data section with exact keypoints in the test split; None where they are exact."""
-    options = data.h36m
-    known = (options.two_d_test or options.two_d) == "gt"
-    return None if known else replace(data, **{"h36m": replace(options, two_d_test="gt")})
+exact = exact_by("h36m", "two_d_test")
 
 
 def _file_fields(track: str) -> list[dict[str, object]]:

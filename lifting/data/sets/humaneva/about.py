@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lifting.data.describe import NEVER, READ_AS_IS, About
+from lifting.data.describe import About, on_terms
 
 ABOUT = About(
     files=(("data_3d_humaneva15.npz", "data_2d_humaneva15*.npz"),),
@@ -16,8 +16,6 @@ ABOUT = About(
                       "detectron_pt_coco"),
         ("how to get the files", "register, download, and convert with the scripts of "
                                  "VideoPose3D"),
-        ("preparation", f"needs {READ_AS_IS}"),
-        ("terms", "registration; research use only"),
-        ("never", NEVER),
+        *on_terms("registration; research use only"),
     ),
 )  # fmt: skip

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from lifting.data.config import DataConfig, with_section
+from lifting.data.config import DataConfig
 from lifting.data.doctor.containers import NpzForm, check_form
 from lifting.data.doctor.counts import Published
-from lifting.data.doctor.reading import check_reading
 from lifting.data.doctor.rows import CheckRow
 from lifting.data.doctor.specimen import Sight, Take
 from lifting.data.sets.humaneva import reader as humaneva
@@ -32,14 +29,7 @@ def check(config: DataConfig, published: Published = PUBLISHED) -> list[CheckRow
         config: The data section.
         published: What should be in them; a subject is named ``Train.S1``.
     """
-    rows, detectors = check_form(_FORM, config.root, published)
-    if detectors:
-        options = config.humaneva
-        if options.two_d not in detectors:
-            options = replace(options, two_d=detectors[0])
-        one = with_section(config, humaneva.NAME, options)
-        rows += check_reading(humaneva.tracks, one, ("train", "test"))
-    return rows
+    return check_form(_FORM, config, published)
 
 
 def _subject(group: str) -> str | None:
@@ -83,4 +73,6 @@ _FORM = NpzForm(
     subject_of=_subject,
     recording_of=_recording,
     sight=_sight,
+    read=humaneva.tracks,
+    splits=("train", "test"),
 )

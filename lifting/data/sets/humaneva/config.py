@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-if TYPE_CHECKING:
-    from lifting.data.config import DataConfig
+from lifting.data.sets import exact_by
 
 SUMMARY = "HumanEva-I in the npz form of VideoPose3D, 15 joints, three cameras"
 
@@ -45,8 +44,4 @@ class Config:
     drop_corrupt: bool = False
 
 
-def exact(data: DataConfig) -> DataConfig | None:
-    """The data section with exact keypoints in the test split; None where they are exact."""
-    options = data.humaneva
-    known = options.two_d == "gt"
-    return None if known else replace(data, **{"humaneva": replace(options, two_d="gt")})
+exact = exact_by("humaneva")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lifting.data.describe import NEVER, READ_AS_IS, About
+from lifting.data.describe import About, on_terms
 
 ABOUT = About(
     files=(
@@ -19,8 +19,6 @@ ABOUT = About(
         ("options", "data.image_folder.* (labels, files, first, size, margin)"),
         ("how to get the files", "download the films or pictures beside the data set's own "
                                  "files and extract the frames, see lifting/data/README.md"),
-        ("preparation", f"needs {READ_AS_IS}"),
-        ("terms", "those of the data set"),
-        ("never", NEVER),
+        *on_terms("those of the data set"),
     ),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lifting.data.describe import NEVER, READ_AS_IS, About
+from lifting.data.describe import About, on_terms
 
 ABOUT = About(
     # Either part alone will do; the folders of the test are those that the reader looks in.
@@ -32,8 +32,6 @@ ABOUT = About(
         ("keypoints", "ground truth only"),
         ("how to get the files", "accept the licence, download with the owners' script, or "
                                  "convert to the npz form with the scripts of P-STMO"),
-        ("preparation", f"needs {READ_AS_IS}"),
-        ("terms", "non-commercial research only"),
-        ("never", NEVER),
+        *on_terms("non-commercial research only"),
     ),
 )  # fmt: skip

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from lifting.data.sets import Pictures
-
-if TYPE_CHECKING:
-    from lifting.data.config import DataConfig
+from lifting.data.sets import Pictures, always_exact
 
 SUMMARY = "MPI-INF-3DHP, its own files or the npz form of P-STMO, 17 joints"
 
@@ -46,8 +43,7 @@ class Config:
     skeleton: Literal["mpi17", "h36m17"] = "mpi17"
 
 
-def exact(data: DataConfig) -> None:
-    """The keypoints are projected labels and always exact."""
+exact = always_exact
 
 
 def _file_fields(track: str) -> list[dict[str, object]]:

@@ -9,7 +9,6 @@ of ``mpi17``.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +20,12 @@ import torch
 from lifting.data.folders import search_folders
 from lifting.data.units import check_unit
 from lifting.errors import DataError, MissingDataError
+from lifting.files.checks import check_file, misfit
 from lifting.files.containers import cut_to, entries, entry, items, numbers, read_object_npz
 from lifting.files.npz import Array
 from lifting.files.sandbox import read_mat
 from lifting.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28
 from lifting.skeleton.convert import remap_joints
-
-log = logging.getLogger(__name__)
 
 Part = Literal["train", "test"]
 Labels = Literal["annot3", "univ_annot3"]
@@ -62,8 +60,8 @@ _OUTDOOR = ("TS5", "TS6")
 
 _JOINTS, _PELVIS = len(MPI_INF_3DHP_17), MPI_INF_3DHP_17.root
 _PERSON_MM = 2000.0  # no joint is farther from the pelvis
-_JUDGED_FRAMES = 64  # of a view, for the order of its joints
 _TEXT_BYTES = 1_000_000
+_malformed = misfit("use the files of MPI-INF-3DHP as they are downloaded")
 
 
 @dataclass(frozen=True)
@@ -449,12 +447,7 @@ def read_calibration(path: Path) -> dict[str, Calibration]:
         MissingDataError: There is no such file.
         DataError: It is no calibration, or a camera is incomplete or impossible.
     """
-    if not path.is_file():
-        raise MissingDataError(
-            f"expected {path}, found none; it comes with each sequence of the data set"
-        )
-    if path.stat().st_size > _TEXT_BYTES:
-        raise _malformed(path, f"a text of at most {_TEXT_BYTES} bytes", f"{path.stat().st_size}")
+    check_file(path, _TEXT_BYTES, "a calibration", "it comes with each sequence of the data set")
     blocks: dict[str, dict[str, list[str]]] = {}
     current: dict[str, list[str]] | None = None
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -498,10 +491,3 @@ def _numbers(path: Path, name: str, block: Mapping[str, list[str]], key: str, co
             path, f"{count} numbers after '{key}' of camera {name:.20}", f"{' '.join(words):.60}"
         )
     return values
-
-
-def _malformed(path: Path, expected: str, got: str) -> DataError:
-    return DataError(
-        f"expected {expected} in {path}, got {got}; use the files of MPI-INF-3DHP as they are "
-        "downloaded"
-    )

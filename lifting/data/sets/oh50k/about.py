@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lifting.data.describe import NEVER, READ_AS_IS, About
+from lifting.data.describe import About, on_terms
 
 ABOUT = About(
     files=tuple((f"train{s}/annots.json", f"test{s}/annots.json") for s in ("set", "")),
@@ -13,8 +13,6 @@ ABOUT = About(
         ("split", "its own; the last training images validate (data.oh50k.holdout)"),
         ("joints", "from SMPL's, or with a regressor of yours (data.oh50k.joint_regressor)"),
         ("how to get the files", "accept the licence, download and unpack both parts"),
-        ("preparation", f"needs {READ_AS_IS}"),
-        ("terms", "non-commercial research only"),
-        ("never", NEVER),
+        *on_terms("non-commercial research only"),
     ),
 )  # fmt: skip

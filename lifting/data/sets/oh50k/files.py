@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.errors import DataError
+from lifting.files.checks import check_file, misfit
 from lifting.files.json_file import load_json, shown
 from lifting.files.limits import Size
 from lifting.files.npz import Array
@@ -18,6 +18,7 @@ from lifting.skeleton import SMPL_24
 
 _JOINTS = len(SMPL_24)
 _SHAPES = 10
+_malformed = misfit("use annots.json of 3DOH50K as it is downloaded")
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ def read_annotations(
         MissingDataError: There is no such file.
         DataError: It is too large, no JSON, or of another form.
     """
+    check_file(path, max_bytes, "text")
     table = load_json(path, Size(max_bytes / 2**20))
     if not isinstance(table, dict) or not table:
         raise _malformed(path, "a record for every image in an object", shown(table))
@@ -149,9 +151,3 @@ class _Record:
             what = f"'img_path' of image {shown(self.name)} to lead to a picture below the folder"
             raise _malformed(self.path, what, shown(value))
         return path.as_posix()
-
-
-def _malformed(path: Path, expected: str, got: str) -> DataError:
-    return DataError(
-        f"expected {expected} in {path}, got {got}; use annots.json of 3DOH50K as it is downloaded"
-    )

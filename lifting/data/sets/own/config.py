@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from lifting.data.config import DataConfig
+from lifting.data.sets import filmed
 
 SUMMARY = "3D motion of your own (npz, TRC, C3D, BVH), seen by virtual cameras"
 
@@ -37,6 +35,4 @@ class Config:
     clip_seconds: float = 10.0
 
 
-def uses(data: DataConfig) -> tuple[str, ...]:
-    """What virtual cameras deliver beside keypoints is said there."""
-    return ("synthetic",)
+uses = filmed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lifting.data.describe import NEVER, READ_AS_IS, About
+from lifting.data.describe import About, on_terms
 
 ABOUT = About(
     files=(("sequenceFiles/train/*.pkl", "sequenceFiles/validation/*.pkl",
@@ -15,8 +15,6 @@ ABOUT = About(
         ("joints", "approximated from SMPL's, or regressed from its mesh with a model and a "
                    "regressor of yours (data.pw3d.joint_regressor)"),
         ("how to get the files", "accept the licence, download and unpack sequenceFiles.zip"),
-        ("preparation", f"needs {READ_AS_IS}"),
-        ("terms", "non-commercial research only"),
-        ("never", NEVER),
+        *on_terms("non-commercial research only"),
     ),
 )  # fmt: skip

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import Literal
 
-from lifting.data.sets import Pictures
-
-if TYPE_CHECKING:
-    from lifting.data.config import DataConfig
+from lifting.data.sets import Pictures, exact_by
 
 NAME = "3dpw"
 SUMMARY = "3DPW sequence files, outdoors, moving camera, 17 approximate joints"
@@ -32,11 +29,7 @@ class Config:
     body_model: str | None = None
 
 
-def exact(data: DataConfig) -> DataConfig | None:
-    """The data section with exact keypoints in the test split; None where they are exact."""
-    options = data.pw3d
-    known = options.two_d == "gt"
-    return None if known else replace(data, **{"pw3d": replace(options, two_d="gt")})
+exact = exact_by("pw3d")
 
 
 def _file_fields(track: str) -> list[dict[str, object]]:

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.errors import DataError
-from lifting.files.archive import LFS_MARK
+from lifting.files.checks import check_file, misfit
 from lifting.files.npz import Array
 from lifting.files.pickles import read_pickle
 from lifting.skeleton import COCO_18, SMPL_24
@@ -25,6 +24,7 @@ _PER_PERSON = (
 )  # fmt: skip
 _SHAPES = 10
 _LARGEST = 1e6
+_malformed = misfit("use the sequence files of 3DPW as they are downloaded")
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,8 @@ def read_sequence(path: Path) -> Pw3dSequence:
     Raises:
         DataError: It is damaged, unsafe, or of another form.
     """
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise _malformed(path, f"at most {MAX_BYTES} bytes", f"{size}")
-    raw = path.read_bytes()
-    if raw.startswith(LFS_MARK):
-        raise _malformed(path, "a sequence", "a git-lfs pointer (run `git lfs pull`)")
-    data = read_pickle(raw, str(path))
+    check_file(path, MAX_BYTES, "a sequence")
+    data = read_pickle(path.read_bytes(), str(path))
     if not isinstance(data, dict):
         raise _malformed(path, "a dictionary", type(data).__name__)
     camera = _array(path, "cam_poses", data.get("cam_poses"), (4, 4))
@@ -158,10 +153,3 @@ def _array(
     if len(value) == 0 or (frames is not None and len(value) != frames):
         raise _malformed(path, f"'{name}' of {frames or 'some'} frames", f"{len(value)}")
     return value.astype(np.float64)
-
-
-def _malformed(path: Path, expected: str, got: str) -> DataError:
-    return DataError(
-        f"expected {expected} in {path}, got {got}; use the sequence files of 3DPW as they are "
-        "downloaded"
-    )
