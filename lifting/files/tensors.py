@@ -58,8 +58,7 @@ def load_tensors(path: Path, *, own: bool = False) -> Any:
     except UnpicklingError as error:
         raise CheckpointError(
             f"expected only tensors and plain values in {path}, got other pickled objects, which "
-            f"could run code when loaded and are refused ({_first_line(error)}); save it again "
-            "without them"
+            "could run code when loaded and are refused; save it again without them"
         ) from error
     except _DAMAGE as error:
         raise CheckpointError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +22,12 @@ from lifting.errors import DataError
 from lifting.files.json_file import as_number, shown
 from lifting.skeleton import Skeleton, set_of_names
 
+log = logging.getLogger(__name__)
+
 _MAX_TRACK = 2**53
+_BODY_PART = re.compile(
+    "hip|knee|ankle|shoulder|elbow|wrist|nose|eye|ear|head|neck|pelvis|spine|leg|arm|foot|hand|paw"
+)
 
 
 class Sighting(NamedTuple):
@@ -146,12 +153,7 @@ def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
     names = _Names(path, seen.frames, people)
     joints = _joints(names)
     body = joints.shape[1] - len(seen.extra)
-    names_of = seen.named if isinstance(seen.named, tuple) else ()
-    if (
-        skeleton is None
-        and not set_of_names(names_of)
-        and not all(n.isdecimal() for n in names_of)
-    ):
+    if skeleton is None and _tell_in_another_order(path, seen.named):
         seen, joints = _by_name(path, seen, joints, body)
         body = joints.shape[1] - len(seen.extra)
     order = joint_order(
@@ -174,6 +176,20 @@ def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
         claims=replace(seen, people=[]),
         extra=joints[:, body:],
     )
+
+
+def _tell_in_another_order(path: Path, named: Named | None) -> bool:
+    """Whether names are those of body parts, but not a known set's in its order."""
+    if not isinstance(named, tuple) or set_of_names(named) is not None:
+        return False
+    telling = any(_BODY_PART.search(name.lower()) for name in named)
+    if not telling and not all(name.isdecimal() for name in named):
+        log.warning(
+            "the joints of %s have the names of no known set (%s); their positions tell",
+            path,
+            ", ".join(name[:20] for name in named[:4]),
+        )
+    return telling
 
 
 def _by_name(

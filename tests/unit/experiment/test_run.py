@@ -251,8 +251,8 @@ def test_own_keypoints(trained, tmp_path):
         ({"image_size": None}, "expected the width and height"),
         ({"image_size": np.array([np.nan, 1])}, "finite numbers in 'image_size'"),
         ({"confidence": np.zeros((6, 17), np.float32)}, "'confidence' .* got \\(6, 17\\)"),
-        ({"intrinsics": np.zeros(4)}, "'intrinsics' .* got \\(4,\\)"),
-        ({"keypoints_2d": np.full((7, 17, 2), np.nan, np.float32)}, "without any finite joint"),
+        ({"intrinsics": np.zeros(5)}, "'intrinsics' .* got \\(5,\\)"),
+        ({"keypoints_2d": np.full((7, 17, 2), np.nan, np.float32)}, "at least one person"),
     ],
 )
 def test_bad_keypoints(trained, tmp_path, change, message):

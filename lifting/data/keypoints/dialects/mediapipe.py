@@ -26,8 +26,10 @@ from lifting.files.json_file import as_number, shown
 from lifting.skeleton import get_skeleton
 
 SET = "mediapipe33"
-FRAME = ("frame", "frame_number", "frame_id", "frame_index", "frame_idx")
-TIME = ("timestamp_ms", "timestamp")
+FRAME = (
+    "frame", "frame_number", "frame_id", "frame_index", "frame_idx", "frame_no", "frame_num",
+)  # fmt: skip
+TIME = ("timestamp_ms", "timestamp", "time")
 COUNT = 33
 PARTS = {21: "a hand", 468: "a face", 478: "a face"}
 _IMAGE = ("pose_landmarks", "poseLandmarks", "landmarks", "keypoints", "landmark")

@@ -42,11 +42,15 @@ def read_table(source: Source) -> Sightings:
     cells = [columns.get(axes[joint].get(axis, ""), [""] * rows)
              for joint in range(count) for axis in known]  # fmt: skip
     values = numbers(path, zip(*cells, strict=True)).reshape(rows, count, len(known))
-    lower = {name.lower(): column for name, column in columns.items()}
+    lower = {_snake(name): column for name, column in columns.items()}
     facts = {key: lower[key] for key in (*FRAME, *TIME) if key in lower}
+    taken = {cell for places in axes.values() for cell in places.values()}
+    told = {*taken, "class"}
+    unread = [name for name in columns if name not in told and _snake(name) not in facts]
+    notes = (f"not read: {', '.join(unread)[:120]}",) if unread else ()
     entries = [{key: _fact(column[i]) for key, column in facts.items()} for i in range(rows)]
     order = mediapipe.order_of(path, entries)
-    return mediapipe.sightings(path, order, list(order.at.values()), values)
+    return mediapipe.sightings(path, order, list(order.at.values()), values, notes=notes)
 
 
 def read_npz(source: Source) -> Sightings:
@@ -95,6 +99,11 @@ def _axes(header: Iterable[str]) -> dict[int, dict[str, str]]:
         found.setdefault(joint, {})[axis[0].lower()] = cell
     first = min(found, default=0)
     return {joint - first: axes for joint, axes in found.items()}
+
+
+def _snake(name: str) -> str:
+    """``Frame Number`` and ``frameNumber`` as ``frame_number``."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|[ -]+", "_", name.strip()).lower()
 
 
 def _fact(cell: str) -> object:

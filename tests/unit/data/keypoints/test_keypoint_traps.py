@@ -88,7 +88,7 @@ def test_names_in_an_order_of_their_own_are_put_in_the_set_s(tmp_path, written_a
 
 def test_names_that_are_nobody_s_are_refused(tmp_path):
     people = detected("coco17", 40)
-    names = [f"tentacle_{i}" for i in range(17)]
+    names = [f"paw_{i}" for i in range(17)]
     np.savez(tmp_path / "a.npz", keypoints=people[..., :2], joint_names=names)
     with pytest.raises(DataError, match="expected the joints of a person"):
         read_people(tmp_path / "a.npz")
