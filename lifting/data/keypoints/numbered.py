@@ -116,6 +116,25 @@ def check_one_list(path: Path, names: Sequence[str]) -> None:
         check_one_video(path, names)
 
 
+def refuse_several(path: Path, videos: Sequence[str]) -> None:
+    """Refuse more than one video.
+
+    Args:
+        path: The file or folder, for messages.
+        videos: Their names.
+
+    Raises:
+        DataError: There are several.
+    """
+    if len(videos) > 1:
+        more = ", ..." if len(videos) > _MOST_NAMED else ""
+        raise DataError(
+            f"expected the frames of one video in {path}, got {len(videos)}: "
+            f"{', '.join(video[-40:] for video in videos[:_MOST_NAMED])}{more}; "
+            "keep each video in a file or folder of its own"
+        )
+
+
 def _videos(names: Sequence[str]) -> list[str]:
     return sorted({_LAST_NUMBER.sub("*", name) for name in names})
 
@@ -130,14 +149,7 @@ def check_one_video(path: Path, names: Sequence[str]) -> None:
     Raises:
         DataError: There are several videos.
     """
-    videos = _videos(names)
-    if len(videos) > 1:
-        more = ", ..." if len(videos) > _MOST_NAMED else ""
-        raise DataError(
-            f"expected the frames of one video in {path}, got {len(videos)}: "
-            f"{', '.join(video[:40] for video in videos[:_MOST_NAMED])}{more}; "
-            "keep each video in a file or folder of its own"
-        )
+    refuse_several(path, _videos(names))
     of_number: dict[int, str] = {}
     for name in names:
         match = _LAST_NUMBER.search(name)

@@ -8,6 +8,7 @@ from typing import Any
 from lifting.data.keypoints.dialects import Dialect, coco
 from lifting.data.keypoints.dialects.coco import Table
 from lifting.data.keypoints.entries import SURE, sizes_of
+from lifting.data.keypoints.numbered import check_one_list, refuse_several
 from lifting.data.keypoints.people import Sighting, Sightings
 from lifting.data.keypoints.source import Source
 from lifting.data.keypoints.timeline import natural_key
@@ -95,13 +96,9 @@ def _check_one_video(path: Path, images: list[Table]) -> None:
         },
         key=natural_key,
     )
-    if len(videos) > 1:
-        more = ", ..." if len(videos) > _MOST_NAMED else ""
-        raise DataError(
-            f"expected the images of one video in {path}, got {len(videos)}: "
-            f"{', '.join(video[-40:] for video in videos[:_MOST_NAMED])}{more}; give the "
-            "annotations of one video at a time"
-        )
+    refuse_several(path, videos)
+    check_one_list(path, [PurePosixPath(str(i["file_name"])).stem for i in images
+                          if "file_name" in i])  # fmt: skip
 
 
 def _is_visibility(path: Path, row: list[Any], where: str) -> bool:

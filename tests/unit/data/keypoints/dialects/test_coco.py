@@ -296,7 +296,7 @@ def test_several_videos_are_listed(tmp_path, by_folder):
     people = files.flags(detected("posetrack17"))
     path = changed(files.posetrack(tmp_path / "p.json", people), several)
     listed = "val/0_mpii, .*val/5_mpii" if by_folder else "000000, .*000005"
-    with pytest.raises(DataError, match=rf"one video in .*got 8: {listed}, \.\.\.; give"):
+    with pytest.raises(DataError, match=rf"one video in .*got 8: {listed}, \.\.\.; keep"):
         read_people(path)
 
 
