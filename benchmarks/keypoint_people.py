@@ -24,7 +24,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.signal import lfilter
 
 from lifting.data.keypoints.joint_order import JointOrder
-from lifting.data.keypoints.people import People
+from lifting.data.keypoints.people import People, Sightings
 from lifting.data.keypoints.persons import choose_persons
 from lifting.data.sets.cmu.files import read_cmu_file
 from lifting.skeleton import H36M_17
@@ -285,6 +285,7 @@ def with_ids(shown: Scene, ids: Array) -> Array:
         form="scene", order=JointOrder(H36M_17, "known", "script"),
         frames=[str(i) for i in range(shown.frames)], frame=shown.number, joints=shown.joints,
         score=np.full(len(ids), np.nan), box=shown.boxes, track=ids,
+        claims=Sightings("scene", [], []), extra=shown.joints[:, :0],
     )  # fmt: skip
     track = np.full(len(ids), -1)
     for choice in choose_persons(Path("scene"), people, shown.number).choices:
