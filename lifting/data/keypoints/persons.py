@@ -36,6 +36,7 @@ _LEAST_JOINTS = 3
 # When the file's own word is not believed.
 _ENOUGH = 10
 _JUMP, _JUMP_A_FRAME = 1.5, 0.2
+_OTHER_SIZE, _SOON = 1.8, 15
 _APART, _SAME, _MOST_CHECKED = 0.05, 0.3, 5000
 _SWAPS, _SWAPS_SHARE = 3, 0.02
 _TWIN_JOINTS, _TWIN_OVERLAP, _TWIN_BOXES = 0.08, 0.5, 0.8
@@ -457,13 +458,18 @@ def _tell_apart(path: Path, people: People, number: IntArray, boxes: FloatArray)
 
 
 def _jumps(number: IntArray, boxes: FloatArray) -> bool:
-    """Whether the only one in every frame is somewhere else, farther than a person moves."""
+    """Whether the only one in every frame is somewhere else: too far, or beside and of other size.
+
+    A person who is hidden in part has a smaller box, but one within the one before.
+    """
     before, now, passed = boxes[:-1], boxes[1:], np.diff(number)
     with np.errstate(invalid="ignore"):
-        size = np.maximum((before[:, 2:] - before[:, :2]).max(-1, initial=1.0),
-                          (now[:, 2:] - now[:, :2]).max(-1, initial=1.0))  # fmt: skip
+        first, second = ((box[:, 2:] - box[:, :2]).max(-1, initial=1.0) for box in (before, now))
+        size = np.maximum(first, second)
         step = np.abs(now[:, :2] + now[:, 2:] - before[:, :2] - before[:, 2:]).max(-1) / 2
-        return bool((step > (_JUMP + _JUMP_A_FRAME * passed) * size).any())
+        far = step > (_JUMP + _JUMP_A_FRAME * passed) * size
+        other = (size > _OTHER_SIZE * np.minimum(first, second)) & (_overlap(before, now) <= 0)
+        return bool((far | (other & (passed <= _SOON))).any())
 
 
 def _swapped(number: IntArray, track: IntArray, boxes: FloatArray) -> int:
