@@ -61,7 +61,8 @@ class Size:
         if size > self.bytes:
             raise DataError(
                 f"expected at most {self.megabytes:g} MB in {path}, got {size / _MEGABYTE:.0f} MB;"
-                f" cut it into parts, or give --max-size {math.ceil(size / _MEGABYTE)}"
+                f" cut it into parts, or give --max-size {math.ceil(size / _MEGABYTE)} (max_bytes "
+                "in a data section)"
             )
 
     def check_frames(self, path: Path, frames: int) -> None:

@@ -9,7 +9,7 @@
 * ``plausibility``   how well positions fit an order of joints
 * ``pixels``     positions in pixels, missing joints, scaled exports
 * ``timeline``   order and numbers of the frames
-* ``persons``    people followed over frames, and those asked for
+* ``persons``    who is who, by ids or by ``following`` people over frames, and who is asked for
 * ``gaps``       what the detector missed, filled in
 * ``cameras``    what a user knows of the cameras of a rig
 """

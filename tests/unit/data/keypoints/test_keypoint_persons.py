@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lifting.data.keypoints import persons
-from lifting.data.keypoints.persons import choose_persons, follow, ids_are_tracks
+from lifting.data.keypoints import following, persons
+from lifting.data.keypoints.following import follow
+from lifting.data.keypoints.persons import choose_persons, ids_are_tracks
 from lifting.data.keypoints.pixels import to_pixels
 from lifting.data.keypoints.read import read_people
 from lifting.data.keypoints.tracks import read_keypoints
@@ -206,14 +207,16 @@ def plainly(known, seen, missed):
     both = max(high[0] - low[0], 0) * max(high[1] - low[1], 0)
     areas = [np.prod(np.ptp(points, axis=0)) for points in (first, then)]
     size = np.sqrt(np.ptp(first, axis=0).max() * np.ptp(then, axis=0).max())
-    allowed = min(persons._OFFSET + missed * persons._OFFSET_A_FRAME, persons._FARTHEST_OFFSET)
-    bent = min(persons._POSE + missed * persons._POSE_A_FRAME, persons._POSE_AT_MOST)
+    allowed = min(
+        following._OFFSET + missed * following._OFFSET_A_FRAME, following._FARTHEST_OFFSET
+    )
+    bent = min(following._POSE + missed * following._POSE_A_FRAME, following._POSE_AT_MOST)
     return (
         (np.linalg.norm(offset) / size / allowed) ** 2
-        + min((pose / size / bent) ** 2, persons._POSE_COST)
-        + (np.log(np.sqrt(spread[1] / spread[0])) / persons._SCALE) ** 2
-        + persons._NO_OVERLAP * (1 - both / (sum(areas) - both))
-        + persons._DOUBT * np.log(allowed / persons._OFFSET * bent / persons._POSE)
+        + min((pose / size / bent) ** 2, following._POSE_COST)
+        + (np.log(np.sqrt(spread[1] / spread[0])) / following._SCALE) ** 2
+        + following._NO_OVERLAP * (1 - both / (sum(areas) - both))
+        + following._DOUBT * np.log(allowed / following._OFFSET * bent / following._POSE)
     )
 
 
@@ -230,9 +233,11 @@ def test_one_frame_agrees_with_plain_loops_over_everyone(seed, missed):
     joints[video.rng.random(joints.shape[:2]) < 0.2] = (np.nan, np.nan, 0)
     none = np.full((10, 4), np.nan)
     cost = np.array([[plainly(a, b, missed) for b in joints[5:]] for a in joints[:5]])
-    cost = np.minimum(cost, persons._DEAREST)
+    cost = np.minimum(cost, following._DEAREST)
     best = min(permutations(range(5)), key=lambda order: cost[np.arange(5), order].sum())
-    wanted = {which: who for who, which in enumerate(best) if cost[who, which] < persons._DEAREST}
+    wanted = {
+        which: who for who, which in enumerate(best) if cost[who, which] < following._DEAREST
+    }
     assert len(wanted) > 0
     track = follow(number, none, joints)
     fresh = iter(range(5, 10))
