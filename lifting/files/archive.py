@@ -101,7 +101,8 @@ def array_members(
     if total > max_bytes or packed > path.stat().st_size:
         raise DataError(
             f"expected at most {max_bytes} bytes uncompressed in {path}, got {total} "
-            f"(packed {packed}); raise max_bytes only if you trust the file"
+            f"(packed {packed}); allow more (--max-size, or max_bytes of a data "
+            "section) only if you trust the file"
         )
     return members
 

@@ -49,15 +49,12 @@ class Lens(NamedTuple):
     Attributes:
         numbers: fx, fy, cx, cy and five of distortion, pixels.
         origin: Where they are from, in words.
+        is_guessed: Whether nobody gave them.
     """
 
     numbers: tuple[float, ...]
     origin: str
-
-    @property
-    def is_guessed(self) -> bool:
-        """Whether nobody gave them."""
-        return self.origin.startswith("guessed")
+    is_guessed: bool
 
 
 class Person(NamedTuple):
@@ -255,6 +252,7 @@ def _intrinsics(
                 f"{_listed(given)}; leave --intrinsics out"
             )
         numbers, origin = tuple(given), "given"
+    is_guessed = numbers is None
     if numbers is None:
         focal = GUESSED_FOCAL * max(size)
         origin = f"guessed: focal length {GUESSED_FOCAL} x the larger side, centre of the image"
@@ -268,7 +266,8 @@ def _intrinsics(
             f"expected finite numbers in 'intrinsics' for {path}, fx, fy above zero, cx, cy and "
             f"optionally five of distortion, got {numbers}; give --intrinsics FX FY CX CY"
         )
-    return Lens((*(float(v) for v in numbers), *(0.0,) * (9 - len(numbers))), origin)
+    padded = (*(float(v) for v in numbers), *(0.0,) * (9 - len(numbers)))
+    return Lens(padded, origin, is_guessed)
 
 
 def _listed(numbers: Sequence[float]) -> str:

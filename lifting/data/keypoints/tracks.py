@@ -13,7 +13,7 @@ import torch
 from lifting.data.keypoints.gaps import Filled
 from lifting.data.keypoints.people import People
 from lifting.data.keypoints.persons import ALL, LARGEST
-from lifting.data.keypoints.read import Person, Reading, VideoSeen, read_video
+from lifting.data.keypoints.read import Lens, Person, Reading, VideoSeen, read_video
 from lifting.data.keypoints.timeline import Timeline
 from lifting.data.sequence import PoseTracks, offsets_of, rate_of_each
 from lifting.errors import ConfigError
@@ -102,6 +102,7 @@ class PersonSeen(NamedTuple):
         filled: The person without gaps, in the detector's joints.
         when: Numbers of the frames.
         camera: ``(1,)``, given or guessed.
+        lens: Its intrinsics, and where they are from.
         keypoints_2d: ``(frames, 17, 2)``, pixels, in ``h36m17``.
         confidence: ``(frames, 17)``, 0 to 1.
         facts: What was read and changed, by key.
@@ -111,6 +112,7 @@ class PersonSeen(NamedTuple):
     filled: Filled
     when: Timeline
     camera: Camera
+    lens: Lens
     keypoints_2d: Pose2D
     confidence: PerJoint
     facts: dict[str, str]
@@ -139,7 +141,14 @@ def read_person(path: Path, **options: Unpack[Reading]) -> PersonSeen:
         )
     points, confidence = h36m_joints(person.filled, video.people.skeleton)
     return PersonSeen(
-        video.people, person.filled, video.when, camera_of(video), points, confidence, video.facts
+        video.people,
+        person.filled,
+        video.when,
+        camera_of(video),
+        video.lens,
+        points,
+        confidence,
+        video.facts,
     )
 
 

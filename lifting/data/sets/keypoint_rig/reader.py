@@ -197,7 +197,7 @@ def read_view(path: Path, known: CameraFacts | None, options: KeypointRigConfig)
 def view_camera(seen: PersonSeen, known: CameraFacts | None) -> Camera:
     """A camera, ``()``; intrinsics that were only guessed are NaN."""
     camera = seen.camera[0]
-    if seen.facts["intrinsics"].startswith("guessed"):
+    if seen.lens.is_guessed:
         camera.intrinsics = torch.full_like(camera.intrinsics, torch.nan)
     if known is not None and known.rotation is not None and known.position is not None:
         camera.rotation = torch.tensor(known.rotation)

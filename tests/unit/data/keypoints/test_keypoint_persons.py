@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import warnings
 from itertools import permutations
@@ -16,7 +17,7 @@ from lifting.data.keypoints.following import follow
 from lifting.data.keypoints.persons import choose_persons, ids_are_tracks
 from lifting.data.keypoints.pixels import to_pixels
 from lifting.data.keypoints.read import read_people
-from lifting.data.keypoints.tracks import read_keypoints
+from lifting.data.keypoints.tracks import read_keypoints, read_person
 from lifting.errors import ConfigError, DataError
 
 PATH = Path("clip.json")
@@ -500,3 +501,12 @@ def test_a_box_without_area_is_replaced_by_that_of_the_joints(tmp_path, writers)
     path = writers.coco_results(tmp_path / "c.json", sized(writers), track="track_id")
     rewrite(path, lambda entry: entry.update(bbox=[5, 5, 0, 0]))
     assert one(path, writers, "largest")[0].track == 6
+
+
+def test_where_one_person_is_read_it_is_said_that_there_are_more(tmp_path, writers, caplog):
+    path = writers.coco_results(tmp_path / "c.json", writers.people(6, 17, 2))
+    with caplog.at_level(logging.WARNING):
+        read_person(path, skeleton="coco17", image_size=writers.size)
+    assert "has 2 people, of whom 0 is read (largest)" in caplog.text
+    with pytest.raises(ConfigError, match="expected one person, got all"):
+        read_person(path, skeleton="coco17", image_size=writers.size, person="all")
