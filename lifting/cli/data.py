@@ -208,8 +208,7 @@ def _picture(args: argparse.Namespace) -> int:
     from lifting.data.sets import find_set
     from lifting.data.sources import load_tracks
     from lifting.experiment.load import load_data
-    from lifting.visualization.contact_sheet import contact_sheet
-    from lifting.visualization.image_sheet import image_sheet, save_image_sheet
+    from lifting.visualization.sheets import contact_sheet, image_sheet, save_image_sheet
     from lifting.visualization.style import save_figure
 
     data, _ = load_data(args.name, args.root)

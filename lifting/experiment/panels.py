@@ -32,8 +32,7 @@ from lifting.experiment.dashboard import (
 from lifting.experiment.loggers import METRICS_FILE
 from lifting.experiment.worst import Samples, WorstSamples
 from lifting.tto.callback import TestTimeOptimization
-from lifting.visualization.bars import bar_chart, joint_chart
-from lifting.visualization.curves import Curve, curve_chart
+from lifting.visualization.charts import Curve, bar_chart, curve_chart, joint_chart
 from lifting.visualization.fit_plots import save_fits
 from lifting.visualization.skeleton_plot import SamplePicture, sample_figure
 from lifting.visualization.style import save_figure

@@ -12,17 +12,18 @@ from matplotlib.figure import Figure
 
 from lifting.errors import check_shape
 from lifting.skeleton import Skeleton
-from lifting.visualization.curves import LINE_COLOURS
 from lifting.visualization.skeleton_plot import draw_skeleton, frame_scene, side_legend
 from lifting.visualization.style import (
     DEFAULT_STYLE,
+    LINE_COLOURS,
     ArrayLike,
     FloatArray,
     Style,
+    View,
     as_array,
     new_figure,
+    view_matrix,
 )
-from lifting.visualization.view import View, view_matrix
 
 VIEWS = (View(-20.0, 16.0, "from the side"), View(-20.0, 89.0, "from above"))
 SKELETONS = 4

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lifting.errors import DataError
-from lifting.visualization.curves import LINE_COLOURS
 from lifting.visualization.style import (
     DEFAULT_STYLE,
+    LINE_COLOURS,
     FloatArray,
     Style,
     new_figure,

@@ -17,22 +17,20 @@ from lifting.errors import check_shape
 from lifting.skeleton import Skeleton
 from lifting.visualization.style import (
     DEFAULT_STYLE,
+    FRONT,
+    GRID_MM,
+    SIDE,
     ArrayLike,
     FloatArray,
     Side,
     Style,
+    View,
     as_array,
     bare,
-    joint_colours,
-    new_figure,
-)
-from lifting.visualization.view import (
-    FRONT,
-    GRID_MM,
-    SIDE,
-    View,
     camera_to_display,
     floor_grid,
+    joint_colours,
+    new_figure,
     view_matrix,
 )
 

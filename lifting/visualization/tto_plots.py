@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lifting.errors import DataError
-from lifting.visualization.curves import LINE_COLOURS
 from lifting.visualization.style import (
     DEFAULT_STYLE,
+    LINE_COLOURS,
     FloatArray,
     Style,
     new_figure,

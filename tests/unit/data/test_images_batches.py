@@ -24,7 +24,7 @@ from lifting.data.sets.images.config import Config as ImagesConfig
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import camera_to_world
 from lifting.skeleton import H36M_17
-from lifting.visualization.image_sheet import image_sheet
+from lifting.visualization.sheets import image_sheet
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex, to_rgba
 from PIL import Image
 
-from lifting.errors import ConfigError, DataError, ShapeError
+from lifting.errors import DataError, ShapeError
 from lifting.skeleton import H36M_17, SKELETONS
-from lifting.visualization.animation import animate, can_encode_mp4
-from lifting.visualization.bars import bar_chart, joint_chart
-from lifting.visualization.contact_sheet import contact_sheet
-from lifting.visualization.curves import Curve, curve_chart
+from lifting.visualization.charts import Curve, bar_chart, curve_chart, joint_chart
+from lifting.visualization.sheets import contact_sheet
 from lifting.visualization.skeleton_plot import (
     SamplePicture,
     draw_keypoints,
@@ -26,11 +24,11 @@ from lifting.visualization.skeleton_plot import (
 from lifting.visualization.style import (
     DEFAULT_STYLE,
     Side,
+    View,
     joint_sides,
     new_figure,
     save_figure,
 )
-from lifting.visualization.view import View
 
 # A standing person, world frame (z up), mm.
 STANDING = np.array(
@@ -223,35 +221,6 @@ def test_curves_name_their_least_value():
     assert line.get_label() == "val/a_mm (least 2.0 at 10)"
     with pytest.raises(DataError, match="none in 1 curves"):
         curve_chart({"x": curves["val/b_mm"]}, title="t")
-
-
-def test_gif_has_all_frames(tmp_path):
-    poses = np.stack([STANDING + np.array((0, 40.0 * k, 0)) for k in range(4)])
-    animate(poses, H36M_17, tmp_path / "a.gif", frame="world", truth=poses * 1.02)
-    with Image.open(tmp_path / "a.gif") as image:
-        assert image.n_frames == 4
-
-
-def test_animation_errors_say_what_to_do(tmp_path):
-    poses = STANDING[None]
-    with pytest.raises(ConfigError, match=r"ending in \.gif or \.mp4, got 'a\.avi'"):
-        animate(poses, H36M_17, tmp_path / "a.avi")
-    with pytest.raises(DataError, match="at least one frame"):
-        animate(poses[:0], H36M_17, tmp_path / "a.gif")
-    with pytest.raises(ShapeError, match="expected truth"):
-        animate(poses, H36M_17, tmp_path / "a.gif", truth=np.zeros((2, 17, 3)))
-
-
-@pytest.mark.skipif(can_encode_mp4(), reason="the optional encoder imageio-ffmpeg is installed")
-def test_mp4_without_its_encoder_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"imageio-ffmpeg .* or write a gif: a\.gif"):
-        animate(STANDING[None], H36M_17, tmp_path / "a.mp4")
-
-
-@pytest.mark.skipif(not can_encode_mp4(), reason="install imageio-ffmpeg to write mp4 files")
-def test_mp4_is_written(tmp_path):
-    animate(np.stack([STANDING] * 3), H36M_17, tmp_path / "a.mp4", frame="world")
-    assert (tmp_path / "a.mp4").stat().st_size > 500
 
 
 def test_no_global_figure_is_kept_and_no_display_is_asked_for():

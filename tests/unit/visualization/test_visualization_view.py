@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lifting.errors import ShapeError
-from lifting.visualization.view import (
+from lifting.visualization.style import (
     View,
     camera_to_display,
     facing_heading,

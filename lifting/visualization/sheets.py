@@ -1,13 +1,17 @@
-"""Many poses in one picture, all at one scale, so that an odd one stands out."""
+"""Many in one picture: poses at one scale, so that an odd one stands out; images side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from PIL import Image
 
 from lifting.errors import DataError, check_shape
 from lifting.skeleton import Skeleton
@@ -15,13 +19,19 @@ from lifting.visualization.style import (
     DEFAULT_STYLE,
     ArrayLike,
     FloatArray,
+    PoseFrame,
     Style,
+    View,
     bare,
+    facing_heading,
     joint_colours,
     new_figure,
+    to_display,
+    view_matrix,
 )
-from lifting.visualization.view import PoseFrame, View, facing_heading, to_display, view_matrix
 
+GAP = 2  # pixels between images
+COLOURS = 256
 CELL_INCHES = 1.05
 PADDING_MM = 220.0
 DEFAULT_VIEW = View(25.0, 12.0)
@@ -156,3 +166,42 @@ def _draw(
             zorder=2,
         )
     )
+
+
+def image_sheet(images: npt.NDArray[np.uint8], *, columns: int = 8) -> npt.NDArray[np.uint8]:
+    """Put pictures on a grid with white gaps; what is left of the last row stays white.
+
+    Args:
+        images: ``(n, 3, height, width)`` uint8.
+        columns: Pictures in a row.
+
+    Returns:
+        ``(rows, columns, 3)`` uint8, pixels.
+
+    Raises:
+        DataError: There is no picture.
+        ShapeError: They have another form.
+    """
+    check_shape("images", images, "n 3 height width")
+    if len(images) == 0:
+        raise DataError("expected at least one picture for the sheet, got none; select some")
+    count, _, height, width = images.shape
+    columns = max(1, min(columns, count))
+    rows = -(-count // columns)
+    framed = np.full((rows * columns, height + GAP, width + GAP, 3), 255, dtype=np.uint8)
+    framed[:count, :height, :width] = images.transpose(0, 2, 3, 1)
+    grid = framed.reshape(rows, columns, height + GAP, width + GAP, 3)
+    sheet = grid.transpose(0, 2, 1, 3, 4).reshape(rows * (height + GAP), -1, 3)
+    return np.ascontiguousarray(sheet[:-GAP, :-GAP])
+
+
+def save_image_sheet(path: Path, sheet: npt.NDArray[np.uint8], *, colours: int = COLOURS) -> None:
+    """Write a sheet with few colours, a third of the size of all of them.
+
+    Args:
+        path: File to write; the ending chooses the format.
+        sheet: ``(rows, columns, 3)`` uint8.
+        colours: At most 256.
+    """
+    picture: Any = Image.fromarray(sheet)
+    picture.quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
