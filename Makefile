@@ -14,9 +14,13 @@ TORCH_ARGS  ?=
 
 ifdef PYTHON
 READY :=
+TOOLS :=
+PAGES :=
 else
 PYTHON := $(VENV)/bin/python
 READY  := $(VENV)/.stamp
+TOOLS  := $(VENV)/.stamp-dev
+PAGES  := $(VENV)/.stamp-docs
 endif
 
 PIP = $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
@@ -26,7 +30,7 @@ EXPERIMENTS := $(sort $(filter-out base,$(patsubst experiments/%.yaml,%,$(wildca
 DATASETS := $(sort $(patsubst experiments/data/%.yaml,%,$(wildcard experiments/data/*.yaml)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train evaluate predict test smoke bench lint format typecheck clean names
+.PHONY: help setup train evaluate predict test coverage smoke bench docs lint format typecheck clean names
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,7 +44,7 @@ help: ## list the targets
 	@echo "  TORCH_ARGS='..' arguments for pip when it installs torch, for example an index of CPU"
 	@echo "                  wheels on a machine without a GPU"
 
-setup: $(VENV)/.stamp ## make the environment in .venv
+setup: $(VENV)/.stamp ## make the environment in .venv; tools for developers come when needed
 
 train: names $(READY) ## train EXP and score it on its test split
 	$(LIFTING) train $(EXP) $(ARGUMENTS)
@@ -52,37 +56,45 @@ predict: names $(READY) ## write the 3D poses of the test split to an npz file
 	$(LIFTING) predict $(EXP) $(if $(CKPT),--checkpoint $(CKPT)) $(ARGUMENTS)
 
 # A test file stays with one worker: its fixtures are made once, and no two processes share threads.
-test: $(READY) ## run the tests (not those marked slow or gpu, not the smoke tests)
+test: $(TOOLS) ## run the tests (not those marked slow or gpu, not the smoke tests)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q --ignore tests/smoke -n $(WORKERS) --dist loadfile
 
-smoke: $(READY) ## train, test and predict every experiment for two steps
+coverage: $(TOOLS) ## run the same tests and print which share of the statements they reach
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q --ignore tests/smoke -n $(WORKERS) --dist loadfile \
+	  --cov=lifting --cov-report=term:skip-covered
+
+smoke: $(TOOLS) ## train, test and predict every experiment for two steps
 	OMP_NUM_THREADS=1 WANDB_MODE=offline $(PYTHON) -m pytest -q tests/smoke -n $(WORKERS)
 
 bench: $(READY) ## measure what operations cost; tables go to benchmarks/
 	$(LIFTING) bench --write benchmarks
 
-lint: $(READY) ## check style
+docs: $(PAGES) ## build the pages of docs/ into docs/_build; warnings are errors
+	OMP_NUM_THREADS=1 WANDB_MODE=offline $(PYTHON) -m sphinx -W --keep-going -q -b html docs docs/_build
+
+lint: $(TOOLS) ## check style
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 
-format: $(READY) ## correct style
+format: $(TOOLS) ## correct style
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-typecheck: $(READY) ## check types
+typecheck: $(TOOLS) ## check types
 	$(PYTHON) -m mypy
 
 clean: ## remove caches and build output; runs, data and .venv stay
-	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist docs/_build .coverage *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find lifting tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # Names are checked before an environment is made for nothing.
 names:
 	@$(BASE_PYTHON) .ci/check_names.py "EXP=$(EXP)" "$(EXPERIMENTS)" "DATA=$(DATA)" "$(DATASETS)"
 
-# The stamp saves the half minute that pip needs to find nothing to do. torch comes first, pinned:
+# The stamps save the half minute that pip needs to find nothing to do. torch comes first, pinned:
 # the project's own range would bring the newest one with its GPU libraries. Where there is no GPU,
-# the constraints make pip stop rather than download them.
+# the constraints make pip stop rather than download them. What tests, checks and pages need is
+# installed by the first target that asks for it, so that a training starts sooner.
 $(VENV)/.stamp: pyproject.toml .ci/no_gpu_packages.txt
 	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  "expected Python 3.11 or newer, got %d.%d; say BASE_PYTHON=python3.12" % sys.version_info[:2])'
@@ -95,5 +107,13 @@ $(VENV)/.stamp: pyproject.toml .ci/no_gpu_packages.txt
 	  echo "torch was not installed. Without an NVIDIA GPU, its GPU libraries are refused: name an" >&2; \
 	  echo "index of CPU wheels, make $(MAKECMDGOALS) TORCH_ARGS='--index-url URL' (README, Set-up)." >&2; \
 	  exit 1; }
+	$(PIP) install -e .
+	@touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp
 	$(PIP) install -e ".[dev]"
+	@touch $@
+
+$(VENV)/.stamp-docs: $(VENV)/.stamp
+	$(PIP) install -e ".[docs]"
 	@touch $@

@@ -21,7 +21,7 @@ from lifting.errors import ConfigError
 from lifting.experiment.callbacks import seed_everywhere
 from lifting.experiment.checkpoint import AtomicCheckpointIO
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.load import experiments_folder, method_config
+from lifting.experiment.load import find_file, method_config
 from lifting.methods.base import LiftingModule
 from lifting.methods.discovery import load_module_class
 from lifting.methods.settings import ModuleSettings
@@ -47,7 +47,7 @@ def build_settings(config: ExperimentConfig, skeleton: Skeleton = H36M_17) -> Mo
         image_size=find_set(config.data.name).fact("image_size", lambda data: None)(config.data),
         target=config.data.target,
         flip_test=config.flip_test,
-        pss=tuple(str(experiments_folder() / file) for file in config.pss),
+        pss=tuple(str(find_file(file) or file) for file in config.pss),
         seed=config.seed,
         optimizer=config.optimizer,
     )

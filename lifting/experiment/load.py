@@ -25,34 +25,70 @@ from lifting.experiment.schema import first_line, plain_defaults, to_container, 
 from lifting.methods.discovery import load_config_class, method_names
 
 EXPERIMENTS_VARIABLE = "LIFTING_EXPERIMENTS"
+OWN = "experiments"
+_PACKAGE = Path(__file__).resolve().parents[1]
+SHIPPED = _PACKAGE / "_experiments"  # made by the wheel
+CHECKOUT = _PACKAGE.parent / OWN
 BASE = "base"
 
 
-def experiments_folder() -> Path:
-    """Folder of the experiment files.
+def experiment_folders() -> list[Path]:
+    """Folders of experiment files, in the order in which a file is looked for.
 
-    The environment variable LIFTING_EXPERIMENTS, else ``experiments`` in the current folder, else
-    the one of the repository that the package lies in.
+    The one that the environment variable LIFTING_EXPERIMENTS names, ``experiments`` in the current
+    folder, and what the package ships: ``_experiments`` in it, or ``experiments`` beside it in a
+    checkout. A file of an earlier folder stands before one of its name in a later.
 
     Raises:
-        ConfigError: None of them exists.
+        ConfigError: The folder that the variable names does not exist, or there is none at all.
     """
     named = os.environ.get(EXPERIMENTS_VARIABLE)
-    repository = Path(__file__).resolve().parents[2]
-    places = [Path(named)] if named else [Path("experiments"), repository / "experiments"]
-    for place in places:
-        if place.is_dir():
-            return place
-    raise ConfigError(
-        f"expected a folder of experiment files, got none at {', '.join(map(str, places))}; run "
-        f"in the repository or set {EXPERIMENTS_VARIABLE}"
-    )
+    if named and not Path(named).is_dir():
+        raise ConfigError(
+            f"expected a folder of experiment files, got {named}, which is none; set "
+            f"{EXPERIMENTS_VARIABLE} to one, or unset it"
+        )
+    shipped = SHIPPED if SHIPPED.is_dir() else CHECKOUT
+    places = [Path(named)] if named else []
+    places += [place for place in (Path(OWN), shipped) if place.is_dir()]
+    if not places:
+        raise ConfigError(
+            f"expected experiment files in ./{OWN} or {SHIPPED}, got neither folder; install the "
+            f"package again, or set {EXPERIMENTS_VARIABLE}"
+        )
+    return list({place.resolve(): place for place in places}.values())
+
+
+def find_file(name: str) -> Path | None:
+    """A file of the experiments, for example ``data/cmu.yaml``; None where no folder has it.
+
+    Args:
+        name: Path within a folder of :func:`experiment_folders`.
+    """
+    places = (folder / name for folder in experiment_folders())
+    return next((place for place in places if place.is_file()), None)
+
+
+def list_files(pattern: str) -> dict[str, Path]:
+    """YAML files of all folders by name, one that stands before another of its name alone.
+
+    Args:
+        pattern: Of the path within a folder, for example ``data/*.yaml``.
+
+    Returns:
+        The files by their path within the folder, without the ending.
+    """
+    found: dict[str, Path] = {}
+    for folder in experiment_folders():
+        for path in folder.glob(pattern):
+            found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+    return dict(sorted(found.items()))
 
 
 def list_experiments() -> dict[str, str]:
     """One-line description of every experiment, by name."""
-    files = sorted(experiments_folder().glob("*.yaml"))
-    return {f.stem: str(read_values(f).get("description", "")) for f in files if f.stem != BASE}
+    files = list_files("*.yaml")
+    return {n: str(read_values(f).get("description", "")) for n, f in files.items() if n != BASE}
 
 
 def load_experiment(
@@ -61,7 +97,7 @@ def load_experiment(
     """Read, compose, override and validate an experiment.
 
     Args:
-        name_or_path: Name of a file in the experiments folder, or the path of a YAML file.
+        name_or_path: Name of a file in the folders of experiments, or the path of a YAML file.
         overrides: ``key=value`` with dots between sections, the last one wins;
             ``extends=data/cmu`` lays further files over the experiment first. What such a file
             changes in one method stands beside it under the method's name, as
@@ -99,15 +135,14 @@ def load_data(name: str, root: str | None = None) -> tuple[DataConfig, Path]:
     Raises:
         ConfigError: There is no such file or data set, or its values are wrong.
     """
-    folder = experiments_folder() / "data"
-    files = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    files = {path.stem: path for path in list_files("data/*.yaml").values()}
     path = files.get(name)
     if path is None:
         wanted = find_set(name)
         of_it = [p for p in files.values() if _data_values(p).get("name") == wanted.name]
         path = next((p for p in of_it if p.stem == wanted.section), next(iter(of_it), None))
     if path is None:
-        raise ConfigError(f"unknown file '{name}' in {folder}; {suggest(name, files)}")
+        raise ConfigError(f"unknown data file '{name}'; {suggest(name, files)}")
     values = _merge(plain_defaults(DataConfig), _data_values(path))
     data = to_schema(DataConfig, to_container(OmegaConf.create({"data": values}))["data"], "data")
     data.root = data.root if root is None else root
@@ -129,8 +164,8 @@ def find_experiment(name_or_path: str) -> Path:
         if given.is_file():
             return given
         raise ConfigError(f"expected an experiment file, got {given}, which does not exist")
-    path = experiments_folder() / f"{name_or_path}.yaml"
-    if not name_or_path or not path.is_file():
+    path = find_file(f"{name_or_path}.yaml") if name_or_path else None
+    if path is None:
         names = list_experiments()
         raise ConfigError(f"unknown experiment '{name_or_path}'; {suggest(name_or_path, names)}")
     return path
@@ -214,16 +249,13 @@ def _shared(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _relative(name: str, origin: Path) -> Path:
-    """The file that ``extends`` names: in the experiments folder, else beside the origin."""
-    folders = [experiments_folder(), origin.parent]
-    for folder in folders:
-        path = folder / f"{name}.yaml"
-        if path.is_file():
-            return path
-    known = {
-        p.relative_to(folders[0]).with_suffix("").as_posix() for p in folders[0].rglob("*.yaml")
-    }
-    raise ConfigError(f"unknown file '{name}' in 'extends' of {origin}; {suggest(name, known)}")
+    """The file that ``extends`` names: in a folder of experiments, else beside the origin."""
+    beside = origin.parent / f"{name}.yaml"
+    path = find_file(f"{name}.yaml") or (beside if beside.is_file() else None)
+    if path is None:
+        known = [*list_files("*.yaml"), *list_files("*/*.yaml")]
+        raise ConfigError(f"unknown file '{name}' in 'extends' of {origin}; {suggest(name, known)}")
+    return path
 
 
 def _with_own(overlay: Path, values: Mapping[str, Any]) -> list[Path]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from lifting.errors import ConfigError, suggest
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.load import experiments_folder, load_experiment, read_values
+from lifting.experiment.load import find_file, list_files, load_experiment, read_values
 from lifting.experiment.schema import to_schema
 
 SWEEPS = "sweep"  # folder of the sweep files, below that of the experiments
@@ -133,13 +133,14 @@ def find_sweep(name_or_path: str) -> Path:
         ConfigError: It does not exist; the message lists the names and the nearest.
     """
     given = Path(name_or_path)
-    places = [given, given.parent / SWEEPS / given.name]
-    if given.suffix not in (".yaml", ".yml"):
-        places = [experiments_folder() / SWEEPS / f"{name_or_path}.yaml"]
-    for place in places:
-        if place.is_file():
-            return place
-    known = [p.stem for p in (experiments_folder() / SWEEPS).glob("*.yaml")]
+    if given.suffix in (".yaml", ".yml"):
+        places = (given, given.parent / SWEEPS / given.name)
+        path = next((place for place in places if place.is_file()), None)
+    else:
+        path = find_file(f"{SWEEPS}/{name_or_path}.yaml")
+    if path is not None:
+        return path
+    known = [p.stem for p in list_files(f"{SWEEPS}/*.yaml").values()]
     raise ConfigError(f"unknown sweep '{name_or_path}'; {suggest(given.stem, known)}")
 
 

@@ -12,8 +12,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[3]
 TARGETS = (
-    "help", "setup", "train", "evaluate", "predict", "test", "smoke", "bench", "lint", "format",
-    "typecheck", "clean",
+    "help", "setup", "train", "evaluate", "predict", "test", "coverage", "smoke", "bench", "docs",
+    "lint", "format", "typecheck", "clean",
 )  # fmt: skip
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 
@@ -64,6 +64,16 @@ def test_commands_that_make_would_run():
                   "OVERRIDES=seed=1")  # fmt: skip
     wanted = f"python -m lifting.cli.main test {name} --checkpoint a.ckpt --data cmu seed=1"
     assert wanted in answer.stdout
+
+
+def test_a_training_waits_for_no_tools_of_developers():
+    name = next(p.stem for p in (REPOSITORY / "experiments").glob("*.yaml") if p.stem != "base")
+    wanted = {"train": (), "lint": ("dev",), "docs": ("docs",)}
+    for target, extras in wanted.items():
+        steps = make("-n", target, f"EXP={name}", "VENV=/nonexistent/venv").stdout
+        assert "install -e .\n" in steps
+        found = [extra for extra in ("dev", "docs") if f'install -e ".[{extra}]"' in steps]
+        assert found == list(extras), target
 
 
 def test_lowest_versions_are_the_lower_bounds():

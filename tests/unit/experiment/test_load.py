@@ -10,8 +10,9 @@ from lifting.atomic import replacing, write_text
 from lifting.errors import ConfigError, OutputError
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.load import (
-    experiments_folder,
+    experiment_folders,
     find_experiment,
+    find_file,
     list_experiments,
     load_experiment,
     method_config,
@@ -22,7 +23,7 @@ from lifting.experiment.load import (
 
 @pytest.fixture
 def folder(tiny_experiment):
-    return experiments_folder()
+    return experiment_folders()[0]
 
 
 def write(folder: Path, name: str, text: str) -> None:
@@ -160,7 +161,7 @@ def test_broken_files(folder, text, message):
 def test_unknown_experiment_names_the_nearest(folder):
     write(folder, "base", "")
     with pytest.raises(
-        ConfigError, match=r"unknown experiment 'tny'; did you mean 'tiny'\? known: tiny"
+        ConfigError, match=r"unknown experiment 'tny'; did you mean 'tiny'\? known: .*tiny"
     ):
         find_experiment("tny")
     with pytest.raises(ConfigError, match="does not exist"):
@@ -169,13 +170,40 @@ def test_unknown_experiment_names_the_nearest(folder):
 
 def test_list_leaves_out_the_base(folder):
     write(folder, "base", "")
-    assert list_experiments() == {"tiny": "a test of the layers around a method"}
+    listed = list_experiments()
+    assert listed["tiny"] == "a test of the layers around a method"
+    assert "simple_baseline" in listed
+    assert "base" not in listed
+
+
+def test_files_are_looked_up_one_at_a_time(folder, tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    for place in (here, here / "experiments"):
+        place.mkdir()
+    monkeypatch.chdir(here)
+    own = Path("experiments")
+    shipped = Path(__file__).parents[3] / "experiments"
+    assert experiment_folders() == [folder, own, shipped]
+    write(own, "tiny", "seed: 1\n")
+    write(own, "simple_baseline", "extends: tiny\nseed: 2\n")
+    assert find_file("tiny.yaml") == folder / "tiny.yaml"
+    assert find_file("simple_baseline.yaml") == own / "simple_baseline.yaml"
+    assert find_file("data/cmu.yaml") == shipped / "data" / "cmu.yaml"
+    assert find_file("data/cmv.yaml") is None
+    write(own, "mine", "extends: uao\n")
+    assert load_experiment("mine").method["name"] == "uao"
+    assert load_experiment("simple_baseline").method["name"] == "tiny_method"
 
 
 def test_no_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LIFTING_EXPERIMENTS", str(tmp_path / "none"))
-    with pytest.raises(ConfigError, match="set LIFTING_EXPERIMENTS"):
-        experiments_folder()
+    with pytest.raises(ConfigError, match=r"got .*none, which is none; set LIFTING_EXPERIMENTS"):
+        experiment_folders()
+    monkeypatch.delenv("LIFTING_EXPERIMENTS")
+    monkeypatch.setattr("lifting.experiment.load.CHECKOUT", tmp_path / "gone")
+    with pytest.raises(ConfigError, match="got neither folder; install the package again"):
+        experiment_folders()
 
 
 def test_resolved_file_loads_to_the_same_experiment(tiny_experiment, tmp_path):
