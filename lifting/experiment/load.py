@@ -253,8 +253,8 @@ def _relative(name: str, origin: Path) -> Path:
     beside = origin.parent / f"{name}.yaml"
     path = find_file(f"{name}.yaml") or (beside if beside.is_file() else None)
     if path is None:
-        known = [*list_files("*.yaml"), *list_files("*/*.yaml")]
-        raise ConfigError(f"unknown file '{name}' in 'extends' of {origin}; {suggest(name, known)}")
+        known = suggest(name, [*list_files("*.yaml"), *list_files("*/*.yaml")])
+        raise ConfigError(f"unknown file '{name}' in 'extends' of {origin}; {known}")
     return path
 
 

@@ -59,7 +59,7 @@ def installed(tmp_path_factory):
     ]
     torch = importlib.util.find_spec("torch")
     places = {sysconfig.get_path("purelib"), str(Path(torch.origin).parents[1])}
-    # Such a line adds a folder and reads no .pth files in it, so no editable install stands before.
+    # Such a line adds a folder and reads no .pth files in it: no editable install stands before.
     (site / "borrowed.pth").write_text("\n".join(sorted(places)) + "\n", encoding="utf-8")
     return Installed(wheel, python.parent, site)
 
