@@ -67,7 +67,7 @@ smoke: $(TOOLS) ## train, test and predict every experiment for two steps
 	OMP_NUM_THREADS=1 WANDB_MODE=offline $(PYTHON) -m pytest -q tests/smoke -n $(WORKERS)
 
 bench: $(READY) ## measure what operations cost; tables go to benchmarks/
-	$(LIFTING) bench --write benchmarks
+	$(PYTHON) benchmarks/run.py --write benchmarks
 
 docs: $(PAGES) ## build the pages of docs/ into docs/_build; warnings are errors
 	OMP_NUM_THREADS=1 WANDB_MODE=offline $(PYTHON) -m sphinx -W --keep-going -q -b html docs docs/_build

@@ -18,7 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("data", "metrics", "nn", "visualization", "tto"),
     ("methods",),
     ("experiment",),
-    ("benchmark", "cli"),
+    ("studies", "cli"),
 )
 ORDERED_LAYERS = {0, 1, 5}
 # What experiments are validated with, and what names methods, must stay free of torch.
@@ -31,8 +31,9 @@ NO_TORCH = (
     "teacher/__init__.py", "teacher/options.py",
     "experiment/config.py", "experiment/load.py", "experiment/schema.py", "experiment/checks.py",
     "experiment/folder.py", "experiment/__init__.py", "experiment/finished.py",
-    "experiment/sweep.py", "benchmark/tto/plan.py", "benchmark/sampling/plan.py", "cli/main.py",
-    "cli/options.py", "data/__init__.py", "methods/__init__.py", "cli/__init__.py",
+    "experiment/sweep.py", "studies/plan.py", "studies/robustness/plan.py",
+    "cli/main.py", "cli/robustness.py", "cli/options.py", "data/__init__.py",
+    "methods/__init__.py", "cli/__init__.py",
 )  # fmt: skip
 HEAVY = {"torch", "pytorch_lightning", "torchmetrics", "wandb", "matplotlib", "scipy", "numpy"}
 LAZY_PLACES = ("cli/", "methods/discovery.py")

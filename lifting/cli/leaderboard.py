@@ -51,7 +51,7 @@ def handle(arguments: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from lifting.benchmark.leaderboard import (
+    from lifting.studies.leaderboard import (
         TITLES,
         Plan,
         cells,

@@ -7,16 +7,24 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from lifting import __version__
 from lifting.errors import LiftingError
 
 COMMANDS = (
-    "train", "test", "predict", "experiments", "data", "results", "leaderboard", "dashboard",
-    "bench", "convert", "tto", "sampling", "epipolar", "nbf", "fits", "rig", "sweep",
+    "train", "test", "predict", "experiments", "data", "results", "leaderboard", "sweep",
+    "robustness", "tto", "dashboard", "convert", "rig",
 )  # fmt: skip
+REMOVED = {
+    "bench": "`make bench`, or `python benchmarks/run.py NAME`; `bench occlusion` is "
+    "`lifting robustness`",
+    "sampling": "`python experiments/studies/sampling.py`",
+    "epipolar": "`python experiments/studies/epipolar.py`",
+    "nbf": "`python experiments/studies/nbf_claims.py`",
+    "fits": "`python experiments/studies/nbf_fits.py`",
+}
 FAILED = 2
 INTERRUPTED = 130
 
@@ -61,12 +69,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit status: 0 done, 2 a mistake that the message on the standard error explains.
     """
-    arguments = parse(argv)
+    words = sys.argv[1:] if argv is None else argv
+    command = next((word for word in words if not word.startswith("-")), None)
+    if command in REMOVED:
+        print(f"error: `lifting {command}` is now {REMOVED[command]}", file=sys.stderr)
+        return FAILED
+    arguments = parse(words)
+    return answer(arguments.handler, arguments, debug=arguments.debug)
+
+
+def answer(
+    handle: Callable[[argparse.Namespace], int],
+    arguments: argparse.Namespace,
+    *,
+    debug: bool = False,
+) -> int:
+    """Do what was asked for, by a subcommand or by a script beside the package.
+
+    Args:
+        handle: Does it, and returns the exit status.
+        arguments: What was asked for.
+        debug: Let an error of the project through instead of telling it.
+
+    Returns:
+        Exit status, as of :func:`main`.
+    """
     try:
         with _messages():
-            return int(arguments.handler(arguments))
+            return int(handle(arguments))
     except LiftingError as error:
-        if arguments.debug:
+        if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
         return FAILED

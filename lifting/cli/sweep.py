@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from lifting.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
-    from lifting.benchmark.sweep import SweepRuns
     from lifting.experiment.sweep import Sweep
+    from lifting.studies.sweep import SweepRuns
 
 STATUS_INCOMPLETE = 2
 
@@ -69,11 +69,11 @@ def handle(arguments: argparse.Namespace) -> int:
             raise ConfigError(f"unknown variant '{name}' of {sweep.name}; {suggest(name, names)}")
     if arguments.list:
         return _list(sweep)
-    from lifting.benchmark.sweep import SweepRuns
+    from lifting.studies.sweep import SweepRuns
 
     runs = SweepRuns(sweep)
     if arguments.wandb:
-        from lifting.benchmark.wandb_sweep import run_wandb_sweep
+        from lifting.studies.wandb_sweep import run_wandb_sweep
 
         run_wandb_sweep(runs, chosen)
     else:
@@ -100,7 +100,7 @@ def _report(runs: SweepRuns) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from lifting.benchmark.sweep_table import cells, titles
+    from lifting.studies.sweep_table import cells, titles
 
     rows = runs.rows()
     table = Table(title=f"sweep: {runs.sweep.name}")

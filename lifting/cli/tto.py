@@ -13,7 +13,7 @@ from lifting.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from lifting.benchmark.tto.plan import Plan, Run
+    from lifting.studies.plan import Plan, Run
 
     Actions = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -55,8 +55,8 @@ def handle(arguments: argparse.Namespace) -> int:
     for name in ("poses", "batch", "steps"):
         if getattr(arguments, name, 1) < 1:
             raise ConfigError(f"expected --{name} from 1, got {getattr(arguments, name)}")
-    from lifting.benchmark.tto.plan import Plan, load_runs
     from lifting.experiment.folder import check_writable
+    from lifting.studies.plan import Plan, load_runs
 
     place = arguments.output.absolute()
     check_writable(next(folder for folder in (place, *place.parents) if folder.exists()))
@@ -82,9 +82,9 @@ def handle(arguments: argparse.Namespace) -> int:
 
 
 def _table(runs: list[Run], plan: Plan) -> Iterable[Path]:
-    from lifting.benchmark.tto.report import cells, heading, write_table
-    from lifting.benchmark.tto.subset import shown_frames
-    from lifting.benchmark.tto.table import table_rows
+    from lifting.studies.frames import shown_frames
+    from lifting.studies.optimisation import table_rows
+    from lifting.studies.optimisation_report import cells, heading, write_table
 
     shown = shown_frames(runs, plan)
     rows = []
@@ -95,9 +95,9 @@ def _table(runs: list[Run], plan: Plan) -> Iterable[Path]:
 
 
 def _curves(runs: list[Run], plan: Plan, steps: int) -> Iterable[Path]:
-    from lifting.benchmark.tto.curves import courses
-    from lifting.benchmark.tto.report import write_courses
-    from lifting.benchmark.tto.subset import shown_frames
+    from lifting.studies.curves import courses
+    from lifting.studies.frames import shown_frames
+    from lifting.studies.optimisation_report import write_courses
 
     shown = shown_frames(runs, plan)
     followed = []
@@ -113,8 +113,8 @@ def _curves(runs: list[Run], plan: Plan, steps: int) -> Iterable[Path]:
 
 
 def _calibrate(run: Run, plan: Plan) -> Iterable[Path]:
-    from lifting.benchmark.tto.calibrate import AFFINE, TEMPERATURE, calibrate
-    from lifting.benchmark.tto.report import overrides_of, write_calibration
+    from lifting.studies.calibration import AFFINE, TEMPERATURE, calibrate
+    from lifting.studies.optimisation_report import overrides_of, write_calibration
 
     study = calibrate(run, plan)
     for name in (TEMPERATURE, AFFINE):

@@ -14,8 +14,6 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lifting.batch import root_relative
-from lifting.benchmark.reference.diffpose import ReferenceNetwork, reference_sampling
-from lifting.benchmark.reference.mixste import ReferenceMixste
 from lifting.geometry.camera import normalize_screen
 from lifting.methods.diffpose import refiner as refiner_module
 from lifting.methods.diffpose.checkpoint import export_state, import_state
@@ -39,6 +37,8 @@ from lifting.methods.diffpose.network import ContextEncoder, Denoiser, NetworkSi
 from lifting.methods.diffpose.refiner import Refiner
 from lifting.metrics.functional.position import mpjpe, pa_mpjpe
 from lifting.skeleton import H36M_17
+from reference.diffpose import ReferenceNetwork, reference_sampling
+from reference.mixste import ReferenceMixste
 
 FROZEN = Path(__file__).parent / "data" / "diffpose.npz"
 FROZEN_VIDEO = Path(__file__).parent / "data" / "diffpose_video.npz"

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from lifting.benchmark.reference import triangulation as reference
 from lifting.geometry.alignment import center, similarity
 from lifting.geometry.camera import world_to_camera
 from lifting.geometry.epipolar import (
@@ -46,6 +45,7 @@ from lifting.methods.epipolarpose.softargmax import image_confidence, soft_argma
 from lifting.metrics.functional.position import mpjpe, n_mpjpe_procrustes_scale
 from lifting.nn.resnet import FORMS
 from lifting.skeleton import H36M_17
+from reference import triangulation as reference
 
 FROZEN = Path(__file__).parent / "data" / "epipolarpose.npz"
 FROZEN_IMAGE = Path(__file__).parent / "data" / "epipolarpose_image.npz"

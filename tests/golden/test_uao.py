@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from lifting.batch import PoseBatch, flip_batch, flip_pose
-from lifting.benchmark.reference.uao import ReferenceGumlp, reference_optimisation
 from lifting.geometry.camera import Camera, denormalize_screen, project
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.uao.checkpoint import export_state, import_state
@@ -29,6 +28,7 @@ from lifting.tto.freezing import frozen
 from lifting.tto.objective import Objective
 from lifting.tto.observe import observe
 from lifting.tto.refine import refine
+from reference.uao import ReferenceGumlp, reference_optimisation
 
 FROZEN = Path(__file__).parent / "data" / "uao.npz"
 TOLERANCE = {"rtol": 0.0, "atol": 5e-5}

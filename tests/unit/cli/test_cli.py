@@ -1,13 +1,13 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from lifting.cli import bench
-from lifting.cli.main import COMMANDS, build_parser, main, parse
+from lifting.cli.main import COMMANDS, REMOVED, build_parser, main, parse
 from lifting.cli.train import _take_resume
 from lifting.errors import LiftingError
 from lifting.experiment.load import load_experiment
@@ -50,7 +50,6 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (["test", "tiny"], 2, "expected a run with checkpoints/best.ckpt"),
         (["train", "tiny", "--resume", "last"], 2, "expected a run with config.yaml"),
         (["train", "tiny", "--resume", "nowhere"], 2, "expected the folder of a run"),
-        (["bench", "nothing"], 2, "unknown benchmark 'nothing'"),
         (["tran"], 2, "invalid choice: 'tran'"),
     ],
 )
@@ -141,10 +140,13 @@ def test_overrides_may_stand_anywhere():
         parse(["train", "tiny", "--resum", "--b=2"])
 
 
-def test_benchmarks_are_found_by_their_rows():
-    names = bench.benchmark_names()
-    assert "timing" not in names
-    assert "report" not in names
-    for name in names:
-        text = (REPOSITORY / "lifting" / "benchmark" / f"{name}.py").read_text()
-        assert "def rows(" in text
+@pytest.mark.parametrize("command", REMOVED)
+@pytest.mark.parametrize("arguments", [[], ["RUN", "--poses", "3", "a=1"], ["--help"]])
+def test_a_removed_command_names_its_successor(command, arguments, capsys):
+    assert main([command, *arguments]) == 2
+    assert main(["--debug", command, *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count(f"error: `lifting {command}` is now") == 2
+    for path in re.findall(r"python (\S+\.py)", err):
+        assert (REPOSITORY / path).is_file()

@@ -8,15 +8,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from lifting.benchmark import sweep as running
-from lifting.benchmark import wandb_sweep
-from lifting.benchmark.sweep_table import Outcome, cells, sweep_rows
-from lifting.benchmark.wandb_sweep import run_wandb_sweep
 from lifting.cli.main import main
 from lifting.errors import ConfigError, DataError, OutputError
 from lifting.experiment import connection
 from lifting.experiment.record import read_record
 from lifting.experiment.sweep import JobKey, load_sweep
+from lifting.studies import sweep as running
+from lifting.studies import wandb_sweep
+from lifting.studies.sweep_table import Outcome, cells, sweep_rows
+from lifting.studies.wandb_sweep import run_wandb_sweep
 
 STUDY = """\
 experiment: tiny

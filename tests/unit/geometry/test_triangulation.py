@@ -4,7 +4,6 @@ import pytest
 import torch
 from scipy.optimize import least_squares
 
-from lifting.benchmark.reference import triangulation as reference
 from lifting.errors import ConfigError, ShapeError
 from lifting.geometry.camera import Camera
 from lifting.geometry.hartley_sturm import correct_matches, triangulate_polynomial
@@ -12,6 +11,7 @@ from lifting.geometry.projective import fundamental_from_projections, projection
 from lifting.geometry.rotation import look_at
 from lifting.geometry.triangulation import triangulate_dlt, triangulate_least_squares
 from lifting.geometry.triangulation_error import parallax, triangulation_covariance
+from reference import triangulation as reference
 
 METHODS = (triangulate_dlt, triangulate_least_squares, triangulate_polynomial)
 

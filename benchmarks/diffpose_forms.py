@@ -1,0 +1,114 @@
+"""The reference form and ours, with the same weights and the same noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lifting.methods.diffpose.config import Config
+from lifting.methods.diffpose.diffusion import beta_schedule
+from lifting.methods.diffpose.layers import ChebConv
+from lifting.methods.diffpose.mixste import VideoContextEncoder, VideoSize
+from lifting.methods.diffpose.mixste_names import export_video_state
+from lifting.methods.diffpose.noise import unit_noise
+from lifting.methods.diffpose.refiner import Refiner
+from lifting.skeleton import H36M_17
+from lifting.typing import Pose2D
+from reference.diffpose import ReferenceNetwork, reference_sampling
+from reference.mixste import ReferenceMixste
+
+SEED = 0
+# The released system with the paper's steps and hypotheses, which real noise makes differ.
+PAPER_LIKE = Config(
+    representation="uvxyz", conditioning="none", centre="origin", prediction="eps",
+    uv_scale=0.01, xyz_scale=0.05, beta_end=1e-3, init="context_noise",
+    sampling_steps=5, start_level=50, hypotheses=5,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Forms:
+    """Sampling in two forms, from ``(batch, joints, 2)`` screen units.
+
+    Attributes:
+        refiner: Ours.
+        reference: Hypotheses ``(hypotheses, batch, joints, 3)``, metres, by the reference form.
+    """
+
+    refiner: Refiner
+    reference: Callable[[Pose2D], Tensor]
+
+    def ours(self, uv: Pose2D) -> Tensor:
+        """Hypotheses, ``(hypotheses, batch, joints, 3)``, metres, in one call."""
+        return self.refiner.sample(uv, SEED).hypotheses
+
+    def apart(self, uv: Pose2D) -> float:
+        """Largest distance of a joint in one form from itself in the other, metres."""
+        with torch.no_grad():
+            both = self.reference(uv), self.ours(uv)
+        return float((both[0] - both[1]).norm(dim=-1).max())
+
+
+def sampling_forms(config: Config, device: torch.device) -> Forms:
+    """Both forms of a system of frames, with random weights.
+
+    Args:
+        config: Of the released form, deterministic from a noisy context pose.
+        device: Where to.
+    """
+    torch.manual_seed(SEED)
+    refiner = Refiner(config, H36M_17).eval()
+    for part in refiner.modules():
+        if isinstance(part, ChebConv):
+            # A fresh one answers almost nothing, which would hide a difference.
+            nn.init.normal_(part.weight, std=0.5 * part.weight[..., 0].numel() ** -0.5)
+    networks = []
+    for network, inputs, outputs in ((refiner.context, 2, 3), (refiner.denoiser, 5, 5)):
+        timed = network is refiner.denoiser
+        twin = ReferenceNetwork(inputs, outputs, H36M_17, config, timed=timed).eval()
+        twin.load_state_dict(network.state_dict())
+        networks.append(twin.to(device))
+    context, denoiser = networks
+    betas = beta_schedule(
+        config.beta_shape, config.beta_start, config.beta_end, config.diffusion_steps
+    )
+    scale = torch.tensor([config.uv_scale] * 2 + [config.xyz_scale] * 3)
+    shape = (1, config.hypotheses, 1, len(H36M_17), len(scale))
+    noise = (unit_noise(shape, SEED, torch.device("cpu"), starts=True)[0] * scale).to(device)
+
+    def reference(uv: Pose2D) -> Tensor:
+        return reference_sampling(context, denoiser, uv, betas, refiner.steps, noise=noise)
+
+    return Forms(refiner.to(device), reference)
+
+
+@dataclass(frozen=True)
+class VideoForms:
+    """The video context encoder in two forms, from ``(batch, frames, joints, 2)``."""
+
+    ours: VideoContextEncoder
+    reference: ReferenceMixste
+
+    def apart(self, uv: Pose2D) -> float:
+        """Largest distance of a joint in one form from itself in the other, metres."""
+        with torch.no_grad():
+            return float((self.ours(uv) - self.reference(uv)).norm(dim=-1).max())
+
+
+def video_forms(size: VideoSize, device: torch.device) -> VideoForms:
+    """Both forms with random weights.
+
+    Args:
+        size: Of the encoder.
+        device: Where to.
+    """
+    torch.manual_seed(SEED)
+    ours = VideoContextEncoder(len(H36M_17), size).eval()
+    for position in (ours.joint_position, ours.frame_position):
+        nn.init.normal_(position)
+    reference = ReferenceMixste(len(H36M_17), size).eval()
+    reference.load_state_dict(export_video_state(ours.state_dict(), size.layers))
+    return VideoForms(ours.to(device), reference.to(device))

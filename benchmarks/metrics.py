@@ -1,0 +1,222 @@
+"""Cost of the metrics beside a straightforward form of each.
+
+The straightforward forms are what one writes first: numpy's singular value decomposition, a
+comparison at every threshold, all distances to all centres.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lifting.actions import H36M_ACTIONS
+from lifting.batch import PoseBatch, Prediction
+from lifting.geometry.camera import Camera
+from lifting.metrics.clusters import PoseClusters
+from lifting.metrics.collection import PoseMetrics
+from lifting.metrics.position import PAMPJPE
+from lifting.metrics.protocol import AUC_THRESHOLDS_MM, get_protocol
+from lifting.metrics.structure import PSS
+from lifting.metrics.threshold import ThresholdCounts
+from lifting.skeleton import H36M_17
+from timing import BenchRow, cpu_seconds
+
+ALIGNED_POSES = 100_000
+TEST_SET_POSES = 543_344
+_CHUNK = 32_768
+_CLUSTERS = 50
+_BATCH = 1024
+_WIDTH, _LAYERS = 512, 25  # of a network as costly as GUMLP
+
+
+def rows() -> list[BenchRow]:
+    """Rows of the benchmark table: alignment, thresholds, structure, and a whole update.
+
+    Everything runs on one thread: waiting threads count as processor time on a busy machine.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return [
+            _alignment_row(*_poses(ALIGNED_POSES)),
+            *_test_set_rows(*_poses(TEST_SET_POSES, dtype=torch.float32)),
+            _update_row(),
+            _share_row(),
+        ]
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _poses(count: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    """Made-up labels and predictions some 80 mm off, root-relative, mm."""
+    generator = torch.Generator().manual_seed(0)
+    target = 250 * torch.randn(count, 17, 3, generator=generator, dtype=dtype)
+    noise = torch.randn(count, 17, 3, generator=generator, dtype=dtype)
+    predicted = target + 50 * noise
+    return predicted - predicted[:, :1], target - target[:, :1]
+
+
+def _alignment_row(predicted: Tensor, target: Tensor) -> BenchRow:
+    def ours() -> Tensor:
+        metric = PAMPJPE()
+        metric.update(predicted, target)
+        return metric.compute()
+
+    x, y = predicted.numpy(), target.numpy()
+    note = f"{len(predicted)} poses, float64, one thread"
+    return BenchRow(
+        "PA-MPJPE",
+        cpu_seconds(lambda: aligned_error_by_decomposition(x, y), repeats=3),
+        cpu_seconds(ours, repeats=3),
+        "CPU-s",
+        note,
+    )
+
+
+def _test_set_rows(predicted: Tensor, target: Tensor) -> list[BenchRow]:
+    clusters = _made_up_clusters(target)
+    chunks = list(zip(torch.split(predicted, _CHUNK), torch.split(target, _CHUNK), strict=True))
+
+    def threshold_scores() -> Tensor:
+        metric = ThresholdCounts(17)
+        for pair in chunks:
+            metric.update(*pair)
+        return metric.compute()
+
+    def structure_score() -> Tensor:
+        metric = PSS(clusters, H36M_17.joints, "hip")
+        for pair in chunks:
+            metric.update(*pair)
+        return metric.compute()
+
+    note = f"{len(predicted)} poses, one thread"
+    forms = (
+        ("PCK and AUC", lambda: thresholds_by_comparison(predicted, target), threshold_scores),
+        (
+            f"PSS, {_CLUSTERS} clusters",
+            lambda: structure_by_all_distances(predicted, target, clusters.centers),
+            structure_score,
+        ),
+    )
+    return [
+        BenchRow(
+            name,
+            cpu_seconds(plain, repeats=1, warmup=0),
+            cpu_seconds(ours, repeats=2),
+            "CPU-s",
+            note,
+        )
+        for name, plain, ours in forms
+    ]
+
+
+def _update_row() -> BenchRow:
+    """Everything that is logged against the four numbers of a plain evaluation loop."""
+    predicted, target = _poses(_BATCH, dtype=torch.float32)
+    batch = _batch(target)
+    prediction = Prediction(skeleton=H36M_17, joints_3d=predicted[:, None])
+    metrics = PoseMetrics(get_protocol("h36m/p1"), H36M_17, H36M_ACTIONS)
+    x, y = predicted.double().numpy(), target.double().numpy()
+
+    def plain() -> None:
+        np.linalg.norm(x - y, axis=-1).mean()
+        aligned_error_by_decomposition(x, y)
+        thresholds_by_comparison(predicted, target)
+
+    return BenchRow(
+        "evaluation of a batch",
+        cpu_seconds(plain),
+        cpu_seconds(lambda: metrics.update(prediction, batch)),
+        "CPU-s",
+        f"{_BATCH} poses; the plain form has no actions, CPS or bones",
+    )
+
+
+def _batch(target: Tensor) -> PoseBatch:
+    """A batch with these labels, ``(poses, joints, 3)``, in front of the camera."""
+    return PoseBatch(
+        skeleton=H36M_17,
+        keypoints_2d=torch.zeros(_BATCH, 1, 17, 2),
+        camera=Camera(intrinsics=torch.zeros(_BATCH, 9), size=torch.zeros(_BATCH, 2)),
+        joints_3d=target[:, None] + 4000,
+        action=torch.arange(_BATCH) % len(H36M_ACTIONS),
+    )
+
+
+def _share_row() -> BenchRow:
+    """The logged scores against a network's forward pass over the same batch."""
+    predicted, target = _poses(_BATCH, dtype=torch.float32)
+    layers = [torch.nn.Linear(_WIDTH, _WIDTH) for _ in range(_LAYERS)]
+    network, features = torch.nn.Sequential(*layers), torch.randn(_BATCH, 17, _WIDTH)
+    batch = _batch(target)
+    prediction = Prediction(skeleton=H36M_17, joints_3d=predicted[:, None])
+    metrics = PoseMetrics(get_protocol("h36m/p1"), H36M_17, H36M_ACTIONS)
+    with torch.no_grad():
+        forward = cpu_seconds(lambda: network(features), repeats=2)
+    share = 100 * cpu_seconds(lambda: metrics.update(prediction, batch)) / forward
+    work = _LAYERS * _WIDTH**2 * 17 / 1e6
+    return BenchRow(
+        "all scores, share of a forward pass",
+        None,
+        share,
+        "per cent",
+        f"{_BATCH} poses; the network does {work:.0f} M multiply-adds a pose, as GUMLP does",
+    )
+
+
+def aligned_error_by_decomposition(predicted: np.ndarray, target: np.ndarray) -> float:
+    """PA-MPJPE by numpy's batched singular value decomposition, mm.
+
+    Args:
+        predicted: ``(poses, joints, 3)``.
+        target: ``(poses, joints, 3)``.
+    """
+    x = predicted - predicted.mean(1, keepdims=True)
+    middle = target.mean(1, keepdims=True)
+    y = target - middle
+    u, s, vt = np.linalg.svd(np.einsum("nji,njk->nik", x, y))
+    v = vt.transpose(0, 2, 1)
+    sign = np.sign(np.linalg.det(v @ u.transpose(0, 2, 1)))
+    v[:, :, 2] *= sign[:, None]
+    s[:, 2] *= sign
+    rotation = v @ u.transpose(0, 2, 1)
+    scale = s.sum(1) / np.square(x).sum((1, 2))
+    aligned = scale[:, None, None] * (x @ rotation.transpose(0, 2, 1)) + middle
+    return float(np.linalg.norm(aligned - target, axis=-1).mean())
+
+
+def thresholds_by_comparison(predicted: Tensor, target: Tensor) -> Tensor:
+    """PCK at all thresholds of AUC by one comparison each, percent."""
+    error = (predicted.double() - target.double()).norm(dim=-1)
+    return torch.stack([100 * (error < t).double().mean() for t in AUC_THRESHOLDS_MM])
+
+
+def structure_by_all_distances(predicted: Tensor, target: Tensor, centers: Tensor) -> Tensor:
+    """PSS by all distances from all poses to all centres, 0 to 1."""
+    labels = []
+    for pose in (predicted, target):
+        unit = pose.double().flatten(1)
+        unit = unit / unit.norm(dim=1, keepdim=True)
+        parts = [
+            (part[:, None] - centers[None]).square().sum(-1).argmin(1)
+            for part in torch.split(unit, 2048)
+        ]
+        labels.append(torch.cat(parts))
+    return (labels[0] == labels[1]).double().mean()
+
+
+def _made_up_clusters(poses: Tensor) -> PoseClusters:
+    unit = poses[:_CLUSTERS].double().flatten(1)
+    return PoseClusters(
+        centers=unit / unit.norm(dim=1, keepdim=True),
+        joint_names=H36M_17.joints,
+        root="hip",
+        seed=0,
+        n_init=1,
+        inertia=0.0,
+        n_train=_CLUSTERS,
+        dataset="made up",
+        split="train",
+        subset="",
+    )

@@ -1,0 +1,122 @@
+"""What labels from epipolar geometry are worth, and students of them."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from lifting.cli.main import answer
+from lifting.cli.options import add_overrides
+from lifting.errors import ConfigError
+
+EXPERIMENT, HELD_OUT = "epipolarpose_cmu", "view3"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read the arguments, then do what they ask.
+
+    Args:
+        argv: Arguments after the script's name; None takes the process's own.
+
+    Returns:
+        Exit status, 2 after a mistake that the message on the standard error explains.
+    """
+    parser = argparse.ArgumentParser(
+        description="Measure the labels of teachers that know more or less of the cameras, train "
+        "the same student on the truth and on labels, and write a table. What is finished is not "
+        "repeated.",
+    )
+    parser.add_argument(
+        "experiment",
+        nargs="?",
+        default=EXPERIMENT,
+        help=f"keypoint form whose data and student are used (default: {EXPERIMENT})",
+    )
+    for name, text in (
+        ("recordings", "training recordings, evenly spread (default: all)"),
+        ("rigs", "test recordings that teachers are measured on (default: all)"),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=0, metavar="N", help=text)
+    parser.add_argument(
+        "--epochs", type=int, metavar="N", help="of each training (default: the experiment's)"
+    )
+    parser.add_argument(
+        "--held-out", default=HELD_OUT, metavar="VIEW", help=f"default: {HELD_OUT}"
+    )
+    parser.add_argument(
+        "--students",
+        nargs="*",
+        default=[],
+        metavar="NAME",
+        help="truth, given, intrinsics, held_out, two_d, refined (default: all)",
+    )
+    add_overrides(parser, "data.eval_every=5", "outputs/epipolar")
+    return answer(handle, parser.parse_args(argv))
+
+
+def handle(arguments: argparse.Namespace) -> int:
+    """Measure teachers, train students, and write the table after each."""
+    for name, least in (("recordings", 0), ("rigs", 0), ("epochs", 1)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise ConfigError(f"expected --{name} from {least}, got {value}")
+    from epipolar_plan import TEACHERS, TRUTH, Plan
+    from lifting.experiment.folder import check_writable
+
+    place = arguments.output.absolute()
+    check_writable(next(folder for folder in (place, *place.parents) if folder.exists()))
+    plan = Plan(
+        command=_command(arguments),
+        experiment=arguments.experiment,
+        overrides=tuple(arguments.overrides),
+        recordings=arguments.recordings,
+        rigs=arguments.rigs,
+        epochs=arguments.epochs,
+        held_out=arguments.held_out,
+        students=tuple(arguments.students),
+        output=arguments.output,
+    )
+    kinds = plan.student_kinds()
+    for kind in kinds:
+        plan.config(kind, Path("above.ckpt") if kind.over else None)  # mistakes show at once
+    from epipolar_students import StudentRow, mean_pose_row, student_row
+    from epipolar_table import student_cells, teacher_cells, write_table
+    from epipolar_teachers import TeacherRow, teacher_row
+
+    teachers: list[TeacherRow] = []
+    students: list[StudentRow] = []
+    for told in TEACHERS:
+        teachers.append(teacher_row(plan, told))
+        print(" | ".join(teacher_cells(teachers[-1])), flush=True)
+        write_table(plan, teachers, students)
+    for kind in kinds:
+        students.append(student_row(plan, kind))
+        if kind.key == TRUTH:
+            students.append(mean_pose_row(plan, students[-1]))
+        print(" | ".join(student_cells(students[-1], students)), flush=True)
+        write_table(plan, teachers, students)
+    for path in write_table(plan, teachers, students):
+        print(f"written: {path}")
+    return 0
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """The command line that repeats the table, wherever its files go."""
+    words = ["python", "experiments/studies/epipolar.py", arguments.experiment]
+    for name, default in (
+        ("recordings", 0), ("rigs", 0), ("epochs", None), ("held_out", HELD_OUT),
+    ):  # fmt: skip
+        value = getattr(arguments, name)
+        if value != default:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    words += ["--students", *arguments.students] if arguments.students else []
+    for override in arguments.overrides:
+        words += ["--set", override]
+    return shlex.join(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
