@@ -61,9 +61,7 @@ def about(name: str) -> About:
     Raises:
         ConfigError: No data set has that name.
     """
-    one = find_set(name)
-    part = one.part("about")
-    return About((), "", ()) if part is None else cast(About, part.ABOUT)
+    return cast(About, find_set(name).fact("ABOUT", About((), "", ())))
 
 
 def describe(name: str) -> list[Fact]:

@@ -81,7 +81,7 @@ def _looked_in(folders: tuple[Path, ...]) -> str:
 
 def _cure(name: str) -> str:
     command = f"describe {name}` says whose it is"
-    if find_set(name).part("prepare") is not None:
+    if find_set(name).command("prepare") is not None:
         command = f"prepare {name} --source DIR` makes it"
     return (
         f"set {VARIABLE} to the folder that holds {name}/ or give data.root; "

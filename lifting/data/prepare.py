@@ -66,17 +66,17 @@ def fetch(
         DataError: The server cannot be reached, or has something else there.
         OutputError: A file cannot be written.
     """
-    part, page = find_set(name).part("fetch"), about(name).page
-    if part is None and not page:
+    run, page = find_set(name).command("fetch"), about(name).page
+    if run is None and not page:
         raise ConfigError(f"data set '{name}' needs {MAKES_ITSELF}; there is nothing to fetch")
-    if part is None:
-        free = [one for one, found in data_sets().items() if found.part("fetch") is not None]
+    if run is None:
+        free = [one for one, found in data_sets().items() if found.command("fetch") is not None]
         raise ConfigError(
             f"expected a data set that anyone may fetch ({', '.join(free)}), got '{name}', which "
             f"is given to those who accept its terms at {page}; get it there, then see `lifting "
             f"data describe {name}`"
         )
-    facts: list[Fact] = part.fetch(subjects=subjects, output=output, url=url, progress=progress)
+    facts: list[Fact] = run(subjects=subjects, output=output, url=url, progress=progress)
     return facts
 
 
@@ -106,12 +106,12 @@ def prepare(
         DataError: The source files are missing or malformed.
         OutputError: The output exists already or cannot be written.
     """
-    part = find_set(name).part("prepare")
-    if part is None:
+    run = find_set(name).command("prepare")
+    if run is None:
         need = READ_AS_IS if about(name).files else MAKES_ITSELF
         raise ConfigError(
             f"data set '{name}' needs {need}; there is nothing to prepare, see `lifting data "
             f"describe {name}`"
         )
-    facts: list[Fact] = part.prepare(source, output, joint_map)
+    facts: list[Fact] = run(source, output, joint_map)
     return facts

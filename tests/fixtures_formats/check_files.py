@@ -19,4 +19,4 @@ def check_files(name, root=None, *published, **options):
     one = find_set(data.name)
     for key, value in options.items():
         setattr(getattr(data, one.section), key, value)
-    return one.part("checks").check(data, *published)
+    return one.command("check")(data, *published)

@@ -21,7 +21,7 @@ from pw3d_files import LENS, sequence
 from python2_pickle import python2_dumps
 
 from lifting.data.procedural.generator import generate_motion
-from lifting.data.sets.cmu.files import FILE_NAME
+from lifting.data.sets.cmu.config import FILE_NAME
 from lifting.files.npz import write_npz_atomically
 from lifting.geometry.camera import project, world_to_camera
 from lifting.geometry.kinematics import bone_lengths

@@ -15,5 +15,5 @@ A reader refuses the first thing wrong; the doctor goes on and names each kind o
 - ``residuals``  2D against projected 3D, as it is and under every suspicion
 - ``sights``     what those residuals say: axes, sides, joint order, cameras, time
 
-What is asked of one data set alone stands in its own folder, ``sets/<name>/checks.py``.
+What is asked of one data set alone is ``check`` in its own folder, ``sets/<name>``.
 """

@@ -3,17 +3,17 @@
 A folder ``<section>`` holds
 
 * ``config.py``  ``Config``, the options below ``data.<section>``, checked without torch;
-  ``SUMMARY``, one line; ``NAME``, where people call it otherwise; and, where they mean something
-  for the set, ``uses(data)`` (sections of other sets that it reads), ``image_size(data)``,
-  ``exact(data)`` (the same with exact keypoints in the test split, None where they are),
-  ``sheet(data, split, count)`` (the options of a contact sheet), ``PICTURES`` (where its pictures
-  lie)
+  ``SUMMARY``, one line; ``ABOUT``, for ``lifting data describe``; ``NAME``, where people call it
+  otherwise; and, where they mean something for the set, ``uses(data)`` (sections of other sets
+  that it reads), ``image_size(data)``, ``exact(data)`` (the same with exact keypoints in the test
+  split, None where they are), ``sheet(data, split, count)`` (the options of a contact sheet),
+  ``PICTURES`` (where its pictures lie)
 * ``reader.py``  ``tracks(data, split)`` of recordings with cameras and keypoints of their own, or
   ``motion(data, split)``, which virtual cameras film; ``cache_key(data, split)``, everything that
-  they depend on; ``complete(tracks, data, split)``, where more is kept than tracks
-* ``about.py``   ``ABOUT``, for ``lifting data describe``
-* ``checks.py``  ``check(data)``, for ``lifting data check``
-* ``prepare.py``, ``fetch.py``  what the commands of these names run, where there is work
+  they depend on; ``complete(tracks, data, split)``, where more is kept than tracks;
+  ``check(data)``, for ``lifting data check``, in ``checks.py`` where it is long
+* ``prepare.py``  ``prepare`` and ``fetch``, which the commands of these names run, where there is
+  work; it imports no torch
 
 Installed packages add data sets through the entry points ``lifting.data_sets``: the section's
 name, and the package that holds these modules.
@@ -28,7 +28,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from lifting.errors import ConfigError, suggest
 from lifting.listing import listed_packages
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from lifting.data.config import DataConfig
 
 ENTRY_POINT_GROUP = "lifting.data_sets"
+# The modules that may hold what a command runs, in the order in which they are looked at.
+_COMMANDS: Mapping[str, tuple[str, ...]] = {
+    "check": ("checks", "reader"), "fetch": ("prepare",), "prepare": ("prepare",),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,10 +113,15 @@ class DataSet:
         """A fact or function of ``config.py`` that not every set has."""
         return getattr(self.config, name, default)
 
-    def part(self, module: str) -> ModuleType | None:
-        """A module of the set; None where it has none of that name."""
-        full = f"{self.package}.{module}"
-        return None if find_spec(full) is None else importlib.import_module(full)
+    def command(self, name: Literal["check", "fetch", "prepare"]) -> Callable[..., Any] | None:
+        """What ``lifting data <name>`` runs; None where the set has nothing of its own for it."""
+        for module in _COMMANDS[name]:
+            full = f"{self.package}.{module}"
+            part = None if find_spec(full) is None else importlib.import_module(full)
+            if hasattr(part, name):
+                found: Callable[..., Any] = getattr(part, name)
+                return found
+        return None
 
     def reader(self) -> Any:
         """The module ``reader``, which imports torch."""

@@ -12,7 +12,8 @@ from cmu_files import FRAMES, content
 
 from lifting.data.config import DataConfig
 from lifting.data.sets.cmu import reader as cmu
-from lifting.data.sets.cmu.files import FILE_JOINTS, FILE_NAME, read_cmu_file, verify_values
+from lifting.data.sets.cmu.config import FILE_NAME
+from lifting.data.sets.cmu.files import FILE_JOINTS, read_cmu_file, verify_values
 from lifting.data.splits import CMU_PUBLIC_SPLIT, SubjectSplit
 from lifting.errors import DataError, MissingDataError
 from lifting.files import hashes

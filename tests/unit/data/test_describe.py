@@ -68,7 +68,7 @@ def test_files_are_found_only_when_all_of_a_form_are_there(tmp_path, name, files
 
 def test_talk_comes_without_torch():
     program = (
-        "import sys; from lifting.data import describe; import lifting.data.sets.cmu.fetch;"
+        "import sys; from lifting.data import describe; import lifting.data.sets.cmu.prepare;"
         "describe.describe('h36m'); assert 'torch' not in sys.modules"
     )
     done = subprocess.run(

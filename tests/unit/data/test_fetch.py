@@ -11,7 +11,7 @@ import pytest
 from lifting.cli.main import main
 from lifting.data.download import Download
 from lifting.data.prepare import fetch
-from lifting.data.sets.cmu.fetch import DEFAULT_SUBJECTS, fetch_cmu, parse_subjects
+from lifting.data.sets.cmu.prepare import DEFAULT_SUBJECTS, fetch_cmu, parse_subjects
 from lifting.errors import ConfigError, DataError, MissingDataError, OutputError
 
 ASF = b"""\
@@ -279,7 +279,7 @@ def test_other_data_sets_name_their_page():
 def test_command(server, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("LIFTING_DATA", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "300")
-    monkeypatch.setattr("lifting.data.sets.cmu.fetch.Download", agent)
+    monkeypatch.setattr("lifting.data.sets.cmu.prepare.Download", agent)
     assert main(["data", "fetch", "cmu", "--subjects", "2", "--url", server.url]) == 0
     text = capsys.readouterr().out
     assert "subject 02: 2 recordings" in text

@@ -18,8 +18,7 @@ from smpl_models import STAND_INS, posed_joints, write_joint_models
 from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.sets.oh50k.config import Config as Oh50kConfig
-from lifting.data.sets.oh50k.files import read_annotations
-from lifting.data.sets.oh50k.place import place_people
+from lifting.data.sets.oh50k.files import place_people, read_annotations
 from lifting.data.sets.oh50k.reader import cache_key, tracks
 from lifting.data.sources import load_tracks
 from lifting.errors import ConfigError, DataError, MissingDataError

@@ -15,7 +15,8 @@ from lifting.cli import data as cli
 from lifting.data.describe import describe
 from lifting.data.doctor.check import check
 from lifting.data.prepare import list_datasets, prepare
-from lifting.data.sets.cmu.files import FILE_JOINTS, FILE_NAME, read_cmu_file
+from lifting.data.sets.cmu.config import FILE_NAME
+from lifting.data.sets.cmu.files import FILE_JOINTS, read_cmu_file
 from lifting.data.sets.cmu.prepare import _some
 from lifting.errors import ConfigError, DataError, MissingDataError, OutputError
 from lifting.experiment.load import load_data

@@ -16,11 +16,6 @@ from lifting.files.checks import misfit
 from lifting.files.npz import Array, Kind, read_plain_npz
 from lifting.skeleton import H36M_17
 
-FILE_NAME = "cmu_h36m17.npz"
-CREDIT = (
-    "The data used in this project was obtained from mocap.cs.cmu.edu. The database was created "
-    "with funding from NSF EIA-0196217."
-)
 PARTS = ("train", "val", "test")
 # What the files call the joints of lifting.skeleton.H36M_17, in its order.
 FILE_JOINTS = (

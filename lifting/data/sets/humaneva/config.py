@@ -1,10 +1,11 @@
-"""Options of the data set ``humaneva``. Imports no torch."""
+"""Options of the data set ``humaneva``, and what it is in words. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from lifting.data.describe import About, on_terms
 from lifting.data.sets import exact_by
 
 SUMMARY = "HumanEva-I in the npz form of VideoPose3D, 15 joints, three cameras"
@@ -45,3 +46,18 @@ class Config:
 
 
 exact = exact_by("humaneva")
+ABOUT = About(
+    files=(("data_3d_humaneva15.npz", "data_2d_humaneva15*.npz"),),
+    page="http://humaneva.is.tue.mpg.de",
+    facts=(
+        ("content", "3 subjects, 5 actions in pieces, three cameras of 640 x 480, 60 Hz, 15 "
+                    "joints; metres, world frame, z up; extrinsics are built in, intrinsics "
+                    "estimated"),
+        ("split", "Train/S1-S3 train and validate, Validate/S1-S3 test"),
+        ("keypoints", "data_2d_humaneva15_<two_d>.npz: gt (also without an ending), "
+                      "detectron_pt_coco"),
+        ("how to get the files", "register, download, and convert with the scripts of "
+                                 "VideoPose3D"),
+        *on_terms("registration; research use only"),
+    ),
+)  # fmt: skip

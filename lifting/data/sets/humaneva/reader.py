@@ -20,8 +20,11 @@ from torch import Tensor
 
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
 from lifting.data.config import DataConfig, Split
+from lifting.data.doctor.containers import NpzForm, check_form
+from lifting.data.doctor.counts import Published
+from lifting.data.doctor.rows import CheckRow
+from lifting.data.doctor.specimen import Sight, Take
 from lifting.data.folders import find_file, is_there
-from lifting.data.holdout import HoldOut
 from lifting.data.keypoint_layout import read_keypoints
 from lifting.data.lens_fit import LensFit, fit_lens
 from lifting.data.options import check_every, check_names
@@ -31,20 +34,23 @@ from lifting.data.sets.humaneva.files import (
     ACTIONS,
     CAMERAS,
     EXTRINSICS,
+    PARTS,
     SIZE,
     HumanEvaFiles,
     Recording,
     humaneva_extrinsics,
+    parse_name,
     read_files,
 )
+from lifting.data.splits import HoldOut
 from lifting.errors import DataError
 from lifting.files.hashes import sha256_of
+from lifting.files.npz import Array
 from lifting.geometry.camera import Camera, world_to_camera
-from lifting.skeleton import H36M_17, HUMANEVA_15, Skeleton
+from lifting.skeleton import COCO_17, H36M_17, HUMANEVA_15, Skeleton
 from lifting.skeleton.convert import remap_joints
 
 log = logging.getLogger(__name__)
-
 NAME = "humaneva"
 VERSION = 2  # to be raised when the same files give other tracks
 FPS = 60.0
@@ -251,3 +257,62 @@ def _visible(skeleton: Skeleton, frames: int) -> Tensor | None:
         return None
     known = torch.tensor([joint not in APPROXIMATE for joint in skeleton.joints])
     return known.expand(frames, -1)
+
+
+PUBLISHED = Published(subjects=tuple(f"{part}.{s}" for part in PARTS for s in EXTRINSICS))
+
+
+def check(config: DataConfig, published: Published = PUBLISHED) -> list[CheckRow]:
+    """Look at the files of HumanEva-I.
+
+    Args:
+        config: The data section.
+        published: What should be in them; a subject is named ``Train.S1``.
+    """
+    return check_form(_FORM, config, published)
+
+
+def _subject(group: str) -> str | None:
+    part, _, subject = group.partition("/")
+    return f"{part}.{subject}" if part in PARTS and subject in EXTRINSICS else None
+
+
+def _recording(name: str) -> tuple[str, str] | None:
+    parsed = parse_name(name)
+    return None if parsed is None else (name, parsed[0])
+
+
+def _sight(take: Take, number: int, keypoints: Array, confidence: Array | None) -> Sight:
+    rotation, position = humaneva_extrinsics(take.subject.partition(".")[2], number)
+    return Sight(
+        take=take,
+        camera=CAMERAS[number],
+        keypoints=keypoints,
+        confidence=confidence,
+        size=SIZE,
+        rotation=rotation.double().numpy(),
+        position=position.double().numpy(),
+    )
+
+
+_FORM = NpzForm(
+    name=NAME,
+    three_d=THREE_D,
+    two_d=TWO_D,
+    words="'Train/S1' and 'Walking 1 chunk0'",
+    recorded=len(HUMANEVA_15),
+    kept=tuple(range(len(HUMANEVA_15))),
+    skeleton=HUMANEVA_15,
+    orders=(HUMANEVA_15, COCO_17),
+    cameras=CAMERAS,
+    fps=FPS,
+    bone_share=0.3,
+    bone_reason="means of markers on skin",
+    exact_px=4.0,
+    detected_px=12.0,
+    subject_of=_subject,
+    recording_of=_recording,
+    sight=_sight,
+    read=tracks,
+    splits=("train", "test"),
+)

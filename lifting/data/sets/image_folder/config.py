@@ -1,15 +1,15 @@
-"""Options of the data set ``image_folder``. Imports no torch."""
+"""Options of the data set ``image_folder``, and what it is in words. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lifting.data.describe import About, on_terms
 from lifting.data.sets import find_set
 
 if TYPE_CHECKING:
     from lifting.data.config import DataConfig
-
 SUMMARY = "pictures on disk beside the labels of h36m, mpi_inf_3dhp, 3dpw or 3doh50k"
 
 
@@ -46,3 +46,23 @@ def uses(data: DataConfig) -> tuple[str, ...]:
 def image_size(data: DataConfig) -> int:
     """Side of a picture, pixels."""
     return int(data.image_folder.size)
+
+
+ABOUT = About(
+    files=(
+        ("h36m/*/*/*.jpg",), ("h36m/images/*.jpg",), ("h36m/*/Images/*/*.jpg",),
+        ("mpi_inf_3dhp/*/*/imageFrames/*/*.jpg",), ("mpi_inf_3dhp/*/*/imageSequence/*.jpg",),
+        ("3dpw/imageFiles/*/*.jpg",), ("3doh50k/t*/images/*.jpg",),
+    ),
+    shown="the pictures of h36m, mpi_inf_3dhp, 3dpw or 3doh50k, in the folders of these",
+    page="http://vision.imar.ro/human3.6m",
+    facts=(
+        ("content", "the frames of a data set (data.image_folder.labels) with their pictures, "
+                    "cut to the square around the person; JPEG or PNG"),
+        ("split", "that of the data set, and its options"),
+        ("options", "data.image_folder.* (labels, files, first, size, margin)"),
+        ("how to get the files", "download the films or pictures beside the data set's own "
+                                 "files and extract the frames, see lifting/data/README.md"),
+        *on_terms("those of the data set"),
+    ),
+)  # fmt: skip

@@ -1,15 +1,15 @@
-"""Options of the data set ``images``. Imports no torch."""
+"""Options of the data set ``images``, and what it is in words. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from lifting.data.describe import MAKES_ITSELF, About
 from lifting.data.sets import find_set
 
 if TYPE_CHECKING:
     from lifting.data.config import DataConfig
-
 SUMMARY = "procedural people rendered as images, several views, no download"
 
 
@@ -68,3 +68,24 @@ def sheet(data: DataConfig, split: str, count: int) -> DataConfig:
     """One instant of as many recordings as are needed, in all views."""
     options = replace(data.images, instants=1, **{f"{split}_images": count})
     return replace(data, cameras="random", **{"images": options})
+
+
+_PICTURES = Config()
+ABOUT = About(
+    files=(),
+    page="",
+    facts=(
+        ("files", f"needs {MAKES_ITSELF}"),
+        ("content", f"images: train {_PICTURES.train_images}, val {_PICTURES.val_images}, "
+                    f"test {_PICTURES.test_images}, {_PICTURES.size} pixels, of people "
+                    f"around whom {_PICTURES.views} virtual cameras stand; 17 joints, crops, "
+                    "which joints are hidden, on demand the body's pose and a map of its "
+                    "parts"),
+        ("size", "65 kB an image of 128 pixels, kept in the cache"),
+        ("split", "each part has a seed of its own; no person, motion, clothes, background or "
+                  "(data.cameras random or wild) camera is in two"),
+        ("options", "data.images.* (sizes, motion, views, occluders, seed); with motion=cmu "
+                    "CMU's file is needed"),
+        ("terms", "none: procedural people"),
+    ),
+)  # fmt: skip

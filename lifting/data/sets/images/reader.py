@@ -21,12 +21,14 @@ from lifting.data.options import check_ranges
 from lifting.data.rigs import VIEWS
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets.images.config import Config as ImagesConfig
+from lifting.data.sets.synthetic.reader import check as check_motion
 from lifting.data.sets.synthetic.reader import split_seed
 from lifting.data.threads import one_thread
 from lifting.data.window import track_of_rows
 from lifting.errors import ConfigError, DataError, suggest
 from lifting.geometry.camera import project
 
+check = check_motion  # that which is rendered
 EXTRAS = ("body", "parts")
 _BODY = ("rotations", "betas", "translation")
 _SIZES = (16, 1024)

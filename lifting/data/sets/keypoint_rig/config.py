@@ -1,9 +1,11 @@
-"""Options of the data set ``keypoint_rig``. Imports no torch."""
+"""Options of the data set ``keypoint_rig``, and what it is in words. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+from lifting.data.describe import READ_AS_IS, About
 
 SUMMARY = "your own recordings: a folder each, with a keypoint file for every camera"
 
@@ -42,3 +44,20 @@ class Config:
     holdout: float = 0.2
     recordings: tuple[str, ...] = ()
     max_bytes: int = 1024**3
+
+
+ABOUT = About(
+    files=(("*/*.json",), ("*/*.npz",), ("*/*/*.json",)),
+    shown="<recording>/<camera>.json, .npz or folder of JSON files; cameras.json optional",
+    page="",
+    facts=(
+        ("content", "keypoints of one person in two or more synchronised videos of static "
+                    "cameras; no 3D truth: a teacher makes the labels "
+                    "(data.labels=epipolar)"),
+        ("cameras", "cameras.json: image_size; where known intrinsics, rotation, position"),
+        ("split", "the end of every recording validates and tests "
+                  "(data.keypoint_rig.holdout)"),
+        ("preparation", f"needs {READ_AS_IS}"),
+        ("terms", "yours"),
+    ),
+)  # fmt: skip

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from lifting.data.config import DataConfig, Split
 from lifting.data.folders import data_folder
-from lifting.data.holdout import first_held_out
 from lifting.data.keypoints.camera_facts import CameraFacts
 from lifting.data.keypoints.cameras import cameras_of, read_cameras
 from lifting.data.keypoints.pose2sim_toml import ENDING
 from lifting.data.keypoints.tracks import PersonSeen, read_person
 from lifting.data.sequence import PoseTracks, offsets_of, rate_of_each
 from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
+from lifting.data.splits import first_held_out
 from lifting.errors import ConfigError, DataError, suggest
 from lifting.files.limits import Size
 from lifting.geometry.camera import Camera, radial_only, without_tangential

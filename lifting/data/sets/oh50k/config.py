@@ -1,9 +1,10 @@
-"""Options of the data set ``3doh50k``. Imports no torch."""
+"""Options of the data set ``3doh50k``, and what it is in words. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lifting.data.describe import About, on_terms
 from lifting.data.sets import Pictures, always_exact
 
 NAME = "3doh50k"
@@ -42,3 +43,15 @@ def _file_fields(track: str) -> list[dict[str, object]]:
 
 
 PICTURES = Pictures(("{subject}/{recording}",), 0, _file_fields)
+ABOUT = About(
+    files=tuple((f"train{s}/annots.json", f"test{s}/annots.json") for s in ("set", "")),
+    page="https://www.yangangwang.com/papers/ZHANG-OOH-2020-03.html",
+    facts=(
+        ("content", "50,310 training and 1,290 test images, each of a person behind "
+                    "objects; SMPL's 24 joints and parameters, a camera each, no detections"),
+        ("split", "its own; the last training images validate (data.oh50k.holdout)"),
+        ("joints", "from SMPL's, or with a regressor of yours (data.oh50k.joint_regressor)"),
+        ("how to get the files", "accept the licence, download and unpack both parts"),
+        *on_terms("non-commercial research only"),
+    ),
+)  # fmt: skip

@@ -1,24 +1,44 @@
-"""``annots.json`` of 3DOH50K: a person, a camera and an SMPL body for every image."""
+"""``annots.json`` of 3DOH50K: a person, a camera and an SMPL body for every image.
+
+Where the people of 3DOH50K stand: frame and unit of their labels, told by the labels.
+
+It is not documented whether the 3D joints are in the frame of the camera or of the world, and
+programs that read them differ. Both are tried: projected joints must fall on the 2D joints of the
+file. Their unit is a metre over ``scale``; thighs must then have the length of thighs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lifting.data.smpl_regressor import RegressedBody, regressed_joints
+from lifting.errors import DataError
 from lifting.files.checks import check_file, misfit
 from lifting.files.json_file import load_json, shown
 from lifting.files.limits import Size
 from lifting.files.npz import Array
+from lifting.geometry.camera import reprojection_error
+from lifting.geometry.projective import calibration_intrinsics
+from lifting.geometry.rotation import axis_angle_to_matrix
 from lifting.skeleton import SMPL_24
+from lifting.typing import Pose3D
 
 _JOINTS = len(SMPL_24)
 _SHAPES = 10
 _malformed = misfit("use annots.json of 3DOH50K as it is downloaded")
+
+MM = 1000.0
+# Share of the larger side of the box around a person's joints: 12 pixels of somebody of 400.
+TOLERANCE = 0.03
+THIGH_M = (0.3, 0.55)
+POSED_MM = 30.0  # a body of another model or shape, not another frame, which is off by far more
 
 
 @dataclass(frozen=True)
@@ -151,3 +171,140 @@ class _Record:
             what = f"'img_path' of image {shown(self.name)} to lead to a picture below the folder"
             raise _malformed(self.path, what, shown(value))
         return path.as_posix()
+
+
+class PlacedPeople(NamedTuple):
+    """People before their cameras. N images.
+
+    Attributes:
+        joints: SMPL's 24 joints, ``(N, 24, 3)`` float64, camera frame, mm; of people that are not
+            valid they may be anything.
+        valid: Joints are finite and before the camera, ``(N,)`` bool.
+        facts: How that was found, for a result record.
+    """
+
+    joints: Pose3D
+    valid: Tensor
+    facts: dict[str, str]
+
+
+def place_people(labels: Oh50kAnnotations) -> PlacedPeople:
+    """The labelled joints in the frame of their cameras, in millimetres.
+
+    Frame and unit are decided once for a file, by medians over its images. Joints in the world
+    frame are brought before the camera as they stand, and then scaled, so that what is scaled is
+    what was projected.
+
+    Args:
+        labels: The whole file.
+
+    Raises:
+        DataError: The joints fall on the 2D joints in neither frame, or are not of the size of
+            people.
+    """
+    rotation, shift = labels.extrinsics[:, :3, :3], labels.extrinsics[:, None, :3, 3]
+    frames = {"camera": labels.joints, "world": labels.joints @ rotation.mT + shift}
+    residuals = {name: _residual(joints, labels) for name, joints in frames.items()}
+    frame = min(residuals, key=residuals.__getitem__)
+    shares = ", ".join(f"{100 * share:.3g} % in the {name}'s" for name, share in residuals.items())
+    if not residuals[frame] <= TOLERANCE:
+        raise DataError(
+            f"expected smpl_joints_3d of {labels.path} to fall on smpl_joints_2d within "
+            f"{100 * TOLERANCE:g} % of the person in the frame of the camera or the world, got "
+            f"{shares} (median over images); use 3D joints, 2D joints, intri and extri of one "
+            "release of the data set"
+        )
+    joints = MM * frames[frame] / labels.scale[:, None, None]
+    valid = joints.isfinite().all(-1).all(-1) & (joints[..., 2] > 0).all(-1) & (labels.scale > 0)
+    thigh = _thigh(joints[valid]) / MM
+    if not THIGH_M[0] <= thigh <= THIGH_M[1]:
+        raise DataError(
+            f"expected thighs of {THIGH_M[0]} to {THIGH_M[1]} m in {labels.path} after a division "
+            f"by 'scale', got a median of {thigh:.3g} m over {int(valid.sum())} images; use "
+            "smpl_joints_3d and scale of one release of the data set"
+        )
+    facts = {
+        "label_frame": f"{frame}, by reprojection: {shares}",
+        "label_unit": f"metre times scale; thighs {thigh:.2f} m",
+        "valid_images": str(int(valid.sum())),
+    }
+    return PlacedPeople(joints, valid, facts)
+
+
+def regressed_people(
+    body: RegressedBody, labels: Oh50kAnnotations, placed: PlacedPeople, rows: Tensor
+) -> Pose3D:
+    """Human3.6M's joints of the posed meshes, each with its root at the labelled one.
+
+    The parameters pose people in the frame of the world; of people who are posed in that of the
+    camera already, which the labelled joints tell, nothing is turned.
+
+    Args:
+        body: Model and regressor.
+        labels: The whole file, read with its bodies.
+        placed: Its people.
+        rows: Images to answer, ``(n,)`` int64.
+
+    Returns:
+        ``(n, 17, 3)``, camera frame, mm, in the model's precision.
+
+    Raises:
+        DataError: The posed joints are not the labelled ones.
+    """
+    assert labels.bodies is not None
+    poses, betas = labels.bodies.poses[rows], labels.bodies.betas[rows]
+    rotations = axis_angle_to_matrix(poses).to(body.model.template)
+    tree = body.model.pose_joints(rotations, betas.to(rotations)).joints
+    wanted, valid = placed.joints[rows].to(tree), placed.valid[rows]
+    turns = labels.extrinsics[rows, :3, :3].to(tree)
+    turn, offset = _best_turn(tree, wanted, valid, {"world": turns, "camera": _none_of(turns)})
+    if not offset <= POSED_MM:
+        raise DataError(
+            f"expected SMPL, posed by the parameters of {labels.path}, within {POSED_MM:g} mm of "
+            f"smpl_joints_3d, got a median of {offset:.0f} mm; use the neutral SMPL model in "
+            "data.oh50k.body_model, or set data.oh50k.joint_regressor to null"
+        )
+    joints = regressed_joints(body, poses, betas, tree.new_zeros(len(tree), 3))
+    return (joints - tree[:, :1]) @ turn.mT + wanted[:, :1]
+
+
+def _residual(joints: Pose3D, labels: Oh50kAnnotations) -> float:
+    """Median over images of the mean distance to the 2D joints, as a share of the person.
+
+    Images without finite labels do not count; people behind the camera are infinitely far away.
+    """
+    pixels = labels.keypoints
+    extent = (pixels.amax(1) - pixels.amin(1)).amax(-1)
+    known = (extent > 0) & labels.joints.isfinite().all(-1).all(-1)
+    distance = reprojection_error(joints, pixels, calibration_intrinsics(labels.intrinsics))
+    share = distance.mean(-1) / extent
+    behind = ~(joints[..., 2] > 0).all(-1)
+    share = share.nan_to_num(nan=torch.inf).masked_fill(behind, torch.inf)[known]
+    return float(share.median()) if len(share) else torch.inf
+
+
+def _thigh(joints: Pose3D) -> float:
+    """Median over people of the length of their thighs; not a number where there is nobody."""
+    ends = [
+        joints[:, [SMPL_24.index(f"{side}_{joint}") for side in ("left", "right")]]
+        for joint in ("hip", "knee")
+    ]
+    lengths = (ends[0] - ends[1]).norm(dim=-1).mean(-1)
+    return float(lengths.median()) if len(lengths) else torch.nan
+
+
+def _best_turn(
+    tree: Pose3D, wanted: Pose3D, valid: Tensor, turns: dict[str, Tensor]
+) -> tuple[Tensor, float]:
+    """The turn that brings posed joints nearest to labelled ones, and the median distance, mm."""
+    away = {}
+    for name, turn in turns.items():
+        posed = (tree - tree[:, :1]) @ turn.mT
+        distance = (posed - (wanted - wanted[:, :1])).norm(dim=-1).mean(-1)[valid]
+        away[name] = float(distance.nan_to_num(nan=torch.inf).median()) if len(distance) else 0.0
+    best = min(away, key=away.__getitem__)
+    return turns[best], away[best]
+
+
+def _none_of(turns: Tensor) -> Tensor:
+    return torch.eye(3).to(turns).expand_as(turns)

@@ -23,12 +23,12 @@ from lifting.data.mocap.bvh import read_bvh
 from lifting.data.mocap.c3d import read_c3d
 from lifting.data.mocap.captured import BoolArray, CapturedMotion, FloatArray
 from lifting.data.mocap.mapping import JointMap, read_joint_map, to_h36m17
-from lifting.data.mocap.own_npz import UNKNOWN, OwnClip, OwnMotion, read_own_npz
 from lifting.data.mocap.trc import read_trc
 from lifting.data.mocap.upright import are_known
 from lifting.data.options import check_disjoint
 from lifting.data.sequence import MotionClips, offsets_of
 from lifting.data.sets.own.config import Config as OwnConfig
+from lifting.data.sets.own.npz import UNKNOWN, OwnClip, OwnMotion, read_own_npz
 from lifting.errors import ConfigError, DataError, MissingDataError, suggest
 from lifting.files.hashes import files_state, sha256_of
 from lifting.skeleton import H36M_17, Skeleton, conversion

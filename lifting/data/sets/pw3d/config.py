@@ -1,10 +1,11 @@
-"""Options of the data set ``3dpw``. Imports no torch."""
+"""Options of the data set ``3dpw``, and what it is in words. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from lifting.data.describe import About, on_terms
 from lifting.data.sets import Pictures, exact_by
 
 NAME = "3dpw"
@@ -39,3 +40,17 @@ def _file_fields(track: str) -> list[dict[str, object]]:
 
 
 PICTURES = Pictures(("imageFiles/{recording}/image_{frame:05d}.jpg",), 0, _file_fields)
+ABOUT = About(
+    files=(("sequenceFiles/train/*.pkl", "sequenceFiles/validation/*.pkl",
+            "sequenceFiles/test/*.pkl"),),
+    page="https://virtualhumans.mpi-inf.mpg.de/3DPW",
+    facts=(
+        ("content", "60 outdoor sequences of one or two persons, one moving camera of 1080 x "
+                    "1920, 30 Hz; SMPL's 24 joints in metres and OpenPose's 18"),
+        ("split", "the data set's own: 24 train, 12 validation, 24 test"),
+        ("joints", "approximated from SMPL's, or regressed from its mesh with a model and a "
+                   "regressor of yours (data.pw3d.joint_regressor)"),
+        ("how to get the files", "accept the licence, download and unpack sequenceFiles.zip"),
+        *on_terms("non-commercial research only"),
+    ),
+)  # fmt: skip

@@ -1,10 +1,11 @@
-"""Options of the data set ``synthetic``. Imports no torch."""
+"""Options of the data set ``synthetic``, and what it is in words. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from lifting.data.describe import MAKES_ITSELF, About
 from lifting.errors import ConfigError
 
 SUMMARY = "procedural people and motion, no download (the default)"
@@ -45,3 +46,19 @@ class Config:
                 f"expected 'data.synthetic.seed' to be from 0 to 4294967295, got {self.seed!r}; "
                 "correct it in the file or with data.synthetic.seed=VALUE"
             )
+
+
+_SIZES = Config()
+ABOUT = About(
+    files=(),
+    page="",
+    facts=(
+        ("files", f"needs {MAKES_ITSELF}"),
+        ("content", f"sequences: train {_SIZES.train_sequences}, val {_SIZES.val_sequences}, "
+                    f"test {_SIZES.test_sequences}, {_SIZES.sequence_frames} frames each at "
+                    "50 Hz, 17 joints, four virtual cameras"),
+        ("split", "each part has a seed of its own; no person or motion is in two"),
+        ("options", "data.synthetic.* (sizes, seed, skeleton)"),
+        ("terms", "none: procedural motion"),
+    ),
+)  # fmt: skip

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from lifting.data.config import DataConfig, Split
+from lifting.data.config import DataConfig, Split, with_section
+from lifting.data.doctor.reading import check_specimen
+from lifting.data.doctor.rows import CheckRow, failed
+from lifting.data.doctor.specimen import specimen_of
+from lifting.data.film import film
 from lifting.data.procedural.generator import GENERATOR_VERSION, generate_motion
 from lifting.data.sequence import MotionClips
 from lifting.data.sets.synthetic.config import Config as SyntheticConfig
-from lifting.errors import ConfigError, suggest
+from lifting.errors import ConfigError, DataError, suggest
 
 _SPLITS: tuple[Split, ...] = ("train", "val", "test")
 _FPS = 50.0
@@ -80,3 +84,24 @@ def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
 
 def _count(options: SyntheticConfig, split: Split) -> int:
     return int(asdict(options)[f"{split}_sequences"])
+
+
+_SAMPLE = SyntheticConfig(test_sequences=12, sequence_frames=150)
+_EXACT_PX = 0.1
+
+
+def check(config: DataConfig) -> list[CheckRow]:
+    """Make a few motions, film them without noise, and judge them like any other data.
+
+    Args:
+        config: The data section; there are no files.
+    """
+    rows = [CheckRow("files", "none", "none needed", "ok")]
+    config = with_section(config, "synthetic", _SAMPLE)
+    try:
+        sample = motion(config, "test")
+        tracks = film(sample, rig="h36m", noise="none", seed=0)
+    except DataError as error:
+        return [*rows, failed("sample", "motions seen by cameras", error)]
+    bodies, keypoints = specimen_of(tracks, "sample", _EXACT_PX)
+    return rows + check_specimen(bodies, [keypoints])

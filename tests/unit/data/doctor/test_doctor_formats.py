@@ -258,7 +258,7 @@ WITHOUT_PATTERNS = {"image_folder", "images", "keypoint_rig", "synthetic"}
 def test_absent_files_of_every_data_set(tmp_path, name, complaints):
     rows = check(load_data(name, str(tmp_path))[0])
     found = {row.what for row in rows if row.verdict == "fail"}
-    by_reading = find_set(name).part("checks") is None  # a set without checks of its own
+    by_reading = find_set(name).command("check") is None  # a set without checks of its own
     assert found
     assert found <= ({f"reader {s}" for s in SPLITS} if by_reading else {"files", "file"})
     assert all(r.advice for r in rows if r.verdict != "ok")

@@ -13,7 +13,8 @@ import walking
 
 from lifting.data.doctor.reading import check_specimen
 from lifting.data.doctor.specimen import MARKERLESS_MM, Bodies, Keypoints, Sight, Take
-from lifting.data.sets.cmu.files import FILE_NAME, read_cmu_file
+from lifting.data.sets.cmu.config import FILE_NAME
+from lifting.data.sets.cmu.files import read_cmu_file
 from lifting.skeleton import MPI_INF_3DHP_17
 
 LENS = (1500.0, 1500.0, 1024.0, 1024.0)

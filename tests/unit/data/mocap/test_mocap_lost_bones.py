@@ -15,7 +15,8 @@ from lifting.data.mocap.bvh import read_bvh
 from lifting.data.mocap.convert import convert_folder
 from lifting.data.mocap.mapping import choose_map, to_h36m17
 from lifting.data.prepare import prepare
-from lifting.data.sets.cmu.files import FILE_NAME, read_cmu_file
+from lifting.data.sets.cmu.config import FILE_NAME
+from lifting.data.sets.cmu.files import read_cmu_file
 from lifting.skeleton import H36M_17
 
 

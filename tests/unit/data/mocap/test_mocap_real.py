@@ -11,7 +11,8 @@ from lifting.data.mocap.asf import read_asf
 from lifting.data.mocap.bvh import read_bvh
 from lifting.data.mocap.convert import convert_folder
 from lifting.data.mocap.mapping import to_h36m17
-from lifting.data.sets.cmu.files import FILE_NAME, read_cmu_file
+from lifting.data.sets.cmu.config import FILE_NAME
+from lifting.data.sets.cmu.files import read_cmu_file
 from lifting.skeleton import H36M_17
 
 ANKLES = [H36M_17.index("left_ankle"), H36M_17.index("right_ankle")]

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lifting.data.mocap.own_npz import SCHEMA, read_own_npz
 from lifting.data.mocap.upright import TURNS
+from lifting.data.sets.own.config import SCHEMA
+from lifting.data.sets.own.npz import read_own_npz
 from lifting.errors import DataError, LiftingError, MissingDataError
 from lifting.skeleton import COCO_17, H36M_17
 
@@ -184,7 +185,7 @@ def test_missing_and_mutated_files_raise_nothing_else(save, tmp_path):
 
 
 def test_schema_names_every_array():
-    from lifting.data.mocap.own_npz import _KEYS
+    from lifting.data.sets.own.npz import _KEYS
 
     assert all(f"  {key} " in SCHEMA for key in _KEYS)
 

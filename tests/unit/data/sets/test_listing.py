@@ -15,7 +15,10 @@ import lifting
 CONFIG = """
 from dataclasses import dataclass
 
+from lifting.data.describe import About
+
 SUMMARY = "a point that moves"
+ABOUT = About(files=(), page="", facts=(("terms", "none"),))
 
 
 @dataclass
@@ -43,11 +46,6 @@ def motion(data, split):
 def cache_key(data, split):
     return {"frames": data.tiny.frames}
 """
-ABOUT = """
-from lifting.data.describe import About
-
-ABOUT = About(files=(), page="", facts=(("terms", "none"),))
-"""
 
 
 @pytest.fixture
@@ -57,7 +55,7 @@ def run(tmp_path):
     package, installed = site / "tiny_motion", site / "tiny_motion-1.0.dist-info"
     package.mkdir(parents=True)
     installed.mkdir()
-    for name, text in {"__init__": "", "config": CONFIG, "reader": READER, "about": ABOUT}.items():
+    for name, text in {"__init__": "", "config": CONFIG, "reader": READER}.items():
         (package / f"{name}.py").write_text(text)
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-motion\nVersion: 1.0\n")
     (installed / "entry_points.txt").write_text("[lifting.data_sets]\ntiny = tiny_motion\n")

@@ -1,4 +1,4 @@
-"""3D motion of one's own in an npz file: plain arrays; ``SCHEMA`` describes it."""
+"""3D motion of one's own in an npz file: plain arrays, as ``config.SCHEMA`` describes it."""
 
 from __future__ import annotations
 
@@ -18,24 +18,6 @@ from lifting.files.checks import misfit
 from lifting.files.npz import DEFAULT_MAX_BYTES, Array, Kind, read_plain_npz
 from lifting.skeleton import SKELETONS, Skeleton, set_of_names, sets_of
 
-SCHEMA = """\
-One npz file of plain arrays (numpy.savez; objects are refused). T frames, J joints, R recordings.
-
-  joints_3d     (T, J, 3) numbers; NaN where a joint is missing
-  positions_mm  (T, J, 3) in its place, numbers of any type, millimetres
-  skeleton      text: a known joint set, such as coco17          } one of
-  joint_names   (J,) texts: the name of each joint               } these
-  fps           number: frames a second
-  unit          text: mm, cm or m       } where absent, told by
-  up            text: z, y or -y        } the people in the file
-  offsets       (R + 1,) integers from 0 to T: recording i is frames offsets[i]:offsets[i + 1]
-  names         (R,) texts; each once
-  subjects      (R,) texts: who moves, so that parts can keep people apart
-  actions       (R,) texts
-  split         (R,) texts: train, val or test
-
-Needed: the positions, a skeleton or joint_names, and fps. All else may be left out.
-"""
 PARTS = ("train", "val", "test")
 _bad = misfit("`lifting data describe own` shows the form")
 UNKNOWN = "unknown"
