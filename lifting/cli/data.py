@@ -156,7 +156,7 @@ def _look(args: argparse.Namespace) -> int:
     import sys
 
     from lifting.data.keypoints.look import look, sampled_rows
-    from lifting.files.limits import Size
+    from lifting.files.checks import Size
 
     size = (float(args.image_size[0]), float(args.image_size[1])) if args.image_size else None
     if args.picture is not None and args.picture.suffix.lower() != ".png":

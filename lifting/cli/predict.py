@@ -103,7 +103,7 @@ def _own_video(arguments: argparse.Namespace) -> VideoSeen | None:
             )
         return None
     from lifting.data.keypoints.read import read_video
-    from lifting.files.limits import Size
+    from lifting.files.checks import Size
 
     if "image_size" in options:
         options["image_size"] = tuple(options["image_size"])

@@ -19,7 +19,7 @@ from lifting.data.sets.keypoint_rig.reader import (
 )
 from lifting.data.teacher_config import KnownCameras
 from lifting.errors import DataError, suggest
-from lifting.files.limits import Size
+from lifting.files.checks import Size
 from lifting.skeleton import H36M_17
 from lifting.teacher.views import RigViews
 

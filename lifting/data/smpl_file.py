@@ -17,9 +17,8 @@ import torch
 from lifting.body.smpl import FAMILY_BY_JOINTS, BodyModel
 from lifting.errors import DataError, MissingDataError
 from lifting.files.checks import check_file
-from lifting.files.inert import Inert
 from lifting.files.npz import Array, Kind, read_plain_npz
-from lifting.files.pickles import read_pickle
+from lifting.files.pickles import Inert, read_pickle
 
 VARIABLE = "LIFTING_SMPL"
 HOMES: Mapping[str, str] = {

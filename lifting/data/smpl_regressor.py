@@ -19,8 +19,7 @@ from lifting.body.joints17 import APPROXIMATE
 from lifting.body.smpl import BodyModel
 from lifting.data.smpl_file import find_body_model, read_body_model
 from lifting.errors import DataError, MissingDataError
-from lifting.files.checks import UNREADABLE
-from lifting.files.hashes import sha256_of
+from lifting.files.checks import UNREADABLE, sha256_of
 from lifting.geometry.rotation import axis_angle_to_matrix
 from lifting.skeleton import H36M_17
 from lifting.typing import Points3D, Pose3D

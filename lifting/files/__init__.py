@@ -1,12 +1,11 @@
 """Everything that reads the bytes of strangers: one place for limits and for the sandbox.
 
-* ``checks``      a file is there, is the data itself and not too large; errors name it
-* ``archive``     what a zip claims about itself, judged before anything in it is expanded
-* ``npz``         named arrays of numbers and text, and writing them
+* ``checks``      a file is there, is the data itself and not too large; errors name it; what a file
+                  was, for records and caches
+* ``npz``         what a zip claims about itself, named arrays of numbers and text, writing them
 * ``containers``  npz whose arrays are pickled dictionaries, as published data sets are
-* ``pickles``     data pickles without running them; ``inert``, what they may name
+* ``pickles``     data pickles and stored lists of names, without running them
 * ``json_file``   JSON whose size and structure were judged before it is parsed
 * ``sandbox``     MATLAB, HDF5 and C3D, parsed by a child process (``sandbox_child``) with limits
 * ``tensors``     files of ``torch.save``: checkpoints and weights
-* ``hashes``      what a file was, for records and caches
 """

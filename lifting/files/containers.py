@@ -16,8 +16,14 @@ from typing import Any
 import numpy as np
 
 from lifting.errors import DataError, suggest
-from lifting.files.archive import check_end, named_member, open_npz, read_array_header, short_names
-from lifting.files.npz import DEFAULT_MAX_BYTES
+from lifting.files.npz import (
+    DEFAULT_MAX_BYTES,
+    check_end,
+    named_member,
+    open_npz,
+    read_array_header,
+    short_names,
+)
 from lifting.files.pickles import read_pickle
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -10,8 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lifting.errors import DataError
-from lifting.files.checks import check_file, readable
-from lifting.files.limits import Size
+from lifting.files.checks import Size, check_file, readable
 
 # A parsed number takes about 32 bytes, a list or object up to 120 and the pair of brackets that
 # makes it two: files of detectors lie far below these shares of their bytes, bombs above.

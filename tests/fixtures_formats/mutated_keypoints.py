@@ -13,7 +13,7 @@ import zlib
 
 from lifting.data.keypoints.read import read_video
 from lifting.errors import DataError
-from lifting.files.limits import Size
+from lifting.files.checks import Size
 
 STRANGE = (
     None, True, -1, 0, 2, 1.5, 10**30, 10**400, 1e300, -1e308, float("nan"), float("inf"), "", "x",

@@ -12,7 +12,7 @@ import numpy as np
 from lifting.data.doctor.rows import CheckRow, failed, judged
 from lifting.data.folders import VARIABLE, search_folders
 from lifting.errors import DataError
-from lifting.files.hashes import sha256_of
+from lifting.files.checks import sha256_of
 from lifting.files.npz import Array
 
 SUMS = "SHA256SUMS"

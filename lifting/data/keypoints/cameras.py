@@ -12,8 +12,8 @@ import numpy as np
 from lifting.data.keypoints.camera_facts import CameraFacts, by_name
 from lifting.data.keypoints.pose2sim_toml import ENDING, read_pose2sim
 from lifting.errors import DataError, suggest
+from lifting.files.checks import Size
 from lifting.files.json_file import as_list, as_number, as_table, load_json
-from lifting.files.limits import Size
 
 _KEYS = ("image_size", "intrinsics", "rotation", "position")
 _ORTHOGONAL = 1e-3

@@ -16,7 +16,7 @@ from lifting.data.keypoints.plausibility import IMPLAUSIBLE, exchanged_sides, up
 from lifting.data.keypoints.source import open_source
 from lifting.data.keypoints.timeline import timeline
 from lifting.errors import DataError
-from lifting.files.limits import Size
+from lifting.files.checks import Size
 
 _NOMINAL = (1000.0, 1000.0)  # for parts of an image whose size nobody says
 _LISTED = 8

@@ -20,8 +20,8 @@ import torch
 
 from lifting.data.keypoints.camera_facts import CameraFacts
 from lifting.errors import DataError
+from lifting.files.checks import Size
 from lifting.files.json_file import read_text_bytes, shown
-from lifting.files.limits import Size
 from lifting.geometry.rotation import axis_angle_to_matrix
 
 ENDING = ".toml"

@@ -19,7 +19,7 @@ from lifting.data.keypoints.plausibility import exchanged_sides, upside_down
 from lifting.data.keypoints.source import open_source
 from lifting.data.keypoints.timeline import Timeline, timeline
 from lifting.errors import ConfigError, DataError
-from lifting.files.limits import Size
+from lifting.files.checks import Size
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError, MissingDataError
+from lifting.files.checks import Size
 from lifting.files.json_file import parse_json, read_text_bytes, shown
-from lifting.files.limits import Size
 from lifting.files.npz import ArrayHeader, npy_header, npz_headers
 from lifting.files.sandbox import list_hdf5
 

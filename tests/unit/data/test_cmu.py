@@ -16,7 +16,7 @@ from lifting.data.sets.cmu.config import FILE_NAME
 from lifting.data.sets.cmu.files import FILE_JOINTS, read_cmu_file, verify_values
 from lifting.data.splits import CMU_PUBLIC_SPLIT, SubjectSplit
 from lifting.errors import DataError, MissingDataError
-from lifting.files import hashes
+from lifting.files import checks
 from lifting.files.npz import write_npz_atomically
 from lifting.geometry.kinematics import bone_lengths
 from lifting.skeleton import H36M_17
@@ -134,9 +134,9 @@ def test_cache_key_follows_content_and_part(tmp_path):
 def test_unchanged_file_is_hashed_once(tmp_path):
     config = write(tmp_path)
     cmu.cache_key(config, "train")
-    before = hashes._digest.cache_info().misses
+    before = checks._digest.cache_info().misses
     cmu.cache_key(config, "val")
-    assert hashes._digest.cache_info().misses == before
+    assert checks._digest.cache_info().misses == before
 
 
 def test_public_split_is_disjoint_and_agrees_with_the_distributed_parts():

@@ -12,7 +12,7 @@ import pytest
 
 from lifting.data.folders import data_folder, find_file
 from lifting.errors import DataError, MissingDataError, OutputError
-from lifting.files.hashes import sha256_of
+from lifting.files.checks import sha256_of
 from lifting.files.npz import read_plain_npz, write_npz_atomically
 
 KEYS = {"values": ("number", 2), "names": ("text", 1)}

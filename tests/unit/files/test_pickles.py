@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from lifting.errors import DataError
-from lifting.files.inert import Inert
-from lifting.files.pickles import read_pickle
+from lifting.files.pickles import Inert, read_pickle
 
 
 def nested() -> dict:

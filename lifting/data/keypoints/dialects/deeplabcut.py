@@ -20,7 +20,7 @@ from lifting.data.keypoints.plausibility import FloatArray
 from lifting.data.keypoints.source import Source
 from lifting.data.keypoints.timeline import natural_key
 from lifting.errors import DataError
-from lifting.files.pickle_text import read_pickled_names
+from lifting.files.pickles import read_pickled_names
 from lifting.files.sandbox import Limits, read_mat
 
 Columns = Sequence[tuple[str, ...]]

@@ -37,7 +37,7 @@ from lifting.data.sets.aistpp.files import (
     read_setting,
 )
 from lifting.errors import DataError, MissingDataError
-from lifting.files.hashes import files_state
+from lifting.files.checks import files_state
 from lifting.files.npz import Array
 from lifting.geometry.camera import (
     Camera,

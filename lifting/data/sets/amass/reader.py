@@ -31,7 +31,7 @@ from lifting.data.sets.amass.config import Config as AmassConfig
 from lifting.data.sets.amass.files import AmassMotion, read_amass
 from lifting.data.smpl_file import VARIABLE, find_body_model, read_body_model
 from lifting.errors import ConfigError, DataError, MissingDataError
-from lifting.files.hashes import files_state, sha256_of
+from lifting.files.checks import files_state, sha256_of
 from lifting.geometry.kinematics import pose_chain
 from lifting.geometry.rotation import axis_angle_to_quaternion, quaternion_to_matrix
 from lifting.skeleton import H36M_17, SMPL_22

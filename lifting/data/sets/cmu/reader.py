@@ -24,7 +24,7 @@ from lifting.data.sequence import MotionClips, rate_of_each
 from lifting.data.sets.cmu.config import CREDIT, FILE_NAME
 from lifting.data.sets.cmu.files import PARTS, CmuFile, read_cmu_file, verify_values
 from lifting.errors import DataError, MissingDataError
-from lifting.files.hashes import sha256_of
+from lifting.files.checks import sha256_of
 from lifting.skeleton import H36M_17
 
 

@@ -44,7 +44,7 @@ from lifting.data.sets.humaneva.files import (
 )
 from lifting.data.splits import HoldOut
 from lifting.errors import DataError
-from lifting.files.hashes import sha256_of
+from lifting.files.checks import sha256_of
 from lifting.files.npz import Array
 from lifting.geometry.camera import Camera, world_to_camera
 from lifting.skeleton import COCO_17, H36M_17, HUMANEVA_15, Skeleton

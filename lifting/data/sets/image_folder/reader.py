@@ -26,7 +26,7 @@ from lifting.data.sequence import PoseTracks
 from lifting.data.sets import DataSet, Pictures, data_sets, find_set
 from lifting.data.window import track_of_rows
 from lifting.errors import ConfigError, MissingDataError, suggest
-from lifting.files.hashes import files_state
+from lifting.files.checks import files_state
 
 VERSION = 1  # to be raised when the same files give other tracks or pictures
 NUMBER = "picture"

@@ -23,7 +23,7 @@ from lifting.data.sequence import PoseTracks, offsets_of, rate_of_each
 from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
 from lifting.data.splits import first_held_out
 from lifting.errors import ConfigError, DataError, suggest
-from lifting.files.limits import Size
+from lifting.files.checks import Size
 from lifting.geometry.camera import Camera, radial_only, without_tangential
 from lifting.skeleton import H36M_17
 

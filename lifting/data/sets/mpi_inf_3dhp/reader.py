@@ -28,7 +28,7 @@ from lifting.data.sets.mpi_inf_3dhp import files
 from lifting.data.sets.mpi_inf_3dhp.config import Config
 from lifting.data.splits import HoldOut
 from lifting.errors import ConfigError, DataError
-from lifting.files.hashes import files_state, sha256_of
+from lifting.files.checks import files_state, sha256_of
 from lifting.geometry.camera import Camera
 from lifting.skeleton import MPI_INF_3DHP_17
 

@@ -20,9 +20,8 @@ from torch import Tensor
 
 from lifting.data.smpl_regressor import RegressedBody, regressed_joints
 from lifting.errors import DataError
-from lifting.files.checks import check_file, misfit
+from lifting.files.checks import Size, check_file, misfit
 from lifting.files.json_file import load_json, shown
-from lifting.files.limits import Size
 from lifting.files.npz import Array
 from lifting.geometry.camera import reprojection_error
 from lifting.geometry.projective import calibration_intrinsics

@@ -43,7 +43,7 @@ from lifting.data.sets.oh50k.files import (
 from lifting.data.smpl_regressor import body_files, joint_facts, read_regressed_body
 from lifting.data.splits import first_held_out
 from lifting.errors import DataError, MissingDataError
-from lifting.files.hashes import files_hash
+from lifting.files.checks import files_hash
 from lifting.geometry.camera import Camera, project
 from lifting.geometry.projective import calibration_intrinsics
 from lifting.skeleton import H36M_17, SMPL_24

@@ -13,9 +13,8 @@ from lifting.data.mocap.captured import Up
 from lifting.data.mocap.lines import LARGEST_NUMBER
 from lifting.data.mocap.upright import LENGTHS_MM, TURNS, are_known, guess_up, unit_of, z_up_mm
 from lifting.errors import suggest
-from lifting.files.archive import open_npz
 from lifting.files.checks import misfit
-from lifting.files.npz import DEFAULT_MAX_BYTES, Array, Kind, read_plain_npz
+from lifting.files.npz import DEFAULT_MAX_BYTES, Array, Kind, open_npz, read_plain_npz
 from lifting.skeleton import SKELETONS, Skeleton, set_of_names, sets_of
 
 PARTS = ("train", "val", "test")

@@ -30,7 +30,7 @@ from lifting.data.sequence import MotionClips, offsets_of
 from lifting.data.sets.own.config import Config as OwnConfig
 from lifting.data.sets.own.npz import UNKNOWN, OwnClip, OwnMotion, read_own_npz
 from lifting.errors import ConfigError, DataError, MissingDataError, suggest
-from lifting.files.hashes import files_state, sha256_of
+from lifting.files.checks import files_state, sha256_of
 from lifting.skeleton import H36M_17, Skeleton, conversion
 from lifting.skeleton.convert import remap_joints
 

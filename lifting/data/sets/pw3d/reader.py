@@ -40,8 +40,7 @@ from lifting.data.smpl_regressor import (
     regressed_joints,
 )
 from lifting.errors import MissingDataError
-from lifting.files.checks import check_file, misfit
-from lifting.files.hashes import files_hash
+from lifting.files.checks import check_file, files_hash, misfit
 from lifting.files.npz import Array
 from lifting.files.pickles import read_pickle
 from lifting.geometry.camera import Camera, project, world_to_camera

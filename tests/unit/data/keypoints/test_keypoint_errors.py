@@ -12,7 +12,7 @@ import torch
 from lifting.data.keypoints.tracks import read_keypoints
 from lifting.errors import ConfigError, DataError, MissingDataError
 from lifting.files import json_file
-from lifting.files.limits import Size
+from lifting.files.checks import Size
 
 
 def read(path, skeleton="coco17", **options):
