@@ -16,8 +16,15 @@ from lifting.atomic import write_text
 from lifting.batch import root_relative
 from lifting.data.cache import cache_folder, tracks_hash
 from lifting.data.datamodule import spread_recordings
-from lifting.data.epipolar_labels import FOLDER, rig_views, rigs, view_name, without_truth
-from lifting.data.rig_cache import rig_hash, solved_rig
+from lifting.data.epipolar_labels import (
+    FOLDER,
+    rig_hash,
+    rig_views,
+    rigs,
+    solved_rig,
+    view_name,
+    without_truth,
+)
 from lifting.data.sequence import PoseTracks
 from lifting.data.sources import load_tracks
 from lifting.data.teacher_config import TeacherConfig

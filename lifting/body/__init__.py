@@ -11,6 +11,6 @@
 * ``skinning``      kernels carried by joints
 * ``joints17``      the 17 common joints from those of an SMPL-family body
 
-The arrays themselves are read by ``lifting.data.smpl_file``; no licensed file is part of this
+The arrays themselves are read by ``lifting.data.smpl``; no licensed file is part of this
 package.
 """

@@ -124,15 +124,15 @@ def handle(args: argparse.Namespace) -> int:
         return _fetch(args)
     if args.action == "mixtures":
         return _mixtures(args)
-    from lifting.data import describe, prepare
+    from lifting.data import describe
 
     if args.action == "list":
-        rows = [(r.name, r.summary, r.files, r.state) for r in prepare.list_datasets()]
+        rows = [(r.name, r.summary, r.files, r.state) for r in describe.list_datasets()]
         _print("data sets", ("name", "what", "files", "state"), rows)
     elif args.action == "describe":
         _print(f"data set {args.name}", ("", ""), describe.describe(args.name))
     else:
-        facts = prepare.prepare(args.name, args.source, args.output, args.joint_map)
+        facts = describe.prepare(args.name, args.source, args.output, args.joint_map)
         _print(f"prepared {args.name}", ("", ""), facts)
     return 0
 
@@ -187,7 +187,7 @@ def _look(args: argparse.Namespace) -> int:
 
 def _fetch(args: argparse.Namespace) -> int:
     """Download, telling of each subject."""
-    from lifting.data.prepare import fetch
+    from lifting.data.describe import fetch
 
     facts = fetch(
         args.name,
@@ -272,8 +272,12 @@ def _mixtures(args: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from lifting.data.config import Split
-    from lifting.data.mixture_file import MixtureSet, write_mixture_file
-    from lifting.data.mixture_sources import MixtureOptions, make_mixtures
+    from lifting.data.mixture_file import (
+        MixtureOptions,
+        MixtureSet,
+        make_mixtures,
+        write_mixture_file,
+    )
     from lifting.data.sources import load_tracks
     from lifting.experiment.load import load_experiment
 

@@ -131,8 +131,8 @@ def _add_solving(parser: argparse.ArgumentParser) -> None:
 def handle_solve(arguments: argparse.Namespace) -> int:
     """Read, solve, write, and print the report."""
     options = _options(arguments)
-    from lifting.data.rig_files import read_rig
     from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
+    from lifting.data.sets.keypoint_rig.reader import read_rig
     from lifting.teacher.report import as_json, markdown
     from lifting.teacher.solution_file import write_solution
     from lifting.teacher.solve import solve_rig

@@ -18,12 +18,11 @@ from lifting.data.config import DataConfig, Split
 from lifting.data.conform import to_rate, to_skeleton
 from lifting.data.epipolar_labels import training_labels
 from lifting.data.gather import GatherOptions, TrackBatches, ViewBatches
-from lifting.data.info import DataInfo
+from lifting.data.info import DataInfo, supervision_of
 from lifting.data.sampler import BatchLoader, BatchSampler, Share, stream
 from lifting.data.sequence import PoseTracks, map_tensors
 from lifting.data.sets import find_set
 from lifting.data.sources import load_tracks
-from lifting.data.supervision import supervision_of
 from lifting.errors import MissingDataError
 from lifting.skeleton import H36M_17, SKELETONS, Skeleton, get_skeleton
 

@@ -1,7 +1,7 @@
 """Everything that reads the bytes of strangers: one place for limits and for the sandbox.
 
-* ``checks``      a file is there, is the data itself and not too large; errors name it; what a file
-                  was, for records and caches
+* ``checks``      a file is there, is the data itself and not too large; errors name it;
+                  what a file was, for records and caches
 * ``npz``         what a zip claims about itself, named arrays of numbers and text, writing them
 * ``containers``  npz whose arrays are pickled dictionaries, as published data sets are
 * ``pickles``     data pickles and stored lists of names, without running them

@@ -23,7 +23,7 @@ from lifting.batch import (
     label_weights,
     root_relative,
 )
-from lifting.data.supervision import Supervision
+from lifting.data.info import Supervision
 from lifting.errors import DataError
 from lifting.methods.refusal import refused_skeleton
 from lifting.methods.schedule import learning_rate_factor

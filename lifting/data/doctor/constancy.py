@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from lifting.data.doctor.body import LIMBS
-from lifting.data.doctor.rows import CheckRow, Verdict, judged
-from lifting.data.doctor.specimen import Bodies, Take
+from lifting.data.doctor.takes import Bodies, CheckRow, Take, Verdict, judged
 from lifting.files.npz import Array
 from lifting.skeleton import Skeleton
 

@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from lifting.data.config import DataConfig, Split, with_section
-from lifting.data.doctor.counts import Published, check_counts
+from lifting.data.doctor.check import SPLITS, check_reading, check_specimen
 from lifting.data.doctor.presence import (
+    Published,
     Shapes,
     attempt,
     check_content,
+    check_counts,
     check_presence,
     find_files,
 )
-from lifting.data.doctor.reading import SPLITS, check_reading, check_specimen
-from lifting.data.doctor.rows import CheckRow
-from lifting.data.doctor.specimen import Bodies, Keypoints, Sight, Take
-from lifting.data.keypoint_layout import keypoint_layout
+from lifting.data.doctor.takes import Bodies, CheckRow, Keypoints, Sight, Take
 from lifting.data.sequence import PoseTracks
+from lifting.data.two_d_npz import keypoint_layout
 from lifting.errors import DataError
 from lifting.files.containers import entries, items, read_object_npz
 from lifting.files.npz import Array

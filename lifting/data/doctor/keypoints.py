@@ -5,9 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from lifting.data.doctor.body import check_values
-from lifting.data.doctor.counts import check_lengths
-from lifting.data.doctor.rows import CheckRow, Verdict, judged
-from lifting.data.doctor.specimen import Bodies, Keypoints, Sight, Take, spread
+from lifting.data.doctor.presence import check_lengths
+from lifting.data.doctor.takes import (
+    Bodies,
+    CheckRow,
+    Keypoints,
+    Sight,
+    Take,
+    Verdict,
+    judged,
+    spread,
+)
 from lifting.files.npz import Array
 
 _A_SIGHT = 200

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lifting.batch import flip_pose
-from lifting.data.mixture_em import fit_gaussians, start_by_rank
+from lifting.data.mixtures import fit_gaussians, start_by_rank
 from lifting.methods.diffpose.mixture import draw_index
 from lifting.skeleton import Skeleton
 from lifting.typing import PerJoint, Pose2D, Pose3D

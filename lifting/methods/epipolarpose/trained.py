@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lifting.data.supervision import Supervision
+from lifting.data.info import Supervision
 from lifting.errors import CheckpointError
 from lifting.files.tensors import load_tensors
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule

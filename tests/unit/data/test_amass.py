@@ -10,7 +10,7 @@ from lifting.data.config import DataConfig
 from lifting.data.sets.amass.config import Config as AmassConfig
 from lifting.data.sets.amass.files import read_amass
 from lifting.data.sets.amass.reader import cache_key, motion
-from lifting.data.smpl_file import VARIABLE
+from lifting.data.smpl import VARIABLE
 from lifting.data.sources import load_tracks
 from lifting.errors import ConfigError, DataError, MissingDataError
 from lifting.geometry.kinematics import bone_lengths

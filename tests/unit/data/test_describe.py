@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from lifting.data.describe import about, describe, is_found
-from lifting.data.prepare import list_datasets, prepare
+from lifting.data.describe import about, describe, is_found, list_datasets, prepare
 from lifting.data.sets import data_sets
 from lifting.data.sets.amass.config import Config as AmassConfig
 from lifting.errors import ConfigError

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from lifting.data.detections import BASE_SIGMA, LEVELS, detect, joint_factors
+from lifting.data.film import sample_rigs
 from lifting.data.occlusion import hidden_joints
-from lifting.data.rigs import sample_rigs
 from lifting.errors import ConfigError, DataError, ShapeError
 from lifting.geometry.camera import project, world_to_camera
 from lifting.skeleton import H36M_17, HUMANEVA_15, MPI_INF_3DHP_17

@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from lifting.cli.main import main
+from lifting.data.describe import fetch
 from lifting.data.download import Download
-from lifting.data.prepare import fetch
 from lifting.data.sets.cmu.prepare import DEFAULT_SUBJECTS, fetch_cmu, parse_subjects
 from lifting.errors import ConfigError, DataError, MissingDataError, OutputError
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lifting.data.film import film
-from lifting.data.rigs import out_of_view
+from lifting.data.film import film, out_of_view
 from lifting.data.sequence import MotionClips
 from lifting.data.sets.h36m.cameras import INTRINSICS, h36m_cameras
 from lifting.errors import ConfigError, DataError

@@ -12,10 +12,9 @@ from PIL import Image
 
 from lifting.batch import MIRRORED, flip_batch
 from lifting.cli.main import main
-from lifting.data.augment import mirror_samples
 from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
-from lifting.data.gather import GatherOptions, TrackBatches, ViewBatches
+from lifting.data.gather import GatherOptions, TrackBatches, ViewBatches, mirror_samples
 from lifting.data.images.crops import crop_pixels
 from lifting.data.images.render import Pictures
 from lifting.data.images.store import stored_pictures

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lifting.data.mixture_em import Gaussians, fit_gaussians, start_by_rank
+from lifting.data.mixtures import Gaussians, fit_gaussians, start_by_rank
 
 
 def one_step(points, share, weight, mean, variance):

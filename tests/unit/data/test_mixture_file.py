@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from lifting.cli import data as cli
-from lifting.data.augment import mirror_samples
 from lifting.data.detections import Detections
-from lifting.data.gather import GatherOptions, TrackBatches
+from lifting.data.gather import GatherOptions, TrackBatches, mirror_samples
 from lifting.data.heatmaps import Crop, map_to_frame
 from lifting.data.mixture_file import (
+    MixtureOptions,
     MixtureSet,
+    make_mixtures,
     read_mixture_file,
     with_mixtures,
     write_mixture_file,
 )
-from lifting.data.mixture_sources import MixtureOptions, make_mixtures
 from lifting.data.mixtures import confidence_sigma, detection_mixtures, point_mixtures
 from lifting.data.sources import load_tracks
 from lifting.errors import ConfigError, DataError, MissingDataError

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lifting.data.noise_process import draw_runs, persistent_noise
+from lifting.data.detections import draw_runs, persistent_noise
 
 
 def test_persistent_noise_is_stationary_with_the_given_correlation():

@@ -12,9 +12,8 @@ import torch
 
 from lifting.cli.main import main
 from lifting.data.config import DataConfig
-from lifting.data.rig_files import read_rig
 from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
-from lifting.data.sets.keypoint_rig.reader import cache_key, tracks
+from lifting.data.sets.keypoint_rig.reader import cache_key, read_rig, tracks
 from lifting.errors import DataError
 from lifting.geometry.camera import project, world_to_camera
 from lifting.skeleton import H36M_17

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from lifting.cli import data as cli
-from lifting.data.describe import describe
+from lifting.data.describe import describe, list_datasets, prepare
 from lifting.data.doctor.check import check
-from lifting.data.prepare import list_datasets, prepare
 from lifting.data.sets.cmu.config import FILE_NAME
 from lifting.data.sets.cmu.files import FILE_JOINTS, read_cmu_file
 from lifting.data.sets.cmu.prepare import _some

@@ -11,8 +11,7 @@ from smpl_models import STAND_INS, posed_joints, write_joint_models
 from lifting.data.config import DataConfig
 from lifting.data.sets.pw3d.config import Config as Pw3dConfig
 from lifting.data.sets.pw3d.reader import cache_key, read_sequence, tracks
-from lifting.data.smpl_file import read_body_model
-from lifting.data.smpl_regressor import read_joint_regressor
+from lifting.data.smpl import read_body_model, read_joint_regressor
 from lifting.data.sources import load_tracks
 from lifting.errors import ConfigError, DataError, MissingDataError
 

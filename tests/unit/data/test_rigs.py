@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lifting.data.rigs import out_of_view, sample_rigs
+from lifting.data.film import out_of_view, sample_rigs
 from lifting.data.sets.h36m.cameras import EXTRINSICS, h36m_cameras
 from lifting.errors import ConfigError
 from lifting.geometry.camera import Camera, project, world_to_camera

@@ -7,7 +7,7 @@ from mutation import damaged_copies
 from python2_pickle import damaged_bytes, python2_dumps
 from smpl_models import PARENTS, model_arrays, official_pickle
 
-from lifting.data.smpl_file import VARIABLE, find_body_model, read_body_model
+from lifting.data.smpl import VARIABLE, find_body_model, read_body_model
 from lifting.errors import DataError, MissingDataError
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lifting.data.threads import one_thread
+from lifting.data.sets.images.reader import one_thread
 
 
 def test_data_are_prepared_with_one_thread_whatever_happens():

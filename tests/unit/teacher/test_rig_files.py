@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from lifting.data import rig_cache
-from lifting.data.rig_cache import rig_hash, solved_rig
+from lifting.data import epipolar_labels
+from lifting.data.epipolar_labels import rig_hash, solved_rig
 from lifting.errors import DataError, MissingDataError
 from lifting.skeleton import MPI_INF_3DHP_17
 from lifting.teacher.options import TeacherOptions
@@ -69,9 +69,9 @@ def test_files_that_are_no_solution(tmp_path, solved):
 
 def test_a_rig_is_solved_once(tmp_path, noisy, monkeypatch, caplog):
     calls = []
-    solve = rig_cache.solve_rig
+    solve = epipolar_labels.solve_rig
     monkeypatch.setattr(
-        rig_cache, "solve_rig", lambda *given: calls.append(given) or solve(*given)
+        epipolar_labels, "solve_rig", lambda *given: calls.append(given) or solve(*given)
     )
     first = solved_rig(noisy.views, cache_dir=tmp_path)
     again = solved_rig(noisy.views, TeacherOptions(), tmp_path)

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
+from lifting.data.check import check_every, check_names
 from lifting.data.config import DataConfig, Split
 from lifting.data.folders import search_folders
-from lifting.data.options import check_every, check_names
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets.aistpp.config import Config as AistppConfig
 from lifting.data.sets.aistpp.files import (

@@ -21,15 +21,14 @@ from torch import Tensor
 from lifting.body.joints17 import APPROXIMATE, approximate_h36m
 from lifting.body.smpl import BodyModel
 from lifting.data.config import DataConfig, Split
+from lifting.data.doctor.check import SPLITS, check_specimen
 from lifting.data.doctor.presence import SUMS, check_content, check_presence, find_files
-from lifting.data.doctor.reading import SPLITS, check_specimen
-from lifting.data.doctor.rows import CheckRow, failed, judged
-from lifting.data.doctor.specimen import Bodies, Take, spread
+from lifting.data.doctor.takes import Bodies, CheckRow, Take, failed, judged, spread
 from lifting.data.folders import search_folders
 from lifting.data.sequence import MotionClips, offsets_of, rate_of_each
 from lifting.data.sets.amass.config import Config as AmassConfig
 from lifting.data.sets.amass.files import AmassMotion, read_amass
-from lifting.data.smpl_file import VARIABLE, find_body_model, read_body_model
+from lifting.data.smpl import VARIABLE, find_body_model, read_body_model
 from lifting.errors import ConfigError, DataError, MissingDataError
 from lifting.files.checks import files_state, sha256_of
 from lifting.geometry.kinematics import pose_chain

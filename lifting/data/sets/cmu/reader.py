@@ -15,10 +15,9 @@ import numpy as np
 import torch
 
 from lifting.data.config import DataConfig, Split
+from lifting.data.doctor.check import check_specimen
 from lifting.data.doctor.presence import attempt
-from lifting.data.doctor.reading import check_specimen
-from lifting.data.doctor.rows import CheckRow, failed, judged
-from lifting.data.doctor.specimen import Bodies, Take
+from lifting.data.doctor.takes import Bodies, CheckRow, Take, failed, judged
 from lifting.data.folders import find_file
 from lifting.data.sequence import MotionClips, rate_of_each
 from lifting.data.sets.cmu.config import CREDIT, FILE_NAME

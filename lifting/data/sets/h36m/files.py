@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from lifting.actions import ACTION_ALIASES, H36M_ACTIONS
+from lifting.data.doctor.body import check_unit
 from lifting.data.sets.h36m.cameras import INTRINSICS
 from lifting.data.two_d_npz import TwoD, check_new, read_two_d
-from lifting.data.units import check_unit
 from lifting.errors import DataError, suggest
 from lifting.files.containers import Array, entries, entry, numbers, read_object_npz
 from lifting.skeleton import COCO_17, H36M_17, MPII_16

@@ -19,14 +19,12 @@ import torch
 
 from lifting.actions import H36M_ACTIONS
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
+from lifting.data.check import check_disjoint, check_every, check_names
 from lifting.data.config import DataConfig, Split
 from lifting.data.doctor.containers import NpzForm, check_form
-from lifting.data.doctor.counts import Group, Published
-from lifting.data.doctor.rows import CheckRow
-from lifting.data.doctor.specimen import Sight, Take
+from lifting.data.doctor.presence import Group, Published
+from lifting.data.doctor.takes import CheckRow, Sight, Take
 from lifting.data.folders import find_file
-from lifting.data.keypoint_layout import read_keypoints
-from lifting.data.options import check_disjoint, check_every, check_names
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets.h36m.cameras import EXTRINSICS, INTRINSICS, h36m_cameras
 from lifting.data.sets.h36m.config import Config as H36mConfig
@@ -43,7 +41,7 @@ from lifting.data.sets.h36m.files import (
     recording_name,
 )
 from lifting.data.splits import HoldOut
-from lifting.data.two_d_npz import TwoD
+from lifting.data.two_d_npz import TwoD, read_keypoints
 from lifting.files.checks import sha256_of
 from lifting.files.npz import Array
 from lifting.geometry.camera import Camera, world_to_camera

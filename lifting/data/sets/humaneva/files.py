@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lifting.data.doctor.body import check_unit
 from lifting.data.two_d_npz import TwoD, read_two_d
-from lifting.data.units import check_unit
 from lifting.errors import DataError, suggest
 from lifting.files.containers import Array, entries, numbers, read_object_npz
 from lifting.geometry.rotation import quaternion_to_matrix

@@ -19,15 +19,13 @@ import torch
 from torch import Tensor
 
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
+from lifting.data.check import check_every, check_names
 from lifting.data.config import DataConfig, Split
 from lifting.data.doctor.containers import NpzForm, check_form
-from lifting.data.doctor.counts import Published
-from lifting.data.doctor.rows import CheckRow
-from lifting.data.doctor.specimen import Sight, Take
+from lifting.data.doctor.presence import Published
+from lifting.data.doctor.takes import CheckRow, Sight, Take
 from lifting.data.folders import find_file, is_there
-from lifting.data.keypoint_layout import read_keypoints
 from lifting.data.lens_fit import LensFit, fit_lens
-from lifting.data.options import check_every, check_names
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets.humaneva.config import Config as HumanEvaConfig
 from lifting.data.sets.humaneva.files import (
@@ -43,6 +41,7 @@ from lifting.data.sets.humaneva.files import (
     read_files,
 )
 from lifting.data.splits import HoldOut
+from lifting.data.two_d_npz import read_keypoints
 from lifting.errors import DataError
 from lifting.files.checks import sha256_of
 from lifting.files.npz import Array

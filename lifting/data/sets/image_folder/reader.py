@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from lifting.data.cache import cache_folder
+from lifting.data.check import check_ranges
 from lifting.data.config import DataConfig, Split
 from lifting.data.folders import search_folders
 from lifting.data.images.crops import SIDE_MM, crop_around
 from lifting.data.images.photos import cut_photos
 from lifting.data.images.store import stored_arrays
-from lifting.data.options import check_ranges
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets import DataSet, Pictures, data_sets, find_set
 from lifting.data.window import track_of_rows

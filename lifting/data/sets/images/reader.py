@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from lifting.data.cache import cache_folder
+from lifting.data.check import check_ranges
 from lifting.data.config import DataConfig, Rig, Split, noise_of
-from lifting.data.film import film
+from lifting.data.film import VIEWS, film
 from lifting.data.images.crops import SIDE_MM, crop_around, crop_pixels
 from lifting.data.images.people import People, people_key, sample_people
 from lifting.data.images.render import RENDER_VERSION, Sitting, Studio
 from lifting.data.images.shapes import covers
 from lifting.data.images.sight import joint_sight
 from lifting.data.images.store import stored_pictures
-from lifting.data.options import check_ranges
-from lifting.data.rigs import VIEWS
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets.images.config import Config as ImagesConfig
 from lifting.data.sets.synthetic.reader import check as check_motion
 from lifting.data.sets.synthetic.reader import split_seed
-from lifting.data.threads import one_thread
 from lifting.data.window import track_of_rows
 from lifting.errors import ConfigError, DataError, suggest
 from lifting.geometry.camera import project
@@ -35,6 +35,21 @@ _SIZES = (16, 1024)
 _CHUNK = 256
 # Recordings made for each that is wanted, since not all cameras of a rig see the person.
 _SPARE: dict[Rig, float] = {"h36m": 1.3, "random": 1.3, "wild": 4.0}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread of torch, also as a decorator.
+
+    Making motion and pictures is many small steps: two threads hardly gain there, and beside other
+    work they wait for each other most of the time (eight times as long, measured).
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @one_thread()

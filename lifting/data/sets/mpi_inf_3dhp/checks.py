@@ -10,16 +10,31 @@ from pathlib import Path
 import numpy as np
 
 from lifting.data.config import DataConfig, Split, with_section
+from lifting.data.doctor.body import UnitError
+from lifting.data.doctor.check import check_reading, check_specimen
 from lifting.data.doctor.containers import split_channels
-from lifting.data.doctor.counts import Group, Published, check_counts
-from lifting.data.doctor.presence import Shapes, attempt, check_content, check_presence
-from lifting.data.doctor.reading import check_reading, check_specimen
-from lifting.data.doctor.rows import CheckRow, failed, judged
-from lifting.data.doctor.specimen import MARKERLESS_MM, Bodies, Keypoints, Sight, Take
+from lifting.data.doctor.presence import (
+    Group,
+    Published,
+    Shapes,
+    attempt,
+    check_content,
+    check_counts,
+    check_presence,
+)
+from lifting.data.doctor.takes import (
+    MARKERLESS_MM,
+    Bodies,
+    CheckRow,
+    Keypoints,
+    Sight,
+    Take,
+    failed,
+    judged,
+)
 from lifting.data.sets.mpi_inf_3dhp import files
 from lifting.data.sets.mpi_inf_3dhp.config import Config
 from lifting.data.sets.mpi_inf_3dhp.reader import LABELS, people, tracks
-from lifting.data.units import UnitError
 from lifting.errors import DataError
 from lifting.skeleton import MPI_INF_3DHP_17
 

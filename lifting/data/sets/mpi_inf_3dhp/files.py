@@ -17,8 +17,8 @@ from typing import Literal
 import numpy as np
 import torch
 
+from lifting.data.doctor.body import check_unit
 from lifting.data.folders import search_folders
-from lifting.data.units import check_unit
 from lifting.errors import DataError, MissingDataError
 from lifting.files.checks import check_file, misfit
 from lifting.files.containers import cut_to, entries, entry, items, numbers, read_object_npz

@@ -19,14 +19,14 @@ from functools import partial
 import torch
 
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
+from lifting.data.check import check_every, check_names
 from lifting.data.config import DataConfig, Split
-from lifting.data.keypoint_layout import read_keypoints
 from lifting.data.lens_fit import LensFit, fit_lens
-from lifting.data.options import check_every, check_names
 from lifting.data.sequence import CameraKind, PoseTracks
 from lifting.data.sets.mpi_inf_3dhp import files
 from lifting.data.sets.mpi_inf_3dhp.config import Config
 from lifting.data.splits import HoldOut
+from lifting.data.two_d_npz import read_keypoints
 from lifting.errors import ConfigError, DataError
 from lifting.files.checks import files_state, sha256_of
 from lifting.geometry.camera import Camera

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.data.smpl_regressor import RegressedBody, regressed_joints
+from lifting.data.smpl import RegressedBody, regressed_joints
 from lifting.errors import DataError
 from lifting.files.checks import Size, check_file, misfit
 from lifting.files.json_file import load_json, shown

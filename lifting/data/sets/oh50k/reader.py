@@ -22,15 +22,14 @@ from torch import Tensor
 
 from lifting.body.joints17 import approximate_h36m
 from lifting.data.assemble import shared_facts
+from lifting.data.check import check_every
 from lifting.data.config import DataConfig, Split
 from lifting.data.doctor.body import check_bodies
+from lifting.data.doctor.check import check_reading
 from lifting.data.doctor.presence import SUMS, attempt, check_content, check_presence, find_files
-from lifting.data.doctor.reading import check_reading
-from lifting.data.doctor.rows import CheckRow, judged, judged_count
-from lifting.data.doctor.specimen import Bodies, Take, spread
+from lifting.data.doctor.takes import Bodies, CheckRow, Take, judged, judged_count, spread
 from lifting.data.folders import search_folders
 from lifting.data.images.photos import photo_sizes
-from lifting.data.options import check_every
 from lifting.data.sequence import PoseTracks, rate_of_each
 from lifting.data.sets.oh50k.config import Config as Oh50kConfig
 from lifting.data.sets.oh50k.files import (
@@ -40,7 +39,7 @@ from lifting.data.sets.oh50k.files import (
     read_annotations,
     regressed_people,
 )
-from lifting.data.smpl_regressor import body_files, joint_facts, read_regressed_body
+from lifting.data.smpl import body_files, joint_facts, read_regressed_body
 from lifting.data.splits import first_held_out
 from lifting.errors import DataError, MissingDataError
 from lifting.files.checks import files_hash

@@ -23,16 +23,15 @@ from torch import Tensor
 
 from lifting.body.joints17 import approximate_h36m
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
+from lifting.data.check import check_every
 from lifting.data.config import DataConfig, Split
+from lifting.data.doctor.check import SPLITS, check_reading, check_specimen
 from lifting.data.doctor.presence import SUMS, attempt, check_content, check_presence, find_files
-from lifting.data.doctor.reading import SPLITS, check_reading, check_specimen
-from lifting.data.doctor.rows import CheckRow, judged_count
-from lifting.data.doctor.specimen import Bodies, Keypoints, Sight, Take
+from lifting.data.doctor.takes import Bodies, CheckRow, Keypoints, Sight, Take, judged_count
 from lifting.data.folders import search_folders
-from lifting.data.options import check_every
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets.pw3d.config import Config as Pw3dConfig
-from lifting.data.smpl_regressor import (
+from lifting.data.smpl import (
     RegressedBody,
     body_files,
     joint_facts,

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from lifting.data.config import DataConfig, Split, with_section
-from lifting.data.doctor.reading import check_specimen
-from lifting.data.doctor.rows import CheckRow, failed
-from lifting.data.doctor.specimen import specimen_of
+from lifting.data.doctor.check import check_specimen
+from lifting.data.doctor.takes import CheckRow, failed, specimen_of
 from lifting.data.film import film
 from lifting.data.procedural.generator import GENERATOR_VERSION, generate_motion
 from lifting.data.sequence import MotionClips

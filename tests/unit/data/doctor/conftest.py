@@ -6,7 +6,7 @@ import published_npz
 import pytest
 import walking
 
-from lifting.data.doctor.counts import Group, Published
+from lifting.data.doctor.presence import Group, Published
 
 
 @pytest.fixture(autouse=True)

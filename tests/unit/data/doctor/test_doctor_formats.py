@@ -13,8 +13,7 @@ from walking import smpl_people
 
 from lifting.cli.main import main
 from lifting.data.config import DataConfig
-from lifting.data.doctor.check import check
-from lifting.data.doctor.reading import SPLITS
+from lifting.data.doctor.check import SPLITS, check
 from lifting.data.sets import data_sets, find_set
 from lifting.errors import ConfigError
 from lifting.experiment.load import load_data

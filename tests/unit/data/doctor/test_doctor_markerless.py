@@ -11,8 +11,8 @@ import published_npz
 import pytest
 import walking
 
-from lifting.data.doctor.reading import check_specimen
-from lifting.data.doctor.specimen import MARKERLESS_MM, Bodies, Keypoints, Sight, Take
+from lifting.data.doctor.check import check_specimen
+from lifting.data.doctor.takes import MARKERLESS_MM, Bodies, Keypoints, Sight, Take
 from lifting.data.sets.cmu.config import FILE_NAME
 from lifting.data.sets.cmu.files import read_cmu_file
 from lifting.skeleton import MPI_INF_3DHP_17

@@ -14,7 +14,7 @@ from scipy.io import savemat
 
 from lifting.data.config import DataConfig
 from lifting.data.doctor.check import check
-from lifting.data.doctor.counts import Group, Published
+from lifting.data.doctor.presence import Group, Published
 from lifting.data.sets.mpi_inf_3dhp import checks
 from lifting.skeleton import MPI_INF_3DHP_17, MPI_INF_3DHP_28
 

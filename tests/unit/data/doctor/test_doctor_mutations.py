@@ -11,7 +11,7 @@ from mutation import damaged_copies
 from oh50k_files import records, seen_people, write_part
 from python2_pickle import damaged_bytes
 
-from lifting.data.doctor.rows import CheckRow
+from lifting.data.doctor.takes import CheckRow
 
 
 def told(rows):

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
+from lifting.data.describe import prepare
 from lifting.data.mocap import cleaning
 from lifting.data.mocap.bvh import read_bvh
 from lifting.data.mocap.convert import convert_folder
 from lifting.data.mocap.mapping import choose_map, to_h36m17
-from lifting.data.prepare import prepare
 from lifting.data.sets.cmu.config import FILE_NAME
 from lifting.data.sets.cmu.files import read_cmu_file
 from lifting.skeleton import H36M_17
