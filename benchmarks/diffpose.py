@@ -17,8 +17,7 @@ from lifting.methods.diffpose.diffusion import (
     ddim,
     signal_at,
 )
-from lifting.methods.diffpose.network import Denoiser
-from lifting.methods.diffpose.size import NetworkSize
+from lifting.methods.diffpose.network import Denoiser, NetworkSize
 from lifting.skeleton import H36M_17
 from reference.diffpose import ReferenceNetwork
 from timing import BenchRow, cpu_seconds

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lifting.methods.diffpose.checkpoint import export_video_state
 from lifting.methods.diffpose.config import Config
+from lifting.methods.diffpose.context import VideoContextEncoder, VideoSize
 from lifting.methods.diffpose.diffusion import beta_schedule
 from lifting.methods.diffpose.layers import ChebConv
-from lifting.methods.diffpose.mixste import VideoContextEncoder, VideoSize
-from lifting.methods.diffpose.mixste_names import export_video_state
-from lifting.methods.diffpose.noise import unit_noise
 from lifting.methods.diffpose.refiner import Refiner
+from lifting.methods.diffpose.sampler import unit_noise
 from lifting.skeleton import H36M_17
 from lifting.typing import Pose2D
 from reference.diffpose import ReferenceNetwork, reference_sampling

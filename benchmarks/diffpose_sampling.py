@@ -18,7 +18,7 @@ from torch import Tensor
 from diffpose_forms import PAPER_LIKE, Forms, sampling_forms, video_forms
 from lifting.errors import DataError
 from lifting.methods.diffpose.config import Config
-from lifting.methods.diffpose.mixste import VideoSize
+from lifting.methods.diffpose.context import VideoSize
 from lifting.skeleton import H36M_17
 from lifting.typing import Pose2D
 from precision import arithmetic, compile_networks

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -139,6 +140,17 @@ def _join_cameras(cameras: Sequence[Camera]) -> Camera:
         values = [getattr(c, f.name) for c in cameras]
         joined[f.name] = None if any(v is None for v in values) else torch.cat(values)
     return Camera(**joined)  # type: ignore[arg-type]
+
+
+def answered_frames(values: Tensor, target: Literal["middle", "all"]) -> Tensor:
+    """The frames of windows that a method answers, ``(batch, targets, ...)``.
+
+    Args:
+        values: ``(batch, frames, ...)``.
+        target: The middle frame, or all of them.
+    """
+    half = values.shape[1] // 2
+    return values if target == "all" else values[:, half : half + 1]
 
 
 def root_relative(pose: Pose3D, root: int) -> Pose3D:

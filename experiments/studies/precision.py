@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import nn
 
-from lifting.methods.diffpose.mixste import VideoContextEncoder
+from lifting.methods.diffpose.context import VideoContextEncoder
 from lifting.methods.diffpose.network import ContextEncoder, Denoiser
 from lifting.methods.diffpose.refiner import Refiner
 

@@ -6,7 +6,9 @@ its answers come about; everything else is here. It neither plots nor exports no
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -24,10 +26,8 @@ from lifting.batch import (
     root_relative,
 )
 from lifting.data.info import Supervision
-from lifting.errors import DataError
-from lifting.methods.refusal import refused_skeleton
-from lifting.methods.schedule import learning_rate_factor
-from lifting.methods.settings import ModuleSettings, Stage
+from lifting.errors import ConfigError, DataError
+from lifting.methods.settings import ModuleSettings, OptimizerConfig, Stage
 from lifting.metrics.clusters import clusters_for
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.protocol import get_protocol, needs_scale
@@ -266,6 +266,47 @@ class LiftingModule(pl.LightningModule):
         metric = self.supervision.metric
         values = {k: v for k, v in found.items() if metric or not needs_scale(k)}
         self.log_dict({f"{self.key_prefix}{split}/{k}": v for k, v in values.items()})
+
+
+def refused_skeleton(expected: str, skeleton: Skeleton) -> ConfigError:
+    """The error of a method that is given a skeleton it cannot be built for.
+
+    Args:
+        expected: What it needs.
+        skeleton: What it got.
+    """
+    return ConfigError(
+        f"expected {expected}, got {skeleton.name}; set data.skeleton=h36m17 to convert the data"
+    )
+
+
+def learning_rate_factor(
+    options: OptimizerConfig, *, total_steps: int, steps_per_epoch: float
+) -> Callable[[int], float]:
+    """Factor on the starting rate at each optimiser step.
+
+    Args:
+        options: The optimiser section.
+        total_steps: Steps of the whole training, where the cosine ends.
+        steps_per_epoch: Steps an epoch, the unit of the exponential schedule.
+
+    Returns:
+        A function from the step, counted from 0, to the factor.
+    """
+
+    def factor(step: int) -> float:
+        warmup = min(1.0, (step + 1) / options.warmup_steps) if options.warmup_steps else 1.0
+        if options.schedule == "exponential":
+            epoch = math.floor(step / max(1.0, steps_per_epoch) + 1e-9)
+            return warmup * float(options.gamma ** (epoch // options.every))
+        if options.schedule == "cosine":
+            done = min(1.0, step / max(1, total_steps))
+            return warmup * (
+                options.final + (1 - options.final) * (1 + math.cos(math.pi * done)) / 2
+            )
+        return warmup
+
+    return factor
 
 
 def _average(a: Prediction, b: Prediction, skeleton: Skeleton) -> Prediction:

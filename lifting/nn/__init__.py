@@ -1,5 +1,6 @@
 """Blocks that two or more methods use; what only one uses stays in its folder.
 
+* ``dropout``    dropout whose random numbers are cheap, and branches left out
 * ``pose_loss``  distance between poses as a training loss
 * ``resnet``     residual networks for images
 * ``units``      pixels and mm to what the networks compute in

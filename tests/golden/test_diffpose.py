@@ -16,9 +16,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lifting.batch import root_relative
 from lifting.geometry.camera import normalize_screen
 from lifting.methods.diffpose import refiner as refiner_module
-from lifting.methods.diffpose.checkpoint import export_state, import_state
+from lifting.methods.diffpose.checkpoint import (
+    export_state,
+    export_video_state,
+    import_state,
+    import_video_state,
+)
 from lifting.methods.diffpose.config import Config
-from lifting.methods.diffpose.context import encode_poses
+from lifting.methods.diffpose.context import VideoContextEncoder, VideoSize, encode_poses
 from lifting.methods.diffpose.diffusion import (
     add_noise,
     beta_schedule,
@@ -27,11 +32,14 @@ from lifting.methods.diffpose.diffusion import (
     mirror_steps,
     signal_at,
 )
-from lifting.methods.diffpose.endpoint import Place
-from lifting.methods.diffpose.graph import adjacency, chebyshev_basis, fused_basis, laplacian
-from lifting.methods.diffpose.layers import step_embedding
-from lifting.methods.diffpose.mixste import VideoContextEncoder, VideoSize
-from lifting.methods.diffpose.mixste_names import export_video_state, import_video_state
+from lifting.methods.diffpose.forward import Place
+from lifting.methods.diffpose.layers import (
+    adjacency,
+    chebyshev_basis,
+    fused_basis,
+    laplacian,
+    step_embedding,
+)
 from lifting.methods.diffpose.mixture import pick_components
 from lifting.methods.diffpose.network import ContextEncoder, Denoiser, NetworkSize
 from lifting.methods.diffpose.refiner import Refiner

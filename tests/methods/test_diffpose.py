@@ -9,7 +9,7 @@ import torch
 
 from lifting.batch import PoseBatch
 from lifting.errors import CheckpointError, ConfigError, MissingDataError, ShapeError
-from lifting.geometry.camera import Camera, project
+from lifting.geometry.camera import Camera, denormalize_screen, project
 from lifting.methods.diffpose import kernels
 from lifting.methods.diffpose.checkpoint import (
     DEAD_IN_CONTEXT,
@@ -20,14 +20,19 @@ from lifting.methods.diffpose.checkpoint import (
 )
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.diffusion import antithetic_steps, beta_schedule, ddim, step_list
-from lifting.methods.diffpose.graph import adjacency, chebyshev_basis, fused_basis, laplacian
-from lifting.methods.diffpose.layers import GraphNet
+from lifting.methods.diffpose.layers import (
+    GraphNet,
+    adjacency,
+    chebyshev_basis,
+    fused_basis,
+    laplacian,
+)
 from lifting.methods.diffpose.mixture import draw_components
 from lifting.methods.diffpose.module import Module
 from lifting.methods.diffpose.network import ContextEncoder, Denoiser, NetworkSize
 from lifting.methods.diffpose.refiner import Refiner
-from lifting.methods.diffpose.units import PosePair, from_network_units, to_network_units
 from lifting.methods.settings import ModuleSettings, OptimizerConfig, Stage
+from lifting.nn.units import from_network_units, to_network_units
 from lifting.skeleton import H36M_17, HUMANEVA_15
 
 SMALL = Config(hidden=16, layers=2, hypotheses=3)
@@ -563,12 +568,11 @@ def test_fused_basis_is_the_sum_of_polynomials(skeleton):
 def test_units_are_inverse():
     pixels = 1000 * torch.rand(2, 17, 2)
     pose, size = torch.randn(2, 17, 3) * 500, torch.tensor([[1000.0, 1002], [640, 480]])
-    network = to_network_units(PosePair(pixels, pose), size)
-    torch.testing.assert_close(network.keypoints[1, :, 1], pixels[1, :, 1] / 320 - 0.75)
-    torch.testing.assert_close(network.joints_3d, pose / 1000)
-    back = from_network_units(network, size)
-    torch.testing.assert_close(back.keypoints, pixels, rtol=1e-5, atol=1e-3)
-    torch.testing.assert_close(back.joints_3d, pose)
+    screen = to_network_units(pixels[:, None], size)[:, 0]
+    torch.testing.assert_close(screen[1, :, 1], pixels[1, :, 1] / 320 - 0.75)
+    back = denormalize_screen(screen, size)
+    torch.testing.assert_close(back, pixels, rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(from_network_units(pose / 1000), pose)
 
 
 # --- hand-written gradients ------------------------------------------------------------------

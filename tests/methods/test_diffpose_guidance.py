@@ -11,9 +11,8 @@ from lifting.errors import ConfigError
 from lifting.experiment.load import load_experiment, method_config
 from lifting.geometry.camera import normalize_screen, pixels_to_rays, undistort_rays
 from lifting.geometry.root import solve_root
-from lifting.methods.diffpose.aggregate import projection_errors
+from lifting.methods.diffpose.aggregate import projection_errors, projection_evidence
 from lifting.methods.diffpose.config import Config, GuidanceConfig
-from lifting.methods.diffpose.evidence import projection_evidence
 from lifting.methods.diffpose.guidance import Guide
 from lifting.methods.diffpose.module import Module
 from lifting.methods.diffpose.network import Encoded

@@ -12,14 +12,12 @@ from lifting.errors import DataError
 from lifting.geometry.camera import normalize_screen
 from lifting.methods.diffpose import refiner as refiner_module
 from lifting.methods.diffpose.config import Config
-from lifting.methods.diffpose.depth import DepthStatistics
 from lifting.methods.diffpose.diffusion import beta_schedule, cumulative_signal
-from lifting.methods.diffpose.endpoint import Endpoint, Place
-from lifting.methods.diffpose.evidence import batch_mixtures, mirror_mixtures
-from lifting.methods.diffpose.mixture import Component, draw_index
+from lifting.methods.diffpose.forward import DepthStatistics, Endpoint, Place
+from lifting.methods.diffpose.mixture import Component, batch_mixtures, draw_index, mirror_mixtures
 from lifting.methods.diffpose.module import Module
-from lifting.methods.diffpose.noise import choices, unit_noise
 from lifting.methods.diffpose.refiner import Refiner
+from lifting.methods.diffpose.sampler import choices, unit_noise
 from lifting.methods.settings import ModuleSettings
 from lifting.skeleton import H36M_17
 

@@ -14,6 +14,7 @@ from lifting.experiment.checkpoint import load_weights, method_config_of, read_c
 from lifting.experiment.load import load_experiment, method_config
 from lifting.experiment.run import evaluate, train
 from lifting.methods.diffpose.config import Config
+from lifting.methods.diffpose.denoiser import AVERAGE_DECAY, Student
 from lifting.methods.diffpose.diffusion import (
     beta_schedule,
     cumulative_signal,
@@ -22,7 +23,6 @@ from lifting.methods.diffpose.diffusion import (
 from lifting.methods.diffpose.module import Module
 from lifting.methods.diffpose.refiner import Refiner
 from lifting.methods.diffpose.sampler import student_levels
-from lifting.methods.diffpose.student import AVERAGE_DECAY, Student
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.skeleton import H36M_17
 from lifting.tto.config import TtoConfig

@@ -18,15 +18,15 @@ from lifting.experiment.convert import convert
 from lifting.experiment.load import load_experiment, method_config
 from lifting.methods.diffpose.checkpoint import (
     export_state,
+    export_video_state,
+    import_video_state,
     load_context,
     read_context,
 )
 from lifting.methods.diffpose.config import Config
-from lifting.methods.diffpose.mixste import VideoContextEncoder, VideoSize
-from lifting.methods.diffpose.mixste_names import export_video_state, import_video_state
+from lifting.methods.diffpose.context import VideoContextEncoder, VideoSize, flip_screen
 from lifting.methods.diffpose.module import Module
 from lifting.methods.diffpose.network import Denoiser, NetworkSize
-from lifting.methods.diffpose.units import flip_screen
 from lifting.methods.settings import ModuleSettings
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.protocol import get_protocol

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lifting.methods.diffpose.config import Config
-from lifting.methods.diffpose.graph import adjacency
+from lifting.methods.diffpose.layers import adjacency
 from lifting.skeleton import Skeleton
 from lifting.typing import Pose2D
 

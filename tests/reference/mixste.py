@@ -1,6 +1,6 @@
 """The video context encoder as the released code computes it: the yardstick of the benchmark.
 
-Weight names and shapes are the official ones, so that ``lifting.methods.diffpose.mixste_names``'s
+Weight names and shapes are the official ones, so that ``lifting.methods.diffpose.checkpoint``'s
 export of our weights loads. Kept on purpose: attention with its scores and their softmax as
 tensors of their own, tokens regrouped around every block.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lifting.methods.diffpose.mixste import VideoSize
+from lifting.methods.diffpose.context import VideoSize
 from lifting.typing import Pose2D, Pose3D
 
 NORM_EPS = 1e-6

@@ -1,4 +1,4 @@
-"""How hypotheses become one answer: plain averages, or by how well each projects.
+"""Hypotheses, and how they become one answer: plain averages, or by how well each projects.
 
 A hypothesis is root-relative. Before it is projected it is put where it explains the keypoints
 best, by least squares; the released code of later methods takes the labelled root instead.
@@ -11,9 +11,27 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from lifting.batch import PoseBatch, answered_frames
 from lifting.geometry.camera import pixels_to_rays, project, undistort_rays
 from lifting.geometry.root import NEAREST_MM, solve_root
 from lifting.typing import Intrinsics, PerJoint, Points3D, Pose2D, Pose3D
+
+
+class Samples(NamedTuple):
+    """Hypotheses of each pose, root-relative; metres out of the network.
+
+    Attributes:
+        context: The context encoder's pose, ``(*batch, joints, 3)``.
+        hypotheses: ``(hypotheses, *batch, joints, 3)``.
+    """
+
+    context: Pose3D
+    hypotheses: Tensor
+
+    def spread(self) -> PerJoint:
+        """Standard deviation of one axis over at least two hypotheses, ``(*batch, joints)``."""
+        return self.hypotheses.var(dim=0).mean(dim=-1).sqrt()
+
 
 Projected = Literal["best_joint", "best_pose", "posterior"]
 Aggregation = Literal["mean", "median", "best_joint", "best_pose", "posterior"]
@@ -31,6 +49,20 @@ class Evidence(NamedTuple):
     keypoints: Pose2D
     weights: PerJoint
     intrinsics: Intrinsics
+
+
+def projection_evidence(batch: PoseBatch, target: Literal["middle", "all"]) -> Evidence:
+    """What hypotheses of a batch are compared with, ``(batch, targets, ...)``.
+
+    Args:
+        batch: Single-view windows; where it has no confidence all keypoints weigh the same.
+        target: Which frames are answered.
+    """
+    keypoints = answered_frames(batch.keypoints_2d, target)
+    weights = torch.ones_like(keypoints[..., 0])
+    if batch.confidence is not None:
+        weights = answered_frames(batch.confidence, target)
+    return Evidence(keypoints, weights, batch.camera.intrinsics[:, None])
 
 
 class Posterior(NamedTuple):

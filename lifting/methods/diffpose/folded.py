@@ -6,25 +6,224 @@ moves all scores of a query alike, and so no weight. A bias before a ReLU become
 ``relu(x + b) = max(x, -b) + b``. Joints come first, so that one product mixes those of all states.
 
 Batches are cut into portions that a core's caches take, and all layers write to the same memory:
-fresh memory is mapped page by page, which takes as long as the products that fill it.
+fresh memory is mapped page by page, which takes as long as the products that fill it. Inside,
+features are ``(joints, states, channels)`` and changed in place; the steps are those of ``layers``.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from lifting.methods.diffpose.folded_layers import (
-    FoldedAttention,
-    FoldedConv,
-    FoldedCrossAttention,
-    FoldedGraphNet,
-    Space,
-)
+from lifting.methods.diffpose.kernels import NORM_EPS
+from lifting.methods.diffpose.layers import Attention, ChebConv, CrossAttention, GraphNet, Norm
 from lifting.methods.diffpose.network import Encoded, GraphLayer, GraphTrunk
+
+
+class Space:
+    """Named memory that is written to again; what was under a name before is lost.
+
+    Args:
+        like: Gives type and device.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self.like = like
+        self.held: dict[str, Tensor] = {}
+
+    def __call__(self, name: str, *shape: int) -> Tensor:
+        """Memory of a shape."""
+        size = math.prod(shape)
+        held = self.held.get(name)
+        if held is None or held.numel() < size:
+            held = self.held[name] = self.like.new_empty(size)
+        return held[:size].view(shape)
+
+
+class FoldedNorm:
+    """A normalisation without gain and offset, which are part of the linear map behind it.
+
+    Args:
+        norm: In front of the map.
+        linear: The map.
+
+    Attributes:
+        weight: Of the map, ``(in, out)``.
+        bias: Of the map, ``(out,)``.
+    """
+
+    def __init__(self, norm: Norm, linear: nn.Linear) -> None:
+        channels = len(norm.gain)
+        self.bessel = math.sqrt((channels - 1) / channels)
+        self.weight = self.bessel * norm.gain[:, None] * linear.weight.t()
+        self.bias = linear.bias + linear.weight @ norm.offset
+        # With a gain the native kernel takes half the time that it takes without one.
+        self.gain, self.offset = torch.ones_like(norm.gain), torch.zeros_like(norm.gain)
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """What the map is given, ``(rows, channels)``."""
+        z, _, rstd = torch.native_layer_norm(rows, rows.shape[1:], self.gain, self.offset, 1e-20)
+        return z.div_(rstd.mul_(NORM_EPS * self.bessel).add_(1))
+
+
+class FoldedConv:
+    """A graph convolution, in parts where some of its inputs are alike for several states.
+
+    Args:
+        convolution: To fold.
+        part: Inputs that count here.
+    """
+
+    def __init__(self, convolution: ChebConv, part: slice = slice(None)) -> None:
+        weight = convolution.weight
+        self.outputs = weight.shape[2]
+        self.weight = weight[:, part].contiguous()
+        self.bias = convolution.bias
+        # For what is alike at all joints: T_0 keeps it, T_1 = L makes it zero, T_2 negates it.
+        self.of_constant = weight[0] - weight[2]
+
+    def __call__(
+        self, x: Tensor, basis: Tensor, bias: Tensor | None, space: Space, place: str
+    ) -> Tensor:
+        """``T_0 x W_0 + T_1 x W_1 + T_2 x W_2 + b``, ``(joints, states, out)``.
+
+        Args:
+            x: ``(joints, states, in)``.
+            basis: T_1 above T_2, ``(2 joints, joints)``.
+            bias: ``(out,)``; None adds none.
+            space: Memory.
+            place: What of it the result is written to.
+        """
+        joints, states, inputs = x.shape
+        mixed = space("wide", len(basis), states * inputs)
+        torch.mm(basis, x.view(joints, -1), out=mixed)
+        rows = x.view(-1, inputs)
+        out = space(place, len(rows), self.outputs)
+        if bias is None:
+            torch.mm(rows, self.weight[0], out=out)
+        else:
+            torch.addmm(bias, rows, self.weight[0], out=out)
+        for term, weight in zip(mixed.view(-1, *rows.shape), self.weight[1:], strict=True):
+            out.addmm_(term, weight)
+        return out.view(joints, states, -1)
+
+
+class FoldedAttention:
+    """The sub-layer of self-attention.
+
+    Args:
+        norm: In front of it.
+        attention: To fold.
+    """
+
+    def __init__(self, norm: Norm, attention: Attention) -> None:
+        self.heads = attention.heads
+        self.norm = FoldedNorm(norm, attention.qkv)
+        channels = len(norm.gain)
+        scale = (channels // self.heads) ** -0.5
+        self.norm.weight[:, :channels] *= scale
+        self.query = scale * self.norm.bias[:channels]
+        self.out = attention.out.weight.t().contiguous()
+        # The weights of a joint sum to one, so each gets the whole bias of the values.
+        value = self.norm.bias[2 * channels :]
+        self.bias = attention.out.bias + attention.out.weight @ value
+
+    def __call__(self, x: Tensor, space: Space) -> None:
+        """Add what ``(joints, states, channels)`` attend to."""
+        joints, states, channels = x.shape
+        rows = x.view(-1, channels)
+        qkv = space("wide", len(rows), 3 * channels)
+        torch.mm(self.norm(rows), self.norm.weight, out=qkv)
+        qkv[:, :channels].add_(self.query)
+        parts = qkv.view(joints, states, 3, self.heads, -1).transpose(0, 1)
+        query, key, value = parts.permute(2, 3, 0, 1, 4).unbind()  # (heads, states, joints, width)
+        scores = space("scores", self.heads, states, joints, joints)  # keys before queries
+        mixed = space("outer", *query.shape)
+        for head in range(self.heads):
+            torch.bmm(key[head], query[head].transpose(1, 2), out=scores[head])
+        weights = space("weights", *scores.shape)
+        torch.softmax(scores, dim=-2, out=weights)  # half the time of the last axis
+        for head in range(self.heads):
+            torch.bmm(weights[head].transpose(1, 2), value[head], out=mixed[head])
+        merged = space("inner", joints, states, self.heads, query.shape[-1])
+        merged.copy_(mixed.permute(2, 1, 0, 3))
+        rows.add_(self.bias).addmm_(merged.view(rows.shape), self.out)
+
+
+class FoldedCrossAttention:
+    """The sub-layer that attends to the context, whose keys and values all copies share.
+
+    Args:
+        norm: In front of it.
+        attention: To fold.
+    """
+
+    def __init__(self, norm: Norm, attention: CrossAttention) -> None:
+        self.attention = attention
+        self.norm = FoldedNorm(norm, attention.query)
+
+    def __call__(self, x: Tensor, told: Tensor) -> None:
+        """Add what ``(joints, copies poses, channels)`` attend to.
+
+        Args:
+            x: Features.
+            told: ``(joints, poses, channels)``.
+        """
+        joints, poses = told.shape[:2]
+        heads = self.attention.heads
+        rows = x.view(-1, x.shape[2])
+        query = torch.addmm(self.norm.bias, self.norm(rows), self.norm.weight)
+        key, value = (
+            part.reshape(joints, poses, heads, -1).permute(1, 2, 0, 3)
+            for part in self.attention.key_value(told).chunk(2, dim=-1)
+        )
+        # Of a pose the joints of all copies ask alike: (poses, heads, joints copies, width).
+        query = query.view(joints, -1, poses, heads, key.shape[-1]).permute(2, 3, 0, 1, 4)
+        mixed = functional.scaled_dot_product_attention(query.flatten(2, 3), key, value)
+        mixed = (
+            mixed.view(poses, heads, joints, -1, key.shape[-1])
+            .permute(2, 3, 0, 1, 4)
+            .reshape(rows.shape)
+        )
+        rows.add_(self.attention.out(mixed))
+
+
+class FoldedGraphNet:
+    """The feed-forward sub-layer over the learned adjacency.
+
+    Args:
+        norm: In front of it.
+        network: To fold.
+    """
+
+    def __init__(self, norm: Norm, network: GraphNet) -> None:
+        self.norm = FoldedNorm(norm, network.expand)
+        self.graph = network.graph()
+        self.contract = network.contract.weight.t().contiguous()
+        # The offset of the normalisation is mixed over the joints too: (joints, 1, 2 channels).
+        shift = network.expand.weight @ norm.offset
+        hidden = self.graph.sum(dim=1, keepdim=True) * shift + network.expand.bias
+        self.threshold = -hidden[:, None]
+        self.bias = (self.graph @ (hidden @ self.contract) + network.contract.bias)[:, None]
+
+    def __call__(self, x: Tensor, space: Space) -> None:
+        """Add the sub-layer's answer to ``(joints, states, channels)``."""
+        joints, states, channels = x.shape
+        rows = x.view(-1, channels)
+        mixed = space("inner", joints, states * channels)
+        torch.mm(self.graph, self.norm(rows).view(joints, -1), out=mixed)
+        hidden = space("wide", len(rows), 2 * channels)
+        torch.mm(mixed.view(rows.shape), self.norm.weight, out=hidden)
+        hidden.view(joints, states, -1).clamp_(min=self.threshold)
+        narrow = space("inner", *rows.shape)
+        torch.mm(hidden, self.contract, out=narrow)
+        x.add_(self.bias).view(joints, -1).addmm_(self.graph, narrow.view(joints, -1))
+
 
 PORTION = 80
 """States that are computed at a time."""

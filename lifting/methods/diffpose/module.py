@@ -9,39 +9,35 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from lifting.batch import PoseBatch, Prediction, root_relative
+from lifting.batch import PoseBatch, Prediction, answered_frames, root_relative
 from lifting.errors import ConfigError, check_shape
 from lifting.methods.base import LiftingModule
 from lifting.methods.diffpose.aggregate import (
     Posterior,
+    Samples,
     average,
     by_projection,
     projection_errors,
+    projection_evidence,
 )
 from lifting.methods.diffpose.checkpoint import load_context
 from lifting.methods.diffpose.config import Config
-from lifting.methods.diffpose.evidence import answered, batch_mixtures, projection_evidence
 from lifting.methods.diffpose.guidance import Guide
-from lifting.methods.diffpose.latents import (
-    CONDITIONING,
-    LR_SCALE,
-    NOISE,
-    conditioning_latent,
-    log_expected_error,
-    noise_latent,
-    noise_prior,
-)
+from lifting.methods.diffpose.mixture import batch_mixtures
 from lifting.methods.diffpose.refiner import Refiner
-from lifting.methods.diffpose.samples import Samples
-from lifting.methods.diffpose.units import PosePair, from_network_units, to_network_units
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.nn.pose_loss import pose_loss
-from lifting.nn.units import MM_PER_METRE
-from lifting.tto.contract import Decoded, Latents
-from lifting.typing import Points3D, Pose2D, Pose3D
+from lifting.nn.units import MM_PER_METRE, from_network_units, to_network_units
+from lifting.tto.contract import LENGTH_PER_AXIS, Decoded, Latents
+from lifting.tto.generic import LEAST_SIGMA_MM
+from lifting.typing import PerJoint, PerSample, Points3D, Pose2D, Pose3D
 
 CONTEXT, TRAIN, DISTIL = "context", "train", "distil"
 ORACLE_ROOT = "oracle_root"
+CONDITIONING = "conditioning"
+NOISE = "noise"
+LR_SCALE: Mapping[str, float] = {CONDITIONING: 1.0, NOISE: 100.0}
+"""Beside a step of 1e-3 screen units, half a pixel, one of a tenth of the noise's deviation."""
 
 
 class Module(LiftingModule):
@@ -158,13 +154,13 @@ class Module(LiftingModule):
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Lifting loss of the context encoder, or denoising or consistency loss."""
         target = self.target(batch).flatten(0, 1)
-        uv, xyz = to_network_units(PosePair(self._keypoints(batch), target), self._sizes(batch))
-        assert xyz is not None
+        keypoints = self._screen(batch)
+        uv, xyz = keypoints.flatten(0, 1), target / MM_PER_METRE
         visible = None if batch.visible is None else batch.visible.flatten(0, 1)
         if self._in_context_stage:
             loss = pose_loss(self.network.lift(uv), xyz, visible, self.config.context_loss)
             return self.log_losses({"context": loss}, batch)
-        mixture = self._mixtures(uv.view(len(batch), -1, *uv.shape[1:]), batch)
+        mixture = self._mixtures(keypoints, batch)
         if self.stage.name == DISTIL:
             loss = self.network.student_loss(uv, xyz, visible, mixture)
             return self.log_losses({"consistency": loss}, batch)
@@ -203,7 +199,7 @@ class Module(LiftingModule):
         uv = self._screen(batch)
         if self.config.tto_latent == "noise" and not self._in_context_stage:
             return noise_latent(self.network, uv, self.settings.seed)
-        return conditioning_latent(uv)
+        return {CONDITIONING: uv}
 
     def decode(self, latents: Latents, batch: PoseBatch) -> Decoded:
         """Lift and, after the context stage, refine; differentiable, each sample on its own.
@@ -228,8 +224,7 @@ class Module(LiftingModule):
 
     def _lift(self, uv: Pose2D, batch: PoseBatch) -> Pose3D:
         """The context encoder's poses of ``(batch, targets, joints, 2)``, mm."""
-        flat = uv.flatten(0, 1)
-        return self._shared(self.network.lift(flat), flat, batch)
+        return self._shared(self.network.lift(uv.flatten(0, 1)), batch)
 
     def _sample(self, uv: Pose2D, batch: PoseBatch, noise: Tensor | None = None) -> Samples:
         """Samples of ``(batch, targets, joints, 2)``, mm."""
@@ -238,18 +233,21 @@ class Module(LiftingModule):
         mixture = self._mixtures(uv, batch)
         guide = self._guide(batch)
         samples = self.network.sample(flat, self.settings.seed, start, mixture, guide)
-        return Samples(*(self._shared(pose, flat, batch) for pose in samples))
+        return Samples(*(self._shared(pose, batch) for pose in samples))
 
-    def _shared(self, pose: Pose3D, uv: Pose2D, batch: PoseBatch) -> Pose3D:
+    def _shared(self, pose: Pose3D, batch: PoseBatch) -> Pose3D:
         """Poses of all target frames in mm, ``(..., batch, targets, joints, 3)``."""
-        shared = from_network_units(PosePair(uv, pose), self._sizes(batch)).joints_3d
-        assert shared is not None
+        shared = from_network_units(pose)
         return shared.reshape(*shared.shape[:-3], len(batch), -1, *shared.shape[-2:])
 
     def _screen(self, batch: PoseBatch) -> Pose2D:
         """Keypoints of the target frames, ``(batch, targets, joints, 2)``, screen units."""
-        uv, _ = to_network_units(PosePair(self._keypoints(batch)), self._sizes(batch))
-        return uv.reshape(len(batch), -1, *uv.shape[1:])
+        keypoints = batch.keypoints_2d
+        joints = len(self.skeleton)
+        check_shape("keypoints_2d", keypoints, "batch frames joints 2", joints=joints)
+        return to_network_units(
+            answered_frames(keypoints, self.settings.target), batch.camera.size
+        )
 
     @property
     def _in_context_stage(self) -> bool:
@@ -259,13 +257,6 @@ class Module(LiftingModule):
     def _trains_context(self) -> bool:
         joint = not self.config.context_frozen and self.stage.name == TRAIN
         return joint or self._in_context_stage
-
-    def _keypoints(self, batch: PoseBatch) -> Pose2D:
-        """Keypoints of the target frames, ``(batch targets, joints, 2)``, pixels."""
-        keypoints = batch.keypoints_2d
-        joints = len(self.skeleton)
-        check_shape("keypoints_2d", keypoints, "batch frames joints 2", joints=joints)
-        return answered(keypoints, self.settings.target).flatten(0, 1)
 
     def _mixtures(self, uv: Pose2D, batch: PoseBatch) -> Tensor | None:
         """2D mixtures around ``(batch, targets, joints, 2)``; None for a single point."""
@@ -303,3 +294,48 @@ class Module(LiftingModule):
         """Image size of each target frame, ``(batch targets, 2)``, pixels."""
         frames = batch.keypoints_2d.shape[1] if self.settings.target == "all" else 1
         return batch.camera.size.repeat_interleave(frames, dim=0)
+
+
+def noise_latent(network: Refiner, uv: Pose2D, seed: int) -> Latents:
+    """Noise that sampling starts from, in units of its deviation.
+
+    It is the mean over the hypotheses, from which each keeps its distance. The objective sees only
+    their aggregate: were each to move on its own, it would leave open where they go, and their
+    spread would mean nothing.
+
+    Args:
+        network: Gives the start.
+        uv: ``(batch, targets, joints, 2)``.
+        seed: Seed of the table of noise.
+
+    Returns:
+        ``noise`` ``(batch, targets, joints, channels)``.
+    """
+    return {NOISE: network.start_noise(seed).expand(*uv.shape[:2], -1, -1)}
+
+
+def noise_prior(noise: Tensor) -> PerSample:
+    """Half the noise's square, mean over frames, ``(batch,)``.
+
+    As the hypotheses' distances from their mean sum to zero, this is but for a constant the mean
+    over them of the negative log density of each one's noise.
+
+    Args:
+        noise: ``(batch, targets, joints, channels)``, unit.
+    """
+    return noise.square().sum((-2, -1)).mean(-1) / 2
+
+
+def log_expected_error(samples: Samples) -> PerJoint:
+    """Natural log of the expected error in mm, from the spread of the hypotheses; constant.
+
+    It is bounded below: a joint on which all hypotheses agree is not certain.
+
+    Args:
+        samples: At least two hypotheses, mm.
+
+    Returns:
+        ``(batch, targets, joints)``.
+    """
+    error = LENGTH_PER_AXIS * samples.spread().detach()
+    return error.clamp(min=LEAST_SIGMA_MM).log()

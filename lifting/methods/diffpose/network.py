@@ -1,4 +1,4 @@
-"""The two networks: context encoder (2D to 3D) and denoiser. Run without Lightning.
+"""The two graph networks: context encoder of frames (2D to 3D) and denoiser, without Lightning.
 
 Both are the same trunk of graph layers; the denoiser also hears the diffusion step.
 """
@@ -6,13 +6,14 @@ Both are the same trunk of graph layers; the denoiser also hears the diffusion s
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lifting.methods.diffpose.graph import fused_basis
+from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.layers import (
     STEP_FACTOR,
     Attention,
@@ -22,11 +23,58 @@ from lifting.methods.diffpose.layers import (
     Norm,
     StepEmbedding,
     for_all,
+    fused_basis,
 )
-from lifting.methods.diffpose.size import Hearing, NetworkSize
 from lifting.nn.dropout import dropout
 from lifting.skeleton import Skeleton
 from lifting.typing import Pose3D
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """How the layers of a denoiser are told of the context.
+
+    Attributes:
+        kind: ``add``, beside the diffusion step; ``concat``, beside the pose, and once;
+            ``cross_attention``, in a sub-layer of its own.
+        channels: Channels of what they are told.
+    """
+
+    kind: Literal["add", "concat", "cross_attention"]
+    channels: int
+
+
+@dataclass(frozen=True)
+class NetworkSize:
+    """Size and regularisation of a trunk; see ``Config`` for the meaning of each.
+
+    Attributes:
+        feed_forward: Whether layers have the learned-adjacency sub-layer.
+    """
+
+    hidden: int = 96
+    layers: int = 5
+    heads: int = 4
+    dropout: float = 0.25
+    inner_dropout: float = 0.1
+    feed_forward: bool = True
+
+    @classmethod
+    def of(cls, config: Config) -> NetworkSize:
+        """The size a configuration asks for."""
+        return cls(
+            config.hidden, config.layers, config.heads, config.dropout, config.inner_dropout
+        )
+
+    @classmethod
+    def of_denoiser(cls, config: Config) -> NetworkSize:
+        """The size a configuration asks for in the denoiser, where that differs."""
+        return replace(
+            cls.of(config),
+            layers=config.denoiser_layers or config.layers,
+            feed_forward=config.block == "released",
+        )
+
 
 Folded = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 """Answer of a denoiser's layers to states, the feature of their step, and the context."""

@@ -10,14 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from lifting.batch import root_relative
+from lifting.methods.diffpose.aggregate import Samples
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.context import Encoder, build_context, encode_poses
 from lifting.methods.diffpose.denoiser import (
+    Example,
     Given,
+    Noised,
+    Student,
     build_denoiser,
     denoise,
     predict,
     told_of,
+    wanted,
 )
 from lifting.methods.diffpose.diffusion import (
     antithetic_steps,
@@ -26,15 +31,11 @@ from lifting.methods.diffpose.diffusion import (
     signal_at,
     step_list,
 )
-from lifting.methods.diffpose.endpoint import Place
-from lifting.methods.diffpose.example import Example, Noised, wanted
 from lifting.methods.diffpose.folded import FoldedTrunk, can_fold
-from lifting.methods.diffpose.forward import DRAWS, Forward
+from lifting.methods.diffpose.forward import DRAWS, Forward, Place
 from lifting.methods.diffpose.guidance import Guide
 from lifting.methods.diffpose.network import Encoded
 from lifting.methods.diffpose.sampler import Sampler, student_levels
-from lifting.methods.diffpose.samples import Samples
-from lifting.methods.diffpose.student import Student
 from lifting.nn.pose_loss import pose_loss
 from lifting.skeleton import Skeleton
 from lifting.typing import PerJoint, Pose2D, Pose3D

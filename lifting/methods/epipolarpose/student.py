@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 from lifting.batch import PoseBatch, label_weights
 from lifting.errors import ConfigError, DataError, check_shape
 from lifting.geometry.camera import Camera
+from lifting.methods.base import refused_skeleton
 from lifting.methods.epipolarpose.augment import (
     cut_patches,
     draw_augmentation,
@@ -38,7 +39,6 @@ from lifting.methods.epipolarpose.labels import crop_labels, joint_loss
 from lifting.methods.epipolarpose.network import PoseNetwork
 from lifting.methods.epipolarpose.occluders import OccluderBank, folder_bank, procedural_bank
 from lifting.methods.epipolarpose.views import label_views
-from lifting.methods.refusal import refused_skeleton
 from lifting.skeleton import H36M_17, MPII_16, Skeleton
 from lifting.skeleton.convert import remap_joints
 from lifting.typing import PerJoint, Pose3D

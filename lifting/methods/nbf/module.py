@@ -12,7 +12,7 @@ from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.data.sampler import stream
 from lifting.errors import ConfigError
 from lifting.geometry.camera import project
-from lifting.methods.base import LiftingModule
+from lifting.methods.base import LiftingModule, refused_skeleton
 from lifting.methods.nbf.config import FITTING, Config
 from lifting.methods.nbf.extractor import COARSEST
 from lifting.methods.nbf.fitting import FittedBody, fit_bodies
@@ -21,7 +21,6 @@ from lifting.methods.nbf.objective import FeatureObjective
 from lifting.methods.nbf.paste import draw_squares, draw_textures
 from lifting.methods.nbf.pictures import FitView, fit_pictures
 from lifting.methods.nbf.view import BACKGROUND, BodyLabels, CropView, at_cells, body_labels
-from lifting.methods.refusal import refused_skeleton
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.skeleton import H36M_17
 from lifting.tto.config import TtoConfig

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lifting.batch import PoseBatch, Prediction, root_relative
+from lifting.batch import PoseBatch, Prediction, answered_frames, root_relative
 from lifting.errors import check_shape
 from lifting.methods.base import LiftingModule
 from lifting.methods.settings import ModuleSettings
@@ -116,10 +116,7 @@ class Module(LiftingModule):
         return Prediction(skeleton=self.skeleton, joints_3d=from_network_units(self._lift(batch)))
 
     def _lift(self, batch: PoseBatch) -> Pose3D:
-        keypoints = batch.keypoints_2d
-        if self.settings.target == "middle":
-            half = keypoints.shape[1] // 2
-            keypoints = keypoints[:, half : half + 1]
+        keypoints = answered_frames(batch.keypoints_2d, self.settings.target)
         answer = self.network(to_network_units(keypoints, batch.camera.size))
         return root_relative(answer, self.skeleton.root)
 

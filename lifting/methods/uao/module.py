@@ -7,13 +7,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lifting.batch import PoseBatch, Prediction
+from lifting.batch import PoseBatch, Prediction, answered_frames
 from lifting.methods.base import LiftingModule
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.uao.config import Config
-from lifting.methods.uao.loss import uncertainty_loss
 from lifting.methods.uao.network import Gumlp
-from lifting.methods.uao.units import axis_deviation, log_error_in_mm
+from lifting.methods.uao.uncertainty import axis_deviation, log_error_in_mm, uncertainty_loss
 from lifting.nn.units import MM_PER_METRE, from_network_units, to_network_units
 from lifting.tto.contract import Decoded, Latents
 from lifting.typing import Pose2D, Pose3D
@@ -90,10 +89,7 @@ class Module(LiftingModule):
 
     def _keypoints(self, batch: PoseBatch) -> Pose2D:
         """Keypoints of the target frames, ``(batch, targets, joints, 2)``, screen units."""
-        keypoints = batch.keypoints_2d
-        if self.settings.target == "middle":
-            half = keypoints.shape[1] // 2
-            keypoints = keypoints[:, half : half + 1]
+        keypoints = answered_frames(batch.keypoints_2d, self.settings.target)
         return to_network_units(keypoints, batch.camera.size)
 
     def _without_root(self, pose: Pose3D) -> Pose3D:

@@ -22,7 +22,7 @@ from diffpose_sampling import (
     one_step,
 )
 from lifting.errors import DataError
-from lifting.methods.diffpose.mixste import VideoSize
+from lifting.methods.diffpose.context import VideoSize
 from lifting.skeleton import H36M_17
 from precision import arithmetic
 from reference.diffpose import ReferenceNetwork, reference_sampling

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from lifting.methods.schedule import learning_rate_factor
+from lifting.methods.base import learning_rate_factor
 from lifting.methods.settings import OptimizerConfig
 
 

@@ -1,9 +1,16 @@
-"""Likelihood of an error whose expected size is predicted with it."""
+"""The predicted log error: the likelihood that teaches it, and its units.
+
+Poses and keypoints are converted by :mod:`lifting.nn.units`.
+"""
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
+from lifting.nn.units import MM_PER_METRE
+from lifting.tto.contract import LENGTH_PER_AXIS
 from lifting.typing import PerJoint, Pose3D
 
 
@@ -39,3 +46,21 @@ def joint_losses(predicted: Pose3D, log_sigma: PerJoint, target: Pose3D) -> PerJ
     """The terms of :func:`uncertainty_loss` before their mean, ``(*batch, joints)``."""
     errors = (predicted - target).norm(dim=-1)
     return errors * (-log_sigma).exp() + log_sigma
+
+
+def log_error_in_mm(log_sigma: PerJoint) -> PerJoint:
+    """Natural log of the expected error, from metres to mm."""
+    return log_sigma + math.log(MM_PER_METRE)
+
+
+def axis_deviation(log_error: Tensor) -> Tensor:
+    """Standard deviation on one axis of the error whose expected length is predicted, mm.
+
+    The network learns the expected distance from the truth; the scores of an uncertainty read the
+    standard deviation of each coordinate, as if it were Gaussian and the same on all three. For
+    the Laplace distribution of the training loss the factor would be 3/2 in place of 1.596.
+
+    Args:
+        log_error: Natural log of the expected error in mm.
+    """
+    return log_error.exp() / LENGTH_PER_AXIS
