@@ -19,13 +19,16 @@ from torch.nn import functional
 from lifting.body.ellipsoid import EllipsoidBody
 from lifting.body.kernel_body import PosedKernels
 from lifting.geometry.rotation import axis_angle_to_matrix
+from lifting.methods.nbf.body_pose import BodyPose, PosePrior, upright
+from lifting.methods.nbf.features import Orientation, expected_features
 from lifting.methods.nbf.fitting import fit_bodies
-from lifting.methods.nbf.likelihood import cosine_scores, negative_log_likelihood
-from lifting.methods.nbf.objective import FitModel, FitOptions
-from lifting.methods.nbf.orientation import Orientation, expected_features
-from lifting.methods.nbf.priors import PosePrior
+from lifting.methods.nbf.objective import (
+    FitModel,
+    FitOptions,
+    cosine_scores,
+    negative_log_likelihood,
+)
 from lifting.methods.nbf.render import RenderOptions, normalise_features, render
-from lifting.methods.nbf.rotations import BodyPose, upright
 from lifting.methods.nbf.selection import RayGrid
 from reference.nbf import dense_composite, dense_weights
 from timing import BenchRow, cpu_seconds

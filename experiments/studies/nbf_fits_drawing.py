@@ -7,12 +7,12 @@ from pathlib import Path
 
 from lifting.batch import PoseBatch
 from lifting.errors import ConfigError
+from lifting.methods.nbf.drawing import save_fits
 from lifting.methods.nbf.module import Module
 from lifting.methods.nbf.pictures import FitView
 from lifting.studies.frames import test_frames
 from lifting.studies.measure import choose_device, load_trained
 from lifting.studies.plan import Plan, Run
-from lifting.visualization.fit_plots import save_fits
 
 
 def draw_fits(run: Run, plan: Plan, what: FitView) -> tuple[Path, ...]:

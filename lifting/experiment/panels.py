@@ -31,9 +31,9 @@ from lifting.experiment.dashboard import (
 )
 from lifting.experiment.loggers import METRICS_FILE
 from lifting.experiment.worst import Samples, WorstSamples
+from lifting.methods.nbf.drawing import save_fits
 from lifting.tto.callback import TestTimeOptimization
 from lifting.visualization.charts import Curve, bar_chart, curve_chart, joint_chart
-from lifting.visualization.fit_plots import save_fits
 from lifting.visualization.skeleton_plot import SamplePicture, sample_figure
 from lifting.visualization.style import save_figure
 

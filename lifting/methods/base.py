@@ -27,13 +27,13 @@ from lifting.batch import (
 )
 from lifting.data.info import Supervision
 from lifting.errors import ConfigError, DataError
+from lifting.methods.nbf.drawing import FitPicture
 from lifting.methods.settings import ModuleSettings, OptimizerConfig, Stage
 from lifting.metrics.clusters import clusters_for
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.protocol import get_protocol, needs_scale
 from lifting.skeleton import Skeleton
 from lifting.typing import PerJoint
-from lifting.visualization.fit_picture import FitPicture
 
 CHECKPOINT_KEY = "lifting"
 # Split that each of Lightning's stages scores.

@@ -5,7 +5,6 @@
 * ``rig_plot``       cameras around the skeletons of some frames
 * ``sheets``         many poses at one scale, or many images, in one picture
 * ``charts``         errors per joint and per action as bars, logged scalars as curves
-* ``fit_picture``    a body on its way over an image; ``fit_plots``, drawn as a sheet and a film
 
 Matplotlib draws through its object-oriented interface and the Agg renderer, so no display is
 needed and no figure outlives its variable.

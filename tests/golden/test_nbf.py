@@ -10,16 +10,7 @@ import torch
 from torch.nn import functional
 
 from lifting.data.images.advocc import occluder_windows
-from lifting.methods.nbf.bank import FeatureBank
-from lifting.methods.nbf.kernels import kernel_hits, pack_symmetric
-from lifting.methods.nbf.likelihood import (
-    cosine_scores,
-    negative_log_likelihood,
-    released_loss,
-    vmf_log_density,
-    vmf_log_normaliser,
-)
-from lifting.methods.nbf.losses import (
+from lifting.methods.nbf.contrast import (
     ContrastOptions,
     Rows,
     info_nce,
@@ -28,7 +19,15 @@ from lifting.methods.nbf.losses import (
     pairwise_kernels,
     pairwise_orientations,
 )
-from lifting.methods.nbf.orientation import Orientation, expected_features
+from lifting.methods.nbf.features import FeatureBank, Orientation, expected_features
+from lifting.methods.nbf.kernels import kernel_hits, pack_symmetric
+from lifting.methods.nbf.objective import (
+    cosine_scores,
+    negative_log_likelihood,
+    released_loss,
+    vmf_log_density,
+    vmf_log_normaliser,
+)
 from lifting.methods.nbf.render import RenderOptions, render
 from lifting.methods.nbf.selection import RayGrid
 

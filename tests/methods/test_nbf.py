@@ -10,14 +10,12 @@ from lifting.body.ellipsoid import EllipsoidBody
 from lifting.errors import ConfigError, DataError, ShapeError
 from lifting.geometry.camera import Camera, project
 from lifting.geometry.rotation import axis_angle_to_matrix
+from lifting.methods.nbf.body_pose import PosePrior, mirror_sideways, upright
 from lifting.methods.nbf.config import Config
+from lifting.methods.nbf.crop import CropView, body_labels, draw_squares, draw_textures
 from lifting.methods.nbf.module import Module
 from lifting.methods.nbf.network import Contrast
-from lifting.methods.nbf.paste import draw_squares, draw_textures
-from lifting.methods.nbf.priors import PosePrior
 from lifting.methods.nbf.render import render
-from lifting.methods.nbf.rotations import mirror_sideways, upright
-from lifting.methods.nbf.view import CropView, body_labels
 from lifting.methods.settings import ModuleSettings
 from lifting.skeleton import H36M_17
 from lifting.tto.callback import write_into

@@ -8,30 +8,31 @@ from torch.nn import functional
 
 from lifting.errors import ConfigError, ShapeError
 from lifting.geometry.rotation import axis_angle_to_matrix
-from lifting.methods.nbf.bank import FeatureBank
-from lifting.methods.nbf.extractor import make_extractor
-from lifting.methods.nbf.likelihood import (
+from lifting.methods.nbf.body_pose import matrix_of_six, rotation_vector, six_of_matrix
+from lifting.methods.nbf.contrast import (
+    Rows,
+    background_contrast,
+    background_pixels,
+    feature_nll,
+    info_nce,
+    noise_regulariser,
+    observed_features,
+    pairwise_background,
+    pairwise_kernels,
+    pairwise_orientations,
+    part_loss,
+    pixel_features,
+    sampled_info_nce,
+)
+from lifting.methods.nbf.features import FeatureBank, Orientation, expected_features
+from lifting.methods.nbf.image_network import make_extractor
+from lifting.methods.nbf.objective import (
     Scores,
     negative_log_likelihood,
     visible_map,
     vmf_log_normaliser,
 )
-from lifting.methods.nbf.losses import (
-    Rows,
-    background_contrast,
-    feature_nll,
-    info_nce,
-    noise_regulariser,
-    pairwise_background,
-    pairwise_kernels,
-    pairwise_orientations,
-    part_loss,
-    sampled_info_nce,
-)
-from lifting.methods.nbf.observed import background_pixels, observed_features, pixel_features
-from lifting.methods.nbf.orientation import Orientation, expected_features
 from lifting.methods.nbf.render import RenderOptions, render
-from lifting.methods.nbf.rotations import matrix_of_six, rotation_vector, six_of_matrix
 from lifting.methods.nbf.selection import RayGrid
 
 

@@ -9,13 +9,20 @@ from torch.nn import functional
 
 from lifting.body.ellipsoid import EllipsoidBody
 from lifting.geometry.rotation import axis_angle_to_matrix
-from lifting.methods.nbf.body_latents import PLACE, BodyLatents
+from lifting.methods.nbf.body_pose import (
+    PLACE,
+    BodyLatents,
+    BodyPose,
+    GuessErrors,
+    PosePrior,
+    flip_depth,
+    rotation_vector,
+    upright,
+)
+from lifting.methods.nbf.features import Orientation, expected_features
 from lifting.methods.nbf.fitting import fit_bodies
 from lifting.methods.nbf.objective import FeatureObjective, FitModel, FitOptions
-from lifting.methods.nbf.orientation import Orientation, expected_features
-from lifting.methods.nbf.priors import GuessErrors, PosePrior
 from lifting.methods.nbf.render import RenderOptions, normalise_features, render
-from lifting.methods.nbf.rotations import BodyPose, flip_depth, rotation_vector, upright
 from lifting.methods.nbf.selection import RayGrid
 from lifting.skeleton import H36M_17
 from lifting.tto.contract import Status

@@ -9,13 +9,12 @@ from lifting.batch import PoseBatch
 from lifting.data.images.advocc import occluder_texture, window_mask
 from lifting.errors import ConfigError
 from lifting.geometry.camera import Camera, project
+from lifting.methods.nbf.body_pose import flip_depth
 from lifting.methods.nbf.config import Config
-from lifting.methods.nbf.fitting import fit_bodies
+from lifting.methods.nbf.crop import CropView
+from lifting.methods.nbf.fitting import Recorder, fit_bodies
 from lifting.methods.nbf.module import Module
 from lifting.methods.nbf.pictures import FitView, spread, worst_squares
-from lifting.methods.nbf.recording import Recorder
-from lifting.methods.nbf.rotations import flip_depth
-from lifting.methods.nbf.view import CropView
 from lifting.methods.settings import ModuleSettings
 from lifting.skeleton import H36M_17
 from lifting.tto.contract import Status

@@ -6,8 +6,8 @@ moves all scores of a query alike, and so no weight. A bias before a ReLU become
 ``relu(x + b) = max(x, -b) + b``. Joints come first, so that one product mixes those of all states.
 
 Batches are cut into portions that a core's caches take, and all layers write to the same memory:
-fresh memory is mapped page by page, which takes as long as the products that fill it. Inside,
-features are ``(joints, states, channels)`` and changed in place; the steps are those of ``layers``.
+fresh memory is mapped page by page, which takes as long as the products that fill it. Features are
+``(joints, states, channels)`` inside, and changed in place; the steps are those of ``layers``.
 """
 
 from __future__ import annotations

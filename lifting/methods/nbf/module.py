@@ -14,20 +14,27 @@ from lifting.errors import ConfigError
 from lifting.geometry.camera import project
 from lifting.methods.base import LiftingModule, refused_skeleton
 from lifting.methods.nbf.config import FITTING, Config
-from lifting.methods.nbf.extractor import COARSEST
+from lifting.methods.nbf.crop import (
+    BACKGROUND,
+    BodyLabels,
+    CropView,
+    at_cells,
+    body_labels,
+    draw_squares,
+    draw_textures,
+)
+from lifting.methods.nbf.drawing import FitPicture
 from lifting.methods.nbf.fitting import FittedBody, fit_bodies
+from lifting.methods.nbf.image_network import COARSEST
 from lifting.methods.nbf.network import NeuralBody
 from lifting.methods.nbf.objective import FeatureObjective
-from lifting.methods.nbf.paste import draw_squares, draw_textures
 from lifting.methods.nbf.pictures import FitView, fit_pictures
-from lifting.methods.nbf.view import BACKGROUND, BodyLabels, CropView, at_cells, body_labels
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.skeleton import H36M_17
 from lifting.tto.config import TtoConfig
 from lifting.tto.contract import LENGTH_PER_AXIS, Status, TtoResult
 from lifting.tto.freezing import frozen
 from lifting.typing import PerJoint, Pose3D
-from lifting.visualization.fit_picture import FitPicture
 
 GUESS, FEATURES = "guess", "features"
 

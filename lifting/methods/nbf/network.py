@@ -14,34 +14,30 @@ from torch.nn import functional
 
 from lifting.batch import PoseBatch, flip_batch
 from lifting.body.ellipsoid import EllipsoidBody
-from lifting.methods.nbf.bank import FeatureBank
+from lifting.methods.nbf.body_pose import BodyPose, PosePrior, mirror_sideways, six_of_matrix
 from lifting.methods.nbf.config import Config
-from lifting.methods.nbf.extractor import make_extractor
-from lifting.methods.nbf.losses import (
+from lifting.methods.nbf.contrast import (
     ContrastOptions,
+    Observed,
     Rows,
     background_contrast,
+    background_pixels,
     feature_nll,
     noise_regulariser,
+    observed_features,
     pairwise_background,
     pairwise_kernels,
     pairwise_orientations,
     part_loss,
+    pixel_features,
     sampled_info_nce,
 )
+from lifting.methods.nbf.crop import BodyLabels, CropView, network_images
+from lifting.methods.nbf.features import FeatureBank, Orientation
+from lifting.methods.nbf.image_network import Estimate, Guess, PoseHead, make_extractor
 from lifting.methods.nbf.objective import FitModel, FitOptions
-from lifting.methods.nbf.observed import (
-    Observed,
-    background_pixels,
-    observed_features,
-    pixel_features,
-)
-from lifting.methods.nbf.orientation import Orientation
-from lifting.methods.nbf.priors import PosePrior
-from lifting.methods.nbf.regressor import Estimate, Guess, PoseHead
 from lifting.methods.nbf.render import RenderOptions, render
-from lifting.methods.nbf.rotations import BodyPose, mirror_sideways, six_of_matrix
-from lifting.methods.nbf.view import MM_PER_METRE, BodyLabels, CropView, network_images
+from lifting.nn.units import MM_PER_METRE
 from lifting.skeleton import H36M_17
 
 

@@ -25,19 +25,17 @@ from lifting.data.images.advocc import (
     worst_windows,
 )
 from lifting.errors import ConfigError
-from lifting.methods.nbf.fitting import fit_bodies
-from lifting.methods.nbf.likelihood import Scores, negative_log_likelihood
+from lifting.methods.nbf.body_pose import BodyPose
+from lifting.methods.nbf.crop import CropView
+from lifting.methods.nbf.drawing import FitFrame, FitPicture
+from lifting.methods.nbf.fitting import Recorder, fit_bodies
 from lifting.methods.nbf.network import NeuralBody
-from lifting.methods.nbf.objective import FeatureObjective
-from lifting.methods.nbf.recording import Recorder
+from lifting.methods.nbf.objective import FeatureObjective, Scores, negative_log_likelihood
 from lifting.methods.nbf.render import RenderOptions, render
-from lifting.methods.nbf.rotations import BodyPose
 from lifting.methods.nbf.selection import RayGrid
-from lifting.methods.nbf.view import CropView
 from lifting.metrics.functional.errors import per_pose
 from lifting.metrics.functional.position import joint_errors
 from lifting.typing import PerJoint, PerSample, Pose2D, Pose3D
-from lifting.visualization.fit_picture import FitFrame, FitPicture
 
 CLEAN, OCCLUDED = "clean", "occluded"
 _ERROR = "error"

@@ -22,7 +22,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from lifting.errors import ConfigError, DataError, check_shape
-from lifting.methods.nbf.culling import select_culled
 from lifting.methods.nbf.kernels import absorption, kernel_hits, pack_symmetric, widened
 from lifting.methods.nbf.selection import (
     FRONT_DISTANCE,
@@ -31,6 +30,7 @@ from lifting.methods.nbf.selection import (
     Scene,
     Select,
     Selection,
+    select_culled,
     select_dense,
 )
 from lifting.typing import PerSample, Points3D

@@ -19,11 +19,11 @@ from lifting.experiment.loggers import CsvLog
 from lifting.experiment.panels import COLUMNS, PanelsCallback, read_curves, worst_rows
 from lifting.experiment.worst import WorstSamples, worst_rows_of
 from lifting.geometry.camera import Camera
+from lifting.methods.nbf.drawing import FitFrame, FitPicture
 from lifting.methods.settings import ModuleSettings
 from lifting.skeleton import H36M_17
 from lifting.tto.callback import TestTimeOptimization
 from lifting.tto.config import TtoConfig
-from lifting.visualization.fit_picture import FitFrame, FitPicture
 
 
 def window_batch(samples=6, frames=5, targets=5, *, sequence=None, seed=0):

@@ -1,11 +1,12 @@
-"""Draws fits of bodies to images: a sheet of before and after, and a short film."""
+"""Fits of bodies to images as plain arrays, drawn as a sheet of before and after and a film."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,6 @@ from lifting.atomic import replacing
 from lifting.body.kernel_body import LIMBS
 from lifting.errors import DataError
 from lifting.skeleton import Skeleton
-from lifting.visualization.fit_picture import FitFrame, FitPicture
 from lifting.visualization.style import (
     DEFAULT_STYLE,
     FloatArray,
@@ -29,6 +29,8 @@ from lifting.visualization.style import (
     joint_colours,
     new_figure,
 )
+
+ByteArray: TypeAlias = npt.NDArray[np.uint8]
 
 SHEET, FILM = "fits.png", "fits.gif"
 ROWS_OF_FILM = 2
@@ -45,6 +47,48 @@ _RATIOS, _MOST = "PRGn", 0.8  # colours, and the ratio that has the strongest
 _TORSO = "#F0E442"  # apart from both sides, and from the greys of images
 _COVER = 0.7  # of the image, by the body
 _PALE = 0.55  # of the grey image under ratios
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitFrame:
+    """A body before a picture.
+
+    Attributes:
+        step: Steps that were made; 0 is the first guess.
+        ratio: How much better the body explains each cell of the feature map than the background
+            does, ``(cells, cells)``, cosine less cosine.
+        opacity: Share of each cell that is body, ``(cells, cells)``.
+        limbs: Share of each pixel of a finer drawing that each limb of ``LIMBS`` takes,
+            ``(side, side, 9)`` uint8, 255 for all.
+        keypoints: Joints, ``(joints, 2)``, pixels of the picture.
+        gain: Log likelihood of the features above that of a picture without a body.
+        error_mm: MPJPE; None where it is not known.
+    """
+
+    step: int
+    ratio: FloatArray
+    opacity: FloatArray
+    limbs: ByteArray
+    keypoints: FloatArray
+    gain: float
+    error_mm: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitPicture:
+    """A picture and the body that was fitted to it.
+
+    Attributes:
+        person: Number of the person; pictures of one follow one another.
+        case: What was done to the picture, such as ``clean``.
+        image: ``(3, side, side)`` uint8.
+        frames: The first guess, some steps, and what was answered.
+    """
+
+    person: int
+    case: str
+    image: ByteArray
+    frames: tuple[FitFrame, ...]
 
 
 def save_fits(

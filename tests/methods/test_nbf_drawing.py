@@ -7,9 +7,15 @@ import pytest
 from PIL import Image
 
 from lifting.errors import DataError
+from lifting.methods.nbf.drawing import (
+    FitFrame,
+    FitPicture,
+    fit_sheet,
+    limb_colours,
+    save_film,
+    save_fits,
+)
 from lifting.skeleton import H36M_17
-from lifting.visualization.fit_picture import FitFrame, FitPicture
-from lifting.visualization.fit_plots import fit_sheet, limb_colours, save_film, save_fits
 
 
 def frame(step):
