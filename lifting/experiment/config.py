@@ -100,7 +100,7 @@ class PanelsConfig:
     """Pictures and tables that go with a run.
 
     Attributes:
-        worst: Worst test samples shown.
+        worst: Worst test samples shown; 0 also leaves out the pictures of a method's own.
         every: Validations between two sets of pictures, 0 draws after the test only.
     """
 

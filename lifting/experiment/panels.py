@@ -22,8 +22,6 @@ from lifting.batch import PoseBatch, Prediction
 from lifting.data.info import DataInfo
 from lifting.experiment.config import PanelsConfig
 from lifting.experiment.dashboard import (
-    FILM_FITS,
-    PICTURES_FITS,
     PICTURES_PER_ACTION,
     PICTURES_PER_JOINT,
     PICTURES_WORST,
@@ -31,8 +29,6 @@ from lifting.experiment.dashboard import (
 )
 from lifting.experiment.loggers import METRICS_FILE
 from lifting.experiment.worst import Samples, WorstSamples
-from lifting.methods.nbf.drawing import save_fits
-from lifting.tto.callback import TestTimeOptimization
 from lifting.visualization.charts import Curve, bar_chart, curve_chart, joint_chart
 from lifting.visualization.skeleton_plot import SamplePicture, sample_figure
 from lifting.visualization.style import save_figure
@@ -95,10 +91,8 @@ class PanelsCallback(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
         batch_idx: int, dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
-        """Look for worse samples, and show fits of the first images."""
+        """Look for worse samples."""
         self._look(outputs, batch)
-        if batch_idx == 0 and dataloader_idx == 0 and isinstance(batch, PoseBatch):
-            self._draw_fits(trainer, pl_module, batch)
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the worst samples and the bars."""
@@ -141,22 +135,6 @@ class PanelsCallback(Callback):
                 prefix + PICTURES_WORST, [str(path) for path in paths], caption=captions
             )
             logger.log_table(prefix + TABLE_WORST, columns=list(COLUMNS), data=rows)
-
-    def _draw_fits(self, trainer: pl.Trainer, module: Any, batch: PoseBatch) -> None:
-        """Draw the fits that the method offers, where the test optimises."""
-        optimises = any(
-            isinstance(c, TestTimeOptimization)
-            for c in trainer.callbacks  # type: ignore[attr-defined]
-        )
-        if self.config.worst < 1 or not optimises or not trainer.is_global_zero:
-            return
-        pictures = module.fit_pictures(batch)
-        if not pictures:
-            return
-        sheet, film = save_fits(pictures, module.skeleton, self.run_dir / FOLDER)
-        for logger in _wandb_loggers(trainer):
-            logger.log_image(PICTURES_FITS, [str(sheet)])
-            logger.log_video(FILM_FITS, [str(film)], format=["gif"])
 
     def _draw_bars(self, trainer: pl.Trainer, module: Any) -> None:
         metrics = module.metrics["test"]

@@ -46,6 +46,7 @@ from lifting.experiment.folder import (
 )
 from lifting.experiment.load import save_resolved, to_plain
 from lifting.experiment.loggers import build_loggers, close_loggers, log_facts
+from lifting.experiment.panels import FOLDER as PICTURES
 from lifting.experiment.panels import PanelsCallback
 from lifting.experiment.prediction import PredictionStore
 from lifting.experiment.progress import progress_callback
@@ -267,6 +268,7 @@ def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
     ]
     if config.trainer.progress:
         callbacks.append(progress_callback(config.trainer.monitor, SPLIT))
+    module.pictures = run.folder / PICTURES if config.panels.worst > 0 else None
     trainer = build_trainer(config, run.folder, callbacks=callbacks, loggers=run.loggers)
     seed_everywhere(config.seed, SPLIT)
     _call(lambda: trainer.test(module, datamodule=data, verbose=False))

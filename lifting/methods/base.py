@@ -1,7 +1,9 @@
 """The module every method derives from: metrics, optimiser and evaluation loops.
 
 A method writes ``training_step`` and ``predict``, and says in ``describe`` and ``uses_camera`` how
-its answers come about; everything else is here. It neither plots nor exports nor prepares data.
+its answers come about; everything else is here. It neither plots nor exports nor prepares data: a
+method that has something of its own to show returns callbacks from ``configure_callbacks``, which
+save to ``pictures``.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -27,7 +30,6 @@ from lifting.batch import (
 )
 from lifting.data.info import Supervision
 from lifting.errors import ConfigError, DataError
-from lifting.methods.nbf.drawing import FitPicture
 from lifting.methods.settings import ModuleSettings, OptimizerConfig, Stage
 from lifting.metrics.clusters import clusters_for
 from lifting.metrics.collection import PoseMetrics
@@ -54,6 +56,7 @@ class LiftingModule(pl.LightningModule):
     def __init__(self, config: Any, settings: ModuleSettings) -> None:
         super().__init__()
         self.claim: dict[str, Any] = {}  # what a checkpoint says of its training; set by the run
+        self.pictures: Path | None = None  # where own pictures go, None for none; set by the run
         self.config = config
         self.settings = settings
         self.skeleton: Skeleton = Skeleton.of(settings.skeleton)
@@ -128,16 +131,6 @@ class LiftingModule(pl.LightningModule):
     def label_weights(self, batch: PoseBatch) -> PerJoint | None:
         """How much each label counts, ``(batch, targets, joints)``; None where all count alike."""
         return label_weights(batch, self.skeleton)
-
-    def fit_pictures(self, batch: PoseBatch) -> tuple[FitPicture, ...]:
-        """How test-time optimisation goes on some images of a batch, for people to look at.
-
-        Override for a method that fits bodies to images; the others have nothing to show.
-
-        Args:
-            batch: Of a test.
-        """
-        return ()
 
     def infer(self, batch: PoseBatch) -> Prediction:
         """Lift a batch, averaged with its mirrored self when the settings ask for it.

@@ -3,20 +3,33 @@
 from dataclasses import replace
 
 import pytest
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers.logger import DummyLogger
+from torch.utils.data import DataLoader
 
 from lifting.batch import PoseBatch
 from lifting.data.images.advocc import occluder_texture, window_mask
+from lifting.data.info import DataInfo
 from lifting.errors import ConfigError
 from lifting.geometry.camera import Camera, project
+from lifting.methods.nbf import pictures
 from lifting.methods.nbf.body_pose import flip_depth
 from lifting.methods.nbf.config import Config
 from lifting.methods.nbf.crop import CropView
 from lifting.methods.nbf.fitting import Recorder, fit_bodies
 from lifting.methods.nbf.module import Module
-from lifting.methods.nbf.pictures import FitView, spread, worst_squares
+from lifting.methods.nbf.pictures import (
+    FILM_FITS,
+    PICTURES_FITS,
+    FitView,
+    spread,
+    worst_squares,
+)
 from lifting.methods.settings import ModuleSettings
 from lifting.skeleton import H36M_17
+from lifting.tto.callback import TestTimeOptimization
+from lifting.tto.config import TtoConfig
 from lifting.tto.contract import Status
 
 PEOPLE, SIDE = 4, 32
@@ -118,11 +131,11 @@ def test_the_square_hides_joints_where_it_harms_most(module, batch):
 
 
 def test_pictures_are_of_the_guess_and_of_the_answer(module, batch):
-    pictures = module.fit_pictures(batch, VIEW)
-    assert [(p.person, p.case) for p in pictures] == [
+    shown = module.fit_pictures(batch, VIEW)
+    assert [(p.person, p.case) for p in shown] == [
         (0, "clean"), (0, "occluded"), (1, "clean"), (1, "occluded")
     ]  # fmt: skip
-    clean, occluded = pictures[:2]
+    clean, occluded = shown[:2]
     assert (clean.image == batch.image[0].numpy()).all()
     changed = (clean.image != occluded.image).any(0)
     assert changed.any()
@@ -139,6 +152,59 @@ def test_pictures_are_of_the_guess_and_of_the_answer(module, batch):
     assert first.limbs.shape == (48, 48, 9)
     assert first.limbs.sum(-1, dtype=int).max() > 200
     assert module.fit_pictures(replace(batch, joints_3d=None), VIEW)[0].frames[0].error_mm is None
+
+
+class Data(pl.LightningDataModule):
+    """The same batch twice."""
+
+    def __init__(self, batch):
+        super().__init__()
+        self.batch = batch
+
+    def info(self, split):
+        return DataInfo(
+            skeleton=H36M_17, action_names=(), subject_names=(), track_names=(), source={},
+            fps=torch.tensor([50.0]),
+        )  # fmt: skip
+
+    def test_dataloader(self):
+        return DataLoader([self.batch, self.batch], batch_size=None)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "optimises", "shown"),
+    [(True, True, True), (True, False, False), (False, True, False)],
+)
+def test_fits_of_the_first_batch_of_a_test_are_drawn_and_logged(
+    module, batch, tmp_path, monkeypatch, wanted, optimises, shown
+):
+    asked, logged = [], {}
+
+    class Logger(DummyLogger):
+        def log_image(self, key, images, **options):
+            logged[key] = images
+
+        def log_video(self, key, videos, **options):
+            logged[key] = videos
+
+    def few(given, offer=module.fit_pictures):
+        asked.append(given)
+        return offer(given, replace(VIEW, people=1, frames=2))
+
+    monkeypatch.setattr(module, "fit_pictures", few)
+    monkeypatch.setattr(pictures, "WandbLogger", Logger)
+    module.pictures = tmp_path / "pictures" if wanted else None
+    trainer = pl.Trainer(
+        accelerator="cpu", logger=[Logger()], enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False, default_root_dir=tmp_path,
+        callbacks=[TestTimeOptimization(TtoConfig(enabled=True))] if optimises else [],
+    )  # fmt: skip
+    trainer.test(module, Data(batch.rows(slice(2))), verbose=False)
+    files = [tmp_path / "pictures" / name for name in ("fits.png", "fits.gif")]
+    assert len(asked) == shown  # of several batches
+    assert [file.is_file() for file in files] == [shown, shown]
+    paths = {PICTURES_FITS: [str(files[0])], FILM_FITS: [str(files[1])]}
+    assert logged == (paths if shown else {})
 
 
 def test_what_is_spread_and_refused():

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from lifting.batch import PoseBatch, Prediction, root_relative
@@ -28,7 +29,7 @@ from lifting.methods.nbf.fitting import FittedBody, fit_bodies
 from lifting.methods.nbf.image_network import COARSEST
 from lifting.methods.nbf.network import NeuralBody
 from lifting.methods.nbf.objective import FeatureObjective
-from lifting.methods.nbf.pictures import FitView, fit_pictures
+from lifting.methods.nbf.pictures import FitPictures, FitView, fit_pictures
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.skeleton import H36M_17
 from lifting.tto.config import TtoConfig
@@ -170,6 +171,10 @@ class Module(LiftingModule):
         """
         with frozen(self), torch.autocast(batch.keypoints_2d.device.type, enabled=False):
             return fit_pictures(self.network, batch, what or FitView())
+
+    def configure_callbacks(self) -> list[Callback]:
+        """What draws fits in a test that optimises, where a run wants pictures."""
+        return [] if self.pictures is None else [FitPictures(self.pictures)]
 
     def _result(
         self, batch: PoseBatch, found: FittedBody, start: Pose3D, seen_before: PerJoint

@@ -1,15 +1,21 @@
 """What people see of a fit: features explained and body over the image, on the way, also hidden.
 
 Every person is shown twice, as in the batch and behind a textured square at the place that is
-worst for the first guess. The bodies are those that the fit held after some of its steps.
+worst for the first guess. The bodies are those that the fit held after some of its steps. A test
+that optimises draws its first images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 from torch.nn import functional
 
@@ -27,7 +33,7 @@ from lifting.data.images.advocc import (
 from lifting.errors import ConfigError
 from lifting.methods.nbf.body_pose import BodyPose
 from lifting.methods.nbf.crop import CropView
-from lifting.methods.nbf.drawing import FitFrame, FitPicture
+from lifting.methods.nbf.drawing import FitFrame, FitPicture, save_fits
 from lifting.methods.nbf.fitting import Recorder, fit_bodies
 from lifting.methods.nbf.network import NeuralBody
 from lifting.methods.nbf.objective import FeatureObjective, Scores, negative_log_likelihood
@@ -35,7 +41,11 @@ from lifting.methods.nbf.render import RenderOptions, render
 from lifting.methods.nbf.selection import RayGrid
 from lifting.metrics.functional.errors import per_pose
 from lifting.metrics.functional.position import joint_errors
+from lifting.tto.callback import TestTimeOptimization
 from lifting.typing import PerJoint, PerSample, Pose2D, Pose3D
+
+PICTURES_FITS, FILM_FITS = "pictures/fits", "pictures/fits_film"
+"""Keys that sheet and film are logged under; the dashboard shows them."""
 
 CLEAN, OCCLUDED = "clean", "occluded"
 _ERROR = "error"
@@ -100,6 +110,33 @@ def fit_pictures(network: NeuralBody, batch: PoseBatch, what: FitView) -> tuple[
         for i in range(people)
         for case, row in ((CLEAN, i), (OCCLUDED, people + i))
     )
+
+
+class FitPictures(Callback):
+    """Draws fits of the first images of a test that optimises, to files and to W&B.
+
+    Args:
+        folder: Where sheet and film go.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_test_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any,
+        batch_idx: int, dataloader_idx: int = 0,
+    ) -> None:  # fmt: skip
+        """Draw the first batch."""
+        callbacks = trainer.callbacks  # type: ignore[attr-defined]
+        optimises = any(isinstance(c, TestTimeOptimization) for c in callbacks)
+        is_first = batch_idx == 0 and dataloader_idx == 0 and isinstance(batch, PoseBatch)
+        if not (is_first and optimises and trainer.is_global_zero):
+            return
+        sheet, film = save_fits(pl_module.fit_pictures(batch), pl_module.skeleton, self.folder)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image(PICTURES_FITS, [str(sheet)])
+                logger.log_video(FILM_FITS, [str(film)], format=["gif"])
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from lifting.cli import dashboard as command
 from lifting.errors import ConfigError, OutputError
 from lifting.experiment import dashboard, panels
 from lifting.experiment.dashboard import DASHBOARD, dashboard_spec, obstacle, to_workspace
+from lifting.methods.nbf import pictures
 from lifting.metrics.protocol import get_protocol
 
 HAS_WORKSPACES = importlib.util.find_spec("wandb_workspaces") is not None
@@ -56,7 +57,7 @@ def test_shown_scores_are_ones_that_exist():
         assert protocol.id_for(score)
 
 
-def test_shown_pictures_are_those_that_the_callback_logs():
+def test_shown_pictures_are_those_that_the_callbacks_log():
     shown = {
         k for s in DASHBOARD for p in s.panels for k in p.keys if p.kind in ("media", "table")
     }
@@ -65,8 +66,8 @@ def test_shown_pictures_are_those_that_the_callback_logs():
         panels.PICTURES_PER_JOINT,
         panels.PICTURES_PER_ACTION,
         panels.TABLE_WORST,
-        panels.PICTURES_FITS,
-        panels.FILM_FITS,
+        pictures.PICTURES_FITS,
+        pictures.FILM_FITS,
     }
 
 

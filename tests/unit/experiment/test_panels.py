@@ -19,11 +19,8 @@ from lifting.experiment.loggers import CsvLog
 from lifting.experiment.panels import COLUMNS, PanelsCallback, read_curves, worst_rows
 from lifting.experiment.worst import WorstSamples, worst_rows_of
 from lifting.geometry.camera import Camera
-from lifting.methods.nbf.drawing import FitFrame, FitPicture
 from lifting.methods.settings import ModuleSettings
 from lifting.skeleton import H36M_17
-from lifting.tto.callback import TestTimeOptimization
-from lifting.tto.config import TtoConfig
 
 
 def window_batch(samples=6, frames=5, targets=5, *, sequence=None, seed=0):
@@ -224,68 +221,6 @@ def test_pictures_show_what_an_earlier_callback_left_in_the_prediction(parts, tm
     trainer.callbacks.append(Spy(PanelsConfig(worst=3), tmp_path))
     trainer.test(module, data, verbose=False)
     torch.testing.assert_close(seen[0], torch.zeros(3))
-
-
-class Optimises(TestTimeOptimization):
-    """Leaves the predictions as they are."""
-
-    def on_test_batch_end(self, *_):
-        pass
-
-
-def fit_pictures(batch):
-    frame = FitFrame(
-        step=0, ratio=np.zeros((2, 2)), opacity=np.ones((2, 2)), gain=0.0, error_mm=None,
-        limbs=np.zeros((16, 16, 9), dtype=np.uint8), keypoints=np.zeros((17, 2)),
-    )  # fmt: skip
-    image = np.zeros((3, 8, 8), dtype=np.uint8)
-    return (FitPicture(person=0, case="clean", image=image, frames=(frame, frame)),)
-
-
-@pytest.mark.parametrize(
-    ("worst", "optimises", "shown"), [(1, True, True), (1, False, False), (0, True, False)]
-)
-def test_fits_of_the_first_batch_are_drawn_and_logged(
-    parts, tmp_path, monkeypatch, worst, optimises, shown
-):
-    module, data = parts
-    asked, logged = [], {}
-
-    class Logger:
-        def log_image(self, key, images, **options):
-            logged[key] = images
-
-        def log_video(self, key, videos, **options):
-            logged[key] = videos
-
-        def log_table(self, key, **options):
-            pass
-
-    def offer(batch):
-        asked.append(batch)
-        return fit_pictures(batch)
-
-    monkeypatch.setattr(module, "fit_pictures", offer)
-    monkeypatch.setattr(panels, "_wandb_loggers", lambda trainer: [Logger()])
-    trainer = trainer_with(tmp_path, PanelsCallback(PanelsConfig(worst=worst), tmp_path))
-    if optimises:
-        trainer.callbacks.insert(0, Optimises(TtoConfig(enabled=True)))
-    trainer.test(module, data, verbose=False)
-    files = [tmp_path / "pictures" / name for name in ("fits.png", "fits.gif")]
-    assert len(asked) == shown  # of several batches
-    assert [file.is_file() for file in files] == [shown, shown]
-    found = {key: logged.get(key) for key in (panels.PICTURES_FITS, panels.FILM_FITS)}
-    assert [found[key] == [str(file)] for key, file in zip(found, files, strict=True)] == [
-        shown, shown
-    ]  # fmt: skip
-
-
-def test_a_method_without_fits_draws_none(parts, tmp_path):
-    module, data = parts
-    trainer = trainer_with(tmp_path, PanelsCallback(PanelsConfig(worst=1), tmp_path))
-    trainer.callbacks.insert(0, Optimises(TtoConfig(enabled=True)))
-    trainer.test(module, data, verbose=False)
-    assert not list((tmp_path / "pictures").glob("fits*"))
 
 
 def test_panels_show_actions_whatever_they_are_called(parts, tiny_tracks, tmp_path, monkeypatch):
