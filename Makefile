@@ -30,7 +30,7 @@ EXPERIMENTS := $(sort $(filter-out base,$(patsubst experiments/%.yaml,%,$(wildca
 DATASETS := $(sort $(patsubst experiments/data/%.yaml,%,$(wildcard experiments/data/*.yaml)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train evaluate predict test coverage smoke bench docs lint format typecheck clean names
+.PHONY: help setup train evaluate predict test slow coverage smoke bench docs lint format typecheck clean names
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ predict: names $(READY) ## write the 3D poses of the test split to an npz file
 # A test file stays with one worker: its fixtures are made once, and no two processes share threads.
 test: $(TOOLS) ## run the tests (not those marked slow or gpu, not the smoke tests)
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q --ignore tests/smoke -n $(WORKERS) --dist loadfile
+
+slow: $(TOOLS) ## run the tests that take minutes each
+	OMP_NUM_THREADS=1 WANDB_MODE=offline $(PYTHON) -m pytest -q -m "slow and not gpu" -n $(WORKERS)
 
 coverage: $(TOOLS) ## run the same tests and print which share of the statements they reach
 	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -q --ignore tests/smoke -n $(WORKERS) --dist loadfile \

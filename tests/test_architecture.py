@@ -14,11 +14,11 @@ PACKAGE = Path(__file__).parents[1] / "lifting"
 # later may import the earlier, as in the last; rooms of layer 2 do not import one another.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors", "atomic", "listing"),
-    ("actions", "files", "skeleton", "geometry", "batch", "body", "teacher"),
+    ("actions", "files", "skeleton", "geometry", "batch", "poses", "body", "teacher"),
     ("data", "metrics", "nn", "visualization", "tto"),
     ("methods",),
     ("experiment",),
-    ("studies", "cli"),
+    ("studies", "cli", "interface"),
 )
 ORDERED_LAYERS = {0, 1, 5}
 # What experiments are validated with, and what names methods, must stay free of torch.

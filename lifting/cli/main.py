@@ -6,6 +6,7 @@ import argparse
 import importlib
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -75,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: `lifting {command}` is now {REMOVED[command]}", file=sys.stderr)
         return FAILED
     arguments = parse(words)
+    arguments.words = shlex.join(["lifting", *words])
     return answer(arguments.handler, arguments, debug=arguments.debug)
 
 

@@ -20,9 +20,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "predict",
         help="write 3D poses to an npz file",
-        description="Lift the test split, or the keypoints of a file, and write joints_3d (N, "
-        "1, joints, 3), root-relative millimetres, one row a frame, with sigma where the method "
-        "gives one.",
+        description="Lift the test split, or the keypoints of a file, and write joints_3d "
+        "(rows, joints, 3), root-relative millimetres, one row a person and frame, with sigma and "
+        "trajectory where the method gives them. lifting.Poses.load reads the file.",
     )
     add_experiment(parser)
     add_checkpoint(parser)
@@ -169,6 +169,7 @@ def handle(arguments: argparse.Namespace) -> int:
         output,
         keypoints=keypoints,
         hypotheses=arguments.hypotheses,
+        command=arguments.words,
     )
     print(f"predictions: {written}")
     return 0

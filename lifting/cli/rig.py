@@ -238,7 +238,9 @@ def _draw(solution: RigSolution, path: Path) -> None:
 def _command(arguments: argparse.Namespace) -> str:
     """The command line that repeats the solution, wherever its files go."""
     words = ["lifting", "rig", "solve", *map(str, arguments.files)]
-    skipped = ("files", "output", "handler", "debug", "told", "no_repair", "held_out", "bone")
+    skipped = (
+        "files", "output", "handler", "debug", "told", "no_repair", "held_out", "bone", "words",
+    )  # fmt: skip
     for name, value in vars(arguments).items():
         if name not in skipped and value is not None:
             values = value if isinstance(value, list) else [value]

@@ -26,7 +26,9 @@ or by a teacher, were guessed from the size of the image, or are not known (NaN)
 
 Record = TypeVar("Record", "PoseTracks", PoseBatch)
 _OF_FRAMES = ("keypoints_2d", "confidence", "joints_3d", "visible", "image", "crop")
-_OF_TRACKS = ("camera", "recording", "subject", "action", "fps", "read_fps", "read_frames")
+_OF_TRACKS = (
+    "camera", "recording", "subject", "action", "fps", "read_fps", "read_frames", "first_frame",
+)  # fmt: skip
 
 
 @dataclass(kw_only=True)
@@ -97,6 +99,8 @@ class PoseTracks:
         unit: Of the labels.
         read_fps: Frames a second that resampled tracks were read with, ``(S,)``; else None.
         read_frames: Frames that they had, ``(S,)`` int64.
+        first_frame: Number of each track's first frame in its video, ``(S,)`` int64; None for 0.
+        frame_step: Numbers from one frame to the next.
     """
 
     skeleton: Skeleton
@@ -122,6 +126,8 @@ class PoseTracks:
     unit: Literal["mm"] = "mm"
     read_fps: Tensor | None = None
     read_frames: Tensor | None = None
+    first_frame: Tensor | None = None
+    frame_step: int = 1
 
     def __post_init__(self) -> None:
         joints = len(self.skeleton)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -154,6 +154,20 @@ def build_trainer(
         raise ConfigError(
             f"expected trainer settings that this machine can follow, got: {error}; change "
             "trainer.accelerator, devices, strategy or precision"
+        ) from error
+
+
+def call_trainer(call: Callable[[], object]) -> None:
+    """Call the trainer; what it reports as a wrong setting is a configuration error.
+
+    Raises:
+        ConfigError: The trainer refuses its settings.
+    """
+    try:
+        call()
+    except MisconfigurationException as error:
+        raise ConfigError(
+            f"expected trainer settings that fit the method and the data, got: {error}"
         ) from error
 
 

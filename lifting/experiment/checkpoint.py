@@ -18,14 +18,14 @@ from lifting.methods.base import CHECKPOINT_KEY
 SUFFIX = ".ckpt"
 
 
-def read_checkpoint(path: Path, method: str) -> dict[str, Any]:
+def read_checkpoint(path: Path, method: str | None = None) -> dict[str, Any]:
     """Read a checkpoint of a method; nothing in it is executed.
 
     Tensors are mapped from the file, so only what is used is read.
 
     Args:
         path: The file.
-        method: Name of the method whose weights it must hold.
+        method: Name of the method whose weights it must hold; None takes any.
 
     Raises:
         CheckpointError: No such file, not a checkpoint, truncated, holding pickled objects, or
@@ -39,7 +39,7 @@ def read_checkpoint(path: Path, method: str) -> dict[str, Any]:
             f"{sorted(map(str, checkpoint))[:8]}; official weights are imported by `lifting "
             "convert`"
         )
-    if facts.get("method") != method:
+    if method is not None and facts.get("method") != method:
         raise CheckpointError(
             f"expected a checkpoint of method '{method}', got one of '{facts.get('method')}' in "
             f"{path}; name an experiment of that method or another checkpoint"

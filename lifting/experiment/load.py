@@ -124,6 +124,15 @@ def load_experiment(
     return _validated(_merge(values, above))
 
 
+def load_values(values: Mapping[str, Any]) -> ExperimentConfig:
+    """The experiment that plain values describe, such as those of :func:`to_plain`.
+
+    Raises:
+        ConfigError: Unknown method or key, or a value of the wrong type.
+    """
+    return _validated(dict(values))
+
+
 def load_data(name: str, root: str | None = None) -> tuple[DataConfig, Path]:
     """The data section that a file of ``experiments/data`` gives, and the file.
 

@@ -1,12 +1,12 @@
-"""Poses lifted from a test split or from a user's own keypoints, written as one npz file."""
+"""A trained model, and the poses that it lifts from a test split or a user's own keypoints."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
@@ -15,14 +15,121 @@ from torch import Tensor
 from lifting.batch import PoseBatch, Prediction
 from lifting.data.conform import at_input_frames
 from lifting.data.datamodule import PoseDataModule
-from lifting.errors import DataError
-from lifting.files.npz import write_npz_atomically
+from lifting.data.sequence import PoseTracks
+from lifting.errors import CheckpointError, DataError
+from lifting.experiment.build import (
+    build_data,
+    build_trainer,
+    call_trainer,
+    optimization_callbacks,
+    prepare_process,
+)
+from lifting.experiment.callbacks import BEST
+from lifting.experiment.checkpoint import SUFFIX, read_checkpoint
+from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.folder import CHECKPOINTS, CONFIG_FILE, newest_run, run_of_checkpoint
+from lifting.experiment.load import load_experiment, load_values
+from lifting.experiment.trained import Claims, trained_module
+from lifting.files.checks import files_hash, sha256_of
+from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
+from lifting.poses import Poses
 
 NOTED = (
     "joints_converted", "approximate_joints", "frames_resampled", "frame_rate", "intrinsics",
     "two_d", "joints_told_by", "people", "person", "notes",
 )  # fmt: skip
 """Facts of the input that go with the answers."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """Trained weights, ready to lift.
+
+    Attributes:
+        config: The experiment as it was trained.
+        checkpoint: File of the weights.
+        module: The method with its weights.
+        claims: What they were trained for: joints, frames a second, window, data.
+    """
+
+    config: ExperimentConfig
+    checkpoint: Path
+    module: LiftingModule
+    claims: Claims
+
+
+def load_model(path: str | Path) -> Model:
+    """A trained model.
+
+    Args:
+        path: A checkpoint; or the folder of a run, whose best checkpoint is taken; or the folder
+            of an experiment's runs, ``outputs/simple_baseline``, of which the newest is taken.
+
+    Raises:
+        CheckpointError: There is no checkpoint, or it does not say how it was trained.
+        ConfigError: The folder holds no run.
+    """
+    path = Path(path)
+    best = Path(CHECKPOINTS) / f"{BEST}{SUFFIX}"
+    if path.is_dir():
+        run = path
+        if not (path / CONFIG_FILE).is_file():
+            run = newest_run(str(path.parent), path.name, str(best))
+        path = run / best
+    folder = run_of_checkpoint(path)
+    if folder is not None:
+        return model_of(load_experiment(str(folder / CONFIG_FILE)), path)
+    stated = read_checkpoint(path)[CHECKPOINT_KEY].get("experiment")
+    if not isinstance(stated, dict):
+        raise CheckpointError(
+            "expected a checkpoint in the folder of its run, or one that says how it was trained, "
+            f"got {path}; put the {CONFIG_FILE} of its run beside it"
+        )
+    return model_of(load_values(stated), path)
+
+
+def model_of(config: ExperimentConfig, checkpoint: Path) -> Model:
+    """The model of an experiment and a checkpoint of its method.
+
+    Args:
+        config: The experiment.
+        checkpoint: Weights of its method.
+
+    Raises:
+        CheckpointError: The checkpoint does not fit.
+        ConfigError: The data section contradicts what the weights were trained for.
+    """
+    prepare_process(config)
+    return Model(config, checkpoint, *trained_module(config, checkpoint))
+
+
+def lift_tracks(
+    model: Model,
+    tracks: PoseTracks | None = None,
+    *,
+    hypotheses: bool = False,
+    command: str | None = None,
+) -> Poses:
+    """Lift keypoints; the one way from a model to poses.
+
+    Args:
+        model: A trained model.
+        tracks: Keypoints; None lifts the test split of the model's data.
+        hypotheses: Also keep every hypothesis.
+        command: What repeats it, for ``meta``.
+
+    Raises:
+        DataError: There is nothing to lift, or it is damaged.
+    """
+    config = model.config
+    if tracks is not None:
+        config = replace(config, data=replace(config.data, eval_every=1))
+    data = build_data(config, model.claims.skeleton, model.claims.fps, tracks)
+    store = PredictionStore(hypotheses=hypotheses)
+    callbacks = [*optimization_callbacks(config), store]
+    trainer = build_trainer(config, Path(config.output), callbacks=callbacks)
+    call_trainer(lambda: trainer.predict(model.module, datamodule=data, return_predictions=False))
+    return store.poses(model, data, command)
 
 
 class PredictionStore(Callback):
@@ -59,43 +166,85 @@ class PredictionStore(Callback):
             if value is not None:
                 self.columns.setdefault(name, []).append(value.detach().cpu())
 
-    def write(self, path: Path, data: PoseDataModule) -> None:
-        """Write what was collected.
+    def poses(self, model: Model, data: PoseDataModule, command: str | None = None) -> Poses:
+        """What was collected, a row a frame in order of track and frame.
 
-        The file holds ``joints_3d (N, 1, joints, 3)`` root-relative mm, ``frame (N,)``,
-        ``track (N,)`` into ``track_names``, ``joint_names`` and the name of their ``skeleton``,
-        ``fps`` of each track as it was read, ``notes`` on what was converted, resampled or
-        assumed, and where the method gives them
-        ``sigma`` mm, ``trajectory`` mm and ``hypotheses (N, hypotheses, 1, joints, 3)`` mm. A
-        frame that several windows answered comes once, see :func:`one_answer_a_frame`.
+        A frame that several windows answered comes once, see :func:`one_answer_a_frame`; answers
+        to resampled tracks come at the frames that were read.
 
         Args:
-            path: The npz file.
-            data: Gives the names.
+            model: What answered.
+            data: What was lifted.
+            command: What repeats it.
 
         Raises:
             DataError: Nothing was predicted.
-            OutputError: The file cannot be written.
         """
         if not self.columns:
             raise DataError("expected at least one sample to predict, got none; check the data")
-        info = data.info("test")
+        tracks, every = data.tracks("test"), data.config.eval_every
         columns = {name: torch.cat(parts) for name, parts in self.columns.items()}
         centred = data.config.windows == "centred"
-        lengths = data.tracks("test").offsets.diff().cpu()
+        lengths = tracks.offsets.diff().cpu()
         answers = one_answer_a_frame(columns, lengths, data.config.window_stride, centred=centred)
-        tracks = data.tracks("test")
-        answers = at_input_frames(answers, tracks, data.config.eval_every)
-        arrays = {name: values.numpy() for name, values in answers.items()}
-        write_npz_atomically(
-            path,
-            **arrays,
-            track_names=np.array(info.track_names),
-            joint_names=np.array(info.skeleton.joints),
-            skeleton=np.array(info.skeleton.name),
-            notes=np.array([f"{k}: {v}" for k, v in tracks.source.items() if k in NOTED]),
-            fps=(tracks.fps if tracks.read_fps is None else tracks.read_fps).numpy(),
+        rows = tracks.offsets[answers["track"]] + answers["frame"]
+        answers |= {
+            "keypoints_2d": tracks.keypoints_2d[rows],
+            "confidence": tracks.confidence[rows],
+        }
+        answers = at_input_frames(answers, tracks, every)
+        track, frame = answers.pop("track"), answers.pop("frame") * tracks.frame_step
+        if tracks.first_frame is not None:
+            frame = frame + tracks.first_frame[track]
+        answers["confidence"] = answers["confidence"].clamp(0, 1)  # a cubic may leave the range
+        arrays: dict[str, Any] = {n: _without_targets(n, v).numpy() for n, v in answers.items()}
+        fps = tracks.fps if tracks.read_fps is None else tracks.read_fps
+        sizes, lenses = (
+            v[tracks.camera] for v in (tracks.cameras.size, tracks.cameras.intrinsics)
         )
+        return Poses(
+            skeleton=tracks.skeleton,
+            track=track.numpy(),
+            frame=frame.numpy(),
+            track_names=tracks.track_names,
+            fps=_one_for_all(fps).numpy(),
+            intrinsics=_one_for_all(lenses).numpy() if bool(lenses.isfinite().all()) else None,
+            image_size=_one_for_all(sizes).numpy() if bool(sizes.isfinite().all()) else None,
+            meta=_origin(model, tracks, command),
+            **arrays,
+        )
+
+
+def _without_targets(name: str, values: Tensor) -> Tensor:
+    """The columns of a method's answers without their axis of targets, which has one left."""
+    if name in ("keypoints_2d", "confidence"):
+        return values
+    return values.squeeze(2 if name == "hypotheses" else 1)
+
+
+def _one_for_all(values: Tensor) -> Tensor:
+    """The first of values a track where all are alike, else as they are."""
+    same = torch.equal(values.nan_to_num(-1.0), values[:1].expand_as(values).nan_to_num(-1.0))
+    return values[0] if same else values
+
+
+def _origin(model: Model, tracks: PoseTracks, command: str | None) -> dict[str, Any]:
+    """Where poses come from: command, method, weights, source, and what was assumed."""
+    source = dict(tracks.source)
+    file = Path(source["file"]) if "file" in source else None
+    if file is not None and file.exists():
+        inside = sorted(p for p in file.iterdir() if p.is_file()) if file.is_dir() else None
+        source["sha256"] = sha256_of(file) if inside is None else files_hash(inside)
+    return {
+        "command": command,
+        "experiment": model.config.name,
+        "method": model.config.method,
+        "checkpoint": {"file": str(model.checkpoint), "sha256": sha256_of(model.checkpoint)},
+        "frame": "camera",
+        "intrinsics": tracks.camera_kind,
+        "source": source,
+        "notes": [f"{key}: {value}" for key, value in source.items() if key in NOTED],
+    }
 
 
 def one_answer_a_frame(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
@@ -19,12 +18,12 @@ from lifting.data.config import Split
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.keypoints.tracks import read_keypoints
 from lifting.data.sequence import PoseTracks
-from lifting.errors import ConfigError
 from lifting.experiment.baselines import baseline_scores
 from lifting.experiment.build import (
     build_data,
     build_module,
     build_trainer,
+    call_trainer,
     optimization_callbacks,
     prepare_process,
 )
@@ -48,7 +47,7 @@ from lifting.experiment.load import save_resolved, to_plain
 from lifting.experiment.loggers import build_loggers, close_loggers, log_facts
 from lifting.experiment.panels import FOLDER as PICTURES
 from lifting.experiment.panels import PanelsCallback
-from lifting.experiment.prediction import PredictionStore
+from lifting.experiment.prediction import lift_tracks, model_of
 from lifting.experiment.progress import progress_callback
 from lifting.experiment.record import write_record
 from lifting.experiment.sequences import SequenceScores
@@ -134,8 +133,9 @@ def predict(
     *,
     keypoints: Path | PoseTracks | None = None,
     hypotheses: bool = False,
+    command: str | None = None,
 ) -> Path:
-    """Lift the test split, or a user's own keypoints, into an npz file.
+    """Lift the test split, or a user's own keypoints, into an npz file, see :class:`Poses`.
 
     Args:
         config: The experiment.
@@ -143,6 +143,7 @@ def predict(
         output: The file to write.
         keypoints: Own 2D keypoints to lift instead, or their file if it needs no options.
         hypotheses: Also write every hypothesis.
+        command: What repeats it, for the file.
 
     Returns:
         The file that was written.
@@ -154,17 +155,9 @@ def predict(
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     check_writable(output.parent)
-    prepare_process(config)
     tracks = read_keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
-    if tracks is not None:
-        config.data.eval_every = 1
-    module, data = trained_model(config, checkpoint, tracks)
-    store = PredictionStore(hypotheses=hypotheses)
-    trainer = build_trainer(
-        config, output.parent, callbacks=[*optimization_callbacks(config), store]
-    )
-    _call(lambda: trainer.predict(module, datamodule=data, return_predictions=False))
-    store.write(output, data)
+    model = model_of(config, checkpoint)
+    lift_tracks(model, tracks, hypotheses=hypotheses, command=command).save(output)
     return output
 
 
@@ -248,7 +241,9 @@ def _fit(run: _Run, stage: Stage, folder: Path, *, final: bool) -> dict[str, flo
         read_checkpoint(last, module.settings.method)
         path = str(last)
     start, cpu_start = time.monotonic(), time.process_time()
-    _call(lambda: trainer.fit(module, datamodule=run.data, ckpt_path=path, weights_only=True))
+    call_trainer(
+        lambda: trainer.fit(module, datamodule=run.data, ckpt_path=path, weights_only=True)
+    )
     return {
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
@@ -271,7 +266,7 @@ def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
     module.pictures = run.folder / PICTURES if config.panels.worst > 0 else None
     trainer = build_trainer(config, run.folder, callbacks=callbacks, loggers=run.loggers)
     seed_everywhere(config.seed, SPLIT)
-    _call(lambda: trainer.test(module, datamodule=data, verbose=False))
+    call_trainer(lambda: trainer.test(module, datamodule=data, verbose=False))
     scores = {key: float(value) for key, value in trainer.callback_metrics.items()}
     baselines = baseline_scores(data, module.settings, config.trainer.limit_test_batches)
     if not baselines:
@@ -287,16 +282,6 @@ def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
         {"run": run.folder, "checkpoint": checkpoint, "record": run.folder / RECORD_FILE},
     )
     return RunResult(run.folder, checkpoint, scores, baselines)
-
-
-def _call(call: Callable[[], object]) -> None:
-    """Call the trainer; what it reports as a wrong setting is a configuration error."""
-    try:
-        call()
-    except MisconfigurationException as error:
-        raise ConfigError(
-            f"expected trainer settings that fit the method and the data, got: {error}"
-        ) from error
 
 
 def _space_needed(module: LiftingModule) -> int:

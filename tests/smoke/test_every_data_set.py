@@ -105,5 +105,5 @@ def test_trains_tests_and_predicts(section, tmp_path, small):
     assert main(["predict", method, *checkpoint, "--output", str(output), *words]) == 0
     with np.load(output, allow_pickle=False) as file:
         assert file["joint_names"].tolist() == list(joints.joints)
-        assert file["joints_3d"].shape[1:] == (1, len(joints), 3)
+        assert file["joints_3d"].shape[1:] == (len(joints), 3)
         assert np.isfinite(file["joints_3d"]).all()

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypedDict, Unpack
 import numpy as np
 
 from lifting.data.keypoints.dialects import find_dialect
+from lifting.data.keypoints.dialects.arrays import sightings_of
 from lifting.data.keypoints.gaps import Filled, fill_gaps
 from lifting.data.keypoints.people import People, tabulate
 from lifting.data.keypoints.persons import ALL, Chosen, choose_persons
@@ -20,6 +21,7 @@ from lifting.data.keypoints.source import open_source
 from lifting.data.keypoints.timeline import Timeline, timeline
 from lifting.errors import ConfigError, DataError
 from lifting.files.checks import Size
+from lifting.files.npz import Array
 
 log = logging.getLogger(__name__)
 
@@ -134,13 +136,42 @@ def read_video(path: Path, **options: Unpack[Reading]) -> VideoSeen:
         DataError: The file is damaged, of no known format, or contradicts the arguments.
         ConfigError: An argument is of no use.
     """
+    _check_options(options.get("fps"), options.get("coordinates", "auto"))
+    return _seen(path, read_people(path, options.get("skeleton"), options.get("size")), options)
+
+
+def see_arrays(
+    name: Path,
+    points: Array,
+    confidence: Array | None = None,
+    joints: Sequence[str] | None = None,
+    **options: Unpack[Reading],
+) -> VideoSeen:
+    """The people of arrays in memory, as :func:`read_video` has those of a file.
+
+    Args:
+        name: What the arrays are called in messages.
+        points: ``(frames, joints, 2 or 3)`` or ``(frames, people, joints, 2 or 3)``; the third
+            number is the confidence. NaN is absent.
+        confidence: Beside them, without the last axis.
+        joints: Names of the joints; None where ``skeleton`` names the set, or positions tell it.
+        options: As for :func:`read_video`.
+
+    Raises:
+        DataError: They are of another form, or the order of the joints cannot be told.
+        ConfigError: An argument is of no use.
+    """
+    _check_options(options.get("fps"), options.get("coordinates", "auto"))
+    named = None if joints is None else tuple(joints)
+    seen = sightings_of(name, points, confidence, named)
+    return _seen(name, tabulate(name, seen, options.get("skeleton")), options)
+
+
+def _seen(path: Path, people: People, options: Reading) -> VideoSeen:
     coordinates, person = options.get("coordinates", "auto"), options.get("person", ALL)
-    fps = options.get("fps")
-    _check_options(fps, coordinates)
-    people = read_people(path, options.get("skeleton"), options.get("size"))
     size = _image_size(path, people, options.get("image_size"))
     lens = _intrinsics(path, people, size, options.get("intrinsics"))
-    fps = _rate(path, people, fps)
+    fps = _rate(path, people, options.get("fps"))
     cleaned = to_pixels(path, people, size, coordinates)
     people, far = within(path, cleaned.people, size, cleaned.coordinates)
     _warn_of_sides(path, people)

@@ -59,6 +59,7 @@ def tracks_of(path: Path, video: VideoSeen) -> PoseTracks:
     who = np.repeat(np.arange(len(lengths)), [len(one) for one in lengths])
     none = torch.zeros(len(names), dtype=torch.int64)
     joints = [person.filled.joints for person in video.persons]
+    starts = np.concatenate([p.filled.number[p.filled.offsets[:-1]] for p in video.persons])
     several = len(video.persons) > 1
     return PoseTracks(
         skeleton=H36M_17,
@@ -79,10 +80,13 @@ def tracks_of(path: Path, video: VideoSeen) -> PoseTracks:
             math.nan if video.fps is None else video.fps / video.when.step, len(names)
         ),
         camera_kind="guessed" if video.lens.is_guessed else "true",
+        first_frame=torch.from_numpy(video.when.first + starts * video.when.step),
+        frame_step=video.when.step,
         source={
             **video.facts,
             "dataset": "own keypoints",
             "split": "test",
+            "file": str(path),
             "two_d": f"{people.form} ({people.skeleton.name})",
             "format": people.form,
             "detector_skeleton": people.skeleton.name,

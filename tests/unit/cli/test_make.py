@@ -12,8 +12,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[3]
 TARGETS = (
-    "help", "setup", "train", "evaluate", "predict", "test", "coverage", "smoke", "bench", "docs",
-    "lint", "format", "typecheck", "clean",
+    "help", "setup", "train", "evaluate", "predict", "test", "slow", "coverage", "smoke", "bench",
+    "docs", "lint", "format", "typecheck", "clean",
 )  # fmt: skip
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 

@@ -14,6 +14,7 @@ from lifting.cli import predict
 from lifting.cli.main import main
 from lifting.data.keypoints.tracks import tracks_of
 from lifting.experiment.config import ExperimentConfig
+from lifting.files.checks import sha256_of
 
 
 @pytest.fixture
@@ -51,7 +52,15 @@ def test_a_detector_s_file_is_lifted(trained, results, tmp_path, capsys):
     )
     assert "intrinsics given, but tiny_method does not use them\n" in said
     with np.load(output) as file:
-        assert file["joints_3d"].shape == (5, 1, 17, 3)
+        assert file["joints_3d"].shape == (5, 17, 3)
+        assert file["frame"].tolist() == [8, 9, 10, 11, 12]
+        assert file["fps"] == 25
+        assert file["intrinsics"].tolist() == [700, 700, 320, 240, 0, 0, 0, 0, 0]
+        meta = json.loads(file["meta"].tobytes())
+    assert meta["command"].startswith("lifting predict tiny --output")
+    assert meta["source"]["sha256"] == sha256_of(results)
+    assert meta["source"]["file"] == str(results)
+    with np.load(output) as file:
         assert file["track_names"].tolist() == ["dance"]
     assert main(command) == 2
     assert "give --image-size WIDTH HEIGHT" in capsys.readouterr().err

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+import lifting
 from lifting.cli.main import main
 from lifting.data.procedural.generator import generate_motion
+from lifting.errors import DataError
 from lifting.geometry.camera import project, world_to_camera
 from lifting.geometry.rotation import look_at
+from lifting.teacher.options import TeacherOptions
 
 NAMES = ("left", "middle", "right")
 FEW = ["--pool-frames", "40", "--shifts", "2"]
@@ -64,6 +67,23 @@ def test_a_rig_is_solved_and_reported(recording, tmp_path, capsys):
     assert (out / "rig.png").stat().st_size > 10_000
     assert main(["rig", "report", str(out / "solution.npz"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["quality"]["verdict"] == "good"
+
+
+def test_python_solves_the_same(recording, tmp_path):
+    folder, joints = recording
+    options = TeacherOptions(pool_frames=40, shifts=2)
+    poses = lifting.solve_rig(files(folder), folder / "cameras.json", options=options)
+    assert poses.camera_names == NAMES
+    assert poses.meta["quality"]["verdict"] == "good"
+    assert poses.meta["world"] == "given"
+    assert np.linalg.norm(poses.world - joints.numpy(), axis=-1).mean() < 10
+    assert (poses.joints_3d[:, 0] == 0).all()
+    assert np.nanmedian(poses.reprojection_error()) < 2
+    poses.save(tmp_path / "poses.npz")
+    again = lifting.Poses.load(tmp_path / "poses.npz")
+    np.testing.assert_array_equal(again.world, poses.world)
+    with pytest.raises(DataError, match="expected"):
+        lifting.solve_rig(files(folder)[:1])
 
 
 def test_less_is_told_and_bones_are_given(recording, tmp_path, capsys):

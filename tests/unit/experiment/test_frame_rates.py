@@ -69,7 +69,7 @@ def errors(run, tracks, fps, output):
     unlabelled = replace(tracks, joints_3d=None)
     predict(config, run / "checkpoints" / "best.ckpt", output, keypoints=unlabelled)
     with np.load(output, allow_pickle=False) as file:
-        found = torch.from_numpy(file["joints_3d"])[:, 0]
+        found = torch.from_numpy(file["joints_3d"])
         track, frame = file["track"].tolist(), file["frame"]
     truth = root_relative(tracks.joints_3d, 0)
     assert found.shape == truth.shape  # one answer for each frame of the input

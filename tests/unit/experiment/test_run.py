@@ -214,9 +214,9 @@ def test_predictions(tiny_experiment, tmp_path):
     with np.load(path, allow_pickle=False) as file:
         answers = {name: file[name] for name in file.files}
     samples = len(answers["joints_3d"])
-    assert answers["joints_3d"].shape == (samples, 1, 17, 3)
+    assert answers["joints_3d"].shape == (samples, 17, 3)
     assert np.isfinite(answers["joints_3d"]).all()
-    assert (answers["joints_3d"][:, :, 0] == 0).all()
+    assert (answers["joints_3d"][:, 0] == 0).all()
     assert answers["frame"].shape == answers["track"].shape == (samples,)
     assert answers["track"].max() < len(answers["track_names"])
     assert answers["joint_names"][0] == "hip"
@@ -236,7 +236,7 @@ def test_own_keypoints(trained, tmp_path):
     np.savez(own, keypoints_2d=points, image_size=np.array([1000, 800]), skeleton="h36m17")
     path = predict(config, checkpoint, tmp_path / "p.npz", keypoints=own)
     with np.load(path) as file:
-        assert file["joints_3d"].shape == (7, 1, 17, 3)
+        assert file["joints_3d"].shape == (7, 17, 3)
         assert file["frame"].tolist() == list(range(7))
         assert file["track_names"].tolist() == ["own"]
 

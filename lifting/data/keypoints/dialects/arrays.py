@@ -141,6 +141,31 @@ def read_array(source: Source) -> Sightings:
     return many_people("npy", table, plain=True)
 
 
+def sightings_of(
+    name: Path, points: Array, confidence: Array | None = None, joints: Named | None = None
+) -> Sightings:
+    """Keypoints from an array in memory, of the shapes of :func:`read_array`.
+
+    Args:
+        name: What it is called in messages.
+        points: Pixels; a third number is the confidence. NaN is absent.
+        confidence: Beside the points, ``(frames, joints)`` or ``(frames, people, joints)``.
+        joints: Name of their set, or names of them all.
+
+    Raises:
+        DataError: It is of another form.
+    """
+    for what, array in (("keypoints", points), ("confidence", confidence)):
+        if array is not None and array.dtype.kind not in "fiu":
+            raise DataError(
+                f"expected an array of numbers as {what}, got {array.dtype}; pad with NaN where "
+                "people or frames are missing"
+            )
+    people = as_people(name, np.atleast_1d(points), "the array")
+    table = with_confidence(name, people, "the array", confidence, "the confidence")
+    return many_people("array", table, named=joints, plain=True)
+
+
 def as_people(path: Path, array: Array, what: str) -> Array:
     """An array as ``(frames, people, joints, 2 or 3)``.
 

@@ -1,0 +1,211 @@
+"""The Python interface: keypoints in, :class:`Poses` out.
+
+``from lifting import lift, load_model, read_keypoints, solve_rig, Poses``. What stands here calls
+what the commands call, so that both answer the same to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Unpack
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from lifting.data.keypoints import tracks as keypoint_tracks
+from lifting.data.keypoints.dialects.arrays import sightings_of
+from lifting.data.keypoints.read import Reading, see_arrays
+from lifting.data.rig_files import read_rig
+from lifting.data.sequence import PoseTracks
+from lifting.data.sets.keypoint_rig.config import Config as RigReading
+from lifting.errors import ConfigError
+from lifting.experiment.prediction import Model, lift_tracks, load_model
+from lifting.files.npz import Array
+from lifting.poses import Poses
+from lifting.teacher.options import TeacherOptions
+from lifting.teacher.solution import RigSolution, labels_in_camera
+from lifting.teacher.solve import solve_rig as solve_views
+from lifting.teacher.views import RigViews
+
+__all__ = ["Model", "Poses", "lift", "load_model", "read_keypoints", "solve_rig"]
+
+KEYPOINTS = Path("keypoints")
+"""What arrays in memory are called in messages and in names of tracks."""
+
+
+def read_keypoints(path: str | Path, **options: Unpack[Reading]) -> PoseTracks:
+    """Read the people that a 2D detector saw in a video, for :func:`lift`.
+
+    Args:
+        path: A file of keypoints in any known format, or a folder with one a frame.
+        options: Those of ``lifting predict --keypoints``: ``image_size`` (width, height) where the
+            file does not say it, ``skeleton``, ``person``, ``fps``, ``intrinsics``,
+            ``coordinates``, ``size``; see :func:`lifting.data.keypoints.read.read_video`.
+
+    Returns:
+        Tracks in the joints of ``h36m17``: ``keypoints_2d (frames, 17, 2)`` pixels and
+        ``confidence (frames, 17)`` of everyone, one after another.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: The file is damaged, of no known format, or contradicts the arguments.
+        ConfigError: An argument is of no use.
+    """
+    return keypoint_tracks.read_keypoints(Path(path), **options)
+
+
+def lift(
+    keypoints: ArrayLike | PoseTracks,
+    *,
+    image_size: Sequence[float] | None = None,
+    model: Model | str | Path | None = None,
+    confidence: ArrayLike | None = None,
+    skeleton: str | Sequence[str] | None = None,
+    fps: float | None = None,
+    intrinsics: Sequence[float] | None = None,
+    person: str | None = None,
+    hypotheses: bool = False,
+) -> Poses:
+    """Lift 2D keypoints to 3D poses, exactly as ``lifting predict --keypoints`` does.
+
+    Args:
+        keypoints: What :func:`read_keypoints` gave; or an array in pixels, ``(frames, joints, 2)``
+            or ``(frames, people, joints, 2)``, with a third number where it holds the confidence.
+            NaN is absent.
+        image_size: Width and height of the video, pixels; needed with an array. This and the
+            following but ``model`` and ``hypotheses`` are for arrays only.
+        model: From :func:`load_model`, or a path for it.
+        confidence: 0 to 1, as ``keypoints`` without its last axis.
+        skeleton: Name of the joint set, for example ``coco17``, or the names of all joints; None
+            tells it from their number and positions, or refuses where that is not sure.
+        fps: Frames a second of the video; without it a model of several frames takes the rate that
+            it was trained at.
+        intrinsics: ``fx, fy, cx, cy`` of the camera, pixels, or nine with its distortion; None
+            guesses a focal length of 1.2 times the larger side.
+        person: Number of a track, ``largest``, ``longest`` or ``all``, which is the default.
+        hypotheses: Also give every hypothesis, where the method has several.
+
+    Returns:
+        A row for each person and frame; tracks bear the numbers of people.
+
+    Raises:
+        DataError: The keypoints are of a wrong shape, or their joints cannot be told.
+        ConfigError: There is no model or image size, or an option has no use.
+        CheckpointError: The model's checkpoint cannot be used.
+    """
+    given = {
+        "image_size": image_size, "confidence": confidence, "skeleton": skeleton, "fps": fps,
+        "intrinsics": intrinsics, "person": person,
+    }  # fmt: skip
+    options = {name: value for name, value in given.items() if value is not None}
+    if isinstance(keypoints, PoseTracks):
+        if options:
+            raise ConfigError(
+                f"expected {', '.join(options)} when keypoints are read, got it with what "
+                "read_keypoints gave; give it to read_keypoints"
+            )
+        tracks = keypoints
+    else:
+        tracks = _tracks_of(np.asarray(keypoints), options)
+    if model is None:
+        raise ConfigError(
+            "expected a model, got none, and no ready weights come with lifting yet; train one "
+            "with `lifting train simple_baseline`, and give "
+            "model=load_model('outputs/simple_baseline')"
+        )
+    model = model if isinstance(model, Model) else load_model(model)
+    return lift_tracks(model, tracks, hypotheses=hypotheses)
+
+
+def solve_rig(
+    files: Sequence[str | Path],
+    cameras: str | Path | None = None,
+    *,
+    reading: RigReading | None = None,
+    options: TeacherOptions | None = None,
+) -> Poses:
+    """Cameras and 3D joints of one person from keypoint files of several views.
+
+    Args:
+        files: A keypoint file or folder for each camera, whose names the cameras bear.
+        cameras: What is known of the cameras: a JSON file or Pose2Sim's calibration; None for
+            nothing.
+        reading: How files are read: ``image_size``, ``skeleton``, ``person``, ``fps`` and more.
+        options: How the rig is solved.
+
+    Returns:
+        Joints in ``world``, relative to the hip in the axes of the first camera in ``joints_3d``,
+        cameras in ``intrinsics``, ``rotation`` and ``position``. ``meta["quality"]`` holds the
+        verdict: look at it before use.
+
+    Raises:
+        MissingDataError: A file is not there.
+        DataError: Files do not fit together, or hold too little that views share.
+        ConfigError: What is known of cameras or bones is half known.
+    """
+    known = None if cameras is None else Path(cameras)
+    rig = read_rig([Path(file) for file in files], known, reading)
+    solution = solve_views(rig.views, options)
+    fps = None if reading is None else reading.fps
+    return _poses_of_rig(solution, rig.views, fps)
+
+
+def _tracks_of(array: Array, options: dict[str, Any]) -> PoseTracks:
+    """Arrays as tracks; their shape is looked at before anything else."""
+    confidence = options.pop("confidence", None)
+    confidence = None if confidence is None else np.asarray(confidence)
+    sightings_of(KEYPOINTS, array, confidence)
+    if "image_size" not in options:
+        raise ConfigError(
+            "expected image_size=(width, height) of the video in pixels beside an array, got "
+            "none; give it"
+        )
+    joints = options.get("skeleton")
+    if joints is not None and not isinstance(joints, str):
+        del options["skeleton"]
+    else:
+        joints = None
+    video = see_arrays(KEYPOINTS, array, confidence, joints, **options)
+    return keypoint_tracks.tracks_of(KEYPOINTS, video)
+
+
+def _poses_of_rig(solution: RigSolution, views: RigViews, fps: float | None) -> Poses:
+    known = solution.valid & solution.joints.isfinite().all(-1)
+    world = solution.joints.where(known[..., None], torch.nan)
+    seen = labels_in_camera(solution).joints[0].where(known[..., None], torch.nan)
+    root = seen[:, solution.skeleton.root]
+    sigma = solution.covariance.diagonal(dim1=-2, dim2=-1).sum(-1).sqrt()
+    count = len(world)
+    pixels, confidence = views.keypoints[0], views.confidence[0]
+    pixels = pixels.where(pixels.isfinite().all(-1, keepdim=True), torch.nan)
+    return Poses(
+        skeleton=solution.skeleton,
+        joints_3d=(seen - root[:, None]).numpy(),
+        trajectory=root.numpy(),
+        world=world.numpy(),
+        sigma=sigma.where(known & sigma.isfinite(), torch.nan).numpy(),
+        keypoints_2d=pixels.numpy(),
+        confidence=confidence.clamp(0, 1).numpy(),
+        frame=np.arange(count),
+        track=np.zeros(count, dtype=np.int64),
+        track_names=("person",),
+        fps=np.array(np.nan if fps is None else fps),
+        intrinsics=solution.intrinsics.numpy(),
+        image_size=solution.sizes.numpy(),
+        rotation=solution.rotation.numpy(),
+        position=solution.centre.numpy(),
+        camera_names=solution.names,
+        meta={
+            "frame": "camera",
+            "world": "given"
+            if solution.metric
+            else f"first camera, scale by {solution.scale_rule}",
+            "quality": {
+                "verdict": solution.quality.verdict,
+                "reasons": list(solution.quality.reasons),
+                "sigma_px": solution.sigma,
+            },
+        },
+    )

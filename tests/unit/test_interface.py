@@ -1,0 +1,186 @@
+"""The Python interface, beside the commands that it must answer alike."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lifting
+from lifting import Poses, lift, load_model, read_keypoints
+from lifting.cli.main import main
+from lifting.errors import CheckpointError, ConfigError, DataError
+from lifting.skeleton import COCO_17, H36M_17
+
+REPOSITORY = Path(__file__).parents[2]
+SIZE = (1000, 800)
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """Folder with a smoke-trained run of a shipped experiment."""
+    folder = tmp_path_factory.mktemp("interface")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIFTING_CACHE", str(folder / "cache"))
+        words = ["extends=overlay/smoke", f"output={folder / 'outputs'}"]
+        assert main(["train", "simple_baseline", *words]) == 0
+    return folder / "outputs"
+
+
+@pytest.fixture(scope="module")
+def model(outputs):
+    return load_model(outputs / "simple_baseline")
+
+
+@pytest.fixture
+def points():
+    """Two people who move, in Human3.6M's joints, with a joint and a frame that were missed."""
+    rng = np.random.default_rng(0)
+    shape = rng.uniform(-60, 60, (2, 17, 2)) + np.array([[[300, 400]], [[700, 400]]])
+    frames = shape + np.arange(9)[:, None, None, None] * 2.0
+    frames[3, 0, 5] = np.nan
+    frames[5, 1] = np.nan
+    return frames.astype(np.float32)
+
+
+def assert_same(one: Poses, other: Poses) -> None:
+    for name in ("joints_3d", "keypoints_2d", "confidence", "frame", "track", "intrinsics"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
+    assert one.track_names == other.track_names
+
+
+def test_the_package_is_light():
+    code = (
+        "import sys, lifting; assert lifting.__version__; "
+        "assert 'lift' in dir(lifting); assert 'Poses' in lifting.__all__; "
+        "sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    with pytest.raises(AttributeError, match="no attribute 'lft'"):
+        lifting.lft  # noqa: B018
+
+
+def test_arrays_files_and_the_command_answer_alike(outputs, model, points, tmp_path):
+    own = tmp_path / "keypoints.npz"
+    np.savez(own, keypoints_2d=points, image_size=np.array(SIZE), skeleton="h36m17", fps=25)
+    output = tmp_path / "poses.npz"
+    run = next((outputs / "simple_baseline").iterdir())
+    command = ["predict", str(run / "config.yaml"), "--keypoints", str(own)]
+    command += ["--checkpoint", str(run / "checkpoints" / "best.ckpt"), "--output", str(output)]
+    assert main(command) == 0
+    written = Poses.load(output)
+    assert len(written) == 18
+    assert written.skeleton == H36M_17
+    assert written.fps == 25
+    assert written.image_size.tolist() == list(SIZE)
+    assert written.meta["intrinsics"] == "guessed"
+    assert np.isfinite(written.joints_3d).all()
+    assert (written.joints_3d[:, 0] == 0).all()
+    found = lift(points, image_size=SIZE, skeleton="h36m17", fps=25, model=model)
+    assert_same(found, written)
+    assert_same(lift(read_keypoints(own), model=model), written)
+    named = lift(points, image_size=SIZE, skeleton=H36M_17.joints, model=model.checkpoint)
+    assert_same(named, written)
+    found.save(tmp_path / "again.npz")
+    assert_same(Poses.load(tmp_path / "again.npz"), written)
+
+
+def test_options_mean_what_they_mean_for_files(model, points):
+    one = lift(
+        points, image_size=SIZE, skeleton="h36m17", person="1", model=model,
+        intrinsics=(900, 900, 500, 400), confidence=np.full(points.shape[:3], 0.5),
+    )  # fmt: skip
+    assert len(one) == 9
+    assert one.intrinsics[:4].tolist() == [900, 900, 500, 400]
+    assert one.meta["intrinsics"] == "true"
+    assert one.confidence.max() == 0.5
+    assert np.isnan(one.fps)
+    single = lift(points[:, 0], image_size=SIZE, skeleton="coco17", model=model)
+    assert single.skeleton == H36M_17  # converted to the joints of the weights
+    assert "coco17" in single.meta["source"]["two_d"]
+    assert len(COCO_17) == 17
+
+
+@pytest.mark.parametrize(
+    ("keypoints", "options", "error", "message"),
+    [
+        (np.zeros((2, 17, 9)), {}, DataError, r"frames, joints, 2 or 3\).* \(2, 17, 9\)"),
+        (np.zeros((2, 9, 17)), {}, DataError, "must be the last: transpose it"),
+        (np.array(3.0), {}, DataError, r"got \(1,\); give every frame and joint"),
+        (np.array(["a"]), {}, DataError, "array of numbers as keypoints, got <U1; pad with NaN"),
+        (np.ones((4, 17, 2)), {}, ConfigError, "expected image_size=.*got none; give it"),
+        (np.ones((4, 17, 2)), {"image_size": SIZE, "fps": -1}, ConfigError, "fps above zero"),
+        (
+            np.ones((4, 17, 2)),
+            {"image_size": (0, 9), "skeleton": "h36m17"},
+            DataError,
+            "from 1 to 100000 pixels",
+        ),
+        (np.ones((4, 17, 2)), {"image_size": SIZE, "skeleton": "x"}, ConfigError, "unknown skel"),
+        (
+            np.ones((4, 17, 2)),
+            {"image_size": SIZE, "confidence": np.ones((4, 16))},
+            DataError,
+            r"shape \(4, 17\), got \(4, 16\)",
+        ),
+        (
+            np.ones((4, 17, 2)),
+            {"image_size": SIZE, "skeleton": "h36m17", "intrinsics": (1, 2)},
+            DataError,
+            "finite numbers in 'intrinsics'",
+        ),
+        (
+            np.random.default_rng(0).uniform(0, 99, (4, 17, 2)),
+            {"image_size": SIZE, "skeleton": "h36m17"},
+            ConfigError,
+            "expected a model, got none, .* train one with `lifting train simple_baseline`",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(keypoints, options, error, message):
+    with pytest.raises(error, match=message):
+        lift(keypoints, **options)
+
+
+def test_options_go_to_who_reads(points, tmp_path, model):
+    own = tmp_path / "own.npz"
+    np.savez(own, keypoints_2d=points, skeleton="h36m17")
+    tracks = read_keypoints(own, image_size=SIZE)
+    with pytest.raises(ConfigError, match=r"fps when keypoints are read, .* give it to read_keyp"):
+        lift(tracks, fps=25, model=model)
+
+
+def test_models_are_found(outputs, model, tmp_path):
+    run = next((outputs / "simple_baseline").iterdir())
+    best = run / "checkpoints" / "best.ckpt"
+    assert model.checkpoint == best
+    assert load_model(run).checkpoint == best
+    alone = tmp_path / "alone.ckpt"
+    alone.write_bytes(best.read_bytes())
+    assert load_model(alone).config.method == model.config.method
+    with pytest.raises(ConfigError, match=r"expected a run with checkpoints/best\.ckpt"):
+        load_model(tmp_path)
+    with pytest.raises(CheckpointError, match="does not exist"):
+        load_model(tmp_path / "none.ckpt")
+
+
+def python_blocks(text: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_example_of_the_readme_runs(outputs, points, tmp_path, monkeypatch):
+    """As a user would have it: keypoints in the current folder, and a run of the first command."""
+    blocks = [b for b in python_blocks((REPOSITORY / "README.md").read_text()) if "lift(" in b]
+    if not blocks:
+        pytest.fail("expected a block of Python with lift() in README.md")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs").symlink_to(outputs)
+    np.save("keypoints.npy", points[:, 0])
+    for block in blocks:
+        assert len(block.strip().splitlines()) <= 8
+        exec(compile(block, "README.md", "exec"), {})
+    assert Poses.load("poses.npz").joints_3d.shape == (9, 17, 3)

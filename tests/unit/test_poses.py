@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from lifting.errors import DataError, LiftingError, MissingDataError, OutputError
+from lifting.poses import Poses
+from lifting.skeleton import COCO_17, H36M_17
+
+LENS = np.array([1000.0, 1010.0, 500.0, 400.0])
+
+
+@pytest.fixture
+def poses():
+    """Two people, the second seen in two frames of three, by a camera without distortion."""
+    rng = np.random.default_rng(0)
+    joints = rng.normal(0, 300, (5, 17, 3)).astype(np.float32)
+    joints[:, 0] = 0
+    trajectory = np.array([[0.0, 100.0, 4000.0]] * 5, np.float32)
+    absolute = joints + trajectory[:, None]
+    pixels = absolute[..., :2] / absolute[..., 2:] * LENS[:2] + LENS[2:]
+    return Poses(
+        skeleton=H36M_17,
+        joints_3d=joints,
+        frame=np.array([7, 8, 9, 7, 9]),
+        track=np.array([0, 0, 0, 1, 1]),
+        track_names=("person 3", "person 5"),
+        fps=np.array(50.0),
+        trajectory=trajectory,
+        keypoints_2d=pixels,
+        confidence=np.full((5, 17), 0.5),
+        intrinsics=LENS,
+        image_size=np.array([1000, 800]),
+        meta={"method": "tiny", "notes": ["a note"], "lens": (1, 2)},
+    )
+
+
+def assert_same(one: Poses, other: Poses) -> None:
+    for f in fields(Poses):
+        a, b = getattr(one, f.name), getattr(other, f.name)
+        if isinstance(a, np.ndarray):
+            assert a.dtype == b.dtype, f.name
+            np.testing.assert_array_equal(a, b, f.name)
+        else:
+            assert a == b, f.name
+
+
+def test_what_is_saved_is_loaded(poses, tmp_path):
+    path = tmp_path / "new" / "poses.npz"
+    poses.save(path)
+    assert_same(Poses.load(path), poses)
+    with np.load(path, allow_pickle=False) as file:
+        assert file["skeleton"] == "h36m17"
+        assert file["joint_names"][0] == "hip"
+        assert file["parents"][0] == -1
+        assert file["notes"].tolist() == ["a note"]
+        meta = json.loads(file["meta"].tobytes())
+    assert (meta["format"], meta["version"], meta["unit"]) == ("lifting-poses", 1, "mm")
+    assert meta["program"].startswith("lifting ")
+
+
+def test_a_rig_and_what_is_not_known_come_back(poses, tmp_path):
+    world = np.full((5, 17, 3), np.nan)
+    world[2] = 1.0
+    rig = replace(
+        poses,
+        world=world,
+        sigma=np.where(np.arange(17) == 3, np.nan, 20.0)[None].repeat(5, 0),
+        fps=np.array([50, np.nan]),
+        rotation=np.stack([np.eye(3)] * 3),
+        position=np.zeros((3, 3)),
+        camera_names=("a", "b", "c"),
+        intrinsics=np.stack([np.pad(LENS, (0, 5))] * 3),
+    )
+    rig.save(tmp_path / "rig.npz")
+    assert_same(Poses.load(tmp_path / "rig.npz"), rig)
+
+
+def test_the_file_checks_itself(poses):
+    assert poses.reprojection_error().max() < 1e-3
+    moved = replace(poses, trajectory=poses.trajectory + np.float32([100, 0, 0]))
+    assert np.median(moved.reprojection_error()) == pytest.approx(25, rel=0.2)
+    each = replace(poses, intrinsics=np.stack((LENS, [*LENS[:2], 550, 400])))
+    error = each.reprojection_error()
+    assert error[:3].max() < 1e-3
+    np.testing.assert_allclose(error[3:], 50, rtol=1e-4)
+    with pytest.raises(DataError, match="got no trajectory; lift with"):
+        replace(poses, trajectory=None).reprojection_error()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"joints_3d": np.zeros((5, 16, 3))}, r"joints_3d of shape .* got \(5, 16, 3\)"),
+        ({"trajectory": np.zeros((4, 3))}, r"trajectory of shape .* got \(4, 3\)"),
+        ({"joints_3d": np.full((5, 17, 3), np.inf)}, "in 'joints_3d', got infinity"),
+        ({"trajectory": np.array([[0, np.nan, 1]] * 5)}, "in all coordinates of a point of 'traj"),
+        ({"sigma": np.full((5, 17), -1.0)}, "'sigma' from 0 to inf, got -1 to -1"),
+        ({"confidence": np.full((5, 17), 1.5)}, "'confidence' from 0 to 1, got 1.5"),
+        ({"frame": np.zeros(5)}, "whole numbers in 'frame', got float64"),
+        ({"frame": np.zeros(5, int)}, "each frame once in a track"),
+        ({"track": np.array([0, 0, 0, 1, 2])}, "count the 2 names of tracks, got 0 to 2"),
+        ({"fps": np.array(0.0)}, "frames a second above zero"),
+        ({"fps": np.array([50.0] * 3)}, "frames a second above zero, one or 2"),
+        ({"intrinsics": np.zeros(4)}, "finite numbers in 'intrinsics'"),
+        ({"intrinsics": np.ones((3, 9))}, r"'intrinsics' of shape .*\(2, 9\), got \(3, 9\)"),
+        ({"image_size": np.array([9, np.nan])}, "finite numbers in 'image_size'"),
+        ({"rotation": np.eye(3)[None]}, "rotation, position and camera_names of a rig"),
+        ({"meta": {"a": np.nan}}, "plain values in 'meta'"),
+        ({"meta": {"a": np.zeros(3)}}, "plain values in 'meta'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(poses, change, message):
+    with pytest.raises(LiftingError, match=message):
+        replace(poses, **change)
+
+
+def changed(poses, tmp_path, meta=None, **arrays):
+    """The file of poses with some of its arrays exchanged, or left out where they are None."""
+    path = tmp_path / "poses.npz"
+    poses.save(path)
+    with np.load(path) as file:
+        kept = {name: file[name] for name in file.files}
+    if meta is not None:
+        stated = {**json.loads(kept["meta"].tobytes()), **meta}
+        kept["meta"] = np.frombuffer(json.dumps(stated).encode(), np.uint8)
+    kept |= arrays
+    np.savez(path, **{name: array for name, array in kept.items() if array is not None})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"meta": {"version": 2}}, "expected version 1 .* got 2; a newer lifting"),
+        ({"meta": {"format": "x"}}, "expected format 'lifting-poses' .* got x"),
+        ({"meta": {"mirror": 3}}, "expected mirror pairs"),
+        ({"joints_3d": None}, "expected an array 'joints_3d'"),
+        ({"fps": None}, "expected an array 'fps'"),
+        (
+            {"parents": np.zeros(17, int)},
+            "in .* got a fault: expected name, joints, parents",
+        ),
+        ({"joints_3d": np.zeros((5, 1, 17, 3))}, "'joints_3d' .* float with 3 axes"),
+        ({"joints_3d": np.zeros((5, 16, 3))}, r"whole poses in .*poses.npz, got a fault: .*16"),
+        ({"track_names": np.array([object()])}, "pickled objects"),
+    ],
+)
+def test_damaged_files_are_refused(poses, tmp_path, change, message):
+    path = changed(poses, tmp_path, **change)
+    with pytest.raises(LiftingError, match=message):
+        Poses.load(path)
+
+
+def test_other_files_are_refused(poses, tmp_path):
+    np.savez(tmp_path / "other.npz", joints_3d=np.zeros((2, 17, 3)))
+    with pytest.raises(DataError, match=r"got an npz without 'meta' .*predict again"):
+        Poses.load(tmp_path / "other.npz")
+    with pytest.raises(MissingDataError, match=r"none\.npz"):
+        Poses.load(tmp_path / "none.npz")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="expected to write"):
+        poses.save(tmp_path / "file" / "poses.npz")
+
+
+def test_joints_go_by_content(poses, tmp_path):
+    other = replace(poses, skeleton=COCO_17)
+    other.save(tmp_path / "a.npz")
+    assert Poses.load(tmp_path / "a.npz").skeleton == COCO_17
+    assert other.joint_names[0] == "nose"
+    assert (other.unit, len(other)) == ("mm", 5)
