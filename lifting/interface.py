@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike
 from lifting.data.keypoints import tracks as keypoint_tracks
 from lifting.data.keypoints.dialects.arrays import sightings_of
 from lifting.data.keypoints.read import Reading, see_arrays
-from lifting.data.rig_files import read_rig
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets.keypoint_rig.config import Config as RigReading
+from lifting.data.sets.keypoint_rig.reader import read_rig
 from lifting.errors import ConfigError
 from lifting.experiment.prediction import Model, lift_tracks, load_model
 from lifting.files.npz import Array
