@@ -266,5 +266,5 @@ def test_footage_of_another_rate_is_resampled_and_answered_frame_by_frame(
     with np.load(output, allow_pickle=False) as found:
         assert found["fps"] == 25
         assert found["frame"].tolist() == list(range(FRAMES))
-        assert found["joints_3d"].shape == (FRAMES, 1, 17, 3)
+        assert found["joints_3d"].shape == (FRAMES, 17, 3)
         assert np.isfinite(found["joints_3d"]).all()
