@@ -141,7 +141,7 @@ def error_of(run, seen, output, order, root):
     config = load_experiment(str(run / "config.yaml"))
     predict(config, best_of(run), output, keypoints=tracks_of(seen, order))
     with np.load(output, allow_pickle=False) as file:
-        found = file["joints_3d"][:, 0]
+        found = file["joints_3d"]
     truth = np.concatenate([joints[:, list(order)] for joints, _ in seen.values()])
     away = (found - found[:, [root]]) - (truth - truth[:, [root]])
     valid = np.concatenate([valid_of(len(joints)) for joints, _ in seen.values()])
