@@ -16,13 +16,14 @@ from torch import Tensor
 
 from lifting.geometry.camera import Camera, pixels_to_rays
 from lifting.geometry.hartley_sturm import correct_matches, triangulate_polynomial
-from lifting.geometry.projective import fundamental_from_projections, projection_matrix
 from lifting.geometry.robust import robust_relative_pose
 from lifting.geometry.rotation import look_at
 from lifting.geometry.triangulation import (
     RELEASED_ROUNDS,
     RELEASED_TOLERANCE_MM,
     Triangulation,
+    fundamental_from_projections,
+    projection_matrix,
     triangulate_dlt,
     triangulate_least_squares,
 )

@@ -19,13 +19,13 @@ from lifting.geometry.epipolar import (
     RelativePose,
     eight_point,
     essential_from_fundamental,
+    five_point,
     nearest_essential,
     recover_pose,
     sampson_error,
 )
-from lifting.geometry.five_point import five_point
-from lifting.geometry.projective import calibration_matrix
 from lifting.geometry.robust import robust_relative_pose
+from lifting.geometry.triangulation import calibration_matrix
 from two_view_scene import Recording
 
 Fit = Callable[[Recording, float, int], RelativePose]

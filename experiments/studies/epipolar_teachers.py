@@ -30,7 +30,7 @@ from lifting.data.sources import load_tracks
 from lifting.data.teacher_config import TeacherConfig
 from lifting.errors import DataError
 from lifting.metrics.functional.position import joint_errors
-from lifting.teacher.held_out import held_out_error
+from lifting.teacher.held_out_view import held_out_error
 from lifting.teacher.solution import labels_in_camera
 
 

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from lifting.body.ellipsoid import EllipsoidBody
-from lifting.body.ellipsoid_table import LENGTH_SD, LENGTHS, SHAPES, bone_shapes, rest_joints
+from lifting.body.ellipsoid_layout import LENGTH_SD, LENGTHS, SHAPES, bone_shapes, rest_joints
 from lifting.errors import check_shape
-from lifting.geometry.averaging import average_rotations
 from lifting.geometry.kinematics import bone_lengths
+from lifting.geometry.rotation import average_rotations
 from lifting.skeleton import H36M_17
 from lifting.typing import PerJoint, Points3D, Pose3D, RotationMatrix
 

@@ -133,8 +133,8 @@ def handle_solve(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
     from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
     from lifting.data.sets.keypoint_rig.reader import read_rig
-    from lifting.teacher.report import as_json, markdown
-    from lifting.teacher.solution_file import write_solution
+    from lifting.teacher.rig_report import as_json, markdown
+    from lifting.teacher.solution import write_solution
     from lifting.teacher.solve import solve_rig
 
     given = {n: getattr(arguments, n) for n in ("skeleton", "person", "fps", "coordinates")}
@@ -167,8 +167,8 @@ def handle_solve(arguments: argparse.Namespace) -> int:
 
 def handle_report(arguments: argparse.Namespace) -> int:
     """Read a solution, draw it and print its report."""
-    from lifting.teacher.report import as_json, markdown
-    from lifting.teacher.solution_file import read_solution
+    from lifting.teacher.rig_report import as_json, markdown
+    from lifting.teacher.solution import read_solution
 
     kept = read_solution(arguments.solution)
     picture = arguments.picture or arguments.solution.with_name(PICTURE)
@@ -206,7 +206,7 @@ def _bone(text: str) -> tuple[str, float]:
 
 def _held_out(views: RigViews, options: TeacherOptions) -> dict[str, float]:
     """Median error in each view of the joints that the others give, pixels, by its name."""
-    from lifting.teacher.held_out import held_out_error
+    from lifting.teacher.held_out_view import held_out_error
 
     count = len(views.keypoints)
     return {views.name(v): held_out_error(views, options, view=v).median for v in range(count)}
@@ -216,7 +216,7 @@ def _draw(solution: RigSolution, path: Path) -> None:
     import torch
 
     from lifting.atomic import replacing
-    from lifting.teacher.report import up_direction
+    from lifting.teacher.rig_report import up_direction
     from lifting.visualization.rig_plot import RigPicture, rig_figure
     from lifting.visualization.style import save_figure
 

@@ -28,8 +28,13 @@ from lifting.data.teacher_config import KnownCameras, TeacherConfig
 from lifting.errors import ConfigError, DataError, suggest
 from lifting.geometry.camera import Camera
 from lifting.teacher.options import TeacherOptions
-from lifting.teacher.solution import RigSolution, labels_in_camera
-from lifting.teacher.solution_file import FORMAT, read_solution, write_solution
+from lifting.teacher.solution import (
+    FORMAT,
+    RigSolution,
+    labels_in_camera,
+    read_solution,
+    write_solution,
+)
 from lifting.teacher.solve import REVISION, solve_rig
 from lifting.teacher.views import RigViews
 

@@ -19,8 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.body.joints17 import APPROXIMATE
-from lifting.body.smpl import FAMILY_BY_JOINTS, BodyModel
+from lifting.body.smpl import APPROXIMATE, FAMILY_BY_JOINTS, BodyModel
 from lifting.errors import DataError, MissingDataError
 from lifting.files.checks import UNREADABLE, check_file, sha256_of
 from lifting.files.npz import Array, Kind, read_plain_npz

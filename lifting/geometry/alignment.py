@@ -1,8 +1,8 @@
 """Alignment of one pose to another: by root, by scale, by a rigid motion, by a similarity.
 
 The similarity is Procrustes' least-squares one. Its rotation comes from a unit quaternion (see
-:mod:`lifting.geometry.horn`) and not from a batched singular value decomposition, which loops over
-the poses on a processor, waits for the device, and fails for a whole batch on one bad pose.
+:mod:`lifting.geometry.rotation`) and not from a batched singular value decomposition, which loops
+over the poses on a processor, waits for the device, and fails for a whole batch on one bad pose.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from lifting.errors import check_shape
-from lifting.geometry.horn import dominant_quaternion
-from lifting.geometry.rotation import quaternion_to_matrix
+from lifting.geometry.rotation import dominant_quaternion, quaternion_to_matrix
 from lifting.typing import PerJoint, Points3D, Pose3D, RotationMatrix
 
 VANISHING = 1e-12

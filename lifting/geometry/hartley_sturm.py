@@ -17,8 +17,12 @@ import torch
 from torch import Tensor
 
 from lifting.errors import check_shape
-from lifting.geometry.projective import Projection, fundamental_from_projections
-from lifting.geometry.triangulation import Triangulation, triangulate_least_squares
+from lifting.geometry.triangulation import (
+    Projection,
+    Triangulation,
+    fundamental_from_projections,
+    triangulate_least_squares,
+)
 from lifting.typing import PerJoint, Points2D, Pose2D
 
 _SAMPLES = 31

@@ -1,4 +1,4 @@
-"""Bones of a pose: vectors, lengths, and poses rebuilt from them.
+"""Bones of a pose: vectors, lengths, and poses rebuilt from them; the scale that lengths give.
 
 A bone is named by its child joint; the root's bone is its own position.
 """
@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from lifting.errors import ConfigError, check_shape
 from lifting.skeleton import Skeleton
@@ -160,3 +161,45 @@ def _levels(parents: Sequence[int]) -> list[list[int]]:
             "and to every other joint the index of the joint it hangs on"
         )
     return levels
+
+
+def scale_from_bones(
+    poses: Pose3D,
+    reference: PerJoint,
+    skeleton: Skeleton,
+    weights: PerJoint | None = None,
+    *,
+    robust: bool = False,
+) -> Tensor:
+    """Factor that brings the bones of a recording nearest to their reference lengths.
+
+    A bone's length is its median over the frames where it is known.
+
+    Args:
+        poses: ``(*batch, frames, joints, 3)``, any unit; NaN for joints that are not known.
+        reference: ``(*batch, joints)`` or without the batch, mm; the root's entry is ignored, and
+            so are bones whose entry is not above 0.
+        skeleton: The tree of the joints.
+        weights: ``(*batch, joints)``, of the bones, not negative; ones if None.
+        robust: The median ratio in place of least squares; weights only leave bones out then.
+
+    Returns:
+        ``(*batch,)``, mm a unit: the least-squares solution of ``factor * length = reference``.
+        NaN where no bone is known.
+
+    Raises:
+        ShapeError: Shapes that do not go together.
+    """
+    check_shape("poses", poses, "*batch frames joints 3", joints=len(skeleton))
+    check_shape("reference", reference, "*batch joints", joints=len(skeleton))
+    length = bone_lengths(poses, skeleton).nanmedian(dim=-2).values
+    used = length.isfinite() & (length > 0) & (reference > 0)
+    if weights is not None:
+        check_shape("weights", weights, "*batch joints", joints=len(skeleton))
+        used = used & (weights > 0)
+    if robust:
+        ratio = reference / torch.where(used, length, torch.nan)
+        return torch.where(used, ratio, torch.nan).nanmedian(dim=-1).values
+    share = used.to(length.dtype) if weights is None else torch.where(used, weights, 0.0)
+    length = torch.where(used, length, 0.0)
+    return (share * length * reference).sum(-1) / (share * length * length).sum(-1)

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from lifting.errors import DataError, check_shape
-from lifting.geometry.averaging import average_rotations
 from lifting.geometry.camera import Camera, pixels_to_rays
-from lifting.geometry.rotation import axis_angle_to_matrix
+from lifting.geometry.rotation import average_rotations, axis_angle_to_matrix
 from lifting.geometry.solver import solve_least_squares
 from lifting.typing import ImageSize, Intrinsics, Points2D, Points3D
 

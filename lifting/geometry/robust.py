@@ -2,7 +2,8 @@
 
 The frames of a recording are pooled: seventeen joints of one frame say little, those of many
 frames say much. Sets of five pairs give hypotheses, all in one tensor; a score without a hard
-threshold chooses some; reweighted least squares on all points refines them.
+threshold chooses some; reweighted least squares on all points refines them. Of the noise only the
+largest size is known: score and weight are means over all noises up to it.
 """
 
 from __future__ import annotations
@@ -20,12 +21,11 @@ from lifting.geometry.camera import pixels_to_rays, undistort_rays
 from lifting.geometry.epipolar import (
     RelativePose,
     eight_point,
+    five_point,
     nearest_essential,
     recover_pose,
     sampson_error,
 )
-from lifting.geometry.five_point import five_point
-from lifting.geometry.marginal import REACH, marginal_loss, marginal_weight
 from lifting.geometry.rotation import axis_angle_to_matrix, cross_matrix
 from lifting.geometry.solver import solve_least_squares
 from lifting.typing import Intrinsics, PerJoint, PerSample, Pose2D
@@ -282,3 +282,39 @@ def _moved(pose: RelativePose, step: Tensor) -> RelativePose:
         axis_angle_to_matrix(step[:, :3]) @ pose.rotation,
         functional.normalize(direction + step[:, 3:4] * one + step[:, 4:] * other, dim=-1),
     )
+
+
+REACH = 3.64
+"""Quantile 0.99 of the distribution of errors in four dimensions, in standard deviations."""
+
+
+def marginal_loss(error: Tensor, sigma_max: float) -> Tensor:
+    """Mean of truncated squares over all thresholds up to 3.64 sigma_max, 0 to 1.
+
+    Args:
+        error: Distances of any shape.
+        sigma_max: Largest standard deviation of the noise that is believed, same unit.
+    """
+    share = (error.abs() / (REACH * sigma_max)).clamp(max=1)
+    return share * (2 - share)
+
+
+def marginal_weight(error: Tensor, sigma_max: float) -> Tensor:
+    """Weight of a squared error, marginal over the noise, one for no error and zero from afar.
+
+    Args:
+        error: Distances of any shape.
+        sigma_max: Largest standard deviation of the noise that is believed, same unit.
+
+    Source: Barath et al., "MAGSAC++", 2020, equation of the weight for four degrees of freedom.
+    """
+    square = (error / sigma_max).square() / 2
+    end = torch.tensor(REACH**2 / 2, dtype=error.dtype, device=error.device)
+    floor = _upper_gamma(end)
+    return ((_upper_gamma(square) - floor) / (torch.pi**0.5 / 2 - floor)).clamp(min=0)
+
+
+def _upper_gamma(x: Tensor) -> Tensor:
+    """Upper incomplete gamma function of order 3/2."""
+    root = x.sqrt()
+    return root * (-x).exp() + torch.pi**0.5 / 2 * torch.erfc(root)

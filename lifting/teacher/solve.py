@@ -5,10 +5,9 @@ from __future__ import annotations
 import torch
 
 from lifting.teacher.cameras import GIVEN, Cameras, find_cameras
-from lifting.teacher.joints import solve_joints
+from lifting.teacher.joints import judge, solve_joints
 from lifting.teacher.options import TeacherOptions
 from lifting.teacher.quality import assess
-from lifting.teacher.reject import judge
 from lifting.teacher.solution import RigSolution
 from lifting.teacher.views import Observed, RigViews, observe
 from lifting.typing import Intrinsics

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 
 from lifting.geometry.camera import Camera
-from lifting.geometry.consensus import triangulate_consensus
-from lifting.geometry.projective import Projection, projection_matrix
-from lifting.geometry.triangulation import triangulate_least_squares
+from lifting.geometry.triangulation import Projection, projection_matrix, triangulate_least_squares
+from lifting.geometry.triangulation_consensus import triangulate_consensus
 from lifting.skeleton import Skeleton
 from lifting.teacher.views import Observed
 from lifting.typing import Pose2D

@@ -16,15 +16,15 @@ from lifting.geometry.epipolar import (
     recover_pose,
 )
 from lifting.geometry.hartley_sturm import correct_matches, triangulate_polynomial
-from lifting.geometry.projective import fundamental_from_projections
 from lifting.geometry.robust import robust_relative_pose
 from lifting.geometry.triangulation import (
     RELEASED_ROUNDS,
     RELEASED_TOLERANCE_MM,
+    fundamental_from_projections,
     triangulate_dlt,
     triangulate_least_squares,
 )
-from lifting.geometry.triangulation_error import triangulation_covariance
+from lifting.geometry.triangulation_consensus import triangulation_covariance
 from lifting.methods.epipolarpose.config import Config
 from lifting.methods.epipolarpose.crop import (
     Crop,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lifting.body.ellipsoid import EllipsoidBody
-from lifting.body.skinning import skin_kernels
+from lifting.body.kernel_body import skin_kernels
 from lifting.geometry.kinematics import pose_chain
 from lifting.geometry.rotation import axis_angle_to_matrix
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lifting.body.ellipsoid_solids import PosedSolids
+from lifting.body.ellipsoid import PosedSolids
 from lifting.data.images.crops import crop_pixels
 from lifting.geometry.camera import project
 from lifting.typing import Intrinsics, Points3D, Pose2D

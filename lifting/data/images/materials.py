@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lifting.body.ellipsoid_solids import EllipsoidSolids
-from lifting.body.ellipsoid_table import SEGMENTS
+from lifting.body.ellipsoid import EllipsoidSolids
+from lifting.body.ellipsoid_layout import SEGMENTS
 from lifting.data.images.cast import Surface
 from lifting.data.images.looks import DARK, HAIR, LOWER, PATTERNS, SHOES, SKIN, UPPER, Looks
 from lifting.data.images.noise import space_noise

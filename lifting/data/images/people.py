@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lifting.body.ellipsoid import EllipsoidBody
 from lifting.body.ellipsoid_fit import fit_body, shape_of_bones
-from lifting.body.ellipsoid_table import LENGTHS, SHAPES
+from lifting.body.ellipsoid_layout import LENGTHS, SHAPES
 from lifting.data.config import DataConfig, Split
 from lifting.data.procedural.draws import Draws
 from lifting.data.procedural.generator import (

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lifting.body.ellipsoid import EllipsoidBody
-from lifting.body.ellipsoid_solids import EllipsoidSolids, PosedSolids
+from lifting.body.ellipsoid import EllipsoidBody, EllipsoidSolids, PosedSolids
 from lifting.data.images.cast import Surface, cast, cast_boxes
 from lifting.data.images.crops import crop_pixels, crop_rays
 from lifting.data.images.light import draw_lamps, shade, turn_lamps

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lifting.body.ellipsoid_solids import EllipsoidSolids, PosedSolids
-from lifting.body.ellipsoid_table import SEGMENTS
+from lifting.body.ellipsoid import EllipsoidSolids, PosedSolids
+from lifting.body.ellipsoid_layout import SEGMENTS
 from lifting.data.images.cast import nearest_hits
 from lifting.skeleton import H36M_17
 from lifting.typing import Pose3D

@@ -14,10 +14,10 @@ from lifting.geometry.camera import (
     undistort_rays,
     world_to_camera,
 )
-from lifting.geometry.projective import projection_matrix
 from lifting.geometry.triangulation import (
     RELEASED_ROUNDS,
     RELEASED_TOLERANCE_MM,
+    projection_matrix,
     triangulate_least_squares,
 )
 from lifting.methods.epipolarpose.config import Config

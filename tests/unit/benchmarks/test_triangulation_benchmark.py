@@ -7,8 +7,8 @@ import torch
 
 import triangulation
 from lifting.geometry.epipolar import RelativePose
-from lifting.geometry.projective import projection_matrix
 from lifting.geometry.robust import RobustPose
+from lifting.geometry.triangulation import projection_matrix
 
 
 @pytest.fixture(autouse=True)

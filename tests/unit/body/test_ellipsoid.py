@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from lifting.body.ellipsoid import EllipsoidBody
-from lifting.body.ellipsoid_layout import kernel_layout
-from lifting.body.ellipsoid_table import SHAPES
+from lifting.body.ellipsoid_layout import SHAPES, kernel_layout
 from lifting.body.kernel_body import LIMBS, KernelBody
 from lifting.errors import ConfigError, ShapeError
 from lifting.geometry.rotation import axis_angle_to_matrix

@@ -9,7 +9,7 @@ import torch
 
 from lifting.body.ellipsoid import EllipsoidBody
 from lifting.body.ellipsoid_fit import fit_body, shape_of_bones
-from lifting.body.ellipsoid_table import SHAPES, rest_joints
+from lifting.body.ellipsoid_layout import SHAPES, rest_joints
 from lifting.errors import ShapeError
 from lifting.geometry.kinematics import bone_lengths
 from lifting.geometry.rotation import axis_angle_to_matrix

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lifting.body.joints17 import approximate_h36m
-from lifting.body.smpl import BodyModel
+from lifting.body.smpl import BodyModel, approximate_h36m
 from lifting.errors import DataError, ShapeError
 from lifting.geometry.rotation import axis_angle_to_matrix
 from lifting.skeleton import H36M_17, SMPL_22, SMPL_24

@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lifting.body.ellipsoid import EllipsoidBody
-from lifting.body.ellipsoid_solids import EllipsoidSolids, PosedSolids
+from lifting.body.ellipsoid import EllipsoidBody, EllipsoidSolids, PosedSolids
 from lifting.data.config import DataConfig
 from lifting.data.images.cast import cast, cast_boxes, nearest_hits
 from lifting.data.images.crops import crop_around, crop_pixels, crop_rays

@@ -6,8 +6,11 @@ from torch.testing import assert_close
 
 from lifting.errors import ShapeError
 from lifting.geometry.alignment import align, center, optimal_scale, similarity
-from lifting.geometry.horn import dominant_quaternion
-from lifting.geometry.rotation import axis_angle_to_matrix, quaternion_to_matrix
+from lifting.geometry.rotation import (
+    axis_angle_to_matrix,
+    dominant_quaternion,
+    quaternion_to_matrix,
+)
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from lifting.errors import ConfigError, ShapeError
-from lifting.geometry.bundle import adjust_bundle
-from lifting.geometry.bundle_task import Freedom, State, Step, Task
+from lifting.geometry.bundle import Freedom, State, Step, Task, adjust_bundle
 from lifting.geometry.bundle_terms import (
     BundleOptions,
     Habits,

@@ -17,8 +17,8 @@ from lifting.geometry.camera import (
     undistort_rays,
     world_to_camera,
 )
-from lifting.geometry.projective import calibration_intrinsics, calibration_matrix
 from lifting.geometry.rotation import look_at
+from lifting.geometry.triangulation import calibration_intrinsics, calibration_matrix
 
 F64 = torch.float64
 INTRINSICS = torch.tensor(

@@ -5,10 +5,13 @@ import torch
 
 from lifting.errors import ShapeError
 from lifting.geometry.camera import Camera, project, world_to_camera
-from lifting.geometry.consensus import reprojection_distance, triangulate_consensus
-from lifting.geometry.projective import projection_matrix
 from lifting.geometry.rotation import look_at
-from lifting.geometry.triangulation_error import parallax
+from lifting.geometry.triangulation import projection_matrix
+from lifting.geometry.triangulation_consensus import (
+    parallax,
+    reprojection_distance,
+    triangulate_consensus,
+)
 
 
 def scene(views=4, joints=6, frames=5):

@@ -2,21 +2,23 @@ import pytest
 import torch
 
 from lifting.errors import DataError, ShapeError
-from lifting.geometry.averaging import average_rotations, synchronise_rotations
 from lifting.geometry.epipolar import (
     RelativePose,
     decompose_essential,
     eight_point,
+    five_point,
     nearest_essential,
     ray_depths,
     recover_pose,
     sampson_error,
 )
-from lifting.geometry.five_point import five_point
 from lifting.geometry.hartley_sturm import correct_matches
-from lifting.geometry.kinematics import bone_lengths
-from lifting.geometry.rotation import axis_angle_to_matrix
-from lifting.geometry.scale import scale_from_bones
+from lifting.geometry.kinematics import bone_lengths, scale_from_bones
+from lifting.geometry.rotation import (
+    average_rotations,
+    axis_angle_to_matrix,
+    synchronise_rotations,
+)
 from lifting.skeleton import H36M_17
 
 

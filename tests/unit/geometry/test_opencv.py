@@ -8,16 +8,15 @@ from lifting.geometry.epipolar import (
     RelativePose,
     decompose_essential,
     eight_point,
+    five_point,
     nearest_essential,
     ray_depths,
     recover_pose,
     sampson_error,
 )
-from lifting.geometry.five_point import five_point
 from lifting.geometry.hartley_sturm import correct_matches
-from lifting.geometry.projective import fundamental_from_projections
 from lifting.geometry.rotation import axis_angle_to_matrix
-from lifting.geometry.triangulation import triangulate_dlt
+from lifting.geometry.triangulation import fundamental_from_projections, triangulate_dlt
 
 cv2 = pytest.importorskip("cv2", reason="compares with OpenCV: pip install opencv-python-headless")
 

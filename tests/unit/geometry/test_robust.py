@@ -7,8 +7,13 @@ from scipy.special import gammaincc
 
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import project, world_to_camera
-from lifting.geometry.marginal import REACH, marginal_loss, marginal_weight
-from lifting.geometry.robust import RobustOptions, robust_relative_pose
+from lifting.geometry.robust import (
+    REACH,
+    RobustOptions,
+    marginal_loss,
+    marginal_weight,
+    robust_relative_pose,
+)
 from lifting.geometry.rotation import look_at
 
 LENS = torch.tensor([1145.0, 1143, 512, 515, 0, 0, 0, 0, 0], dtype=torch.float64)

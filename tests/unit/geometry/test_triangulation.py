@@ -7,10 +7,14 @@ from scipy.optimize import least_squares
 from lifting.errors import ConfigError, ShapeError
 from lifting.geometry.camera import Camera
 from lifting.geometry.hartley_sturm import correct_matches, triangulate_polynomial
-from lifting.geometry.projective import fundamental_from_projections, projection_matrix
 from lifting.geometry.rotation import look_at
-from lifting.geometry.triangulation import triangulate_dlt, triangulate_least_squares
-from lifting.geometry.triangulation_error import parallax, triangulation_covariance
+from lifting.geometry.triangulation import (
+    fundamental_from_projections,
+    projection_matrix,
+    triangulate_dlt,
+    triangulate_least_squares,
+)
+from lifting.geometry.triangulation_consensus import parallax, triangulation_covariance
 from reference import triangulation as reference
 
 METHODS = (triangulate_dlt, triangulate_least_squares, triangulate_polynomial)

@@ -5,7 +5,7 @@ import torch
 
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import project, world_to_camera
-from lifting.teacher.held_out import held_out_error
+from lifting.teacher.held_out_view import held_out_error
 
 
 @pytest.mark.parametrize("known", ["given", "intrinsics"])

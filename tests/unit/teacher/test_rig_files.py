@@ -14,8 +14,8 @@ from lifting.data.epipolar_labels import rig_hash, solved_rig
 from lifting.errors import DataError, MissingDataError
 from lifting.skeleton import MPI_INF_3DHP_17
 from lifting.teacher.options import TeacherOptions
-from lifting.teacher.report import as_json, markdown, up_direction
-from lifting.teacher.solution_file import read_solution, write_solution
+from lifting.teacher.rig_report import as_json, markdown, up_direction
+from lifting.teacher.solution import read_solution, write_solution
 
 
 def same(a, b):

@@ -18,8 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.body.joints17 import APPROXIMATE, approximate_h36m
-from lifting.body.smpl import BodyModel
+from lifting.body.smpl import APPROXIMATE, BodyModel, approximate_h36m
 from lifting.data.config import DataConfig, Split
 from lifting.data.doctor.check import SPLITS, check_specimen
 from lifting.data.doctor.presence import SUMS, check_content, check_presence, find_files

@@ -24,8 +24,8 @@ from lifting.files.checks import Size, check_file, misfit
 from lifting.files.json_file import load_json, shown
 from lifting.files.npz import Array
 from lifting.geometry.camera import reprojection_error
-from lifting.geometry.projective import calibration_intrinsics
 from lifting.geometry.rotation import axis_angle_to_matrix
+from lifting.geometry.triangulation import calibration_intrinsics
 from lifting.skeleton import SMPL_24
 from lifting.typing import Pose3D
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.body.joints17 import approximate_h36m
+from lifting.body.smpl import approximate_h36m
 from lifting.data.assemble import shared_facts
 from lifting.data.check import check_every
 from lifting.data.config import DataConfig, Split
@@ -44,7 +44,7 @@ from lifting.data.splits import first_held_out
 from lifting.errors import DataError, MissingDataError
 from lifting.files.checks import files_hash
 from lifting.geometry.camera import Camera, project
-from lifting.geometry.projective import calibration_intrinsics
+from lifting.geometry.triangulation import calibration_intrinsics
 from lifting.skeleton import H36M_17, SMPL_24
 from lifting.typing import Pose3D
 

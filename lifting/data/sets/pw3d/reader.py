@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.body.joints17 import approximate_h36m
+from lifting.body.smpl import approximate_h36m
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
 from lifting.data.check import check_every
 from lifting.data.config import DataConfig, Split
@@ -43,7 +43,7 @@ from lifting.files.checks import check_file, files_hash, misfit
 from lifting.files.npz import Array
 from lifting.files.pickles import read_pickle
 from lifting.geometry.camera import Camera, project, world_to_camera
-from lifting.geometry.projective import calibration_intrinsics
+from lifting.geometry.triangulation import calibration_intrinsics
 from lifting.skeleton import COCO_18, H36M_17, SMPL_24
 from lifting.skeleton.convert import remap_joints
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import Camera
-from lifting.geometry.consensus import reprojection_distance
-from lifting.geometry.projective import projection_matrix
 from lifting.geometry.resection import resect
+from lifting.geometry.triangulation import projection_matrix
+from lifting.geometry.triangulation_consensus import reprojection_distance
 from lifting.teacher.options import TeacherOptions
 from lifting.teacher.solution import RigSolution
 from lifting.teacher.solve import SIGMA_SHARE, solve_rig
