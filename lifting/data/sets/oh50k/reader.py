@@ -2,7 +2,7 @@
 
 The labels are SMPL bodies. Published numbers regress Human3.6M's joints from the posed mesh, which
 needs a model file and a regressor of the user's. Without them the joints are approximated from the
-24 of the SMPL tree that the file holds (see ``body.joints17``), and results say so. There are no
+24 of the SMPL tree that the file holds (see ``body.smpl``), and results say so. There are no
 detections: the 2D keypoints are the projected labels.
 
 Source: Zhang, Huang, Wang, "Object-Occluded Human Shape and Pose Estimation From a Single Color

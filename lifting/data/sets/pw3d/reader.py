@@ -2,7 +2,7 @@
 
 Published numbers regress Human3.6M's joints from the posed SMPL mesh, which needs a model file and
 a regressor of the user's. Without them the joints are approximated from the 24 of the SMPL tree
-that the files hold (see ``body.joints17``), and results say so.
+that the files hold (see ``body.smpl``), and results say so.
 
 Source: von Marcard et al., "Recovering Accurate 3D Human Pose in The Wild", 2018.
 
