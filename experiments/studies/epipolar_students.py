@@ -9,8 +9,7 @@ from epipolar_plan import Plan, StudentKind
 from lifting.data.epipolar_labels import view_name
 from lifting.experiment.baselines import MEAN_POSE
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.finished import finished_run, mark_finished
-from lifting.experiment.folder import CONFIG_FILE, RECORD_FILE
+from lifting.experiment.folder import CONFIG_FILE, RECORD_FILE, finished_run, mark_finished
 from lifting.experiment.load import load_experiment
 from lifting.experiment.record import ResultRecord, read_record
 from lifting.experiment.run import train

@@ -15,8 +15,7 @@ from lifting.atomic import write_text
 from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.experiment.build import prepare_process
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.finished import finished_run, mark_finished
-from lifting.experiment.folder import RECORD_FILE
+from lifting.experiment.folder import RECORD_FILE, finished_run, mark_finished
 from lifting.experiment.record import read_record
 from lifting.experiment.run import train
 from lifting.experiment.trained import trained_module

@@ -39,7 +39,7 @@ def handle(arguments: argparse.Namespace) -> int:
     from lifting.experiment.load import load_experiment
 
     config = load_experiment(arguments.experiment, arguments.settings)
-    from lifting.experiment.convert import convert
+    from lifting.experiment.trained import convert
 
     converted = convert(config, arguments.files, arguments.output)
     count = sum(value.numel() for value in converted.state.values())

@@ -82,7 +82,7 @@ def handle(arguments: argparse.Namespace) -> int:
 
 
 def _list(sweep: Sweep) -> int:
-    from lifting.experiment.finished import finished_run
+    from lifting.experiment.folder import finished_run
 
     finished = [
         key.variant

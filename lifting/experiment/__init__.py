@@ -2,17 +2,22 @@
 
 Without torch, so that a mistake in a configuration shows at once:
 
-* ``config``      the schema; ``schema`` and ``checks`` fill and check it
+* ``config``      the options of an experiment; ``schema`` fills and checks them
 * ``load``        extends, overrides, validation
-* ``files``       files that are whole or absent; ``folder`` the folders of runs
+* ``folder``      the folders of runs, and which of them are finished
 * ``record``      ``result.json``; ``results`` tables from many of them
-* ``sweep``       a grid of experiments from one file; ``finished`` which runs need no repetition
+* ``sweep``       a grid of experiments from one file
+* ``connection``, ``dashboard``   whether W&B can be reached, and what its page shows
 
 With torch:
 
-* ``build``       schema -> data module, module, trainer; ``callbacks``, ``progress``, ``loggers``
+* ``build``       options -> data module, module, trainer; ``callbacks``, ``loggers``
+* ``terminal``    what a person sees there: progress, and the table at the end
 * ``checkpoint``  reads weights without trusting them, writes them whole
+* ``trained``     trained weights and the data they are for; authors' weights converted
 * ``run``         train, evaluate, predict; ``prediction`` what it writes
-* ``baselines``   mean pose and nearest neighbour; ``summary`` the table at the end
-* ``facts``       what a record says beside the numbers; ``panels`` what W&B shows
+* ``baselines``   mean pose and nearest neighbour
+* ``without_truth``  what goes with labels of a teacher: a guard, and scores that cannot be
+* ``sequences``   the error of every test sequence
+* ``facts``       what a record says beside the numbers; ``panels`` what pictures show of a run
 """

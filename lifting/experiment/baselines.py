@@ -16,7 +16,7 @@ from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.sequence import PoseTracks
 from lifting.errors import DataError
-from lifting.experiment.supervision import scored
+from lifting.experiment.without_truth import scored
 from lifting.geometry.camera import normalize_screen
 from lifting.methods.settings import ModuleSettings
 from lifting.metrics.clusters import clusters_for

@@ -22,7 +22,7 @@ from lifting.data.datamodule import PoseDataModule
 from lifting.errors import ConfigError
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.record import CLUSTERS_OF, ResultRecord
-from lifting.experiment.supervision import supervision_facts
+from lifting.experiment.without_truth import supervision_facts
 from lifting.methods.base import LiftingModule
 from lifting.metrics.clusters import clusters_for
 from lifting.metrics.protocol import Protocol, get_protocol

@@ -1,16 +1,19 @@
-"""Folders of runs: ``outputs/<experiment>/<date>-<name>/``, and whether they can be written.
+"""Folders of runs: ``outputs/<experiment>/<date>-<name>/``, writable or not, finished or not.
 
-Imports no torch.
+A comparison does not repeat a finished run of the same settings. Imports no torch.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
+from lifting.atomic import write_text
 from lifting.errors import ConfigError, OutputError, suggest
 from lifting.experiment.config import ExperimentConfig
 
@@ -25,6 +28,10 @@ LEAST_FREE_BYTES = 64 * 2**20
 DATE, DATE_LENGTH = "%Y%m%d-%H%M%S", 15
 # A launcher starts a process for each device; all of them write to the first one's folder.
 SHARED_RUN_VARIABLE = "LIFTING_RUN_DIR"
+
+SETTINGS_FILE = "settings.json"
+# Where a run is written, and what is logged and drawn of it, does not change what is measured.
+_BESIDE = ("description", "output", "panels", "wandb")
 
 
 def output_folder(config: ExperimentConfig) -> Path:
@@ -165,3 +172,46 @@ def _unwritable(folder: Path, error: OSError) -> OutputError:
         f"expected to write to {folder}, got '{error.strerror or error}'; choose another folder "
         "with output=FOLDER"
     )
+
+
+def finished_run(
+    config: ExperimentConfig, weights_of: ExperimentConfig | None = None
+) -> Path | None:
+    """Folder of a run that was marked as finished with these settings, None if there is none.
+
+    Args:
+        config: The experiment.
+        weights_of: The experiment whose weights were tested, for a run that trained none.
+    """
+    wanted = _settings(config, weights_of)
+    parent = Path(config.output).expanduser() / config.name
+    for copy in sorted(parent.glob(f"*/{SETTINGS_FILE}")):
+        if copy.read_text(encoding="utf-8") == wanted:
+            return copy.parent
+    return None
+
+
+def mark_finished(
+    folder: Path, config: ExperimentConfig, weights_of: ExperimentConfig | None = None
+) -> Path:
+    """Keep a finished run's settings in its folder, where :func:`finished_run` looks for them.
+
+    Args:
+        folder: Folder of the run.
+        config: The experiment.
+        weights_of: As in :func:`finished_run`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    write_text(folder / SETTINGS_FILE, _settings(config, weights_of))
+    return folder
+
+
+def _settings(config: ExperimentConfig, weights_of: ExperimentConfig | None) -> str:
+    parts = [config] if weights_of is None else [config, weights_of]
+    plain = [{k: v for k, v in asdict(part).items() if k not in _BESIDE} for part in parts]
+    return json.dumps(plain, sort_keys=True)

@@ -19,9 +19,14 @@ from lifting.atomic import write_text
 from lifting.data.config import DataConfig, sections_in_use, without_unused
 from lifting.data.sets import data_sets, find_set
 from lifting.errors import ConfigError, suggest
-from lifting.experiment.checks import check_values
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.schema import first_line, plain_defaults, to_container, to_schema
+from lifting.experiment.schema import (
+    check_values,
+    first_line,
+    plain_defaults,
+    to_container,
+    to_schema,
+)
 from lifting.methods.discovery import load_config_class, method_names
 
 EXPERIMENTS_VARIABLE = "LIFTING_EXPERIMENTS"

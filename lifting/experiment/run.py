@@ -48,12 +48,11 @@ from lifting.experiment.loggers import build_loggers, close_loggers, log_facts
 from lifting.experiment.panels import FOLDER as PICTURES
 from lifting.experiment.panels import PanelsCallback
 from lifting.experiment.prediction import lift_tracks, model_of
-from lifting.experiment.progress import progress_callback
 from lifting.experiment.record import write_record
 from lifting.experiment.sequences import SequenceScores
-from lifting.experiment.summary import SPLIT, print_facts, print_summary
-from lifting.experiment.supervision import supervision_callbacks
+from lifting.experiment.terminal import SPLIT, print_facts, print_summary, progress_callback
 from lifting.experiment.trained import claim, trained_model
+from lifting.experiment.without_truth import supervision_callbacks
 from lifting.methods.base import LiftingModule
 from lifting.methods.settings import Stage
 

@@ -2,11 +2,16 @@
 
 A checkpoint says which joints, rate, window and normalisation its network was trained with. Data
 of other joints or rates are converted, and it is said; what cannot be converted is refused.
+
+Weights that the authors of a method published become a checkpoint of this project.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,18 +19,21 @@ from typing import Any
 from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule, wished_skeleton
 from lifting.data.sequence import PoseTracks
-from lifting.errors import CheckpointError, ConfigError
+from lifting.errors import CheckpointError, ConfigError, OutputError
 from lifting.experiment.build import build_data, build_module
-from lifting.experiment.checkpoint import load_weights, read_checkpoint
+from lifting.experiment.checkpoint import SUFFIX, AtomicCheckpointIO, load_weights, read_checkpoint
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import CONFIG_FILE, run_of_checkpoint
 from lifting.experiment.load import load_experiment, to_plain
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
+from lifting.methods.conversion import Convert, Converted
+from lifting.methods.discovery import method_packages
 from lifting.skeleton import H36M_17, Skeleton
 
 log = logging.getLogger(__name__)
-
 OLD_FPS = 50.0  # of nearly all data sets there were before checkpoints said it
+
+IMPORTER = "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -181,3 +189,61 @@ def _check_wishes(data: DataConfig, claims: Claims, path: Path) -> None:
             "windows of %d frames are given to weights that were trained on %d (data.frames)",
             data.frames, claims.frames,
         )  # fmt: skip
+
+
+def convert(config: ExperimentConfig, files: Sequence[Path], output: Path) -> Converted:
+    """Write published weights as a checkpoint that an experiment's test reads.
+
+    Args:
+        config: The experiment whose network the weights are for.
+        files: As many as the method's importer asks for, in its order.
+        output: The checkpoint to write.
+
+    Returns:
+        What was written, and what the files held beside it.
+
+    Raises:
+        ConfigError: The method has no importer, or another number of files is needed.
+        MissingDataError: A file is absent.
+        CheckpointError: A file is unsafe, damaged, or does not fit the experiment's network.
+        OutputError: The checkpoint cannot be written.
+    """
+    method = str(config.method["name"])
+    names, importer = _importer(method)
+    if len(files) != len(names):
+        raise ConfigError(
+            f"expected {len(names)} files for '{method}' ({', then '.join(names)}), got "
+            f"{len(files)}; name them in that order"
+        )
+    _check_output(output)
+    module = build_module(config)
+    converted = importer(files, module.config, module.settings)
+    load_weights(module, {"state_dict": converted.state}, files[0])
+    checkpoint: dict[str, Any] = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    AtomicCheckpointIO().save_checkpoint(checkpoint, output)
+    return converted
+
+
+def _importer(method: str) -> tuple[tuple[str, ...], Convert]:
+    """What the files of a method hold, and what reads them."""
+    packages = method_packages()
+    able = [name for name, package in packages.items() if _has_importer(package)]
+    if method in able:
+        module = importlib.import_module(f"{packages[method]}.{IMPORTER}")
+        return module.FILES, module.convert
+    raise ConfigError(
+        f"expected a method whose published weights can be imported, got '{method}'; known: "
+        f"{', '.join(sorted(able))}"
+    )
+
+
+def _has_importer(package: str) -> bool:
+    return importlib.util.find_spec(f"{package}.{IMPORTER}") is not None
+
+
+def _check_output(output: Path) -> None:
+    if output.suffix != SUFFIX:
+        raise OutputError(
+            f"expected a checkpoint's name ending in {SUFFIX}, got {output}; change --output"
+        )

@@ -55,7 +55,7 @@ class MatRequest:
 
     Attributes:
         path: File of MATLAB 5 to 7.2, or of MATLAB 7.3 (HDF5); which one is seen from its start.
-            A name that ends in ``.c3d`` is read as C3D, see ``lifting.data.mocap.c3d``.
+            A name that ends in ``.c3d`` is read as C3D, see ``lifting.data.mocap.markers``.
         axes: Number of axes by variable; ``name[i]`` is element i of a cell array, in MATLAB's
             order. HDF5 files have no cell arrays here, since their references are not followed;
             there ``name[column]`` is a column of a table, and ``name?`` a list of texts, which

@@ -19,8 +19,7 @@ from lifting.atomic import write_text
 from lifting.errors import ConfigError, suggest
 from lifting.experiment.build import build_data, build_module
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.finished import finished_run, mark_finished
-from lifting.experiment.folder import RECORD_FILE
+from lifting.experiment.folder import RECORD_FILE, finished_run, mark_finished
 from lifting.experiment.load import list_experiments, load_experiment
 from lifting.experiment.record import ResultRecord, read_record
 from lifting.experiment.run import train

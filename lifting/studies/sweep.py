@@ -13,8 +13,7 @@ from typing import Any
 
 from lifting.atomic import write_text
 from lifting.errors import ConfigError, LiftingError, suggest
-from lifting.experiment.finished import finished_run, mark_finished
-from lifting.experiment.folder import RECORD_FILE
+from lifting.experiment.folder import RECORD_FILE, finished_run, mark_finished
 from lifting.experiment.record import read_record
 from lifting.experiment.run import evaluate, train
 from lifting.experiment.sweep import BASE_VARIANT, JobKey, Sweep

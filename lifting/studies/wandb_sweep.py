@@ -14,8 +14,8 @@ from lifting.experiment.config import WandbConfig
 from lifting.experiment.connection import choose_mode
 from lifting.experiment.folder import RECORD_FILE
 from lifting.experiment.record import read_record
-from lifting.experiment.summary import SPLIT
 from lifting.experiment.sweep import JobKey
+from lifting.experiment.terminal import SPLIT
 from lifting.studies.sweep import SweepRuns
 
 ID_FILE = "wandb-sweep.json"

@@ -14,8 +14,8 @@ from lifting.data.datamodule import PoseDataModule
 from lifting.data.gather import GatherOptions, TrackBatches
 from lifting.errors import CheckpointError, ConfigError, ShapeError
 from lifting.experiment.checkpoint import load_weights, read_checkpoint
-from lifting.experiment.convert import convert
 from lifting.experiment.load import load_experiment, method_config
+from lifting.experiment.trained import convert
 from lifting.methods.diffpose.checkpoint import (
     export_state,
     export_video_state,

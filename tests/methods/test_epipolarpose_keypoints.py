@@ -9,7 +9,7 @@ import torch
 from lifting.batch import LABEL_WEIGHT, PoseBatch, Prediction
 from lifting.cli.main import main
 from lifting.errors import CollapseError, ConfigError, DataError
-from lifting.experiment.collapse import CollapseGuard
+from lifting.experiment.without_truth import CollapseGuard
 from lifting.geometry.camera import Camera, project
 from lifting.geometry.rotation import axis_angle_to_matrix
 from lifting.methods.epipolarpose.config import Config

@@ -1,15 +1,15 @@
 """Procedural images: posed ellipsoid bodies, clothed, lit, before a background; and photographs.
 
 * ``people``      motion -> bodies at single instants, seen by rigs
-* ``cast``        rays against ellipsoids: which solid a pixel shows, where, with which normal
-* ``looks``       skin, hair, clothes and their patterns, drawn by person and recording
-* ``materials``   which material a point of the surface has, and its colour
-* ``light``       lamps and shading
-* ``noise``       random grids drawn large, and noise in space
-* ``shapes``      soft-edged boxes, ellipses and bars: background clutter and occluders
-* ``scenery``     background and occluders of a picture
-* ``sight``       which joints a picture shows
-* ``render``      all of it, in chunks of pictures
+* ``crops``       the square around a person, and the rays of its pixels
+* ``raycast``     rays against ellipsoids: which solid a pixel shows, where, with which normal; and
+  which joints a picture shows
+* ``appearance``  skin, hair, clothes and their patterns, drawn by person and recording; material
+  and colour of a point of the surface
+* ``textures``    random grids drawn large, and noise in space
+* ``scenery``     background and occluders of a picture, of soft-edged boxes, ellipses and bars
+* ``render``      all of it, in chunks of pictures, with lamps and shading
+* ``advocc``      adversarial occlusion: a square slides over a picture, the worst place counts
 * ``photos``      squares of pictures on disk, for the data set ``image_folder``
 * ``store``       pictures in the cache, mapped into memory
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lifting.data.images.noise import CELLS, enlarge
+from lifting.data.images.textures import CELLS, enlarge
 from lifting.data.sampler import stream
 from lifting.errors import ConfigError, check_shape
 from lifting.typing import PerJoint, PerSample, Pose2D

@@ -11,24 +11,101 @@ from torch import Tensor
 from torch.nn import functional
 
 from lifting.body.ellipsoid import EllipsoidBody, EllipsoidSolids, PosedSolids
-from lifting.data.images.cast import Surface, cast, cast_boxes
+from lifting.data.images.appearance import Wardrobe, draw_looks
 from lifting.data.images.crops import crop_pixels, crop_rays
-from lifting.data.images.light import draw_lamps, shade, turn_lamps
-from lifting.data.images.looks import draw_looks
-from lifting.data.images.materials import Wardrobe
-from lifting.data.images.noise import noise_runs, sensor_noise, space_lattice
-from lifting.data.images.scenery import draw_backdrops, draw_occluders, paint_backdrop
-from lifting.data.images.shapes import Shapes, paint
+from lifting.data.images.raycast import Surface, cast, cast_boxes
+from lifting.data.images.scenery import (
+    Shapes,
+    draw_backdrops,
+    draw_occluders,
+    paint,
+    paint_backdrop,
+)
+from lifting.data.images.textures import noise_runs, sensor_noise, space_lattice
 from lifting.data.procedural.draws import Draws
 from lifting.geometry.camera import Camera, project
 from lifting.geometry.kinematics import PosedChain
 from lifting.typing import Points3D, RotationMatrix
+
+_SHININESS = 12.0
 
 RENDER_VERSION = 1
 ANTIALIAS = 2
 OCCLUDED = 128
 """Bit of a part map that tells that an object stands before what the other bits name."""
 _CHUNK_PIXELS = 1 << 17
+
+
+class Lamps(NamedTuple):
+    """Lamps of n pictures, far away.
+
+    Attributes:
+        direction: From the surface to each lamp, unit, ``(n, lamps, 3)``.
+        strength: ``(n, lamps)``, 0 for a lamp that is off.
+        ambient: Light from everywhere, ``(n,)``.
+        gloss: Strength of highlights, ``(n,)``.
+    """
+
+    direction: Tensor
+    strength: Tensor
+    ambient: Tensor
+    gloss: Tensor
+
+
+def draw_lamps(draws: Draws) -> Lamps:
+    """One or two lamps above a room, in its world frame (z up).
+
+    Args:
+        draws: One stream a recording.
+    """
+    azimuth = draws.uniform("lamp azimuth", 2, high=2 * torch.pi)
+    height = draws.uniform("lamp height", 2, low=0.1, high=1.0)
+    flat = (1 - height.square()).sqrt()
+    direction = torch.stack((flat * azimuth.cos(), flat * azimuth.sin(), height), dim=-1)
+    strength = draws.uniform("lamp strength", 2, low=0.3, high=0.7)
+    second = draws.uniform("second lamp") < 0.6
+    strength[:, 1] = torch.where(second, strength[:, 1], 0.0)
+    ambient = draws.uniform("ambient", low=0.3, high=0.5)
+    return Lamps(direction, strength, ambient, draws.uniform("gloss", high=0.12))
+
+
+def turn_lamps(lamps: Lamps, rotation: RotationMatrix) -> Lamps:
+    """The lamps in the frame of cameras, and on their device.
+
+    Args:
+        lamps: In the world.
+        rotation: World to camera, ``(n, 3, 3)``.
+    """
+    moved = Lamps(*(value.to(rotation.device) for value in lamps))
+    return moved._replace(direction=moved.direction @ rotation.mT)
+
+
+def shade(colour: Tensor, surface: Surface, lamps: Lamps) -> Tensor:
+    """Light on a surface: ambient, Lambert's law for every lamp, and a weak highlight.
+
+    Ambient light is dimmed where the surface turns away from the camera, in place of the light
+    that neighbouring limbs would take.
+
+    Args:
+        colour: ``(H, 3)``.
+        surface: The hits.
+        lamps: Of the pictures, camera frame.
+
+    Returns:
+        ``(H, 3)``.
+    """
+    normal, picture = surface.normal, surface.picture
+    facing = (normal * surface.towards).sum(-1).clamp(0, 1)
+    light = lamps.ambient[picture] * (0.7 + 0.3 * facing)
+    highlight = torch.zeros_like(light)
+    for lamp in range(lamps.strength.shape[1]):
+        direction = lamps.direction[picture, lamp]
+        strength = lamps.strength[picture, lamp]
+        light = light + strength * (normal * direction).sum(-1).clamp(min=0)
+        half = torch.nn.functional.normalize(direction + surface.towards, dim=-1)
+        peak = (normal * half).sum(-1).clamp(min=0) ** _SHININESS
+        highlight = highlight + strength * peak
+    return colour * light[:, None] + (lamps.gloss[picture] * highlight)[:, None]
 
 
 @dataclass(frozen=True, kw_only=True)

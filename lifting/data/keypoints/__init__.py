@@ -8,8 +8,9 @@
 * ``joint_order``    which joints a file has, by name, count or positions
 * ``plausibility``   how well positions fit an order of joints
 * ``pixels``     positions in pixels, missing joints, scaled exports
-* ``timeline``   order and numbers of the frames
+* ``timeline``   order and numbers of the frames; what the detector missed, filled in
 * ``persons``    who is who, by ids or by ``following`` people over frames, and who is asked for
-* ``gaps``       what the detector missed, filled in
+* ``entries``, ``numbered``, ``columns``   what dialects share: objects, frames by number, tables
+* ``look``       what ``lifting data look`` says of a file
 * ``cameras``    what a user knows of the cameras of a rig
 """

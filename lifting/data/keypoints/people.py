@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lifting.data.keypoints.columns import arrange
 from lifting.data.keypoints.entries import AGAIN, as_numbers, place
 from lifting.data.keypoints.joint_order import JointOrder, Named, joint_order
-from lifting.data.keypoints.named_parts import arrange
 from lifting.data.keypoints.plausibility import FloatArray
 from lifting.data.keypoints.timeline import IntArray
 from lifting.errors import DataError

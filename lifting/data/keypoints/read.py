@@ -12,13 +12,12 @@ import numpy as np
 
 from lifting.data.keypoints.dialects import find_dialect
 from lifting.data.keypoints.dialects.arrays import sightings_of
-from lifting.data.keypoints.gaps import Filled, fill_gaps
 from lifting.data.keypoints.people import People, tabulate
 from lifting.data.keypoints.persons import ALL, Chosen, choose_persons
 from lifting.data.keypoints.pixels import Coordinates, to_pixels, within
 from lifting.data.keypoints.plausibility import exchanged_sides, upside_down
 from lifting.data.keypoints.source import open_source
-from lifting.data.keypoints.timeline import Timeline, timeline
+from lifting.data.keypoints.timeline import Filled, Timeline, fill_gaps, timeline
 from lifting.errors import ConfigError, DataError
 from lifting.files.checks import Size
 from lifting.files.npz import Array

@@ -10,11 +10,10 @@ from typing import NamedTuple, Unpack
 import numpy as np
 import torch
 
-from lifting.data.keypoints.gaps import Filled
 from lifting.data.keypoints.people import People
 from lifting.data.keypoints.persons import ALL, LARGEST
 from lifting.data.keypoints.read import Lens, Person, Reading, VideoSeen, read_video
-from lifting.data.keypoints.timeline import Timeline
+from lifting.data.keypoints.timeline import Filled, Timeline
 from lifting.data.sequence import PoseTracks, offsets_of, rate_of_each
 from lifting.errors import ConfigError
 from lifting.geometry.camera import Camera

@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from lifting.data.mocap import cleaning
-from lifting.data.mocap.amc import AMC_FPS, read_amc
-from lifting.data.mocap.asf import read_asf
+from lifting.data.mocap.acclaim import AMC_FPS, read_amc, read_asf
 from lifting.data.mocap.bvh import read_bvh
 from lifting.data.mocap.captured import CapturedMotion, FloatArray, Form
 from lifting.data.mocap.mapping import JointMap, to_h36m17

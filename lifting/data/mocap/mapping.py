@@ -16,9 +16,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lifting.data.mocap.captured import CapturedMotion, FloatArray, Form
-from lifting.data.mocap.lost_bones import continued, estimate_lost, restore_cmu
-from lifting.data.mocap.upright import guess_up, unit_of, z_up_mm
+from lifting.data.mocap.captured import (
+    CapturedMotion,
+    FloatArray,
+    Form,
+    guess_up,
+    unit_of,
+    z_up_mm,
+)
+from lifting.data.mocap.cleaning import continued, estimate_lost, restore_cmu
 from lifting.errors import DataError, MissingDataError, suggest
 from lifting.skeleton import H36M_17
 from lifting.skeleton.naming import FEET, HOW_TO_MAP, LIMBS, named_joints

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lifting.batch import PoseBatch, root_relative
-from lifting.data.images.sight import BEHIND_BODY, BEHIND_OBJECT, SEEN
+from lifting.data.images.raycast import BEHIND_BODY, BEHIND_OBJECT, SEEN
 from lifting.metrics.accumulator import Sums
 from lifting.skeleton import Skeleton
 from lifting.typing import Pose3D

@@ -11,7 +11,7 @@ from torch import Tensor
 from lifting.batch import PoseBatch
 from lifting.data.images.advocc import occlude, occluder_texture
 from lifting.data.images.crops import crop_pixels
-from lifting.data.images.sight import SEEN
+from lifting.data.images.raycast import SEEN
 from lifting.data.sampler import stream
 from lifting.data.sequence import PoseTracks
 from lifting.data.window import track_of_rows

@@ -10,11 +10,18 @@ import torch
 
 from lifting.body.ellipsoid import EllipsoidBody, EllipsoidSolids, PosedSolids
 from lifting.data.config import DataConfig
-from lifting.data.images.cast import cast, cast_boxes, nearest_hits
 from lifting.data.images.crops import crop_around, crop_pixels, crop_rays
+from lifting.data.images.raycast import (
+    BEHIND_BODY,
+    BEHIND_OBJECT,
+    SEEN,
+    cast,
+    cast_boxes,
+    joint_sight,
+    nearest_hits,
+)
 from lifting.data.images.render import OCCLUDED, Studio
-from lifting.data.images.shapes import BAR, BOX, ELLIPSE, Shapes, paint
-from lifting.data.images.sight import BEHIND_BODY, BEHIND_OBJECT, SEEN, joint_sight
+from lifting.data.images.scenery import BAR, BOX, ELLIPSE, Shapes, paint
 from lifting.data.sets.images import reader as source
 from lifting.data.sets.images.config import Config as ImagesConfig
 from lifting.data.sources import load_tracks

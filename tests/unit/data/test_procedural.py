@@ -11,15 +11,20 @@ import pytest
 import torch
 
 from lifting.data.config import DataConfig
-from lifting.data.procedural import plan
+from lifting.data.procedural import generator
 from lifting.data.procedural.anthropometry import Bodies, sample_bodies
 from lifting.data.procedural.curves import BodyCurves, Cast, minimum_jerk
 from lifting.data.procedural.draws import Draws
-from lifting.data.procedural.gait import RUN, WALK, WALK_SPEED
 from lifting.data.procedural.generator import CLIPS_PER_PERSON, generate_motion
-from lifting.data.procedural.limbs import SIDES, bent, hanging, swivelled_pole, two_bone
-from lifting.data.procedural.locomotion import stride_phase, walk, walk_pace
-from lifting.data.procedural.posing import joint_offsets
+from lifting.data.procedural.limbs import (
+    SIDES,
+    bent,
+    hanging,
+    joint_offsets,
+    swivelled_pole,
+    two_bone,
+)
+from lifting.data.procedural.locomotion import RUN, WALK, WALK_SPEED, stride_phase, walk, walk_pace
 from lifting.data.procedural.primitives import PRIMITIVES
 from lifting.data.sets.synthetic.config import Config as SyntheticConfig
 from lifting.data.sets.synthetic.reader import cache_key, motion, split_seed
@@ -45,7 +50,7 @@ def poses(mixed):
 
 
 def only(monkeypatch, name):
-    monkeypatch.setattr(plan, "MIX", {k: float(k == name) for k in plan.MIX})
+    monkeypatch.setattr(generator, "MIX", {k: float(k == name) for k in generator.MIX})
 
 
 def facing(poses):

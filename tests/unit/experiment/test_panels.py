@@ -16,8 +16,14 @@ from lifting.data.info import DataInfo
 from lifting.experiment import panels
 from lifting.experiment.config import PanelsConfig
 from lifting.experiment.loggers import CsvLog
-from lifting.experiment.panels import COLUMNS, PanelsCallback, read_curves, worst_rows
-from lifting.experiment.worst import WorstSamples, worst_rows_of
+from lifting.experiment.panels import (
+    COLUMNS,
+    PanelsCallback,
+    WorstSamples,
+    read_curves,
+    worst_rows,
+    worst_rows_of,
+)
 from lifting.geometry.camera import Camera
 from lifting.methods.settings import ModuleSettings
 from lifting.skeleton import H36M_17

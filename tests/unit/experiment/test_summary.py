@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from lifting.experiment.summary import score_table, split_scores
+from lifting.experiment.terminal import score_table, split_scores
 
 SCORES = {
     "test/mpjpe_mm": 50.0,

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from lifting.errors import ConfigError
-from lifting.experiment.finished import finished_run, mark_finished
+from lifting.experiment.folder import finished_run, mark_finished
 from lifting.experiment.load import load_experiment
 from lifting.experiment.sweep import JobKey, Sweep, find_sweep, load_sweep
 

@@ -19,7 +19,7 @@ from lifting.data.datamodule import PoseDataModule, spread_recordings
 from lifting.errors import ConfigError
 from lifting.experiment.folder import CONFIG_FILE
 from lifting.experiment.load import save_resolved
-from lifting.experiment.supervision import scored, supervision_callbacks
+from lifting.experiment.without_truth import scored, supervision_callbacks
 
 EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
 SMALL = (

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lifting.data.keypoints.columns import full_rows, numbers
+from lifting.data.keypoints.columns import arrange, full_rows, numbers
 from lifting.data.keypoints.dialects import Dialect
-from lifting.data.keypoints.named_parts import arrange
 from lifting.data.keypoints.people import Sightings, many_people
 from lifting.data.keypoints.plausibility import FloatArray
 from lifting.data.keypoints.source import Source

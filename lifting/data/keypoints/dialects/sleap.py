@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lifting.data.keypoints.columns import columns_by_name, numbers
+from lifting.data.keypoints.columns import Arranged, arrange, columns_by_name, numbers
 from lifting.data.keypoints.dialects import Dialect
-from lifting.data.keypoints.named_parts import Arranged, arrange
 from lifting.data.keypoints.people import Sighting, Sightings
 from lifting.data.keypoints.plausibility import FloatArray
 from lifting.data.keypoints.source import Source

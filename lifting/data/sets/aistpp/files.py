@@ -13,9 +13,16 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from lifting.data.mocap.captured import FloatArray, Up
+from lifting.data.mocap.captured import (
+    LENGTHS_MM,
+    TURNS,
+    FloatArray,
+    Up,
+    guess_up,
+    unit_of,
+    z_up_mm,
+)
 from lifting.data.mocap.lines import read_lines
-from lifting.data.mocap.upright import LENGTHS_MM, TURNS, guess_up, unit_of, z_up_mm
 from lifting.errors import DataError, MissingDataError
 from lifting.files.checks import check_file
 from lifting.files.containers import entries, entry, numbers

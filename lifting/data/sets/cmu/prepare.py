@@ -17,8 +17,7 @@ from pathlib import Path
 from lifting.data.describe import Fact
 from lifting.data.download import PART, Download, check_url
 from lifting.data.folders import VARIABLE
-from lifting.data.mocap.amc import read_channels
-from lifting.data.mocap.asf import read_asf
+from lifting.data.mocap.acclaim import read_asf, read_channels
 from lifting.data.mocap.convert import MAX_LISTED, convert_folder
 from lifting.data.mocap.mapping import read_joint_map
 from lifting.data.sets.cmu.config import CREDIT, FILE_NAME

@@ -16,9 +16,9 @@ from lifting.data.config import DataConfig, Rig, Split, noise_of
 from lifting.data.film import VIEWS, film
 from lifting.data.images.crops import SIDE_MM, crop_around, crop_pixels
 from lifting.data.images.people import People, people_key, sample_people
+from lifting.data.images.raycast import joint_sight
 from lifting.data.images.render import RENDER_VERSION, Sitting, Studio
-from lifting.data.images.shapes import covers
-from lifting.data.images.sight import joint_sight
+from lifting.data.images.scenery import covers
 from lifting.data.images.store import stored_pictures
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets.images.config import Config as ImagesConfig
@@ -59,7 +59,7 @@ def tracks(config: DataConfig, split: Split) -> PoseTracks:
     A track is one recording seen by one camera; its frames are instants half a second apart.
     Tracks of one recording have the same frames, and every recording has all its views. The
     labels are the joints of the body that is drawn. Beside them stand the crops, and the extras
-    ``sight`` (state of each joint, see ``images.sight``), ``rotations``, ``betas`` and
+    ``sight`` (state of each joint, see ``images.raycast``), ``rotations``, ``betas`` and
     ``translation`` (of the body, in the camera's frame).
 
     Args:

@@ -17,9 +17,14 @@ from torch import Tensor
 
 from lifting.data.config import DataConfig, Split
 from lifting.data.folders import data_folder
-from lifting.data.keypoints.camera_facts import CameraFacts, by_name
-from lifting.data.keypoints.cameras import cameras_of, is_calibration, read_cameras
-from lifting.data.keypoints.pose2sim_toml import ENDING
+from lifting.data.keypoints.cameras import (
+    ENDING,
+    CameraFacts,
+    by_name,
+    cameras_of,
+    is_calibration,
+    read_cameras,
+)
 from lifting.data.keypoints.tracks import PersonSeen, read_person
 from lifting.data.sequence import PoseTracks, offsets_of, rate_of_each
 from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig

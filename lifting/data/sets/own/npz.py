@@ -9,9 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from lifting.data.mocap.captured import Up
+from lifting.data.mocap.captured import (
+    LENGTHS_MM,
+    TURNS,
+    Up,
+    are_known,
+    guess_up,
+    unit_of,
+    z_up_mm,
+)
 from lifting.data.mocap.lines import LARGEST_NUMBER
-from lifting.data.mocap.upright import LENGTHS_MM, TURNS, are_known, guess_up, unit_of, z_up_mm
 from lifting.errors import suggest
 from lifting.files.checks import misfit
 from lifting.files.npz import DEFAULT_MAX_BYTES, Array, Kind, open_npz, read_plain_npz

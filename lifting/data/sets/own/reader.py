@@ -21,11 +21,9 @@ from lifting.data.check import check_disjoint
 from lifting.data.config import DataConfig, Split
 from lifting.data.folders import VARIABLE, search_folders
 from lifting.data.mocap.bvh import read_bvh
-from lifting.data.mocap.c3d import read_c3d
-from lifting.data.mocap.captured import BoolArray, CapturedMotion, FloatArray
+from lifting.data.mocap.captured import BoolArray, CapturedMotion, FloatArray, are_known
 from lifting.data.mocap.mapping import JointMap, read_joint_map, to_h36m17
-from lifting.data.mocap.trc import read_trc
-from lifting.data.mocap.upright import are_known
+from lifting.data.mocap.markers import read_c3d, read_trc
 from lifting.data.sequence import MotionClips, offsets_of
 from lifting.data.sets.own.config import Config as OwnConfig
 from lifting.data.sets.own.npz import UNKNOWN, OwnClip, OwnMotion, read_own_npz

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifting.data.keypoints.gaps import fill_gaps
-from lifting.data.keypoints.timeline import natural_key, timeline
+from lifting.data.keypoints.timeline import fill_gaps, natural_key, timeline
 from lifting.data.keypoints.tracks import read_keypoints
 from lifting.skeleton import COCO_17, H36M_17
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lifting.data.keypoints.camera_facts import by_name, plain_name
-from lifting.data.keypoints.cameras import cameras_of, read_cameras
+from lifting.data.keypoints.cameras import by_name, cameras_of, plain_name, read_cameras
 from lifting.errors import DataError, MissingDataError
 from lifting.geometry.camera import project, without_tangential, world_to_camera
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lifting.data.mocap.amc import read_amc
-from lifting.data.mocap.asf import read_asf
+from lifting.data.mocap.acclaim import read_amc, read_asf
 from lifting.data.mocap.bvh import read_bvh
 
 ARM_ASF = """# two bones and one that is turned in itself

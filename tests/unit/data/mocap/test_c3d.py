@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lifting.data.mocap import c3d as reader
-from lifting.data.mocap.c3d import read_c3d
+from lifting.data.mocap import markers as reader
+from lifting.data.mocap.markers import read_c3d
 from lifting.errors import ConfigError, DataError, LiftingError, MissingDataError
 from lifting.files.sandbox import Limits, MatRequest, read_mats
 
@@ -111,7 +111,7 @@ def test_mutated_files_raise_nothing_else(tmp_path, monkeypatch):
             data[rng.randrange(min(len(data), 1600))] = rng.randrange(256)
         path = tmp_path / f"{number}.c3d"
         path.write_bytes(data)
-        requests.append(MatRequest(path, reader._AXES))
+        requests.append(MatRequest(path, reader._DIMENSIONS))
     refused = []
     # One child reads many; the reader itself then judges what came back.
     answers = read_mats(requests, Limits(seconds=0.5))

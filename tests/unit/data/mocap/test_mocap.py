@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lifting.data.mocap.amc import read_amc
-from lifting.data.mocap.asf import read_asf
+from lifting.data.mocap.acclaim import read_amc, read_asf
 from lifting.data.mocap.lines import read_lines
 from lifting.errors import DataError, MissingDataError
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lifting.data.mocap.amc import read_amc
-from lifting.data.mocap.asf import read_asf
+from lifting.data.mocap.acclaim import read_amc, read_asf
 from lifting.data.mocap.bvh import read_bvh
 from lifting.data.mocap.mapping import to_h36m17
 from lifting.errors import DataError

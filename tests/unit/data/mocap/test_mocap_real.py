@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from lifting.data.mocap import cleaning
-from lifting.data.mocap.amc import read_amc
-from lifting.data.mocap.asf import read_asf
+from lifting.data.mocap.acclaim import read_amc, read_asf
 from lifting.data.mocap.bvh import read_bvh
 from lifting.data.mocap.convert import convert_folder
 from lifting.data.mocap.mapping import to_h36m17

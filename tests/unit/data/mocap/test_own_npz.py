@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lifting.data.mocap.upright import TURNS
+from lifting.data.mocap.captured import TURNS
 from lifting.data.sets.own.config import SCHEMA
 from lifting.data.sets.own.npz import read_own_npz
 from lifting.errors import DataError, LiftingError, MissingDataError

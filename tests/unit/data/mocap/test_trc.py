@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lifting.data.mocap.trc import read_trc
+from lifting.data.mocap.markers import read_trc
 from lifting.errors import DataError, LiftingError, MissingDataError
 
 NAMES = ("LHip", "RHip", "Head")

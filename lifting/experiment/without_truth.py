@@ -1,12 +1,14 @@
-"""Guard of a training without 3D truth: stops one whose answers have collapsed.
+"""What goes with a training on labels of a teacher: a guard, and scores that it cannot have.
 
-A student that only has to agree with itself, or whose teacher learns along, ends with the same
-pose for everything, often a point; its loss does not show it.
+The guard stops a training whose answers have collapsed. A student that only has to agree with
+itself, or whose teacher learns along, ends with the same pose for everything, often a point; its
+loss does not show it.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,10 +17,12 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from lifting.batch import PoseBatch, Prediction, root_relative
-from lifting.errors import CollapseError
+from lifting.data.datamodule import PoseDataModule
+from lifting.errors import CollapseError, ConfigError
+from lifting.experiment.config import ExperimentConfig
+from lifting.metrics.protocol import needs_scale
 
 log = logging.getLogger(__name__)
-
 SIZE, SPREAD = "val/answer_size", "val/answer_spread"
 
 
@@ -134,3 +138,57 @@ def _shares(sums: Tensor, poses: Tensor) -> tuple[float, float]:
     around = (sums[1:] - poses.square().sum(-1) / count).clamp(min=0).sum(-1)
     size, spread = ((a / b.clamp(min=1e-9)).sqrt() for a, b in (square, around))
     return float(size), float(spread)
+
+
+def supervision_callbacks(config: ExperimentConfig, data: PoseDataModule) -> list[Callback]:
+    """Callbacks of a training by its labels: the guard against collapse where a teacher made them.
+
+    Args:
+        config: The experiment.
+        data: Its data.
+
+    Raises:
+        ConfigError: The score that chooses the checkpoint needs a scale that the labels lack.
+    """
+    info = data.info("val")
+    monitor = config.trainer.monitor.partition("/")[2]
+    if not info.supervision.metric and needs_scale(monitor):
+        raise ConfigError(
+            f"expected trainer.monitor to be a score that needs no scale, got "
+            f"'{config.trainer.monitor}': labels of a teacher that is not told where the cameras "
+            "are have no true scale; set trainer.monitor to val/n_mpjpe_mm or val/pa_mpjpe_mm"
+        )
+    if config.data.labels == "truth":
+        return []
+    return [CollapseGuard(info.skeleton.root)]
+
+
+def supervision_facts(data: PoseDataModule) -> dict[str, Any]:
+    """What the labels of a training were, and what scores that leaves out, for its record.
+
+    Args:
+        data: Its data.
+    """
+    told = data.info("test").supervision
+    facts: dict[str, Any] = dict(told.facts)
+    if data.has("train"):
+        source = data.info("train").source
+        facts |= {k: v for k, v in source.items() if k.startswith("labels_")}
+    test = data.info("test").source
+    facts["test_labels"] = test.get("labels", "truth")
+    if not told.metric:
+        facts["refused"] = (
+            "MPJPE and all scores that compare lengths: the labels have no true scale"
+        )
+    return facts
+
+
+def scored(values: Mapping[str, float], data: PoseDataModule) -> dict[str, float]:
+    """Scores that the labels of a training permit.
+
+    Args:
+        values: Scores by key, without their split.
+        data: Its data.
+    """
+    metric = data.info("test").supervision.metric
+    return {k: v for k, v in values.items() if metric or not needs_scale(k)}
