@@ -19,7 +19,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("methods", nargs="*", metavar="METHOD", help="default: all")
     parser.add_argument(
-        "--data", default="synthetic", metavar="NAME", help="file in experiments/data"
+        "--data", default="synthetic", metavar="NAME", help="data/NAME.yaml of the experiments"
     )
     parser.add_argument(
         "--samples",

@@ -20,7 +20,7 @@ OVERRIDES_HELP = (
 
 def add_experiment(parser: argparse.ArgumentParser) -> None:
     """The experiment and its overrides."""
-    parser.add_argument("experiment", help="name in experiments/, or the path of a YAML file")
+    parser.add_argument("experiment", help="name (`lifting experiments`), or path of a YAML file")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDES_HELP)
     parser.add_argument("--data", metavar="NAME", help="shorthand for extends=data/NAME")
 
@@ -83,7 +83,7 @@ def add_study(
         "--batch", type=int, default=batch, metavar="N", help=f"poses at a time (default: {batch})"
     )
     parser.add_argument(
-        "--data", metavar="NAME", help="file in experiments/data (default: the runs' own data)"
+        "--data", metavar="NAME", help="data/NAME.yaml of the experiments (default: the runs' own)"
     )
     add_overrides(parser, example, output)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")

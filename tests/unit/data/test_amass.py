@@ -8,8 +8,7 @@ from smpl_models import PARENTS, model_arrays
 
 from lifting.data.config import DataConfig
 from lifting.data.sets.amass.config import Config as AmassConfig
-from lifting.data.sets.amass.files import read_amass
-from lifting.data.sets.amass.reader import cache_key, motion
+from lifting.data.sets.amass.reader import cache_key, motion, read_amass
 from lifting.data.smpl import VARIABLE
 from lifting.data.sources import load_tracks
 from lifting.errors import ConfigError, DataError, MissingDataError
