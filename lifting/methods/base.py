@@ -146,7 +146,12 @@ class LiftingModule(pl.LightningModule):
         return _average(prediction, mirrored, self.skeleton)
 
     def log_losses(self, losses: dict[str, Tensor], batch: PoseBatch) -> Tensor:
-        """Log every term and their sum as ``<stage>train/<term>``; returns the sum."""
+        """Log every term and their sum as ``<stage>train/<term>``; returns the sum.
+
+        Args:
+            losses: Terms by name, each of shape ``()``.
+            batch: Says of how many samples they are.
+        """
         total = torch.stack(tuple(losses.values())).sum()
         for name, value in {**losses, "loss": total}.items():
             key = f"{self.key_prefix}train/{name}"

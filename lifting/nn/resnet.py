@@ -150,12 +150,16 @@ class ResNet(nn.Module):
         return self.layers(self.stem(images))
 
     def stem(self, images: Tensor) -> Tensor:
-        """What comes before the first layer, ``(batch, width, height / 2, width / 2)``."""
+        """What comes before the first layer: ``(batch, channels, height / 2, width / 2)``.
+
+        Args:
+            images: Normalised, ``(batch, 3, height, width)``.
+        """
         found: Tensor = self.relu(self.bn1(self.conv1(images)))
         return found
 
     def layers(self, stem: Tensor) -> Features:
-        """Features of what ``stem`` answers."""
+        """Features of what ``stem`` answers, ``(batch, channels, height / 2, width / 2)``."""
         x = self.maxpool(stem)
         found = []
         for i in range(1, 5):

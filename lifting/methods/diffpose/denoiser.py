@@ -88,7 +88,10 @@ def denoise(network: nn.Module, state: Tensor, t: Tensor, given: Given) -> Tenso
 
 
 def predict(network: nn.Module, state: Tensor, t: Tensor, given: Given, config: Config) -> Tensor:
-    """What the configuration predicts, less the centre; arguments as :func:`denoise`."""
+    """What the configuration predicts, less the centre, ``(batch, joints, channels)``.
+
+    Arguments as :func:`denoise`.
+    """
     answer = denoise(network, state, t, given)
     # The next state is told as a change: fifty whole answers in a row would drift away.
     return answer + (state - given.centre) if config.prediction == "next" else answer

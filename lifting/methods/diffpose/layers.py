@@ -127,7 +127,7 @@ class Norm(nn.Module):
         self.offset = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise the last axis."""
+        """Normalise the last axis of ``(*batch, channels)``."""
         return normalize(x, self.gain, self.offset)
 
 

@@ -152,7 +152,7 @@ class Module(LiftingModule):
         return self
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
-        """Lifting loss of the context encoder, or denoising or consistency loss."""
+        """Lifting loss of the context encoder, denoising or consistency loss, of shape ``()``."""
         target = self.target(batch).flatten(0, 1)
         keypoints = self._screen(batch)
         uv, xyz = keypoints.flatten(0, 1), target / MM_PER_METRE

@@ -134,7 +134,14 @@ class GraphLayer(nn.Module):
     def convolve(
         self, x: Tensor, basis: Tensor, time: Tensor | None, added: Tensor | None
     ) -> Tensor:
-        """The residual block; step and context enter between its two convolutions."""
+        """The residual block; step and context enter between its two convolutions.
+
+        Args:
+            x: ``(batch, joints, hidden)``.
+            basis: The fused basis, ``(3 joints, joints)``.
+            time: Feature of the diffusion step, ``(batch or 1, channels)``; None for none.
+            added: Context added beside it, ``(batch, joints, hidden)``; None adds nothing.
+        """
         rate = self.size.inner_dropout
         inner = self.first(x, basis, activate=True, rate=rate)
         if self.time is not None and time is not None:
@@ -261,7 +268,10 @@ class ContextEncoder(GraphTrunk):
         return self.encode(uv, mask).pose
 
     def encode(self, uv: Tensor, mask: Tensor | None = None) -> Encoded:
-        """The lifted pose and the feature it was read from; arguments as :meth:`forward`."""
+        """The lifted pose and the feature it was read from, ``(batch, joints, channels)`` each.
+
+        Arguments as :meth:`forward`.
+        """
         feature = self.hide(uv, None, mask)
         return Encoded(self.answer(feature), feature)
 

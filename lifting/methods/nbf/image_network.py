@@ -42,7 +42,14 @@ class Backbone(Protocol):
     """Features of an image at five scales."""
 
     def features(self, images: Tensor) -> Sequence[Tensor]:
-        """Maps at a half, a quarter, an eighth, a sixteenth and a thirty-second of the image."""
+        """Maps at a half, a quarter, an eighth, a sixteenth and a thirty-second of the image.
+
+        Args:
+            images: ``(batch, 3, height, width)``.
+
+        Returns:
+            Each ``(batch, channels, height / scale, width / scale)``.
+        """
         ...
 
 
@@ -168,7 +175,14 @@ class Extractor(nn.Module):
         return ExtractedFeatures(normalise_features(found), x, (skips[-1], last))
 
     def coarse(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The backbone's two coarsest maps alone, the finer first; ``images`` as above."""
+        """The backbone's two coarsest maps alone, the finer first.
+
+        Args:
+            images: ``(batch, 3, height, width)``, as in :meth:`forward`.
+
+        Returns:
+            ``(batch, channels, height / 16, width / 16)``, and at a thirty-second.
+        """
         check_images(images)
         finer, coarser = self.backbone.features(images)[-2:]
         return finer, coarser
@@ -306,6 +320,9 @@ class PoseHead(nn.Module):
 
     def coarse(self, coarse: Sequence[Tensor]) -> Guess:
         """What the backbone's two coarsest maps alone tell.
+
+        Args:
+            coarse: The maps, ``(batch, channels, height, width)``, the finer first.
 
         Raises:
             ConfigError: The head has no network that looks at them.

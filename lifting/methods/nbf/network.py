@@ -124,6 +124,9 @@ class NeuralBody(nn.Module):
     def guess(self, batch: PoseBatch) -> tuple[Tensor, BodyPose]:
         """Features of a batch of images, and the first guesses of the bodies in camera frames.
 
+        Returns:
+            Unit vectors, ``(batch, rays, channels)``, and the bodies.
+
         Raises:
             DataError: The batch has no images.
         """
@@ -144,7 +147,12 @@ class NeuralBody(nn.Module):
         return Starts(features, (first, mirror_sideways(other, self.body.mirror)))
 
     def coarse_guess(self, batch: PoseBatch, gain: Tensor | None = None) -> Guess:
-        """First guess from the backbone alone, at a fraction of the cost; as ``forward``."""
+        """First guess from the backbone alone, at a fraction of the cost.
+
+        Args:
+            batch: With images.
+            gain: Factor of each colour, ``(batch, 3)``.
+        """
         return self.head.coarse(self.extractor.coarse(network_images(batch, gain)))
 
     def contrast(
@@ -177,7 +185,7 @@ class NeuralBody(nn.Module):
         )
 
     def feature_losses(self, contrast: Contrast, generator: torch.Generator) -> dict[str, Tensor]:
-        """Terms that tell features apart, weighted.
+        """Terms that tell features apart, weighted, each of shape ``()``.
 
         Args:
             contrast: What the step learns from.
@@ -206,13 +214,13 @@ class NeuralBody(nn.Module):
         }
 
     def part_losses(self, estimate: Estimate, labels: BodyLabels) -> dict[str, Tensor]:
-        """Term of the body parts, weighted."""
+        """Term of the body parts, weighted, of shape ``()``."""
         config = self.config
         term = part_loss(estimate.parts, labels.parts, config.parts_body)
         return {"parts": config.weight_parts * term}
 
     def body_losses(self, guess: Guess, labels: BodyLabels, view: CropView) -> dict[str, Tensor]:
-        """Terms of the first guess, weighted; squared errors."""
+        """Terms of the first guess, weighted; squared errors, each of shape ``()``."""
         config, true = self.config, labels.pose
         body = guess.body(view)
         joints = self.body.joints(*body).joints
@@ -229,7 +237,7 @@ class NeuralBody(nn.Module):
         return {name: w * functional.mse_loss(a, b) for name, (w, a, b) in terms.items()}
 
     def coarse_losses(self, guess: Guess, labels: BodyLabels, view: CropView) -> dict[str, Tensor]:
-        """Terms of the first guess from coarse maps, weighted; squared errors.
+        """Terms of the first guess from coarse maps, weighted squared errors of shape ``()``.
 
         The rotations are compared before they are made ones: their squared error then has its
         minimum at the mean, which is short while the network knows nothing, and the way people

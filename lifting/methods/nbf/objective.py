@@ -138,14 +138,26 @@ def released_loss(scores: Scores, mask: Tensor, *, robust: bool) -> PerSample:
 
 
 def soft_maximum(scores: Scores) -> Tensor:
-    """Mean of both scores, mapped to 0 to 1, by their softmax: the released occlusion model."""
+    """Mean of both scores, mapped to 0 to 1, by their softmax: the released occlusion model.
+
+    Args:
+        scores: Cosines, ``(batch, pixels)`` each.
+
+    Returns:
+        ``(batch, pixels)``.
+    """
     body = ((1 + scores.body) / 2).clamp(_LEAST_SCORE, 1)
     both = torch.stack((body, (1 + scores.clutter) / 2), dim=-1)
     return (both * (both / RELEASED_TEMPERATURE).softmax(-1)).sum(-1)
 
 
 def visible_map(scores: Scores, opacity: Tensor) -> Tensor:
-    """Pixels of the body that the body explains better than the background, bool."""
+    """Pixels of the body that it explains better than the background, ``(batch, pixels)`` bool.
+
+    Args:
+        scores: Cosines.
+        opacity: Share of a pixel that is body, ``(batch, pixels)``.
+    """
     return (scores.body > scores.clutter) & (opacity > 0.5)
 
 

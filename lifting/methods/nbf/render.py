@@ -203,7 +203,7 @@ def check_kernels(means: Points3D, precisions: Tensor) -> None:
 
 
 def normalise_features(values: Tensor) -> Tensor:
-    """Unit vectors along the last axis; a vector of less than 1e-6 keeps a shorter one.
+    """Unit vectors, ``(*batch, channels)``; a vector of less than 1e-6 keeps a shorter one.
 
     Rays that graze a kernel have next to no weight, and must not get a full feature nor a
     gradient of the inverse of that weight.

@@ -101,7 +101,7 @@ class Module(LiftingModule):
         self.network = SimpleBaseline(len(self.skeleton), config)
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
-        """Loss of a batch, in metres."""
+        """Loss of a batch, in metres, of shape ``()``."""
         target = self.target(batch) / MM_PER_METRE
         loss = pose_loss(self._lift(batch), target, self.label_weights(batch), self.config.loss)
         return self.log_losses({"pose": loss}, batch)

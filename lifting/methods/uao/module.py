@@ -37,7 +37,7 @@ class Module(LiftingModule):
         self.network = Gumlp(self.skeleton, config)
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
-        """Loss of a batch over all joints, the root with its true position zero."""
+        """Loss over all joints, the root with its true position zero, of shape ``()``."""
         estimate = self.network(self._keypoints(batch))
         target = self.target(batch) / MM_PER_METRE
         loss = uncertainty_loss(

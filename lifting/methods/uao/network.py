@@ -75,7 +75,7 @@ class LinearPair(nn.Module):
         return weight, self.second.weight @ self.first.bias + self.second.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map the last axis."""
+        """Map the last axis of ``(*batch, inputs)`` to ``(*batch, outputs)``."""
         if not torch.is_autocast_enabled(x.device.type):
             return functional.linear(x, *self.folded())
         with torch.autocast(x.device.type, enabled=False):
@@ -101,7 +101,7 @@ class UMlp(nn.Module):
         self.leave = nn.ModuleList(nn.Linear(b, a) for a, b in reversed(pairs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map the last axis."""
+        """Map the last axis of ``(*batch, channels)``, whose width is kept."""
         for layer in self.enter:
             x = self._activate(layer(x))
         x = x + self._activate(self.middle(x))

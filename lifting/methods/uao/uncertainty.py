@@ -61,6 +61,6 @@ def axis_deviation(log_error: Tensor) -> Tensor:
     the Laplace distribution of the training loss the factor would be 3/2 in place of 1.596.
 
     Args:
-        log_error: Natural log of the expected error in mm.
+        log_error: Natural log of the expected error in mm, ``(*batch, joints)``.
     """
     return log_error.exp() / LENGTH_PER_AXIS
