@@ -1,9 +1,12 @@
-"""What every method is given beside its own configuration. Imports no torch."""
+"""What every method is given beside its own configuration, and how that is checked. No torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Literal
+
+from lifting.errors import ConfigError
 
 
 @dataclass
@@ -78,3 +81,23 @@ class ModuleSettings:
     pss: tuple[str, ...] = ()
     seed: int = 0
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+
+def require(config: object, name: str, holds: bool, expected: str, section: str = "") -> None:
+    """Refuse a value of a method's configuration that does not hold.
+
+    Args:
+        config: The configuration, or a section of it.
+        name: Of the value; with dots for one in a section.
+        holds: Whether it may be so.
+        expected: What it should be.
+        section: Before the name in the message, where ``config`` is a section.
+
+    Raises:
+        ConfigError: It does not hold.
+    """
+    if not holds:
+        raise ConfigError(
+            f"expected method.{section}{name} to be {expected}, got {attrgetter(name)(config)!r}; "
+            "change it in the method section"
+        )

@@ -28,7 +28,17 @@ def pose_loss(
     """
     difference = predicted - target
     errors = difference.norm(dim=-1) if kind == "distance" else difference.square().mean(dim=-1)
+    return mean_of_valid(errors, visible)
+
+
+def mean_of_valid(values: PerJoint, visible: PerJoint | None) -> torch.Tensor:
+    """Mean over the joints whose labels are valid, a scalar; zero where none is.
+
+    Args:
+        values: ``(*batch, joints)``.
+        visible: ``(*batch, joints)`` bool, or how much each joint counts; None when all are.
+    """
     if visible is None:
-        return errors.mean()
-    weights = visible.to(errors)
-    return (errors * weights).sum() / weights.sum().clamp(min=1)
+        return values.mean()
+    weights = visible.to(values)
+    return (values * weights).sum() / weights.sum().clamp(min=1)

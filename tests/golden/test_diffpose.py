@@ -32,7 +32,7 @@ from lifting.methods.diffpose.diffusion import (
     mirror_steps,
     signal_at,
 )
-from lifting.methods.diffpose.forward import Place
+from lifting.methods.diffpose.forward import NoiseEnd
 from lifting.methods.diffpose.layers import (
     adjacency,
     chebyshev_basis,
@@ -542,7 +542,7 @@ def test_mixture_selection():
 @pytest.mark.golden
 def test_paper_mixture_forward():
     g = read("paper_gmm_forward")
-    place = Place(g["mu_selected"], g["sigma_selected"])
+    place = NoiseEnd(g["mu_selected"], g["sigma_selected"])
     share = g["alpha_bar_k"][:, None, None]
     got = place.noisy(g["h0"], g["eps_scaled"], share)
     torch.testing.assert_close(got, g["h_k"], rtol=1e-6, atol=1e-6)

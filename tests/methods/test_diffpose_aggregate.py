@@ -9,8 +9,8 @@ import torch
 from lifting.batch import flip_batch, flip_pose, root_relative
 from lifting.geometry.camera import project
 from lifting.methods.diffpose.aggregate import (
-    Evidence,
     Posterior,
+    WeightedKeypoints,
     average,
     by_projection,
     posterior_shares,
@@ -98,7 +98,7 @@ def test_averages(made):
 
 def evidence_of(batch):
     keypoints = batch.keypoints_2d
-    return Evidence(
+    return WeightedKeypoints(
         keypoints, torch.ones_like(keypoints[..., 0]), batch.camera.intrinsics[:, None]
     )
 

@@ -11,7 +11,7 @@ from lifting.errors import ConfigError
 from lifting.experiment.load import load_experiment, method_config
 from lifting.geometry.camera import normalize_screen, pixels_to_rays, undistort_rays
 from lifting.geometry.root import solve_root
-from lifting.methods.diffpose.aggregate import projection_errors, projection_evidence
+from lifting.methods.diffpose.aggregate import projection_errors, weighted_keypoints
 from lifting.methods.diffpose.config import Config, GuidanceConfig
 from lifting.methods.diffpose.guidance import Guide
 from lifting.methods.diffpose.module import Module
@@ -68,7 +68,7 @@ def lift_well(module, batch):
 
 def guide_of(batch, guidance):
     sizes = batch.camera.size
-    return Guide(guidance, projection_evidence(batch, "middle"), sizes, H36M_17)
+    return Guide(guidance, weighted_keypoints(batch, "middle"), sizes, H36M_17)
 
 
 def hypotheses(module, batch):
@@ -239,7 +239,7 @@ def test_zero_weights_answer_to_the_bit_as_without(form, make_batch, monkeypatch
 @pytest.mark.parametrize("form", FORMS)
 def test_guided_poses_explain_the_keypoints_better(form, make_batch):
     batch = make_batch()
-    evidence = projection_evidence(batch, "middle")
+    evidence = weighted_keypoints(batch, "middle")
     errors = []
     for weight in (0.0, 1.0):
         guidance = GuidanceConfig(weight_projection=weight, step_mm=20.0, moves=3)

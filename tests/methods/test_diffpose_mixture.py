@@ -13,7 +13,7 @@ from lifting.geometry.camera import normalize_screen
 from lifting.methods.diffpose import refiner as refiner_module
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.diffusion import beta_schedule, cumulative_signal
-from lifting.methods.diffpose.forward import DepthStatistics, Endpoint, Place
+from lifting.methods.diffpose.forward import DepthStatistics, NoiseEnd, PoseMixture
 from lifting.methods.diffpose.mixture import Component, batch_mixtures, draw_index, mirror_mixtures
 from lifting.methods.diffpose.module import Module
 from lifting.methods.diffpose.refiner import Refiner
@@ -164,7 +164,7 @@ def test_end_of_the_published_process_has_the_moments_of_the_mixture(poses):
     """Mean and variance over many draws are those of pi, mu and Sigma."""
     uv, _, mixture = (v[:1] for v in poses)
     context = 0.3 * torch.randn(1, 17, 3, generator=torch.Generator().manual_seed(3))
-    draws, endpoint = 20_000, Endpoint(replace(GMM, xyz_scale=0.02), H36M_17)
+    draws, endpoint = 20_000, PoseMixture(replace(GMM, xyz_scale=0.02), H36M_17)
     uniform = torch.rand(draws, 17, generator=torch.Generator().manual_seed(4))
     index = draw_index(mixture[..., 0], uniform)
     chosen = mixture[0][torch.arange(17), index]
@@ -183,7 +183,7 @@ def test_end_of_the_published_process_has_the_moments_of_the_mixture(poses):
 
 
 def test_without_signal_noise_ends_in_the_component():
-    place = Place(torch.randn(2, 17, 3), torch.rand(2, 17, 3))
+    place = NoiseEnd(torch.randn(2, 17, 3), torch.rand(2, 17, 3))
     unit = torch.randn(2, 17, 3)
     got = place.noisy(torch.randn(2, 17, 3), unit * place.scale, torch.zeros(2, 1, 1))
     torch.testing.assert_close(got, place.centre + place.scale * unit)

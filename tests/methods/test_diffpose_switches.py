@@ -15,7 +15,7 @@ from lifting.methods.diffpose.denoiser import Given, denoise, told_of
 from lifting.methods.diffpose.diffusion import add_noise, ddim
 from lifting.methods.diffpose.layers import CrossAttention
 from lifting.methods.diffpose.module import Module
-from lifting.methods.diffpose.network import Denoiser, Hearing, NetworkSize
+from lifting.methods.diffpose.network import Conditioning, Denoiser, NetworkSize
 from lifting.methods.diffpose.refiner import Refiner
 from lifting.methods.settings import ModuleSettings
 from lifting.skeleton import H36M_17
@@ -224,7 +224,7 @@ def test_training_uses_the_context(kind, poses):
 
 
 def test_added_context_enters_after_the_input_and_beside_the_step(poses):
-    network = disturb(Denoiser(5, 3, H36M_17, NetworkSize(8, 2), Hearing("add", 3)))
+    network = disturb(Denoiser(5, 3, H36M_17, NetworkSize(8, 2), Conditioning("add", 3)))
     x, t, context = torch.randn(4, 17, 5), torch.zeros(4), torch.randn(4, 17, 3)
     with torch.no_grad():
         told = context @ network.project.weight.t() + network.project.bias
@@ -262,7 +262,9 @@ def test_cross_attention_is_that_of_the_textbook():
 
 
 def test_cross_attention_stands_after_the_self_attention():
-    network = disturb(Denoiser(5, 3, H36M_17, NetworkSize(8, 1), Hearing("cross_attention", 3)))
+    network = disturb(
+        Denoiser(5, 3, H36M_17, NetworkSize(8, 1), Conditioning("cross_attention", 3))
+    )
     x, context = torch.randn(4, 17, 8), torch.randn(4, 17, 3)
     (layer,) = network.layers
     with torch.no_grad():
@@ -334,7 +336,7 @@ def test_ablations_without_diffusion(process, networks, representation, poses):
         loss = (state - label).square().sum((1, 2)).mean()
         torch.testing.assert_close(refiner.loss(uv, xyz), loss)
     torch.testing.assert_close(samples.hypotheses, wanted.expand(3, -1, -1, -1))
-    assert not refiner.sampler.is_random
+    assert not refiner.config.is_random
 
 
 def test_stacked_networks_are_trained_together(make_batch, without_trainer):

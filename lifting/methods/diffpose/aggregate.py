@@ -37,7 +37,7 @@ Projected = Literal["best_joint", "best_pose", "posterior"]
 Aggregation = Literal["mean", "median", "best_joint", "best_pose", "posterior"]
 
 
-class Evidence(NamedTuple):
+class WeightedKeypoints(NamedTuple):
     """What hypotheses are compared with.
 
     Attributes:
@@ -51,7 +51,7 @@ class Evidence(NamedTuple):
     intrinsics: Intrinsics
 
 
-def projection_evidence(batch: PoseBatch, target: Literal["middle", "all"]) -> Evidence:
+def weighted_keypoints(batch: PoseBatch, target: Literal["middle", "all"]) -> WeightedKeypoints:
     """What hypotheses of a batch are compared with, ``(batch, targets, ...)``.
 
     Args:
@@ -62,7 +62,7 @@ def projection_evidence(batch: PoseBatch, target: Literal["middle", "all"]) -> E
     weights = torch.ones_like(keypoints[..., 0])
     if batch.confidence is not None:
         weights = answered_frames(batch.confidence, target)
-    return Evidence(keypoints, weights, batch.camera.intrinsics[:, None])
+    return WeightedKeypoints(keypoints, weights, batch.camera.intrinsics[:, None])
 
 
 class Posterior(NamedTuple):
@@ -128,19 +128,19 @@ def posterior_shares(errors: Tensor, posterior: Posterior) -> Tensor:
 
 
 def projection_errors(
-    hypotheses: Tensor, evidence: Evidence, root: Points3D | None = None
+    hypotheses: Tensor, seen: WeightedKeypoints, root: Points3D | None = None
 ) -> Tensor:
     """Distance of projected joints from their keypoints, ``(hypotheses, *batch, joints)``, pixels.
 
     Args:
         hypotheses: ``(hypotheses, *batch, joints, 3)``, root-relative, mm.
-        evidence: Keypoints and camera.
+        seen: Keypoints and camera.
         root: ``(*batch, 3)``, mm, if known; None solves for it by hypothesis.
     """
-    camera = evidence.intrinsics
+    camera = seen.intrinsics
     if root is None:
-        rays = undistort_rays(pixels_to_rays(evidence.keypoints, camera), camera)
-        root = solve_root(hypotheses, rays, evidence.weights)
+        rays = undistort_rays(pixels_to_rays(seen.keypoints, camera), camera)
+        root = solve_root(hypotheses, rays, seen.weights)
     placed = hypotheses + root[..., None, :]
     placed = torch.cat((placed[..., :2], placed[..., 2:].clamp(min=NEAREST_MM)), dim=-1)
-    return (project(placed, camera) - evidence.keypoints).norm(dim=-1)
+    return (project(placed, camera) - seen.keypoints).norm(dim=-1)

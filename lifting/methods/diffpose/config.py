@@ -7,10 +7,9 @@ Defaults are our own form, a refiner trained around the context encoder's answer
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Literal
 
-from lifting.errors import ConfigError
+from lifting.methods.settings import require
 
 
 @dataclass
@@ -234,26 +233,26 @@ def check_config(config: Config) -> None:
         "hypotheses", "context_width", "context_layers", "context_heads", "depth_components",
         "student_epochs", "student_stride",
     ):  # fmt: skip
-        _require(config, name, getattr(config, name) >= 1, "at least 1")
+        require(config, name, getattr(config, name) >= 1, "at least 1")
     for name in ("dropout", "inner_dropout", "context_drop_path"):
-        _require(config, name, 0 <= getattr(config, name) < 1, "between 0 and below 1")
+        require(config, name, 0 <= getattr(config, name) < 1, "between 0 and below 1")
     for name in (
         "uv_scale", "eta", "context_epochs", "posterior_sharpness", "posterior_kept",
         "student_steps",
     ):  # fmt: skip
-        _require(config, name, getattr(config, name) >= 0, "not negative")
+        require(config, name, getattr(config, name) >= 0, "not negative")
     depth = config.denoiser_layers
-    _require(config, "denoiser_layers", depth is None or depth >= 1, "at least 1, or null")
-    _require(config, "xyz_scale", config.xyz_scale > 0, "above 0")
+    require(config, "denoiser_layers", depth is None or depth >= 1, "at least 1, or null")
+    require(config, "xyz_scale", config.xyz_scale > 0, "above 0")
     _require_multiple(config, "hidden", "heads")
-    _require(config, "hidden", config.hidden >= 4, "at least 4, as the step embedding needs")
+    require(config, "hidden", config.hidden >= 4, "at least 4, as the step embedding needs")
     _require_multiple(config, "context_width", "context_heads")
-    _require(config, "beta_start", 0 < config.beta_start < 1, "between 0 and 1")
+    require(config, "beta_start", 0 < config.beta_start < 1, "between 0 and 1")
     holds = config.beta_start <= config.beta_end < 1
-    _require(config, "beta_end", holds, "beta_start to below 1")
+    require(config, "beta_end", holds, "beta_start to below 1")
     _require_at_most(config, "start_level", "diffusion_steps")
     _require_at_most(config, "sampling_steps", "start_level")
-    _require(
+    require(
         config,
         "loss",
         config.loss == "squared" or config.representation == "xyz",
@@ -264,7 +263,7 @@ def check_config(config: Config) -> None:
         _check_student(config)
     if config.guidance.is_on:
         calls = config.student_steps if config.asks_student else config.sampling_steps
-        _require(
+        require(
             config,
             "guidance.first_step",
             config.guidance.first_step < calls,
@@ -279,42 +278,42 @@ def check_guidance(guidance: GuidanceConfig) -> None:
         ConfigError: One is out of its range.
     """
     for name in ("weight_projection", "weight_bone", "weight_symmetry", "first_step"):
-        _require(guidance, name, getattr(guidance, name) >= 0, "not negative", "guidance.")
-    _require(guidance, "step_mm", guidance.step_mm > 0, "above 0", "guidance.")
-    _require(guidance, "moves", guidance.moves >= 1, "at least 1", "guidance.")
+        require(guidance, name, getattr(guidance, name) >= 0, "not negative", "guidance.")
+    require(guidance, "step_mm", guidance.step_mm > 0, "above 0", "guidance.")
+    require(guidance, "moves", guidance.moves >= 1, "at least 1", "guidance.")
     first, last = guidance.first_step, guidance.last_step
     holds = last is None or last >= first
-    _require(guidance, "last_step", holds, f"at least first_step={first}, or null", "guidance.")
+    require(guidance, "last_step", holds, f"at least first_step={first}, or null", "guidance.")
 
 
 def _check_pairs(config: Config) -> None:
     """Refuse settings that contradict one another."""
     diffuses = config.process == "diffusion"
-    _require(
+    require(
         config,
         "prediction",
         diffuses or config.prediction == "x0",
         f"'x0' with process '{config.process}', which has no noise to answer",
     )
-    _require(
+    require(
         config,
         "tto_latent",
         diffuses or config.tto_latent == "conditioning",
         f"'conditioning' with process '{config.process}', which starts from no noise",
     )
-    _require(
+    require(
         config,
         "student",
         diffuses or config.student == "none",
         f"'none' with process '{config.process}', which has no path to distil",
     )
-    _require(
+    require(
         config,
         "guidance",
         diffuses or not config.guidance.is_on,
         f"without weights with process '{config.process}', which samples nothing",
     )
-    _require(
+    require(
         config,
         "oracle_root",
         not config.oracle_root or config.aggregation not in ("mean", "median"),
@@ -326,7 +325,7 @@ def _check_student(config: Config) -> None:
     """Refuse settings that a student contradicts."""
     _require_at_most(config, "student_steps", "start_level")
     _require_at_most(config, "student_stride", "diffusion_steps")
-    _require(
+    require(
         config,
         "eta",
         config.eta == 0 or config.student_steps == 0,
@@ -336,19 +335,9 @@ def _check_student(config: Config) -> None:
 
 def _require_at_most(config: Config, name: str, limit: str) -> None:
     most = getattr(config, limit)
-    _require(config, name, getattr(config, name) <= most, f"at most {limit}={most}")
+    require(config, name, getattr(config, name) <= most, f"at most {limit}={most}")
 
 
 def _require_multiple(config: Config, name: str, of: str) -> None:
     factor = getattr(config, of)
-    _require(config, name, getattr(config, name) % factor == 0, f"a multiple of {of}={factor}")
-
-
-def _require(
-    config: Config | GuidanceConfig, name: str, holds: bool, expected: str, section: str = ""
-) -> None:
-    if not holds:
-        raise ConfigError(
-            f"expected method.{section}{name} to be {expected}, got {attrgetter(name)(config)!r}; "
-            "change it in the method section"
-        )
+    require(config, name, getattr(config, name) % factor == 0, f"a multiple of {of}={factor}")

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from lifting.errors import CheckpointError, ConfigError
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.diffusion import Ends, Prediction, add_noise, ends_of, signal_at
-from lifting.methods.diffpose.forward import Forward, Place
-from lifting.methods.diffpose.network import Denoiser, Encoded, Folded, Hearing, NetworkSize
+from lifting.methods.diffpose.forward import Forward, NoiseEnd
+from lifting.methods.diffpose.network import Conditioning, Denoiser, Encoded, Folded, NetworkSize
 from lifting.skeleton import Skeleton
 from lifting.typing import Pose2D
 
@@ -53,9 +53,11 @@ def build_denoiser(config: Config, process: Forward, skeleton: Skeleton) -> Deno
     """
     feature = config.context_width if config.context == "mixste" else config.hidden
     told = 3 if config.conditioning_on == "pose" else feature
-    hearing = Hearing(config.conditioning, told) if config.conditioning != "none" else None
+    conditioning = (
+        Conditioning(config.conditioning, told) if config.conditioning != "none" else None
+    )
     size = NetworkSize.of_denoiser(config)
-    denoiser = Denoiser(STATE_CHANNELS, process.channels, skeleton, size, hearing)
+    denoiser = Denoiser(STATE_CHANNELS, process.channels, skeleton, size, conditioning)
     if config.shared_init:
         denoiser.share_initial_weights()
     at_context = config.centre == "context" or process.is_mixture
@@ -97,24 +99,24 @@ def predict(network: nn.Module, state: Tensor, t: Tensor, given: Given, config: 
     return answer + (state - given.centre) if config.prediction == "next" else answer
 
 
-class Example(NamedTuple):
+class TrainingPoses(NamedTuple):
     """A batch made ready.
 
     Attributes:
         clean: Labels in the channels of the diffused variable, ``(batch, joints, channels)``.
-        place: Where noise leads.
+        end: Where noise leads.
         given: What the denoiser has beside a state.
         context: The context encoder's answer; None where nothing needs it.
     """
 
     clean: Tensor
-    place: Place
+    end: NoiseEnd
     given: Given
     context: Encoded | None
 
 
 class Noised(NamedTuple):
-    """Noisy states of an example.
+    """Noisy states of training poses.
 
     Attributes:
         state: ``(batch, joints, channels)``.
@@ -127,11 +129,13 @@ class Noised(NamedTuple):
     t: Tensor
 
 
-def wanted(example: Example, noised: Noised, prediction: Prediction, signal: Tensor) -> Tensor:
+def denoising_target(
+    poses: TrainingPoses, noised: Noised, prediction: Prediction, signal: Tensor
+) -> Tensor:
     """What the denoiser is to answer, less the centre, ``(batch, joints, channels)``.
 
     Args:
-        example: The batch.
+        poses: The batch.
         noised: Its states.
         prediction: What is predicted.
         signal: Signal shares of all steps.
@@ -139,10 +143,10 @@ def wanted(example: Example, noised: Noised, prediction: Prediction, signal: Ten
     if prediction == "eps":
         return noised.noise
     if prediction == "x0":
-        return example.clean - example.place.centre
+        return poses.clean - poses.end.centre
     # The same noise as in the state itself, so that the chain is one path.
     share = signal_at(signal, noised.t - 1)
-    return example.place.noisy(example.clean, noised.noise, share) - example.place.centre
+    return poses.end.noisy(poses.clean, noised.noise, share) - poses.end.centre
 
 
 AVERAGE_DECAY = 0.95

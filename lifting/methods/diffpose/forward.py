@@ -116,7 +116,7 @@ def _pick(values: Tensor, index: Tensor) -> Tensor:
     return values.expand(*index.shape[:-1], -1).gather(-1, index)[..., 0]
 
 
-class Place(NamedTuple):
+class NoiseEnd(NamedTuple):
     """A Gaussian of every joint.
 
     Attributes:
@@ -140,7 +140,7 @@ class Place(NamedTuple):
         return add_noise(clean - self.centre, noise, share) + self.centre
 
 
-class Endpoint(nn.Module):
+class PoseMixture(nn.Module):
     """The mixture H_K in metres, from the 2D mixture of a detection.
 
     A distance on the image becomes one in space by the person's size: that of the context pose, or
@@ -163,7 +163,7 @@ class Endpoint(nn.Module):
 
     def forward(
         self, uv: Pose2D, context: Pose3D | None, component: Component, uniform: PerJoint | None
-    ) -> Place:
+    ) -> NoiseEnd:
         """One Gaussian a joint, ``(*batch, joints, 3)``, metres.
 
         Args:
@@ -185,7 +185,7 @@ class Endpoint(nn.Module):
             depth = Depth(context[..., 2], torch.zeros_like(context[..., 2]))
         spread = component.spread * scale
         mean = _stack(across, depth.mean)
-        return Place(mean, (_stack(spread, depth.deviation).square() + self.least**2).sqrt())
+        return NoiseEnd(mean, (_stack(spread, depth.deviation).square() + self.least**2).sqrt())
 
 
 def _stack(across: Pose2D, depth: PerJoint) -> Pose3D:
@@ -220,17 +220,12 @@ class Forward(nn.Module):
         super().__init__()
         self.config = config
         self.channels = 5 if config.representation == "uvxyz" else 3
-        self.endpoint = Endpoint(config, skeleton)
+        self.endpoint = PoseMixture(config, skeleton)
 
     @property
     def is_mixture(self) -> bool:
         """Whether noise leads to the mixture H_K; the ablations have no noise."""
         return self.config.forward_noise == "gmm" and self.config.process == "diffusion"
-
-    @property
-    def draws(self) -> bool:
-        """Whether there is more than one component to draw from."""
-        return self.config.has_components
 
     @property
     def needs_context(self) -> bool:
@@ -256,7 +251,7 @@ class Forward(nn.Module):
         index = draw_components(mixture, uniform[0])
         return Draw(pick_components(mixture, index), uniform[1])
 
-    def place(self, uv: Pose2D, pose: Pose3D | None, draw: Draw) -> Place:
+    def noise_end(self, uv: Pose2D, pose: Pose3D | None, draw: Draw) -> NoiseEnd:
         """Where noise leads, ``(*batch, joints, channels)``.
 
         Args:
@@ -272,11 +267,11 @@ class Forward(nn.Module):
         if self.config.forward_noise == "gaussian":
             scale = torch.ones_like(scale)
         if self.config.centre == "context" and pose is not None:
-            return Place(self.join(torch.zeros_like(uv), pose), scale)
-        return Place(uv.new_zeros(*uv.shape[:-1], self.channels), scale)
+            return NoiseEnd(self.join(torch.zeros_like(uv), pose), scale)
+        return NoiseEnd(uv.new_zeros(*uv.shape[:-1], self.channels), scale)
 
     def start(
-        self, uv: Pose2D, pose: Pose3D, draw: Draw, place: Place, unit: Tensor, share: Tensor
+        self, uv: Pose2D, pose: Pose3D, draw: Draw, end: NoiseEnd, unit: Tensor, share: Tensor
     ) -> Tensor:
         """First state of the reverse process, less the centre.
 
@@ -284,7 +279,7 @@ class Forward(nn.Module):
             uv: Detections, ``(batch, joints, 2)``.
             pose: The context encoder's pose, ``(batch, joints, 3)``.
             draw: Components.
-            place: Where noise led.
+            end: Where noise led.
             unit: Unit noise, ``(drawn, 1 or batch, joints, channels)``.
             share: Signal share of the first sampled level; a start at the context pose itself
                 keeps its whole signal.
@@ -294,11 +289,11 @@ class Forward(nn.Module):
         """
         init = self.config.init
         if init == "unit":
-            return unit - place.centre
+            return unit - end.centre
         if init == "mixture":
-            end = place if self.is_mixture else self._end(uv, pose, draw)
-            return unit * end.scale + (end.centre - place.centre)
-        clean, noise = self.join(uv, pose) - place.centre, unit * place.scale
+            start = end if self.is_mixture else self._end(uv, pose, draw)
+            return unit * start.scale + (start.centre - end.centre)
+        clean, noise = self.join(uv, pose) - end.centre, unit * end.scale
         if init == "context_noise":
             return add_noise(clean, noise, share)
         return clean + (1 - share).sqrt() * noise
@@ -307,8 +302,8 @@ class Forward(nn.Module):
         """The channels of the diffused variable."""
         return xyz if self.channels == 3 else torch.cat((uv, xyz), dim=-1)
 
-    def _end(self, uv: Pose2D, pose: Pose3D | None, draw: Draw) -> Place:
+    def _end(self, uv: Pose2D, pose: Pose3D | None, draw: Draw) -> NoiseEnd:
         """The drawn component of H_K."""
         end = self.endpoint(uv, pose, draw.component, draw.depth)
         mean, spread = draw.component
-        return Place(self.join(mean, end.centre), self.join(spread, end.scale))
+        return NoiseEnd(self.join(mean, end.centre), self.join(spread, end.scale))

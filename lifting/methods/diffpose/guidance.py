@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lifting.methods.diffpose.aggregate import Evidence
+from lifting.methods.diffpose.aggregate import WeightedKeypoints
 from lifting.methods.diffpose.config import GuidanceConfig
 from lifting.methods.diffpose.sampler import Correction
 from lifting.nn.units import MM_PER_METRE
@@ -27,16 +27,16 @@ class Guide:
 
     Args:
         config: Weights of the energies, and how far and when poses move.
-        evidence: Of the answered frames, ``(batch, targets, ...)``.
+        seen: Of the answered frames, ``(batch, targets, ...)``.
         size: Image width and height of each, ``(batch targets, 2)``, pixels.
         skeleton: Joints.
     """
 
     def __init__(
-        self, config: GuidanceConfig, evidence: Evidence, size: ImageSize, skeleton: Skeleton
+        self, config: GuidanceConfig, seen: WeightedKeypoints, size: ImageSize, skeleton: Skeleton
     ) -> None:
         self.config = config
-        self.evidence = evidence
+        self.seen = seen
         self.size = size
         self.skeleton = skeleton
         self.terms = TtoConfig(
@@ -102,13 +102,13 @@ class Guide:
         def every(values: Tensor) -> Tensor:
             return values.repeat(copies, *(1 for _ in values.shape[1:]))
 
-        weights = every(self.evidence.weights.flatten(0, 1))[:, None]
+        weights = every(self.seen.weights.flatten(0, 1))[:, None]
         valid = weights > 0
         valid = valid & (valid.sum(-1, keepdim=True) >= self.terms.min_keypoints)
-        targets = self.evidence.keypoints.shape[1]
-        camera = self.evidence.intrinsics.expand(-1, targets, -1).flatten(0, 1)
+        targets = self.seen.keypoints.shape[1]
+        camera = self.seen.intrinsics.expand(-1, targets, -1).flatten(0, 1)
         seen = Observations(
-            uv=every(self.evidence.keypoints.flatten(0, 1))[:, None].float(),
+            uv=every(self.seen.keypoints.flatten(0, 1))[:, None].float(),
             confidence=weights.float(),
             intrinsics=every(camera).float(),
             size=every(self.size).float(),

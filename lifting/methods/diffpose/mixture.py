@@ -108,7 +108,7 @@ def batch_mixtures(
         return None
     size = batch.camera.size.repeat_interleave(uv.shape[1], dim=0)
     if source == "given":
-        return screen_mixtures(_given(batch, target, skeleton).flatten(0, 1), size)
+        return screen_mixtures(_given_mixtures(batch, target, skeleton).flatten(0, 1), size)
     keypoints = denormalize_screen(uv.flatten(0, 1), size)
     confidence = torch.ones_like(keypoints[..., 0])
     if batch.confidence is not None:
@@ -147,7 +147,7 @@ def mirror_mixtures(mixtures: Tensor, size: ImageSize, skeleton: Skeleton) -> Te
     return torch.cat((turned[..., :1], u[..., None], turned[..., 2:]), dim=-1)
 
 
-def _given(batch: PoseBatch, target: Target, skeleton: Skeleton) -> Tensor:
+def _given_mixtures(batch: PoseBatch, target: Target, skeleton: Skeleton) -> Tensor:
     """The data's mixtures of the target frames, mirrored where the sample is."""
     mixtures = batch.extras.get(MIXTURES)
     if mixtures is None:

@@ -18,7 +18,7 @@ from lifting.methods.diffpose.aggregate import (
     average,
     by_projection,
     projection_errors,
-    projection_evidence,
+    weighted_keypoints,
 )
 from lifting.methods.diffpose.checkpoint import load_context
 from lifting.methods.diffpose.config import Config
@@ -268,8 +268,8 @@ class Module(LiftingModule):
         guidance, target = self.config.guidance, self.settings.target
         if not guidance.is_on:
             return None
-        evidence = projection_evidence(batch, target)
-        return Guide(guidance, evidence, self._sizes(batch), self.skeleton)
+        seen = weighted_keypoints(batch, target)
+        return Guide(guidance, seen, self._sizes(batch), self.skeleton)
 
     def _aggregate(
         self, samples: Samples, batch: PoseBatch, root: Points3D | None = None
@@ -278,10 +278,10 @@ class Module(LiftingModule):
         how, config = self.config.aggregation, self.config
         if how == "mean" or how == "median":
             return average(samples.hypotheses, how)
-        evidence = projection_evidence(batch, self.settings.target)
-        errors = projection_errors(samples.hypotheses, evidence, root)
+        seen = weighted_keypoints(batch, self.settings.target)
+        errors = projection_errors(samples.hypotheses, seen, root)
         posterior = Posterior(config.posterior_sharpness, config.posterior_kept)
-        return by_projection(samples.hypotheses, how, errors, evidence.weights, posterior)
+        return by_projection(samples.hypotheses, how, errors, seen.weights, posterior)
 
     def _oracles(self, samples: Samples, batch: PoseBatch) -> dict[str, Pose3D]:
         """Answers that read labels, by a name that says so; none unless asked for."""

@@ -31,7 +31,7 @@ from lifting.typing import Pose3D
 
 
 @dataclass(frozen=True)
-class Hearing:
+class Conditioning:
     """How the layers of a denoiser are told of the context.
 
     Attributes:
@@ -181,7 +181,7 @@ class GraphTrunk(nn.Module):
         skeleton: The graph.
         size: Width, depth, heads, dropout.
         time_channels: Channels of the time feature, 0 for none.
-        hearing: How the layers are told of a context; None for not at all.
+        conditioning: How the layers are told of a context; None for not at all.
     """
 
     basis: Tensor
@@ -193,11 +193,11 @@ class GraphTrunk(nn.Module):
         skeleton: Skeleton,
         size: NetworkSize,
         time_channels: int = 0,
-        hearing: Hearing | None = None,
+        conditioning: Conditioning | None = None,
     ) -> None:
         super().__init__()
         self.register_buffer("basis", fused_basis(skeleton), persistent=False)
-        told = {hearing.kind: hearing.channels} if hearing else {}
+        told = {conditioning.kind: conditioning.channels} if conditioning else {}
         self.beside = told.get("concat", 0)
         self.input = ChebConv(inputs + self.beside, size.hidden)
         attended, added = told.get("cross_attention", 0), told.get("add", 0)
@@ -284,7 +284,7 @@ class Denoiser(GraphTrunk):
         outputs: Channels of the answer.
         skeleton: The graph.
         size: Width, depth, heads, dropout.
-        hearing: How its layers are told of the context; None where they are not.
+        conditioning: How its layers are told of the context; None where they are not.
 
     Source: released code; the paper describes a smaller form of three blocks without the
         feed-forward sub-layer, whose layers are told of the context.
@@ -296,9 +296,9 @@ class Denoiser(GraphTrunk):
         outputs: int,
         skeleton: Skeleton,
         size: NetworkSize,
-        hearing: Hearing | None = None,
+        conditioning: Conditioning | None = None,
     ) -> None:
-        super().__init__(inputs, outputs, skeleton, size, STEP_FACTOR * size.hidden, hearing)
+        super().__init__(inputs, outputs, skeleton, size, STEP_FACTOR * size.hidden, conditioning)
         self.embed = StepEmbedding(size.hidden)
 
     def forward(

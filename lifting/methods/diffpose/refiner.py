@@ -14,15 +14,15 @@ from lifting.methods.diffpose.aggregate import Samples
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.context import Encoder, build_context, encode_poses
 from lifting.methods.diffpose.denoiser import (
-    Example,
     Given,
     Noised,
     Student,
+    TrainingPoses,
     build_denoiser,
     denoise,
+    denoising_target,
     predict,
     told_of,
-    wanted,
 )
 from lifting.methods.diffpose.diffusion import (
     antithetic_steps,
@@ -32,7 +32,7 @@ from lifting.methods.diffpose.diffusion import (
     step_list,
 )
 from lifting.methods.diffpose.folded import FoldedTrunk, can_fold
-from lifting.methods.diffpose.forward import DRAWS, Forward, Place
+from lifting.methods.diffpose.forward import DRAWS, Forward, NoiseEnd
 from lifting.methods.diffpose.guidance import Guide
 from lifting.methods.diffpose.network import Encoded
 from lifting.methods.diffpose.sampler import Sampler, student_levels
@@ -86,7 +86,7 @@ class Refiner(nn.Module):
     @property
     def drawn(self) -> int:
         """Hypotheses that are computed; those beyond are copies."""
-        return self.sampler.drawn
+        return self.config.drawn
 
     @property
     def levels(self) -> tuple[int, ...]:
@@ -129,15 +129,15 @@ class Refiner(nn.Module):
 
         Source: released code for the squared loss, which sums over joints and channels.
         """
-        example = self._example(uv, xyz, mixture)
+        poses = self._training_poses(uv, xyz, mixture)
         if self.config.process != "diffusion":
-            answer = self._refine(uv, example.context, example.place)
-            target = example.clean - example.place.centre
+            answer = self._refine(uv, poses.context, poses.end)
+            target = poses.clean - poses.end.centre
         else:
-            noised = self._noised(example)
+            noised = self._noised(poses)
             t = noised.t.float()
-            answer = predict(self.denoiser, noised.state, t, example.given, self.config)
-            target = wanted(example, noised, self.config.prediction, self.signal)
+            answer = predict(self.denoiser, noised.state, t, poses.given, self.config)
+            target = denoising_target(poses, noised, self.config.prediction, self.signal)
         if self.config.loss == "distance":
             return pose_loss(answer, target, visible, "distance")
         return _mean((answer - target).square().sum(dim=-1), visible)
@@ -154,12 +154,12 @@ class Refiner(nn.Module):
         Context encoder and denoiser get no gradient. Labels are read for noisy states only.
         """
         assert self.student is not None
-        example = self._example(uv, xyz, mixture)
-        state, _, t = self._noised(example)
-        centre = example.place.centre
+        poses = self._training_poses(uv, xyz, mixture)
+        state, _, t = self._noised(poses)
+        centre = poses.end.centre
 
         def answer(network: nn.Module, x: Tensor, t: Tensor) -> Tensor:
-            return predict(network, x + centre, t.float(), example.given, self.config)
+            return predict(network, x + centre, t.float(), poses.given, self.config)
 
         errors = self.student.loss(self.denoiser, answer, state - centre, t, self.signal)
         return _mean(errors, visible)
@@ -203,7 +203,7 @@ class Refiner(nn.Module):
         """
         context = self._encode(uv)
         draw = self.process.draw(uv, mixture, self.sampler.choices(uv, seed))
-        place = self.process.place(uv, context.pose, draw)
+        end = self.process.noise_end(uv, context.pose, draw)
         if self.config.process == "diffusion":
             table = self._noise_table(seed)
             first = table[0]
@@ -213,44 +213,44 @@ class Refiner(nn.Module):
             folded = self._folded(self.answering, uv)
             answer = self.sampler.run(
                 self.answering,
-                self.process.start(uv, context.pose, draw, place, first, share),
-                Given(uv, told_of(context, self.config), place.centre, folded),
+                self.process.start(uv, context.pose, draw, end, first, share),
+                Given(uv, told_of(context, self.config), end.centre, folded),
                 self.levels,
                 self.shares,
-                fresh=table[1:] * place.scale,
+                fresh=table[1:] * end.scale,
                 correct=None if guide is None else guide.around(context.pose, self.drawn),
             )
         else:
-            answer = self._refine(uv, context, place)[None]
-        hypotheses = root_relative((answer + place.centre)[..., -3:], self.skeleton.root)
+            answer = self._refine(uv, context, end)[None]
+        hypotheses = root_relative((answer + end.centre)[..., -3:], self.skeleton.root)
         return Samples(context.pose, hypotheses.expand(self.config.hypotheses, -1, -1, -1))
 
-    def _example(self, uv: Pose2D, xyz: Pose3D, mixture: Tensor | None) -> Example:
+    def _training_poses(self, uv: Pose2D, xyz: Pose3D, mixture: Tensor | None) -> TrainingPoses:
         process = self.process
         uniform = None
-        if process.draws:
+        if self.config.has_components:
             uniform = torch.rand(DRAWS, *uv.shape[:-1], device=uv.device)
         draw = process.draw(uv, mixture, uniform)
         context = self._given_context(uv)
-        place = process.place(uv, None if context is None else context.pose, draw)
+        end = process.noise_end(uv, None if context is None else context.pose, draw)
         clean = process.join(draw.component.mean, xyz)
-        given = Given(uv, told_of(context, self.config), place.centre)
-        return Example(clean, place, given, context)
+        given = Given(uv, told_of(context, self.config), end.centre)
+        return TrainingPoses(clean, end, given, context)
 
-    def _noised(self, example: Example) -> Noised:
-        clean, place = example.clean, example.place
-        noise = torch.randn_like(clean) * place.scale
+    def _noised(self, poses: TrainingPoses) -> Noised:
+        clean, end = poses.clean, poses.end
+        noise = torch.randn_like(clean) * end.scale
         t = antithetic_steps(len(clean), self.config.diffusion_steps).to(clean.device)
-        return Noised(place.noisy(clean, noise, signal_at(self.signal, t)), noise, t)
+        return Noised(end.noisy(clean, noise, signal_at(self.signal, t)), noise, t)
 
-    def _refine(self, uv: Pose2D, context: Encoded | None, place: Place) -> Tensor:
+    def _refine(self, uv: Pose2D, context: Encoded | None, end: NoiseEnd) -> Tensor:
         """The context pose refined without noise, less the centre, by each network in turn."""
         assert context is not None
-        answer = self.process.join(uv, context.pose) - place.centre
+        answer = self.process.join(uv, context.pose) - end.centre
         first = torch.zeros(1, device=uv.device)
-        given = Given(uv, told_of(context, self.config), place.centre)
+        given = Given(uv, told_of(context, self.config), end.centre)
         for denoiser in (self.denoiser, *self.stack):
-            answer = denoise(denoiser, answer + place.centre, first, given)
+            answer = denoise(denoiser, answer + end.centre, first, given)
         return answer
 
     def _encode(self, uv: Pose2D) -> Encoded:

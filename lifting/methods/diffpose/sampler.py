@@ -93,16 +93,6 @@ class Sampler:
         self.process = process
         self.skeleton = skeleton
 
-    @property
-    def is_random(self) -> bool:
-        """Whether two hypotheses of one pose can differ."""
-        return self.config.is_random
-
-    @property
-    def drawn(self) -> int:
-        """Hypotheses that are computed; those beyond are copies."""
-        return self.config.drawn
-
     def noise(self, seed: int, visited: int, device: torch.device) -> Tensor:
         """Unit noise of the start and of every step, ``(1 + steps, drawn, 1, joints, channels)``.
 
@@ -115,7 +105,7 @@ class Sampler:
             device: Where it is needed.
         """
         steps = visited if self.config.eta > 0 else 0
-        shape = (1 + steps, self.drawn, 1, len(self.skeleton), self.process.channels)
+        shape = (1 + steps, self.config.drawn, 1, len(self.skeleton), self.process.channels)
         starts = self.config.init != "context_point"
         return unit_noise(shape, seed, device, starts=starts)
 
@@ -126,9 +116,9 @@ class Sampler:
             uv: ``(batch, joints, 2)``.
             seed: Seed of the table.
         """
-        if not self.process.draws:
+        if not self.config.has_components:
             return None
-        table = choices((DRAWS, self.drawn, 1, uv.shape[-2]), seed, uv.device)
+        table = choices((DRAWS, self.config.drawn, 1, uv.shape[-2]), seed, uv.device)
         return table.expand(-1, -1, len(uv), -1)
 
     def run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lifting.errors import ConfigError
+from lifting.methods.settings import require
 
 FITTING = frozenset(
     {
@@ -145,25 +145,18 @@ class Config:
     def __post_init__(self) -> None:
         for name in ("features", "orientations", "kernels_per_ray", "clutter", "clutter_centres",
                      "background_samples", "contrast_kernels"):  # fmt: skip
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        self._require("guess_lr", self.guess_lr is None or self.guess_lr > 0, "above 0, or null")
+            require(self, name, getattr(self, name) >= 1, "at least 1")
+        require(self, "guess_lr", self.guess_lr is None or self.guess_lr > 0, "above 0, or null")
         wanted = self.orientation != "z_bins3" or self.orientations == 3
-        self._require("orientations", wanted, "3 with method.orientation=z_bins3")
+        require(self, "orientations", wanted, "3 with method.orientation=z_bins3")
         free = ("_steps", "_epochs", "_width", "_images", "blur", "blend", "fit_shape")
         for name in vars(self):
             if name.startswith("weight_") or name.endswith(free):
-                self._require(name, getattr(self, name) >= 0, "0 or more")
+                require(self, name, getattr(self, name) >= 0, "0 or more")
         for name in ("temperature", "kappa", "background_near", "parts_body", "fit_lr", "coarse",
                      "coarse_bend", "sigma_seen", "sigma_hidden",
                      "orientation_kappa"):  # fmt: skip
-            self._require(name, getattr(self, name) > 0, "above 0")
+            require(self, name, getattr(self, name) > 0, "above 0")
         for name in ("momentum", "gain_spread"):
-            self._require(name, 0 <= getattr(self, name) < 1, "from 0 to below 1")
-        self._require("paste", 0 <= self.paste <= 1, "from 0 to 1")
-
-    def _require(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ConfigError(
-                f"expected method.{name} to be {expected}, got {getattr(self, name)!r}; "
-                "change it in the method section"
-            )
+            require(self, name, 0 <= getattr(self, name) < 1, "from 0 to below 1")
+        require(self, "paste", 0 <= self.paste <= 1, "from 0 to 1")

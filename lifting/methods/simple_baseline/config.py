@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lifting.errors import ConfigError
+from lifting.methods.settings import require
 
 
 @dataclass
@@ -29,14 +29,7 @@ class Config:
     loss: Literal["distance", "squared"] = "distance"
 
     def __post_init__(self) -> None:
-        self._require("channels", self.channels >= 1, "at least 1")
-        self._require("blocks", self.blocks >= 0, "not negative")
-        self._require("dropout", 0 <= self.dropout < 1, "between 0 and below 1")
-        self._require("max_norm", self.max_norm >= 0, "not negative")
-
-    def _require(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ConfigError(
-                f"expected method.{name} to be {expected}, got {getattr(self, name)!r}; "
-                "change it in the method section"
-            )
+        require(self, "channels", self.channels >= 1, "at least 1")
+        require(self, "blocks", self.blocks >= 0, "not negative")
+        require(self, "dropout", 0 <= self.dropout < 1, "between 0 and below 1")
+        require(self, "max_norm", self.max_norm >= 0, "not negative")

@@ -8,7 +8,7 @@ arXiv 2402.02339, IEEE Transactions on Multimedia 2025. The optimisation itself 
 * ``config``      the switches (no torch)
 * ``graph``       the skeleton's graph, partitioned by distance from the spine
 * ``network``     GUMLP: encoder, graph convolution and U-shaped perceptrons, two heads
-* ``uncertainty`` error weighted by the predicted log error, and that in shared units
-* ``module``      training, prediction, and the latents for test-time optimisation
+* ``module``      loss of the predicted log error, training, prediction, latents for test-time
+                  optimisation
 * ``checkpoint``  the authors' weights
 """

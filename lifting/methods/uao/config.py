@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lifting.errors import ConfigError
+from lifting.methods.settings import require
 
 
 @dataclass
@@ -46,19 +46,13 @@ class Config:
             "hidden", "blocks", "encoder_hidden", "channel_hidden", "spatial_factor",
             "head_hidden",
         ):  # fmt: skip
-            self._require(name, getattr(self, name) >= 1, "at least 1")
+            require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("channel_dropout", "spatial_dropout", "drop_path"):
-            self._require(name, 0 <= getattr(self, name) < 1, "between 0 and below 1")
+            require(self, name, 0 <= getattr(self, name) < 1, "between 0 and below 1")
         limits = self.sigma_limits
-        self._require(
+        require(
+            self,
             "sigma_limits",
             limits is None or limits[0] < limits[1],
             "null, or a smaller and a larger natural log of metres",
         )
-
-    def _require(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ConfigError(
-                f"expected method.{name} to be {expected}, got {getattr(self, name)!r}; "
-                "change it in the method section"
-            )

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from lifting.errors import ConfigError
+from lifting.methods.settings import require
 
 
 @dataclass
@@ -33,11 +33,12 @@ class Config:
 
     def __post_init__(self) -> None:
         odd = all(width >= 1 and width % 2 == 1 for width in self.filter_widths)
-        self._require("filter_widths", bool(self.filter_widths) and odd, "odd, positive widths")
-        self._require("channels", self.channels >= 1, "at least 1")
-        self._require("dropout", 0 <= self.dropout < 1, "between 0 and below 1")
-        self._require("norm_momentum", 0 < self.norm_momentum <= 1, "above 0, at most 1")
-        self._require(
+        require(self, "filter_widths", bool(self.filter_widths) and odd, "odd, positive widths")
+        require(self, "channels", self.channels >= 1, "at least 1")
+        require(self, "dropout", 0 <= self.dropout < 1, "between 0 and below 1")
+        require(self, "norm_momentum", 0 < self.norm_momentum <= 1, "above 0, at most 1")
+        require(
+            self,
             "norm_momentum_final",
             0 < self.norm_momentum_final <= self.norm_momentum,
             f"above 0, at most norm_momentum={self.norm_momentum}",
@@ -47,10 +48,3 @@ class Config:
     def receptive_field(self) -> int:
         """Frames that one answer depends on."""
         return math.prod(self.filter_widths)
-
-    def _require(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ConfigError(
-                f"expected method.{name} to be {expected}, got {getattr(self, name)!r}; "
-                "change it in the method section"
-            )
