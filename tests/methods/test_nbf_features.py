@@ -29,7 +29,6 @@ from lifting.methods.nbf.image_network import make_extractor
 from lifting.methods.nbf.objective import (
     Scores,
     negative_log_likelihood,
-    visible_map,
     vmf_log_normaliser,
 )
 from lifting.methods.nbf.render import RenderOptions, render
@@ -279,7 +278,6 @@ def test_a_bad_pixel_costs_little_under_the_occlusion_model():
     assert costs["plain"] == pytest.approx(18)
     for model in ("mixture", "max", "softmax"):
         assert costs[model] == pytest.approx(6, abs=1)
-    assert visible_map(scores, opacity).tolist() == [[True] * 3, [True, True, False]]
 
 
 def test_cold_mixture_is_the_maximum(draw):

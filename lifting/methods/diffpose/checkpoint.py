@@ -25,7 +25,6 @@ from lifting.skeleton import H36M_17, Skeleton
 FILES = ("denoiser", "context encoder")
 OWN_KEY = "lifting"
 VIDEO_KEY = "model_pos"
-FILE_ITEMS = 5
 DEAD_IN_CONTEXT = tuple(f"temb.dense.{i}.{kind}" for i in (0, 1) for kind in ("weight", "bias"))
 
 
@@ -35,12 +34,10 @@ class Imported:
 
     Attributes:
         state: Weights by our names.
-        ema: Averaged weights by our names, which the authors keep but never evaluate.
         dead: Official names present in the file that no computation uses.
     """
 
     state: State
-    ema: State | None = None
     dead: tuple[str, ...] = field(default=())
 
 
@@ -244,12 +241,7 @@ def _import(content: Any, layers: int, path: Path, *, timed: bool) -> Imported:
             f"expected the list [model, optimiser, epoch, step, ema] in {path}, got "
             f"{type(content).__name__}; give the authors' frame checkpoint"
         )
-    imported = import_state(content[0], layers, timed=timed)
-    shadow = content[4] if len(content) == FILE_ITEMS else None
-    if not isinstance(shadow, dict):
-        return imported
-    averaged = import_state(shadow, layers, timed=timed)
-    return Imported(imported.state, averaged.state, imported.dead)
+    return import_state(content[0], layers, timed=timed)
 
 
 def _squeeze(name: str, value: Tensor) -> Tensor:

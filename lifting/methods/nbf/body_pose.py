@@ -18,7 +18,6 @@ not be passed on.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -55,6 +54,22 @@ class BodyPose(NamedTuple):
     def to(self, like: Tensor) -> BodyPose:
         """The same on the device and in the precision of a tensor."""
         return BodyPose(*(part.to(like) for part in self))
+
+
+def choose_bodies(which: Tensor, one: BodyPose, other: BodyPose) -> BodyPose:
+    """Bodies of one for the chosen samples, of the other for the rest.
+
+    Args:
+        which: ``(batch,)`` bool.
+        one: Bodies.
+        other: As many.
+    """
+    return BodyPose(
+        *(
+            torch.where(which.view(-1, *(1,) * (a.dim() - 1)), a, b)
+            for a, b in zip(one, other, strict=True)
+        )
+    )
 
 
 def matrix_of_six(six: Tensor) -> RotationMatrix:
@@ -145,11 +160,6 @@ def upright(like: Tensor) -> RotationMatrix:
     """Rotation of a body that stands upright and faces the camera: a half turn about x."""
     matrix: Tensor = torch.diag(like.new_tensor((1.0, -1.0, -1.0)))
     return matrix
-
-
-def angle_between(a: RotationMatrix, b: RotationMatrix) -> Tensor:
-    """Angle of the rotation from one to the other, ``(*batch,)``, radians, 0 to pi."""
-    return rotation_vector(a.mT @ b).norm(dim=-1).clamp(max=math.pi)
 
 
 TURN, POSE, PLACE, SHAPE = "turn", "pose", "place", "shape"
@@ -260,18 +270,6 @@ class PosePrior:
         rows = [_row(name) for name in H36M_17.joints[1:]]
         parts = zip(*rows, strict=True)
         return cls(*(torch.tensor(part).deg2rad() for part in parts))
-
-    @classmethod
-    def loose(cls, joints: int, degrees: float = 40.0) -> PosePrior:
-        """Around the rest pose without limits, for bodies whose joints are not tabled.
-
-        Args:
-            joints: Joints without the root.
-            degrees: Standard deviation of each angle.
-        """
-        spread = torch.full((joints, 3), degrees).deg2rad()
-        free = torch.full((joints, 3), torch.inf)
-        return cls(torch.zeros_like(spread), spread, -free, free)
 
     def of_joints(self, joints: Sequence[int]) -> PosePrior:
         """Of some joints, numbered with the root as zero."""

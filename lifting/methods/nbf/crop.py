@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from lifting.batch import MIRRORED, PoseBatch
 from lifting.errors import DataError, check_shape
-from lifting.methods.nbf.body_pose import BodyPose, mirror_sideways
+from lifting.methods.nbf.body_pose import BodyPose, choose_bodies, mirror_sideways
 from lifting.methods.nbf.selection import RayGrid
 from lifting.nn.units import MM_PER_METRE
 from lifting.typing import Points3D, Pose2D
@@ -182,12 +182,7 @@ def _mirrored(
     for start in (0, _OCCLUDED):
         table[start + 1 : start + 1 + len(swap)] = start + swap
     flipped = table[code].flip(-1)
-    chosen = turned.view(-1, 1)
-    parts = (
-        torch.where(chosen.view(-1, *(1,) * (a.dim() - 1)), a, b)
-        for a, b in zip(other, pose, strict=True)
-    )
-    return BodyPose(*parts), torch.where(chosen[..., None], flipped, code)
+    return choose_bodies(turned, other, pose), torch.where(turned.view(-1, 1, 1), flipped, code)
 
 
 _SIDES = (0.15, 0.5)

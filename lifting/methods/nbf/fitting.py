@@ -21,7 +21,15 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-from lifting.methods.nbf.body_pose import PLACE, POSE, SHAPE, TURN, BodyPose, flip_depth
+from lifting.methods.nbf.body_pose import (
+    PLACE,
+    POSE,
+    SHAPE,
+    TURN,
+    BodyPose,
+    choose_bodies,
+    flip_depth,
+)
 from lifting.methods.nbf.objective import FeatureObjective, FitModel, FitOptions
 from lifting.methods.nbf.selection import RayGrid
 from lifting.tto.config import TtoConfig
@@ -137,8 +145,8 @@ def _minimise(objective: FeatureObjective, stage: _Stage, watch: Watch | None) -
     options = objective.model.options
     rates = {TURN: 1.0, PLACE: 1.0, POSE: 0.0, SHAPE: 0.0}
     if stage.bend:
-        rates = {TURN: 1.0, PLACE: options.second_place, POSE: 1.0, SHAPE: options.shape}
-    config = TtoConfig(iterations=stage.steps, lr=options.lr, tolerance=options.tolerance)
+        rates = {TURN: 1.0, PLACE: 1.0, POSE: 1.0, SHAPE: options.shape}
+    config = TtoConfig(iterations=stage.steps, lr=options.lr, tolerance=0.0)
     start = objective.latents.encode(objective.start)
     evaluate = objective if watch is None else _watched(objective, watch)
     return minimise(cast(Objective, evaluate), start, config, rates)
@@ -241,7 +249,7 @@ class Recorder:
             steps += 1
             better = energy < self._best
             energy = torch.where(better, energy, self._best)
-            body = _choose(better, body, self.held[-1])
+            body = choose_bodies(better, body, self.held[-1])
         self._stage, self._best = objective, energy
         self.held.append(body)
         self.steps.append(steps)
@@ -263,15 +271,5 @@ class Recorder:
         course = [start]
         for every in self.held:
             body = BodyPose(*(of_start(part, found.won) for part in every))
-            course.append(_choose(kept, start, body.to(start.translation)))
+            course.append(choose_bodies(kept, start, body.to(start.translation)))
         return course
-
-
-def _choose(which: PerSample, one: BodyPose, other: BodyPose) -> BodyPose:
-    """Bodies of one for the chosen samples, of the other for the rest."""
-    return BodyPose(
-        *(
-            torch.where(which.view(-1, *(1,) * (a.dim() - 1)), a, b)
-            for a, b in zip(one, other, strict=True)
-        )
-    )

@@ -34,6 +34,10 @@ Occlusion = Literal["mixture", "max", "softmax", "plain"]
 KAPPA = 10.0
 RELEASED_TEMPERATURE = 0.1
 _LEAST_SCORE = 1e-8
+_WEIGHT_LIMIT = 1e-2  # of the angles beyond their limits
+_WEIGHT_SHAPE = 1e-4  # of the squared shape coefficients
+# Cosine with its rendered feature from which on a pixel shows the body, if it explains it better.
+_LEAST_COSINE = 0.3
 
 
 class Scores(NamedTuple):
@@ -151,16 +155,6 @@ def soft_maximum(scores: Scores) -> Tensor:
     return (both * (both / RELEASED_TEMPERATURE).softmax(-1)).sum(-1)
 
 
-def visible_map(scores: Scores, opacity: Tensor) -> Tensor:
-    """Pixels of the body that it explains better than the background, ``(batch, pixels)`` bool.
-
-    Args:
-        scores: Cosines.
-        opacity: Share of a pixel that is body, ``(batch, pixels)``.
-    """
-    return (scores.body > scores.clutter) & (opacity > 0.5)
-
-
 @dataclass(frozen=True)
 class FitOptions:
     """How a body is fitted.
@@ -174,18 +168,11 @@ class FitOptions:
         two_sided: Optimise the twin that is flipped in depth, too.
         blend: The joints are the mean over the fits from all starts, each weighted by
             ``exp(-objective / blend)``; 0 takes those of the best fit (released).
-        second_place: Factor of the learning rate of the place in the second stage; 0 holds it
-            (released).
         shape: Factor of the learning rate of the shape; 0 holds it (released).
         weight_pose: Weight of the pose prior, beside a likelihood per pixel.
         weight_guess: Weight of the first guess, beside a likelihood per pixel.
-        weight_limit: Weight of the angles beyond their limits.
-        weight_shape: Weight of the squared shape coefficients.
         coarse: Factor of the kernels' spread while the body turns and moves.
         coarse_bend: That in the first third of the steps that bend it; 1 is none of them.
-        tolerance: Stop an image whose objective fell by less than this part in a step.
-        least_cosine: Cosine with its rendered feature from which on a pixel shows the body, if
-            it is the better explanation.
         least_evidence: Share of the body's pixels that it must explain better than the
             background does; with less an image counts as not showing it.
     """
@@ -197,16 +184,11 @@ class FitOptions:
     lr: float = 0.02
     two_sided: bool = True
     blend: float = 0.0
-    second_place: float = 1.0
     shape: float = 0.0
     weight_pose: float = 3e-4
     weight_guess: float = 3e-4
-    weight_limit: float = 1e-2
-    weight_shape: float = 1e-4
     coarse: float = 2.0
     coarse_bend: float = 1.0
-    tolerance: float = 0.0
-    least_cosine: float = 0.3
     least_evidence: float = 0.1
 
 
@@ -303,8 +285,8 @@ class FeatureObjective:
         energy = unlikely / (options.kappa * self.observed.shape[1])
         energy = energy + options.weight_pose * self.prior.distance(latents[POSE])
         energy = energy + options.weight_guess * self.model.errors.distance(body, self.guess)
-        energy = energy + options.weight_limit * self.prior.excess(latents[POSE])
-        energy = energy + options.weight_shape * body.betas.square().sum(-1)
+        energy = energy + _WEIGHT_LIMIT * self.prior.excess(latents[POSE])
+        energy = energy + _WEIGHT_SHAPE * body.betas.square().sum(-1)
         joints = explained.kernels.joints_17[:, None]
         return Evaluation(
             energy=energy,
@@ -326,7 +308,7 @@ class FeatureObjective:
         kernels = model.body.kernels(*body)
         found = render(kernels.means, kernels.precisions, self.grid, model.render)
         explained = self.explain(body)
-        least = explained.scores.clutter.clamp(min=model.options.least_cosine)
+        least = explained.scores.clutter.clamp(min=_LEAST_COSINE)
         seen = explained.scores.body > least
         both = torch.stack((found.opacity * seen, found.opacity), dim=1)
         by_kernel = both @ found.dense()  # (batch, 2, kernels)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lifting.errors import ConfigError, DataError, check_shape
+from lifting.errors import ConfigError, check_shape
 from lifting.methods.nbf.kernels import absorption, kernel_hits, pack_symmetric, widened
 from lifting.methods.nbf.selection import (
     FRONT_DISTANCE,
@@ -175,31 +175,6 @@ def render(
         degenerate=(~sound).sum(-1),
         kernels=kernels,
     )
-
-
-def check_kernels(means: Points3D, precisions: Tensor) -> None:
-    """Refuse kernels that cannot be rendered. It waits for the device, so call it once.
-
-    Args:
-        means: ``(batch, kernels, 3)``, camera frame.
-        precisions: ``(batch, kernels, 3, 3)``.
-
-    Raises:
-        DataError: A kernel is behind the camera, not finite, or not positive definite.
-    """
-    sound = _sound(means, pack_symmetric(precisions))
-    behind = means[..., 2] <= 0
-    for wrong, expected, advice in (
-        (~sound, "finite kernels with positive definite covariances", "check the body's radii"),
-        (behind, "kernels in front of the camera", "check the translation, which is along z"),
-    ):
-        if bool(wrong.any()):
-            sample, kernel = wrong.nonzero()[0].tolist()
-            where = [round(v, 4) for v in means[sample, kernel].tolist()]
-            raise DataError(
-                f"expected {expected}, got {int(wrong.sum())} others, the first being kernel "
-                f"{kernel} of sample {sample} at {where}; {advice}"
-            )
 
 
 def normalise_features(values: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from lifting.errors import ConfigError, check_shape
 from lifting.methods.nbf.kernels import Hits, packed_inverse, pair_hits
-from lifting.typing import Intrinsics, Points3D
+from lifting.typing import Points3D
 
 Select = Literal["weight", "top", "front"]
 FRONT_DISTANCE = 46.0
@@ -50,18 +50,6 @@ class RayGrid:
             )
         check_shape("focal", self.focal, "batch 2")
         check_shape("centre", self.centre, "batch 2", batch=len(self.focal))
-
-    @classmethod
-    def of_camera(cls, intrinsics: Intrinsics, height: int, width: int, stride: float) -> RayGrid:
-        """The grid of a feature map; lens distortion is not looked at.
-
-        Args:
-            intrinsics: Of the image, ``(batch, 9)``, pixels.
-            height: Rows of the map.
-            width: Columns of the map.
-            stride: Pixels of the image to a pixel of the map.
-        """
-        return cls(height, width, intrinsics[:, 0:2] / stride, intrinsics[:, 2:4] / stride)
 
     def to(self, like: Tensor) -> RayGrid:
         """The same rays on the device and in the precision of a tensor."""
