@@ -3,4 +3,9 @@
 A folder holds ``config.py`` (the dataclass ``Config``, no torch) and ``module.py`` (the
 LightningModule ``Module``); larger methods add ``network.py``, ``checkpoint.py`` and so on. A
 method knows the core; the core and other methods do not know it.
+
+* ``base``        the module that every method derives from
+* ``settings``    what every method is given, and how its own switches are checked (no torch)
+* ``discovery``   finds methods (no torch)
+* ``conversion``  what a method offers to import weights published elsewhere
 """
