@@ -59,7 +59,7 @@ def measure(arguments: argparse.Namespace) -> int:
     sys.path += [str(folder) for folder in BESIDE]
     import torch
 
-    from lifting.studies.pages import caption, machine
+    from lifting.studies.page import caption, machine
 
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -94,7 +94,7 @@ def write(
     Raises:
         OutputError: They cannot be written.
     """
-    from lifting.studies.pages import caption
+    from lifting.studies.page import caption
 
     rows = list(rows)
     values = {"machine": where, "rows": [{**asdict(r), "ratio": r.ratio} for r in rows]}

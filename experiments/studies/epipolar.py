@@ -1,16 +1,19 @@
-"""What labels from epipolar geometry are worth, and students of them."""
+"""What labels from epipolar geometry are worth, and students of them.
+
+python experiments/studies/epipolar.py [EXPERIMENT]
+"""
 
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from epipolar_plan import TEACHERS, TRUTH, Plan
 from lifting.cli.main import answer
-from lifting.cli.options import add_overrides
-from lifting.errors import ConfigError
+from lifting.studies.command import add_overrides, check_least
+from lifting.studies.plan import check_output
 
 EXPERIMENT, HELD_OUT = "epipolarpose_cmu", "view3"
 
@@ -25,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status, 2 after a mistake that the message on the standard error explains.
     """
     parser = argparse.ArgumentParser(
+        prog="python experiments/studies/epipolar.py",
         description="Measure the labels of teachers that know more or less of the cameras, train "
         "the same student on the truth and on labels, and write a table. What is finished is not "
         "repeated.",
@@ -59,17 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def handle(arguments: argparse.Namespace) -> int:
     """Measure teachers, train students, and write the table after each."""
-    for name, least in (("recordings", 0), ("rigs", 0), ("epochs", 1)):
-        value = getattr(arguments, name)
-        if value is not None and value < least:
-            raise ConfigError(f"expected --{name} from {least}, got {value}")
-    from epipolar_plan import TEACHERS, TRUTH, Plan
-    from lifting.experiment.folder import check_writable
-
-    place = arguments.output.absolute()
-    check_writable(next(folder for folder in (place, *place.parents) if folder.exists()))
+    check_least(arguments, "recordings", "rigs", least=0)
+    check_least(arguments, "epochs")
+    check_output(arguments.output)
     plan = Plan(
-        command=_command(arguments),
+        command=arguments.command(arguments),
         experiment=arguments.experiment,
         overrides=tuple(arguments.overrides),
         recordings=arguments.recordings,
@@ -101,21 +99,6 @@ def handle(arguments: argparse.Namespace) -> int:
     for path in write_table(plan, teachers, students):
         print(f"written: {path}")
     return 0
-
-
-def _command(arguments: argparse.Namespace) -> str:
-    """The command line that repeats the table, wherever its files go."""
-    words = ["python", "experiments/studies/epipolar.py", arguments.experiment]
-    for name, default in (
-        ("recordings", 0), ("rigs", 0), ("epochs", None), ("held_out", HELD_OUT),
-    ):  # fmt: skip
-        value = getattr(arguments, name)
-        if value != default:
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    words += ["--students", *arguments.students] if arguments.students else []
-    for override in arguments.overrides:
-        words += ["--set", override]
-    return shlex.join(words)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,11 @@ from epipolar_plan import Plan, StudentKind
 from lifting.data.epipolar_labels import view_name
 from lifting.experiment.baselines import MEAN_POSE
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.folder import CONFIG_FILE, RECORD_FILE, finished_run, mark_finished
+from lifting.experiment.folder import CONFIG_FILE, RECORD_FILE
 from lifting.experiment.load import load_experiment
 from lifting.experiment.record import ResultRecord, read_record
-from lifting.experiment.run import train
 from lifting.experiment.sequences import SEQUENCES_FILE, read_sequences
-from lifting.studies.trained import scored_checkpoint
+from lifting.studies.measure import scored_checkpoint, trained_run
 
 METRICS = ("pa_mpjpe_mm", "n_mpjpe_mm", "mpjpe_mm")
 
@@ -85,10 +84,7 @@ def _trained(plan: Plan, kind: StudentKind) -> Path:
         below = next(k for k in plan.all_kinds() if k.key == kind.over)
         over = scored_checkpoint(_trained(plan, below))
     config = plan.config(kind, over)
-    done = finished_run(config)
-    if done is not None:
-        return done
-    return mark_finished(train(config, resume=_interrupted(config)).run_dir, config)
+    return trained_run(config, _interrupted(config))
 
 
 def _interrupted(config: ExperimentConfig) -> Path | None:

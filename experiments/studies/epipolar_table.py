@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,8 +9,7 @@ from pathlib import Path
 from epipolar_plan import TRUTH, Plan
 from epipolar_students import StudentRow
 from epipolar_teachers import TeacherRow
-from lifting.atomic import write_text
-from lifting.studies.pages import caption, machine
+from lifting.studies.page import caption, machine, markdown, number, write_page
 
 NAME = "epipolar"
 NEAR_TRUTH, BELOW_MEAN = 1.2, 0.7
@@ -28,7 +25,7 @@ _STUDENT_TITLES = (
 
 def write_table(
     plan: Plan, teachers: Sequence[TeacherRow], students: Sequence[StudentRow]
-) -> tuple[Path, Path]:
+) -> tuple[Path, ...]:
     """Write what was measured so far, whole files only.
 
     Args:
@@ -37,16 +34,14 @@ def write_table(
         students: Rows of students and of the mean pose.
 
     Returns:
-        The JSON and the Markdown file.
+        The Markdown and the JSON file.
 
     Raises:
         OutputError: They cannot be written.
     """
-    where = machine()
-    data, text = plan.output / f"{NAME}.json", plan.output / f"{NAME}.md"
     values = {
         "command": plan.command,
-        "machine": where,
+        "machine": machine(),
         "teachers": [asdict(row) for row in teachers],
         "students": [{**asdict(row), **ratios(row, students)} for row in students],
     }
@@ -55,19 +50,17 @@ def write_table(
         "",
         f"`{plan.command}`",
         "",
-        f"Measured on: {caption(where)}.",
+        f"Measured on: {caption(machine())}.",
         "",
-        *_lines(_TEACHER_TITLES, [teacher_cells(row) for row in teachers]),
+        *markdown(_TEACHER_TITLES, map(teacher_cells, teachers), left=1),
         "",
-        *_lines(_STUDENT_TITLES, [student_cells(row, students) for row in students]),
+        *markdown(_STUDENT_TITLES, [student_cells(row, students) for row in students], left=1),
         "",
         f"A student of labels is to stay within {100 * (NEAR_TRUTH - 1):.0f} % of the student of "
         f"the truth, and below {100 * BELOW_MEAN:.0f} % of the mean pose, by PA-MPJPE. Without "
         "extrinsics the scale is that of people's bones, and MPJPE is left out.",
     ]
-    write_text(data, json.dumps(_finite(values), indent=2, allow_nan=False) + "\n")
-    write_text(text, "\n".join(lines) + "\n")
-    return data, text
+    return write_page(plan.output, NAME, lines, values)
 
 
 def ratios(row: StudentRow, students: Sequence[StudentRow]) -> dict[str, float | None]:
@@ -93,9 +86,9 @@ def teacher_cells(row: TeacherRow) -> list[str]:
     if row.failed:
         verdicts = f"{verdicts}, {len(row.failed)} not solved".lstrip(", ")
     return [
-        row.words, _number(row.pa_mpjpe_mm), _number(row.n_mpjpe_mm), _number(row.mpjpe_mm),
-        _number(100 * row.labelled), verdicts or "-", _number(row.held_out_px),
-        _number(row.seconds),
+        row.words, number(row.pa_mpjpe_mm), number(row.n_mpjpe_mm), number(row.mpjpe_mm),
+        number(100 * row.labelled), verdicts or "-", number(row.held_out_px),
+        number(row.seconds),
     ]  # fmt: skip
 
 
@@ -104,24 +97,6 @@ def student_cells(row: StudentRow, students: Sequence[StudentRow]) -> list[str]:
     shares = ratios(row, students)
     scores = [row.scores.get(k) for k in ("pa_mpjpe_mm", "n_mpjpe_mm", "mpjpe_mm")]
     return [
-        row.words, *map(_number, scores), _number(row.held_out),
-        _number(shares["over_truth"], 2), _number(shares["over_mean_pose"], 2),
+        row.words, *map(number, scores), number(row.held_out),
+        number(shares["over_truth"], ".2f"), number(shares["over_mean_pose"], ".2f"),
     ]  # fmt: skip
-
-
-def _lines(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    rule = "|---|" + "--:|" * (len(titles) - 1)
-    return ["| " + " | ".join(titles) + " |", rule, *("| " + " | ".join(r) + " |" for r in rows)]
-
-
-def _number(value: float | None, digits: int = 1) -> str:
-    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
-
-
-def _finite(value: object) -> object:
-    """The same nested value with null where a number is not finite."""
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

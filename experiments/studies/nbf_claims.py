@@ -1,15 +1,17 @@
-"""The three claims of 3DNBF on rendered people, as one table."""
+"""The three claims of 3DNBF on rendered people, as one table.
+
+python experiments/studies/nbf_claims.py [EXPERIMENT] [--seeds N ...]
+"""
 
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lifting.cli.main import answer
-from lifting.cli.options import add_overrides
+from lifting.studies.command import add_overrides
 from nbf_claims_plan import FEATURES, METHOD, ClaimsPlan
 
 SEEDS, PICTURES, STRIDE = (0, 1, 2), 96, 20
@@ -25,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status, 2 after a mistake that the message on the standard error explains.
     """
     parser = argparse.ArgumentParser(
+        prog="python experiments/studies/nbf_claims.py",
         description="Train 3DNBF with pose-dependent and with constant features, fit people to "
         "clean and to occluded pictures with the robust and the plain likelihood, and write a "
         "table. What is finished is not repeated.",
@@ -64,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def handle(arguments: argparse.Namespace) -> int:
     """Train and score, and write the table anew after every training."""
     plan = ClaimsPlan(
-        command=_command(arguments),
+        command=arguments.command(arguments),
         output=arguments.output,
         experiment=arguments.experiment,
         seeds=tuple(dict.fromkeys(arguments.seeds)),
@@ -74,8 +77,7 @@ def handle(arguments: argparse.Namespace) -> int:
         fits=tuple(arguments.fits),
     )
     plan.config(next(iter(FEATURES)), plan.seeds[0])  # a mistake is told before torch is loaded
-    from nbf_claims_report import write_claims
-    from nbf_claims_study import trained
+    from nbf_claims_study import trained, write_claims
 
     found = []
     files: tuple[Path, ...] = ()
@@ -91,24 +93,6 @@ def handle(arguments: argparse.Namespace) -> int:
     for path in files:
         print(f"written: {path}")
     return 0
-
-
-def _command(arguments: argparse.Namespace) -> str:
-    """The command line that repeats the study, wherever its files go."""
-    words = [
-        "python",
-        "experiments/studies/nbf_claims.py",
-        arguments.experiment,
-        "--seeds",
-        *map(str, arguments.seeds),
-    ]
-    for name, default in (("pictures", PICTURES), ("stride", STRIDE)):
-        value = getattr(arguments, name)
-        words += [f"--{name}", str(value)] if value != default else []
-    for flag, settings in (("--set", arguments.overrides), ("--fit", arguments.fits)):
-        for setting in settings:
-            words += [flag, setting]
-    return shlex.join(words)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
-"""Bodies fitted to test images by a trained 3DNBF run, as a sheet and a film."""
+"""Bodies fitted to test images by a trained 3DNBF run, as a sheet and a film.
+
+python experiments/studies/nbf_fits.py RUN
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from lifting.cli.main import answer
-from lifting.cli.options import RUN_HELP, add_overrides
 from lifting.errors import ConfigError
+from lifting.studies.command import RUN_HELP, add_overrides, check_least
+from lifting.studies.plan import Plan, Run, check_output, load_runs
 
 METHOD = "nbf"
 PICTURES = 3
@@ -27,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status, 2 after a mistake that the message on the standard error explains.
     """
     parser = argparse.ArgumentParser(
+        prog="python experiments/studies/nbf_fits.py",
         description="Fit bodies to some test images of a trained nbf run, clean and behind a "
         "textured square at the place that is worst for the first guess. Writes fits.png, before "
         "and after, and fits.gif, on the way.",
@@ -54,38 +58,54 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def handle(arguments: argparse.Namespace) -> int:
     """Find the run, then draw."""
-    if arguments.pictures < 1:
-        raise ConfigError(f"expected --pictures from 1, got {arguments.pictures}")
+    check_least(arguments, "pictures")
     if not 1 <= arguments.occluder <= LARGEST:
         raise ConfigError(f"expected --occluder from 1 to {LARGEST}, got {arguments.occluder}")
-    from lifting.experiment.folder import check_writable
-    from lifting.studies.plan import Plan, load_runs
-
-    place = arguments.output.absolute()
-    check_writable(next(folder for folder in (place, *place.parents) if folder.exists()))
-    (run,) = load_runs([arguments.run], arguments.overrides)
+    check_output(arguments.output)
+    # The images are the data's own; exact keypoints have no part in this.
+    (run,) = load_runs([arguments.run], arguments.overrides, exact=False)
     method = run.config.method["name"]
     if method != METHOD:
         raise ConfigError(
             f"expected a run of {METHOD}, got {run.folder} of '{method}', which fits no bodies to "
             f"images; name another, or train one with `lifting train {METHOD}`"
         )
-    # The images are the data's own; exact keypoints have no part in this.
-    run = replace(run, views=run.views[:1])
     plan = Plan(
-        command="",
+        command=arguments.command(arguments),
         poses=arguments.pictures,
         seed=arguments.seed,
         batch=arguments.pictures,
         output=arguments.output,
         device=arguments.device,
     )
-    from lifting.methods.nbf.pictures import FitView
-    from nbf_fits_drawing import draw_fits
-
-    for path in draw_fits(run, plan, FitView(occluder=arguments.occluder, seed=arguments.seed)):
+    for path in draw_fits(run, plan, arguments.occluder):
         print(f"written: {path}")
     return 0
+
+
+def draw_fits(run: Run, plan: Plan, occluder: int) -> tuple[Path, ...]:
+    """Fit bodies to some test images of a run, and draw how it went.
+
+    Args:
+        run: The trained run, of 3DNBF.
+        plan: How many images, the seed of their choice, the device, and the folder.
+        occluder: Side of the square, pixels of an image of 224.
+
+    Returns:
+        The sheet and the film.
+    """
+    # Late, so that help and mistakes need no torch.
+    from lifting.methods.nbf.module import Module
+    from lifting.methods.nbf.pictures import FitView
+    from lifting.studies.measure import scenes
+    from lifting.methods.nbf.drawing import save_fits
+
+    (scene,) = scenes([run], plan)
+    module = scene.module
+    assert isinstance(module, Module)
+    batch = next(scene.batches())
+    view = FitView(occluder=occluder, seed=plan.seed, people=len(batch))
+    return save_fits(module.fit_pictures(batch, view), module.skeleton, plan.output)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
-"""Errors of trained DiffPose runs against the network calls they take."""
+"""Errors of trained DiffPose runs against the network calls they take.
+
+    python experiments/studies/sampling.py RUN ...
+
+Scores what they answer in few and in many calls, by the denoiser and by a few-step student.
+"""
 
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from lifting.cli.main import answer
-from lifting.cli.options import RUN_HELP, add_study
-from lifting.errors import ConfigError
+from lifting.studies.command import RUN_HELP, add_study, check_least
+from lifting.studies.plan import study_of
+from sampling_plan import Grid, answers
 
-POSES = 1000
-BATCH = 64
+POSES, BATCH = 1000, 64
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status, 2 after a mistake that the message on the standard error explains.
     """
     parser = argparse.ArgumentParser(
+        prog="python experiments/studies/sampling.py",
         description="Score what trained diffpose runs answer in few and in many network calls, by "
         "the denoiser and by a few-step student, and write a table and a chart.",
     )
@@ -61,22 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def handle(arguments: argparse.Namespace) -> int:
     """Find the runs, then study them."""
-    for name in ("poses", "batch", "hypotheses", "steps", "student_steps"):
-        value = getattr(arguments, name)
-        if value is not None and min(value if isinstance(value, list) else [value]) < 1:
-            raise ConfigError(f"expected --{name.replace('_', '-')} from 1, got {value}")
-    from lifting.experiment.folder import check_writable
-    from lifting.studies.plan import Plan, load_runs
-    from sampling_plan import Grid, answers
-
-    place = arguments.output.absolute()
-    check_writable(next(folder for folder in (place, *place.parents) if folder.exists()))
-    data = [f"extends=data/{arguments.data}"] if arguments.data else []
+    check_least(arguments, "poses", "batch", "hypotheses", "steps", "student_steps")
     # The keypoints are the data's own; exact ones are no subject of the study.
-    runs = [
-        replace(run, views=run.views[:1])
-        for run in load_runs(arguments.runs, [*data, *arguments.overrides])
-    ]
+    runs, plan = study_of(arguments)
     grid = Grid(
         teacher=None if arguments.steps is None else tuple(arguments.steps),
         student=None if arguments.student_steps is None else tuple(arguments.student_steps),
@@ -86,17 +77,8 @@ def handle(arguments: argparse.Namespace) -> int:
     )
     for run in runs:
         answers(run, grid)
-    plan = Plan(
-        command=_command(arguments),
-        poses=None if arguments.full else arguments.poses,
-        seed=arguments.seed,
-        batch=arguments.batch,
-        output=arguments.output,
-        device=arguments.device,
-    )
     from lifting.studies.frames import shown_frames
-    from sampling_report import cells, write_study
-    from sampling_study import rows
+    from sampling_study import cells, rows, write_study
 
     shown = shown_frames(runs, plan)
     found = []
@@ -106,26 +88,6 @@ def handle(arguments: argparse.Namespace) -> int:
     for path in write_study(found, runs, shown, plan, grid):
         print(f"written: {path}")
     return 0
-
-
-def _command(arguments: argparse.Namespace) -> str:
-    """The command line that repeats the study, wherever its files go."""
-    words = ["python", "experiments/studies/sampling.py", *map(str, arguments.runs)]
-    for name in ("steps", "student_steps"):
-        if getattr(arguments, name) is not None:
-            words += [f"--{name.replace('_', '-')}", *map(str, getattr(arguments, name))]
-    words += ["--full"] if arguments.full else ["--poses", str(arguments.poses)]
-    words += ["--seed", str(arguments.seed)]
-    for name, default in (
-        ("hypotheses", None), ("precision", "float32"), ("batch", BATCH), ("data", None),
-    ):  # fmt: skip
-        value = getattr(arguments, name)
-        if value != default:
-            words += [f"--{name}", str(value)]
-    words += ["--compile"] if arguments.compile else []
-    for override in arguments.overrides:
-        words += ["--set", override]
-    return shlex.join(words)
 
 
 if __name__ == "__main__":

@@ -53,14 +53,14 @@ def handle(arguments: argparse.Namespace) -> int:
 
     from lifting.studies.leaderboard import (
         TITLES,
-        Plan,
+        Contest,
         cells,
         comparable_methods,
         run_leaderboard,
         write_leaderboard,
     )
 
-    plan = Plan(
+    plan = Contest(
         data=arguments.data,
         samples=arguments.samples,
         seeds=tuple(dict.fromkeys(arguments.seeds)),

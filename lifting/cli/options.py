@@ -11,7 +11,6 @@ from lifting.errors import ConfigError
 if TYPE_CHECKING:
     from lifting.experiment.config import ExperimentConfig
 
-RUN_HELP = "folder of a trained run, outputs/<experiment>/<date>-<name>"
 OVERRIDES_HELP = (
     "key=value with dots between sections, for example optimizer.lr=1e-4; extends=data/cmu lays "
     "another file over the experiment"
@@ -34,59 +33,6 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="weights to use; without it those of the experiment's newest run",
     )
-
-
-def add_overrides(parser: argparse.ArgumentParser, example: str, output: str) -> None:
-    """Settings of all runs, and where the results go.
-
-    Args:
-        parser: Of the study.
-        example: An override, for the help.
-        output: Folder by default.
-    """
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="overrides",
-        help=f"override a setting of all runs, such as {example}; may be repeated",
-    )
-    parser.add_argument("--output", type=Path, default=Path(output), metavar="DIR")
-
-
-def add_study(
-    parser: argparse.ArgumentParser, *, poses: int, batch: int, example: str, output: str
-) -> None:
-    """What studies of trained runs share: frames, data, overrides, device and folder.
-
-    Args:
-        parser: Of the study.
-        poses: Frames by default.
-        batch: Poses at a time by default.
-        example: An override, for the help.
-        output: Folder by default.
-    """
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument(
-        "--poses",
-        type=int,
-        default=poses,
-        metavar="N",
-        help=f"frames that are looked at, the same for all runs (default: {poses})",
-    )
-    size.add_argument(
-        "--full", action="store_true", help="all frames that the runs are tested on; for a GPU"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of frames")
-    parser.add_argument(
-        "--batch", type=int, default=batch, metavar="N", help=f"poses at a time (default: {batch})"
-    )
-    parser.add_argument(
-        "--data", metavar="NAME", help="data/NAME.yaml of the experiments (default: the runs' own)"
-    )
-    add_overrides(parser, example, output)
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
 
 
 def all_overrides(arguments: argparse.Namespace) -> list[str]:

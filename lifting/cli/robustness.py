@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lifting.cli.options import RUN_HELP, add_study, all_overrides
-from lifting.errors import ConfigError
+from lifting.studies.command import RUN_HELP, add_study, check_least
 
 POSES = 1000
 BATCH = 256
@@ -59,33 +56,18 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def handle(arguments: argparse.Namespace) -> int:
     """Find the runs, then study them."""
-    for name in ("poses", "batch", "searched", "stride"):
-        if getattr(arguments, name, 1) < 1:
-            raise ConfigError(f"expected --{name} from 1, got {getattr(arguments, name)}")
-    from lifting.experiment.folder import check_writable
-    from lifting.studies.plan import Plan, load_runs
+    check_least(arguments, "poses", "batch", "searched", "stride")
+    from lifting.studies.plan import study_of
     from lifting.studies.robustness.plan import Trials
 
-    given = {name: getattr(arguments, name) for name in _TRIALS if hasattr(arguments, name)}
-    tried: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in given.items()
-    }
+    tried: dict[str, Any] = {}
+    for name in _TRIALS:
+        if hasattr(arguments, name):
+            value = getattr(arguments, name)
+            tried[name] = tuple(value) if isinstance(value, list) else value
     trials = Trials(**tried)
-    place = arguments.output.absolute()
-    check_writable(next(folder for folder in (place, *place.parents) if folder.exists()))
     # The keypoints are the data's own; exact ones are no subject of the study.
-    runs = [
-        replace(run, views=run.views[:1])
-        for run in load_runs(arguments.runs, all_overrides(arguments))
-    ]
-    plan = Plan(
-        command=_command(arguments, given),
-        poses=None if arguments.full else arguments.poses,
-        seed=arguments.seed,
-        batch=arguments.batch,
-        output=arguments.output,
-        device=arguments.device,
-    )
+    runs, plan = study_of(arguments)
     from lifting.studies.frames import shown_frames
     from lifting.studies.robustness.report import line_of, write_study
     from lifting.studies.robustness.study import rows
@@ -98,20 +80,3 @@ def handle(arguments: argparse.Namespace) -> int:
     for path in write_study(found, runs, shown, plan, trials):
         print(f"written: {path}")
     return 0
-
-
-def _command(arguments: argparse.Namespace, given: dict[str, object]) -> str:
-    """The command line that repeats the study, wherever its files go."""
-    words = ["lifting", "robustness", *map(str, arguments.runs)]
-    for name, value in given.items():
-        several = value if isinstance(value, list) else [] if value is True else [value]
-        words += [f"--{name}", *map(str, several)]
-    words += ["--full"] if arguments.full else ["--poses", str(arguments.poses)]
-    words += ["--seed", str(arguments.seed)]
-    for name, default in (("batch", BATCH), ("data", None)):
-        value = getattr(arguments, name)
-        if value != default:
-            words += [f"--{name}", str(value)]
-    for override in arguments.overrides:
-        words += ["--set", override]
-    return shlex.join(words)

@@ -100,7 +100,7 @@ def _report(runs: SweepRuns) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    from lifting.studies.sweep_table import cells, titles
+    from lifting.studies.sweep import cells, titles
 
     rows = runs.rows()
     table = Table(title=f"sweep: {runs.sweep.name}")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifting.cli.options import RUN_HELP, add_study
-from lifting.errors import ConfigError
+from lifting.studies.command import RUN_HELP, add_study, check_least
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,43 +31,26 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.set_defaults(handler=handle)
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    table = _add(actions, TABLE, "methods beside variants of the optimisation")
-    table.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=RUN_HELP)
+    _add(actions, TABLE, "methods beside variants of the optimisation")
     curves = _add(actions, CURVES, "error and 2D residual against the number of steps")
-    curves.add_argument("runs", nargs="+", type=Path, metavar="RUN", help=RUN_HELP)
     curves.add_argument("--steps", type=int, default=STEPS, metavar="N", help=f"default: {STEPS}")
-    calibrate = _add(
-        actions, CALIBRATE, "fit the expected error on validation data, judge it on test data"
-    )
-    calibrate.add_argument("runs", nargs=1, type=Path, metavar="RUN", help=RUN_HELP)
+    _add(actions, CALIBRATE, "fit the expected error on validation data, judge it on test data")
 
 
 def _add(actions: Actions, name: str, text: str) -> argparse.ArgumentParser:
     action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    count = 1 if name == CALIBRATE else "+"
+    action.add_argument("runs", nargs=count, type=Path, metavar="RUN", help=RUN_HELP)
     add_study(action, poses=POSES[name], batch=BATCH, example="tto.lr=2e-3", output="outputs/tto")
     return action
 
 
 def handle(arguments: argparse.Namespace) -> int:
     """Find the runs, then study them."""
-    for name in ("poses", "batch", "steps"):
-        if getattr(arguments, name, 1) < 1:
-            raise ConfigError(f"expected --{name} from 1, got {getattr(arguments, name)}")
-    from lifting.experiment.folder import check_writable
-    from lifting.studies.plan import Plan, load_runs
+    check_least(arguments, "poses", "batch", "steps")
+    from lifting.studies.plan import study_of
 
-    place = arguments.output.absolute()
-    check_writable(next(folder for folder in (place, *place.parents) if folder.exists()))
-    data = [f"extends=data/{arguments.data}"] if arguments.data else []
-    runs = load_runs(arguments.runs, [*data, *arguments.overrides])
-    plan = Plan(
-        command=_command(arguments),
-        poses=None if arguments.full else arguments.poses,
-        seed=arguments.seed,
-        batch=arguments.batch,
-        output=arguments.output,
-        device=arguments.device,
-    )
+    runs, plan = study_of(arguments, exact=True)
     if arguments.action == CALIBRATE:
         written = _calibrate(runs[0], plan)
     elif arguments.action == CURVES:
@@ -83,8 +64,7 @@ def handle(arguments: argparse.Namespace) -> int:
 
 def _table(runs: list[Run], plan: Plan) -> Iterable[Path]:
     from lifting.studies.frames import shown_frames
-    from lifting.studies.optimisation import table_rows
-    from lifting.studies.optimisation_report import cells, heading, write_table
+    from lifting.studies.optimisation import cells, heading, table_rows, write_table
 
     shown = shown_frames(runs, plan)
     rows = []
@@ -95,9 +75,8 @@ def _table(runs: list[Run], plan: Plan) -> Iterable[Path]:
 
 
 def _curves(runs: list[Run], plan: Plan, steps: int) -> Iterable[Path]:
-    from lifting.studies.curves import courses
+    from lifting.studies.curves import courses, write_courses
     from lifting.studies.frames import shown_frames
-    from lifting.studies.optimisation_report import write_courses
 
     shown = shown_frames(runs, plan)
     followed = []
@@ -113,24 +92,15 @@ def _curves(runs: list[Run], plan: Plan, steps: int) -> Iterable[Path]:
 
 
 def _calibrate(run: Run, plan: Plan) -> Iterable[Path]:
-    from lifting.studies.calibration import AFFINE, TEMPERATURE, calibrate
-    from lifting.studies.optimisation_report import overrides_of, write_calibration
+    from lifting.studies.calibration import (
+        AFFINE,
+        TEMPERATURE,
+        calibrate,
+        overrides_of,
+        write_calibration,
+    )
 
     study = calibrate(run, plan)
     for name in (TEMPERATURE, AFFINE):
         print(f"{name}: {overrides_of(study, name)}")
     return write_calibration(study, run, plan)
-
-
-def _command(arguments: argparse.Namespace) -> str:
-    """The command line that repeats the study, wherever its files go."""
-    words = ["lifting", "tto", arguments.action, *map(str, arguments.runs)]
-    words += ["--full"] if arguments.full else ["--poses", str(arguments.poses)]
-    words += ["--seed", str(arguments.seed)]
-    for name, default in (("batch", BATCH), ("steps", STEPS), ("data", None)):
-        value = getattr(arguments, name, default)
-        if value != default:
-            words += [f"--{name}", str(value)]
-    for override in arguments.overrides:
-        words += ["--set", override]
-    return shlex.join(words)

@@ -7,8 +7,9 @@ sees the validation split only. The root has no error by definition and is left 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,12 +23,16 @@ from lifting.metrics.functional.position import joint_errors
 from lifting.metrics.functional.ranking import spearman
 from lifting.studies.frames import Frames
 from lifting.studies.measure import answered_frames, choose_device, load_trained, middle
+from lifting.studies.page import caption, draw, machine, markdown, write_page
 from lifting.studies.plan import WEIGHTS, Plan, Run
 from lifting.tto.config import TtoConfig
 from lifting.tto.refine import refine
 from lifting.visualization.style import FloatArray
-from lifting.visualization.tto_plots import Reliability
+from lifting.visualization.tto_plots import Reliability, reliability_chart
 
+TITLES = (
+    "expected error", "scale", "shift", "likelihood", "Pearson", "Spearman", "gap mm",
+)  # fmt: skip
 BINS = 10
 LEAST_SPREAD = 1e-6
 AS_PREDICTED, TEMPERATURE, AFFINE = "as predicted", "temperature", "scale and shift"
@@ -208,6 +213,72 @@ def quality(doubt: Doubt, calibration: Calibration) -> Quality:
         gap_mm=float(np.abs(reliability.expected - reliability.observed).mean()),
         reliability=reliability,
     )
+
+
+def overrides_of(study: Calibrated, name: str) -> str:
+    """The overrides that apply one of the calibrations to an optimisation."""
+    scale, shift = study.qualities[name].calibration
+    return f"tto.sigma_scale={scale:.6g} tto.sigma_shift={shift:.6g}"
+
+
+def write_calibration(study: Calibrated, run: Run, plan: Plan) -> tuple[Path, ...]:
+    """Write ``calibration.md``, ``.json`` and the reliability chart.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    note = (
+        f"{run.label}, run {run.name}, data {run.config.data.name}: fitted on "
+        f"{study.poses[0]:,} validation poses of {study.recordings[0]:,} recordings, judged on "
+        f"{study.poses[1]:,} test poses of {study.recordings[1]:,}, seed {plan.seed}; "
+        f"{caption(machine())}."
+    )
+    meaning = (
+        "Likelihood is that of the training, nats a joint, lower is better; gap is the mean "
+        "distance of expected and observed error over tenths of the joints; the root is left out."
+    )
+    table = markdown(TITLES, [_cells(*item) for item in study.qualities.items()], left=1)
+    lines = [f"`{plan.command}`", "", note, "", meaning, "", *table, ""]
+    lines += [f"- {name}: `{overrides_of(study, name)}`" for name in (TEMPERATURE, AFFINE)]
+    values = {
+        "command": plan.command,
+        "run": run.name,
+        "data": run.config.data.name,
+        "machine": machine(),
+        "seed": plan.seed,
+        "poses": study.poses,
+        "recordings": study.recordings,
+        "qualities": {name: _plain(q) for name, q in study.qualities.items()},
+    }
+    chart = reliability_chart(
+        {name: q.reliability for name, q in study.qualities.items()},
+        title=f"{run.label}: expected and observed error, test split",
+    )
+    files = write_page(plan.output, "calibration", lines, values)
+    return (*files, draw(chart, plan.output, "calibration"))
+
+
+def _cells(name: str, quality: Quality) -> tuple[str, ...]:
+    scale, shift = quality.calibration
+    return (
+        name,
+        f"{scale:.4f}",
+        f"{shift:+.4f}",
+        f"{quality.likelihood:.4f}",
+        f"{quality.pearson:.3f}",
+        f"{quality.spearman:.3f}",
+        f"{quality.gap_mm:.1f}",
+    )
+
+
+def _plain(quality: Quality) -> dict[str, Any]:
+    """A quality as plain values."""
+    tenths = {name: values.tolist() for name, values in quality.reliability._asdict().items()}
+    return {
+        **asdict(quality),
+        "calibration": quality.calibration._asdict(),
+        "reliability": tenths,
+    }
 
 
 def _best_shift(seen: Doubt, scale: float) -> float:

@@ -8,32 +8,34 @@ independent.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from lifting.atomic import write_text
 from lifting.errors import ConfigError, suggest
 from lifting.experiment.build import build_data, build_module
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.folder import RECORD_FILE, finished_run, mark_finished
+from lifting.experiment.folder import RECORD_FILE
 from lifting.experiment.load import list_experiments, load_experiment
 from lifting.experiment.record import ResultRecord, read_record
-from lifting.experiment.run import train
 from lifting.experiment.sequences import SEQUENCES_FILE, SequenceScore, read_sequences
 from lifting.methods.discovery import method_names
-from lifting.studies.bootstrap import RESAMPLES, mean_interval
-from lifting.studies.pages import caption, machine
-from lifting.studies.trained import pose_cpu_ms, scored_checkpoint
+from lifting.studies.measure import (
+    RESAMPLES,
+    mean_interval,
+    pose_cpu_ms,
+    scored_checkpoint,
+    trained_run,
+)
+from lifting.studies.page import MISSING, caption, machine, markdown, number, write_page
 
 SCORES = ("mpjpe_mm", "pa_mpjpe_mm")
 
 
 @dataclass(frozen=True)
-class Plan:
+class Contest:
     """What a leaderboard compares.
 
     Attributes:
@@ -86,7 +88,7 @@ def comparable_methods() -> list[str]:
     return [name for name in method_names() if name in experiments]
 
 
-def run_leaderboard(methods: Sequence[str], plan: Plan) -> list[Standing]:
+def run_leaderboard(methods: Sequence[str], plan: Contest) -> list[Standing]:
     """Train and score methods under one plan; finished runs of the same plan are not repeated.
 
     Args:
@@ -107,7 +109,7 @@ def run_leaderboard(methods: Sequence[str], plan: Plan) -> list[Standing]:
             )
     standings, baselines = [], {}
     for method in methods:
-        runs = [_run(method, seed, plan) for seed in plan.seeds]
+        runs = [trained_run(_config(method, seed, plan)) for seed in plan.seeds]
         records = [read_record(folder / RECORD_FILE) for folder in runs]
         baselines = records[0].baselines
         standings.append(_standing(method, plan, runs, records))
@@ -139,14 +141,14 @@ def bootstrap_interval(
     )
 
 
-def write_leaderboard(standings: Sequence[Standing], plan: Plan) -> tuple[Path, Path]:
+def write_leaderboard(standings: Sequence[Standing], plan: Contest) -> tuple[Path, ...]:
     """Write the table as Markdown and JSON into the plan's folder.
 
     Raises:
         OutputError: They cannot be written.
     """
     where = machine()
-    data = {
+    values = {
         "plan": {**asdict(plan), "output": str(plan.output)},
         "machine": where,
         "rows": [asdict(row) for row in standings],
@@ -157,14 +159,9 @@ def write_leaderboard(standings: Sequence[Standing], plan: Plan) -> tuple[Path, 
         f"with 95 % intervals over {RESAMPLES:,} resamples of the test recordings; "
         f"{caption(where)}.",
         "",
-        "| " + " | ".join(TITLES) + " |",
-        "|---|" + "--:|" * (len(TITLES) - 1),
-        *("| " + " | ".join(cells(row)) + " |" for row in standings),
+        *markdown(TITLES, map(cells, standings), left=1),
     ]
-    text, values = plan.output / "leaderboard.md", plan.output / "leaderboard.json"
-    write_text(text, "\n".join(lines) + "\n")
-    write_text(values, json.dumps(data, indent=2) + "\n")
-    return text, values
+    return write_page(plan.output, "leaderboard", lines, values)
 
 
 TITLES = (
@@ -178,10 +175,10 @@ def cells(row: Standing) -> tuple[str, ...]:
     return (
         row.method,
         *(_score(row, key) for key in SCORES),
-        "-" if row.spread is None else f"{row.spread['mpjpe_mm']:.2f}",
-        *(f"{n:,}" if n is not None else "-" for n in (row.parameters, row.samples)),
-        "-" if row.train_seconds is None else f"{row.train_seconds:.0f}",
-        "-" if row.pose_cpu_ms is None else f"{row.pose_cpu_ms:.3f}",
+        number(None if row.spread is None else row.spread["mpjpe_mm"], ".2f"),
+        *(f"{n:,}" if n is not None else MISSING for n in (row.parameters, row.samples)),
+        number(row.train_seconds, ".0f"),
+        number(row.pose_cpu_ms, ".3f"),
     )
 
 
@@ -193,13 +190,7 @@ def _score(row: Standing, key: str) -> str:
     return f"{text} ({low:.1f} to {high:.1f})"
 
 
-def _run(method: str, seed: int, plan: Plan) -> Path:
-    """Folder of a finished run, trained now unless it is there already."""
-    config = _config(method, seed, plan)
-    return finished_run(config) or mark_finished(train(config).run_dir, config)
-
-
-def _config(method: str, seed: int, plan: Plan) -> ExperimentConfig:
+def _config(method: str, seed: int, plan: Contest) -> ExperimentConfig:
     """A method's experiment, cut to the budget."""
     settings = [
         f"extends=data/{plan.data}", f"seed={seed}", f"output={plan.output}",
@@ -226,7 +217,7 @@ def _epoch_samples(config: ExperimentConfig) -> int:
 
 
 def _standing(
-    method: str, plan: Plan, runs: Sequence[Path], records: Sequence[ResultRecord]
+    method: str, plan: Contest, runs: Sequence[Path], records: Sequence[ResultRecord]
 ) -> Standing:
     config = _config(method, plan.seeds[0], plan)
     sequences = [read_sequences(folder / SEQUENCES_FILE) for folder in runs]

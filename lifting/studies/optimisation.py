@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import torch
 
 from lifting.batch import PoseBatch
-from lifting.methods.base import LiftingModule
-from lifting.studies.bootstrap import mean_interval
-from lifting.studies.frames import Frames, common_period, test_frames
-from lifting.studies.measure import Outcome, choose_device, lift, load_trained, optimise
+from lifting.studies.frames import Shown
+from lifting.studies.measure import (
+    RESAMPLES,
+    Measured,
+    Scene,
+    optimised_answer,
+    paired_change,
+    plain_answer,
+    scenes,
+)
+from lifting.studies.page import (
+    MISSING,
+    change,
+    facts,
+    head,
+    markdown,
+    optimisation_of,
+    run_table,
+    timed,
+    write_page,
+)
 from lifting.studies.plan import (
     OFF,
     PROJECTION,
@@ -21,12 +39,16 @@ from lifting.studies.plan import (
     VARIANTS,
     Plan,
     Run,
-    View,
     variant_of,
 )
 from lifting.tto.config import RootRule
-from lifting.tto.contract import Status
+from lifting.tto.contract import Status, TtoResult
 
+RUN_TITLES = ("steps", "rate", "anchor weight", "uniform error mm")
+TITLES = (
+    "method", "optimisation", "MPJPE", "change", "PA-MPJPE", "PCK@150", "2D residual px",
+    "CPU ms a pose", "not optimised",
+)  # fmt: skip
 NOT_OPTIMISED = (Status.UNOBSERVED, Status.NOT_FINITE)
 
 
@@ -72,33 +94,6 @@ class Row:
         return sum(self.statuses[state.name.lower()] for state in NOT_OPTIMISED)
 
 
-@dataclass(frozen=True)
-class _Scene:
-    """A method before the frames of one of its views."""
-
-    run: Run
-    view: View
-    module: LiftingModule
-    frames: Frames
-    batch: int
-
-    def lift(self, batches: Iterable[PoseBatch]) -> Outcome:
-        return lift(self.module, batches, self.frames.tracks.action_names)
-
-    def optimise(self, variant: str, root: RootRule, batches: Iterable[PoseBatch]) -> Outcome:
-        config = variant_of(self.view.config.tto, variant, root)
-        return optimise(self.module, batches, self.frames.tracks.action_names, config)
-
-    def warm_up(self) -> None:
-        """Let torch set up what it sets up once, which is no cost of a pose."""
-        few = [next(self.batches(size=2))]
-        self.lift(few)
-        self.optimise(UNIFORM, "solve", few)
-
-    def batches(self, size: int | None = None) -> Iterator[PoseBatch]:
-        return self.frames.batches(size or self.batch, torch.device(self.module.device))
-
-
 def table_rows(runs: Sequence[Run], plan: Plan) -> Iterator[Row]:
     """Measure all runs, 2D inputs, roots and variants; one row after the other.
 
@@ -106,20 +101,88 @@ def table_rows(runs: Sequence[Run], plan: Plan) -> Iterator[Row]:
         runs: Runs that see the same frames.
         plan: How they are looked at.
     """
-    device = choose_device(plan.device)
-    every = common_period(runs)
-    for run in runs:
-        module = load_trained(run, device)
-        for view in run.views:
-            frames = test_frames(replace(run, views=(view,)), plan, every)
-            scene = _Scene(run, view, module, frames, plan.batch)
-            scene.warm_up()
-            off = scene.lift(scene.batches())
-            for root in ROOTS:
-                yield from _rows(scene, root, off)
+    for scene in scenes(runs, plan):
+        plain = plain_answer(scene.module)
+        # Torch sets up what it sets up once, which is no cost of a pose.
+        few = [next(scene.batches(size=2))]
+        scene.measure(plain, few, scores=True)
+        _optimise(scene, UNIFORM, "solve", few)
+        off = scene.measure(plain, scores=True)
+        for root in ROOTS:
+            yield from _rows(scene, root, off)
 
 
-def _rows(scene: _Scene, root: RootRule, off: Outcome) -> Iterator[Row]:
+def write_table(
+    rows: Sequence[Row], runs: Sequence[Run], shown: Shown, plan: Plan
+) -> tuple[Path, ...]:
+    """Write ``table.md`` and ``table.json``; oracle results have tables of their own.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    note = (
+        f"Errors in mm, PCK in %; the change of MPJPE is paired, with its 95 % interval over "
+        f"{RESAMPLES:,} resamples of the recordings. A dash: the method predicts no error of its "
+        "own, so that this anchor is the uniform one."
+    )
+    lines = [*head(plan, shown), "", note, "", *optimised_runs(runs)]
+    for exact, root in dict.fromkeys((row.exact, row.root) for row in rows):
+        chosen = [row for row in rows if (row.exact, row.root) == (exact, root)]
+        lines += ["", f"**{heading(exact, root)}**", ""]
+        lines += markdown(timed(TITLES, plan), map(cells, chosen))
+    values = facts(runs, shown, plan, optimisation_of)
+    values["rows"] = [{**asdict(row), "oracle": row.oracle} for row in rows]
+    return write_page(plan.output, "table", lines, values)
+
+
+def optimised_runs(runs: Sequence[Run], *, steps: int | None = None) -> list[str]:
+    """What the runs are and how they optimise, as lines of a table.
+
+    Args:
+        runs: The runs.
+        steps: How many are taken; None for the runs' own number.
+    """
+
+    def told(run: Run) -> list[str]:
+        tto = run.config.tto
+        numbers = (tto.lr, tto.weight_anchor, tto.uniform_sigma_mm)
+        taken = tto.iterations if steps is None else steps
+        return [str(taken), *(f"{number:g}" for number in numbers)]
+
+    return run_table(runs, RUN_TITLES, told)
+
+
+def heading(exact: bool, root: RootRule) -> str:
+    """Title of a table: deployable, or what the oracle told."""
+    told = [*(["exact keypoints"] if exact else []), *([ROOTS["gt"]] if root == "gt" else [])]
+    if told:
+        return f"Oracle: {', '.join(told)}"
+    return f"Deployable: the data's keypoints, {ROOTS['solve']}"
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """One line of the table as text; what does not apply is a dash."""
+    if row.scores is None:
+        return (row.run, row.variant, *[MISSING] * (len(TITLES) - 2))
+    gained, residual = MISSING, MISSING
+    if row.change_mm is not None and row.interval_mm is not None:
+        gained = change(row.change_mm, row.interval_mm, "+.2f")
+    if row.residual_px is not None:
+        residual = " to ".join(f"{value:.2f}" for value in row.residual_px if value is not None)
+    return (
+        row.run,
+        row.variant,
+        f"{row.scores['mpjpe_mm']:.1f}",
+        gained,
+        f"{row.scores['pa_mpjpe_mm']:.1f}",
+        f"{row.scores['pck_150mm']:.1f}",
+        residual,
+        f"{row.pose_ms:.2f}",
+        MISSING if row.not_optimised is None else f"{row.not_optimised:,}",
+    )
+
+
+def _rows(scene: Scene, root: RootRule, off: Measured) -> Iterator[Row]:
     """Rows of all variants, the one without optimisation first."""
     without_sigma = False
     for variant in VARIANTS:
@@ -127,21 +190,37 @@ def _rows(scene: _Scene, root: RootRule, off: Outcome) -> Iterator[Row]:
         if without_sigma and variant == UNCERTAINTY:
             yield row
             continue
-        after = scene.optimise(variant, root, scene.batches())
-        change = after.change
-        assert change is not None
-        before_px, after_px = change.residual_before, change.residual_after
+        after, results = _optimise(scene, variant, root)
+        status = torch.cat([result.status for result in results])
+        observed = status < Status.UNOBSERVED
+        before_px, after_px = (
+            float(torch.cat(values)[observed].double().mean())
+            for values in zip(
+                *((one.residual_before, one.residual_after) for one in results), strict=True
+            )
+        )
         if variant == PROJECTION:
             own = replace(row, variant=OFF, scores=off.scores, pose_ms=off.pose_ms)
             yield replace(own, residual_px=(before_px, None))
-        without_sigma = not change.has_sigma
-        gained = after.errors - off.errors
+        without_sigma = results[0].log_sigma is None
+        gained, interval = paired_change(after.errors, off.errors, scene.frames.recordings())
+        counts = status.bincount(minlength=len(Status)).tolist()
         yield replace(
             row,
             scores=after.scores,
-            change_mm=float(gained.sum() / off.joints.sum()),
-            interval_mm=mean_interval(scene.frames.recordings(), gained, off.joints),
+            change_mm=gained,
+            interval_mm=interval,
             residual_px=(before_px, after_px),
             pose_ms=after.pose_ms,
-            statuses=change.statuses,
+            statuses={state.name.lower(): counts[state] for state in Status},
         )
+
+
+def _optimise(
+    scene: Scene, variant: str, root: RootRule, batches: Sequence[PoseBatch] | None = None
+) -> tuple[Measured, list[TtoResult]]:
+    """Measure a variant, and what the optimisation itself says of every batch."""
+    results: list[TtoResult] = []
+    config = variant_of(scene.view.config.tto, variant, root)
+    answer = optimised_answer(scene.module, config, results)
+    return scene.measure(answer, batches, scores=True), results

@@ -1,7 +1,8 @@
-"""What a study of test-time optimisation looks at: runs, frames, variants. Imports no torch."""
+"""What a study of trained runs looks at: runs, frames and variants. Imports no torch."""
 
 from __future__ import annotations
 
+import argparse
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from lifting.data.config import DataConfig
 from lifting.data.sets import find_set
 from lifting.errors import ConfigError
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.folder import CHECKPOINTS, CONFIG_FILE, RECORD_FILE
+from lifting.experiment.folder import CHECKPOINTS, CONFIG_FILE, RECORD_FILE, check_writable
 from lifting.experiment.load import load_experiment
 from lifting.experiment.record import read_record
 from lifting.tto.config import RootRule, TtoConfig, check_tto
@@ -107,12 +108,49 @@ class Run:
         return f"{self.folder.parent.name}/{self.folder.name}"
 
 
-def load_runs(folders: Sequence[Path], overrides: Sequence[str] = ()) -> list[Run]:
+def study_of(arguments: argparse.Namespace, *, exact: bool = False) -> tuple[list[Run], Plan]:
+    """The runs and the plan that a command line asks for.
+
+    Args:
+        arguments: With the options of :func:`lifting.studies.command.add_study`.
+        exact: Look at exact keypoints, too.
+
+    Raises:
+        ConfigError: A folder is no trained run, or an override does not fit.
+        OutputError: The results cannot be written.
+    """
+    check_output(arguments.output)
+    data = [f"extends=data/{arguments.data}"] if arguments.data else []
+    runs = load_runs(arguments.runs, [*data, *arguments.overrides], exact=exact)
+    return runs, Plan(
+        command=arguments.command(arguments),
+        poses=None if arguments.full else arguments.poses,
+        seed=arguments.seed,
+        batch=arguments.batch,
+        output=arguments.output,
+        device=arguments.device,
+    )
+
+
+def check_output(folder: Path) -> None:
+    """Check that a folder, which need not be there yet, can be written to.
+
+    Raises:
+        OutputError: It cannot.
+    """
+    place = folder.absolute()
+    check_writable(next(parent for parent in (place, *place.parents) if parent.exists()))
+
+
+def load_runs(
+    folders: Sequence[Path], overrides: Sequence[str] = (), *, exact: bool = True
+) -> list[Run]:
     """Read what the runs of a study are.
 
     Args:
         folders: Folders of finished runs.
         overrides: ``key=value`` settings for all of them, such as ``extends=data/cmu``.
+        exact: With a view of exact keypoints beside the data's own.
 
     Raises:
         ConfigError: A folder is no trained run, or an override does not fit.
@@ -134,7 +172,7 @@ def load_runs(folders: Sequence[Path], overrides: Sequence[str] = ()) -> list[Ru
         Run(
             label=name if several[name] == 1 else f"{name} {folder.name}",
             folder=folder,
-            views=_views(tested[i]),
+            views=_views(tested[i])[: None if exact else 1],
             budget=_budget(folder, trained[i]),
         )
         for i, (name, folder) in enumerate(zip(names, distinct, strict=True))

@@ -1,13 +1,16 @@
-"""Runs a sweep: trains or tests every variant with every seed, and keeps the table up to date.
+"""One experiment under many settings: trains or tests every variant with every seed.
 
-What is finished is found again, what fails is noted and the rest goes on.
+The table is kept up to date: mean and spread over seeds, and the difference to the base. What is
+finished is found again, what fails is noted and the rest goes on.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection
+import statistics
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,211 @@ from lifting.atomic import write_text
 from lifting.errors import ConfigError, LiftingError, suggest
 from lifting.experiment.folder import RECORD_FILE, finished_run, mark_finished
 from lifting.experiment.record import read_record
-from lifting.experiment.run import evaluate, train
-from lifting.experiment.sweep import BASE_VARIANT, JobKey, Sweep
-from lifting.studies.sweep_table import Outcome, SweepRow, sweep_rows, write_sweep
-from lifting.studies.trained import pose_cpu_ms, scored_checkpoint
+from lifting.experiment.run import evaluate
+from lifting.experiment.sweep import BASE_VARIANT, JobKey, Sweep, Variant
+from lifting.studies.measure import pose_cpu_ms, scored_checkpoint, trained_run
+from lifting.studies.page import (
+    MISSING,
+    caption,
+    machine,
+    markdown,
+    number,
+    write_csv,
+    write_page,
+)
 
 COST_FILE = "pose_cost.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one run.
+
+    Attributes:
+        scores: By metric; empty where the run is missing or failed.
+        seconds: Wall time of the training, None where nothing was trained.
+        pose_cpu_ms: Processor milliseconds to lift a pose, None where it was not measured.
+        problem: Why it failed.
+        folder: Its folder, relative to the sweep's.
+    """
+
+    scores: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+    pose_cpu_ms: float | None = None
+    problem: str | None = None
+    folder: str | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric of a variant over its seeds.
+
+    Attributes:
+        mean: Mean.
+        spread: Standard deviation, None with a single seed.
+        difference: Mean over the seeds shared with the base of variant minus base; None for the
+            base itself and without a shared seed.
+        difference_spread: Standard deviation of that difference.
+    """
+
+    mean: float
+    spread: float | None
+    difference: float | None
+    difference_spread: float | None
+
+
+@dataclass(frozen=True)
+class SweepRow:
+    """One line of the table.
+
+    Attributes:
+        variant: The variant.
+        wanted: Number of seeds.
+        seeds: Seeds that went in.
+        scores: By metric; empty where no seed went in.
+        train_seconds: Mean wall time of a training.
+        pose_cpu_ms: Processor milliseconds to lift a pose.
+        problems: Why runs failed, by seed.
+        folders: Folders of the runs, relative to the sweep's, by seed.
+    """
+
+    variant: Variant
+    wanted: int
+    seeds: tuple[int, ...]
+    scores: dict[str, Score]
+    train_seconds: float | None
+    pose_cpu_ms: float | None
+    problems: dict[int, str]
+    folders: dict[int, str]
+
+
+def sweep_rows(sweep: Sweep, outcomes: Mapping[JobKey, Outcome]) -> list[SweepRow]:
+    """Summarise runs by variant.
+
+    Args:
+        sweep: The sweep.
+        outcomes: What came of every run of it.
+    """
+    base = {seed: outcomes[JobKey(BASE_VARIANT, seed)] for seed in sweep.seeds}
+    rows = []
+    for variant in sweep.variants:
+        runs = {seed: outcomes[JobKey(variant.name, seed)] for seed in sweep.seeds}
+        scored = {seed: run for seed, run in runs.items() if run.scores}
+        shared = [] if variant.name == BASE_VARIANT else [s for s in scored if base[s].scores]
+        seconds = [run.seconds for run in scored.values() if run.seconds is not None]
+        costs = [run.pose_cpu_ms for run in scored.values() if run.pose_cpu_ms is not None]
+        rows.append(
+            SweepRow(
+                variant=variant,
+                wanted=len(sweep.seeds),
+                seeds=tuple(scored),
+                scores={key: _score(key, scored, base, shared) for key in sweep.metrics if scored},
+                train_seconds=statistics.fmean(seconds) if seconds else None,
+                pose_cpu_ms=statistics.fmean(costs) if costs else None,
+                problems={seed: run.problem for seed, run in runs.items() if run.problem},
+                folders={seed: run.folder for seed, run in runs.items() if run.folder},
+            )
+        )
+    return rows
+
+
+def _score(
+    key: str, scored: Mapping[int, Outcome], base: Mapping[int, Outcome], shared: Sequence[int]
+) -> Score:
+    mean, spread = _mean_and_spread([run.scores[key] for run in scored.values()])
+    assert mean is not None
+    differences = [scored[seed].scores[key] - base[seed].scores[key] for seed in shared]
+    return Score(mean, spread, *_mean_and_spread(differences))
+
+
+def _mean_and_spread(values: Sequence[float]) -> tuple[float | None, float | None]:
+    mean = statistics.fmean(values) if values else None
+    return mean, statistics.stdev(values) if len(values) > 1 else None
+
+
+def titles(sweep: Sweep) -> tuple[str, ...]:
+    """Names of the columns."""
+    scores = (title for key in sweep.metrics for title in (key, "to base"))
+    return ("variant", "settings", "seeds", *scores, "training s", "CPU ms a pose", "note")
+
+
+def cells(row: SweepRow, sweep: Sweep) -> tuple[str, ...]:
+    """One line of the table as text; what does not apply is a dash."""
+    scores: list[str] = []
+    for key in sweep.metrics:
+        score = row.scores.get(key)
+        if score is None:
+            scores += [MISSING, MISSING]
+            continue
+        scores.append(_spread(score.mean, score.spread))
+        scores.append(_spread(score.difference, score.difference_spread, "+"))
+    count = len(row.seeds)
+    notes = [f"seed {seed}: {' '.join(text.split())}" for seed, text in row.problems.items()]
+    return (
+        row.variant.name,
+        "; ".join(row.variant.overrides) or MISSING,
+        str(count) if count == row.wanted else f"{count} of {row.wanted}",
+        *scores,
+        number(row.train_seconds, ".0f"),
+        number(row.pose_cpu_ms, ".3f"),
+        "; ".join(notes) or ("" if row.variant.trains else "weights of the base"),
+    )
+
+
+def write_sweep(rows: Sequence[SweepRow], sweep: Sweep) -> tuple[Path, ...]:
+    """Write the table as Markdown, JSON and CSV, each file whole or not at all.
+
+    Args:
+        rows: Its lines.
+        sweep: The sweep.
+
+    Returns:
+        The files.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    shared = ", ".join(sweep.overrides) or "no further settings"
+    lines = [
+        f"# {sweep.name}",
+        "",
+        f"{sweep.description or 'A sweep'}. Experiment {sweep.experiment}, {shared}; seeds "
+        f"{', '.join(map(str, sweep.seeds))}; mean ± standard deviation over seeds, and the same "
+        f"of the difference to the base with the same seed; written on {caption(machine())}.",
+        "",
+        *markdown(titles(sweep), [cells(row, sweep) for row in rows], notes=1),
+    ]
+    names = ("name", "description", "experiment", "overrides", "seeds", "metrics")
+    described = {name: getattr(sweep, name) for name in names}
+    values = {"sweep": described, "machine": machine(), "rows": [asdict(row) for row in rows]}
+    return (*write_page(sweep.output, "sweep", lines, values), _write_numbers(rows, sweep))
+
+
+def _write_numbers(rows: Sequence[SweepRow], sweep: Sweep) -> Path:
+    """One column a number, unrounded; empty where there is none."""
+    kinds = ("mean", "spread", "difference", "difference_spread")
+    scores = [f"{key}_{kind}" for key in sweep.metrics for kind in kinds]
+    columns = ["variant", "settings", "seeds", *scores, "train_seconds", "pose_cpu_ms", "problems"]
+    table = []
+    for row in rows:
+        known = {key: asdict(score) for key, score in row.scores.items()}
+        table.append([
+            row.variant.name,
+            "; ".join(row.variant.overrides),
+            len(row.seeds),
+            *(known.get(key, {}).get(kind) for key in sweep.metrics for kind in kinds),
+            row.train_seconds,
+            row.pose_cpu_ms,
+            "; ".join(f"seed {seed}: {problem}" for seed, problem in row.problems.items()),
+        ])  # fmt: skip
+    return write_csv(sweep.output / "sweep.csv", columns, table)
+
+
+def _spread(mean: float | None, spread: float | None, sign: str = "-") -> str:
+    if mean is None:
+        return MISSING
+    text = f"{mean:{sign}.2f}"
+    return text if spread is None else f"{text} ± {spread:.2f}"
 
 
 class SweepRuns:
@@ -114,7 +316,7 @@ class SweepRuns:
     def _finish(self, key: JobKey) -> Path:
         job = self.sweep.jobs[key]
         if job.weights_of is None:
-            return mark_finished(train(job.config).run_dir, job.config)
+            return trained_run(job.config)
         run = evaluate(job.config, self._weights(key))
         return mark_finished(run.run_dir, job.config, job.weights_of)
 

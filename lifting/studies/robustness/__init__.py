@@ -1,11 +1,8 @@
-"""What hidden, lost and wrong joints do to trained runs; ``lifting bench occlusion`` is the front.
+"""What hidden, lost and wrong joints do to trained runs; ``lifting robustness`` is the front.
 
 * ``plan``         which corruptions, rates and levels; imports no torch
-* ``corruptions``  lost, jittered, frozen and exchanged keypoints of a whole split
-* ``pictures``     objects before people, and pictures that cut them off
-* ``measure``      errors of every scored joint, plain and after test-time optimisation
-* ``result``       a row of the study, and the area under a curve of rows
-* ``study``        all runs before all corruptions
+* ``corruptions``  of keypoints, and parts of pictures that are hidden
+* ``study``        all runs before all corruptions, and the area under a curve of rows
 * ``search``       AdvOcc: the place of an object that each method finds worst
 * ``report``       tables, curves and a chart as files
 """

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,12 +9,21 @@ from types import MappingProxyType
 
 import numpy as np
 
-from lifting.atomic import write_text
-from lifting.studies.bootstrap import RESAMPLES
 from lifting.studies.frames import Shown
-from lifting.studies.pages import draw, facts, head, markdown, write_page
+from lifting.studies.measure import OPTIMISED, RESAMPLES
+from lifting.studies.page import (
+    MISSING,
+    change,
+    draw,
+    facts,
+    head,
+    markdown,
+    number,
+    optimisation_of,
+    write_csv,
+    write_page,
+)
 from lifting.studies.plan import Plan, Run
-from lifting.studies.robustness.measure import OPTIMISED
 from lifting.studies.robustness.plan import (
     DROP,
     FREEZE,
@@ -26,8 +33,8 @@ from lifting.studies.robustness.plan import (
     TRUNCATION,
     Trials,
 )
-from lifting.studies.robustness.result import Area, Group, Row, areas_of
-from lifting.studies.robustness.search import Found
+from lifting.studies.robustness.search import Found, Group
+from lifting.studies.robustness.study import Area, Row, areas_of
 from lifting.visualization.occlusion_plots import DegradationCurve, degradation_chart
 
 STEM = "robustness"
@@ -41,6 +48,10 @@ TITLES: Mapping[str, str] = MappingProxyType(
         TRUNCATION: "Person cut off",
     }
 )
+COLUMNS = (
+    "run", "answer", "kind", "rate", "share", "mpjpe_mm", "pa_mpjpe_mm", "change_mm", "low_mm",
+    "high_mm", "hit_mm", "others_mm", "best_mm",
+)  # fmt: skip
 FOUND_TITLES = (
     "method", "answer", "square", "places", "pictures", "MPJPE", "PA-MPJPE", "PCKh",
     "seen: clean to worst", "hidden: clean to worst",
@@ -72,26 +83,22 @@ def write_study(
             [row for row in curves if row.kind == kind], [a for a in areas if a.kind == kind]
         )
     if found:
-        lines += [
-            "",
-            "**synthetic-advocc**",
-            "",
-            *markdown(FOUND_TITLES, map(_found_cells, found)),
-        ]
+        lines += ["", "**synthetic-advocc**", ""]
+        lines += markdown(FOUND_TITLES, map(_found_cells, found))
     values = {
-        **facts(runs, shown, plan),
+        **facts(runs, shown, plan, optimisation_of),
         "trials": asdict(trials),
         "rows": [asdict(row) for row in curves],
         "areas": [asdict(area) for area in areas],
         "advocc": [asdict(row) for row in found],
     }
-    files = write_page(STEM, lines, values, plan)
+    files = write_page(plan.output, STEM, lines, values)
     if not curves:
         return files
-    table = plan.output / f"{STEM}.csv"
-    write_text(table, _csv(curves))
+    table = write_csv(plan.output / f"{STEM}.csv", COLUMNS, map(_numbers, curves))
     title = f"Degradation, {shown.poses:,} poses of {shown.source.get('dataset', '')}"
-    return (*files, table, draw(degradation_chart(_panels(curves), title=title), plan, STEM))
+    chart = degradation_chart(_panels(curves), title=title)
+    return (*files, table, draw(chart, plan.output, STEM))
 
 
 def line_of(row: Row | Found) -> str:
@@ -119,12 +126,11 @@ def _table(rows: Sequence[Row], areas: Sequence[Area]) -> list[str]:
     for area in areas:
         curve = [row for row in rows if (row.run, row.answer) == (area.run, area.answer)]
         first, last = curve[0], curve[-1]
-        low, high = last.interval_mm
         cells = [
             area.run,
             area.answer,
             *(f"{row.mpjpe_mm:.1f}" for row in curve),
-            f"{last.change_mm:+.1f} ({low:+.1f} to {high:+.1f})",
+            change(last.change_mm, last.interval_mm),
             f"{first.pa_mpjpe_mm:.1f} to {last.pa_mpjpe_mm:.1f}",
             _pair(last.hit),
             _pair(last.rest),
@@ -192,8 +198,8 @@ def _found_cells(row: Found) -> tuple[str, ...]:
         f"{row.places:,}",
         f"{row.pictures:,}",
         f"{row.mpjpe_mm:.1f}",
-        "-" if row.pa_mpjpe_mm is None else f"{row.pa_mpjpe_mm:.1f}",
-        "-" if row.pckh is None else f"{row.pckh:.1f}",
+        number(row.pa_mpjpe_mm),
+        number(row.pckh),
         _pair(row.seen),
         _pair(row.hidden),
     )
@@ -201,13 +207,13 @@ def _found_cells(row: Found) -> tuple[str, ...]:
 
 def _pair(group: Group) -> str:
     if group.mm is None or group.clean_mm is None:
-        return "-"
+        return MISSING
     return f"{group.clean_mm:.1f} to {group.mm:.1f}"
 
 
 def _best(first: Row, last: Row) -> str:
     if first.best_mm is None or last.best_mm is None:
-        return "-"
+        return MISSING
     return f"{first.best_mm:.1f} to {last.best_mm:.1f} of {last.hypotheses}"
 
 
@@ -223,14 +229,9 @@ def _panels(rows: Iterable[Row]) -> dict[str, dict[str, dict[str, DegradationCur
     return panels
 
 
-def _csv(rows: Iterable[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    names = ("run", "answer", "kind", "rate", "share", "mpjpe_mm", "pa_mpjpe_mm", "change_mm")
-    writer.writerow((*names, "low_mm", "high_mm", "hit_mm", "others_mm", "best_mm"))
-    for row in rows:
-        numbers = (*row.interval_mm, row.hit.mm, row.rest.mm, row.best_mm)
-        values = [getattr(row, name) for name in names[3:]]
-        texts = ("" if v is None else f"{v:.4f}" for v in (*values, *numbers))
-        writer.writerow((row.run, row.answer, row.kind, *texts))
-    return text.getvalue()
+def _numbers(row: Row) -> tuple[str, ...]:
+    values = (
+        row.rate, row.share, row.mpjpe_mm, row.pa_mpjpe_mm, row.change_mm, *row.interval_mm,
+        row.hit.mm, row.rest.mm, row.best_mm,
+    )  # fmt: skip
+    return (row.run, row.answer, row.kind, *("" if v is None else f"{v:.4f}" for v in values))

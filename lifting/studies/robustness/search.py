@@ -28,8 +28,7 @@ from lifting.experiment.callbacks import seed_everywhere
 from lifting.methods.base import LiftingModule
 from lifting.metrics.functional.errors import per_pose
 from lifting.studies.frames import Frames
-from lifting.studies.plan import Plan
-from lifting.studies.robustness.measure import (
+from lifting.studies.measure import (
     PLAIN,
     Answer,
     Errors,
@@ -38,13 +37,28 @@ from lifting.studies.robustness.measure import (
     pair_errors,
     picture_pckh,
 )
-from lifting.studies.robustness.measure import scored_joints as joints_of
-from lifting.studies.robustness.pictures import true_places
+from lifting.studies.measure import scored_joints as joints_of
+from lifting.studies.plan import Plan
+from lifting.studies.robustness.corruptions import true_places
 from lifting.studies.robustness.plan import Trials
-from lifting.studies.robustness.result import Group, group_of
 
 MPJPE, PA_MPJPE, PCKH_LOSS = "mpjpe_mm", "pa_mpjpe_mm", "pckh_loss"
 SEARCH_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Group:
+    """Errors of some of the joints, the root left out.
+
+    Attributes:
+        joints: How many.
+        mm: Their mean error; None where there are none.
+        clean_mm: That of the same joints with the clean input.
+    """
+
+    joints: int
+    mm: float | None
+    clean_mm: float | None
 
 
 @dataclass(frozen=True)
@@ -141,13 +155,15 @@ def search(
         true_places(few.tracks, few.rows),
         occluder_texture(size, plan.seed).to(device),
     )
-    clean = {name: measure(module, gallery.batches, answer) for name, answer in answers.items()}
+    clean = {
+        name: measure(module, gallery.batches, answer).errors for name, answer in answers.items()
+    }
     for occluder in OCCLUDERS:
         windows = occluder_windows(size, occluder, trials.stride)
         worst = _worst(gallery, answers[PLAIN], windows)
         at = worst[MPJPE].window.cpu()
         for name, answer in answers.items():
-            errors = measure(module, gallery.shown(at), answer)
+            errors = measure(module, gallery.shown(at), answer).errors
             seen, moving = gallery.scored(at), moving_joints(module)
             yield Found(
                 run=run,
@@ -162,6 +178,20 @@ def search(
                 seen=group_of(errors, clean[name], seen & moving),
                 hidden=group_of(errors, clean[name], gallery.inside() & ~seen & moving),
             )
+
+
+def group_of(errors: Errors, clean: Errors, chosen: Tensor) -> Group:
+    """Errors of chosen joints, ``(poses, scored)`` bool, those without a label left out."""
+    counted = chosen & errors.valid
+    number = int(counted.sum())
+    if number == 0:
+        return Group(0, None, None)
+    return Group(number, mean_of(errors.position, counted), mean_of(clean.position, counted))
+
+
+def mean_of(values: Tensor, counted: Tensor) -> float:
+    """Mean of counted values; both of one shape."""
+    return float((values * counted).sum() / counted.sum())
 
 
 def _worst(gallery: _Gallery, answer: Answer, windows: Tensor) -> dict[str, Worst]:

@@ -13,9 +13,10 @@ from lifting.errors import ConfigError, DataError, OutputError
 from lifting.experiment import connection
 from lifting.experiment.record import read_record
 from lifting.experiment.sweep import JobKey, load_sweep
+from lifting.studies import measure as training
 from lifting.studies import sweep as running
 from lifting.studies import wandb_sweep
-from lifting.studies.sweep_table import Outcome, cells, sweep_rows
+from lifting.studies.sweep import Outcome, cells, sweep_rows
 from lifting.studies.wandb_sweep import run_wandb_sweep
 
 STUDY = """\
@@ -54,9 +55,9 @@ def table(tmp_path) -> dict[str, dict]:
 def test_a_sweep_goes_on_where_it_stopped(study, tmp_path, monkeypatch, capsys):
     path = tmp_path / "experiments" / "sweep" / "study.yaml"
     path.write_text(STUDY.replace("[0, 1]", "[1]"))
-    trained, train, evaluate = [], running.train, running.evaluate
+    trained, train, evaluate = [], training.train, running.evaluate
 
-    def fail_once(config):
+    def fail_once(config, resume=None):
         trained.append(config.run)
         if trained == ["base-seed1", "narrow-seed1"]:
             raise DataError("expected data, got none; look for it")
@@ -65,7 +66,7 @@ def test_a_sweep_goes_on_where_it_stopped(study, tmp_path, monkeypatch, capsys):
     def interrupt(config, checkpoint):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(running, "train", fail_once)
+    monkeypatch.setattr(training, "train", fail_once)
     monkeypatch.setattr(running, "evaluate", interrupt)
     assert main(study) == 130
     rows = table(tmp_path)
@@ -183,11 +184,11 @@ def test_a_wandb_sweep_hands_out_the_same_runs(study, wandb, tmp_path, monkeypat
     runs = running.SweepRuns(load_sweep("study", settings, tmp_path / "board"))
     started = []
 
-    def refuse(config):
+    def refuse(config, resume=None):
         started.append((config.run, config.wandb.mode))
         raise DataError("expected data, got none; look for it")
 
-    monkeypatch.setattr(running, "train", refuse)
+    monkeypatch.setattr(training, "train", refuse)
     run_wandb_sweep(runs, ["base", "narrow"])
     (definition,) = wandb.sweeps
     assert definition["method"] == "grid"

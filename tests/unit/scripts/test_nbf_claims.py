@@ -17,8 +17,7 @@ from nbf_claims_plan import (
     ROBUST,
     ClaimsPlan,
 )
-from nbf_claims_report import TITLES, table, verdicts, write_claims
-from nbf_claims_study import CLEAN, Score, Trained
+from nbf_claims_study import CLEAN, TITLES, Score, Trained, table, verdicts, write_claims
 
 ERRORS = {GUESS: 150.0, BOTH: 130.0, ROBUST: 120.0, PLAIN: 140.0}
 

@@ -9,7 +9,7 @@ from lifting.errors import ConfigError, DataError
 from lifting.experiment.record import read_record
 from lifting.experiment.sequences import SequenceScore, read_sequences
 from lifting.studies.leaderboard import (
-    Plan,
+    Contest,
     Standing,
     bootstrap_interval,
     cells,
@@ -63,7 +63,9 @@ def test_longer_recordings_weigh_more():
 @pytest.fixture
 def plan(tmp_path, monkeypatch):
     monkeypatch.setenv("LIFTING_CACHE", str(tmp_path / "cache"))
-    return Plan("synthetic", 64, (0, 1), tmp_path / "board", overrides=("extends=overlay/smoke",))
+    return Contest(
+        "synthetic", 64, (0, 1), tmp_path / "board", overrides=("extends=overlay/smoke",)
+    )
 
 
 def test_methods_are_trained_once_and_compared(plan, monkeypatch, capsys):
@@ -83,10 +85,10 @@ def test_methods_are_trained_once_and_compared(plan, monkeypatch, capsys):
     assert ours.samples == 16
     assert ours.parameters == 4_296_755
 
-    def refuse(config):
+    def refuse(config, resume=None):
         raise AssertionError(f"{config.name} was trained again")
 
-    monkeypatch.setattr("lifting.studies.leaderboard.train", refuse)
+    monkeypatch.setattr("lifting.studies.measure.train", refuse)
     again = run_leaderboard(["simple_baseline"], plan)
     assert [row.scores for row in again] == [row.scores for row in rows]
     text, values = write_leaderboard(rows, plan)

@@ -15,9 +15,8 @@ from lifting.errors import ConfigError
 from lifting.experiment.record import read_record
 from lifting.studies import plan as plan_module
 from lifting.studies.calibration import calibrate
-from lifting.studies.curves import course_config
+from lifting.studies.curves import course_config, iterates
 from lifting.studies.frames import Frames, shown_frames
-from lifting.studies.iterates import iterates
 from lifting.studies.measure import load_trained
 from lifting.studies.plan import (
     OFF,
@@ -70,7 +69,7 @@ def study(runs):
 
     def call(action, chosen, output, *options):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(plan_module, "load_runs", lambda folders, overrides: chosen)
+            patch.setattr(plan_module, "load_runs", lambda folders, overrides, exact: chosen)
             places = [str(run.folder) for run in chosen]
             return main(["tto", action, *places, "--output", str(output), *options])
 

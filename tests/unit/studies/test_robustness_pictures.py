@@ -9,7 +9,7 @@ import torch
 
 from lifting.batch import PoseBatch
 from lifting.data.images.advocc import occluder_texture
-from lifting.studies.robustness.pictures import (
+from lifting.studies.robustness.corruptions import (
     hidden_joints,
     hide,
     picture_texture,

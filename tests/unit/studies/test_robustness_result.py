@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lifting.studies.robustness.measure import Errors
-from lifting.studies.robustness.result import Trial, area_under, areas_of, row_of
+from lifting.studies.measure import Errors
+from lifting.studies.robustness.study import Trial, area_under, areas_of, row_of
 
 VALID = torch.tensor([[True, True, True], [True, True, False]])
 MOVING = torch.tensor([False, True, True])

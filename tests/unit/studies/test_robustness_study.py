@@ -19,10 +19,9 @@ from lifting.experiment.record import read_record
 from lifting.geometry.camera import project
 from lifting.skeleton import H36M_17
 from lifting.studies.frames import Frames
-from lifting.studies.measure import load_trained
+from lifting.studies.measure import load_trained, pair_errors, plain_answer
 from lifting.studies.plan import load_runs
-from lifting.studies.robustness.measure import pair_errors, plain_answer
-from lifting.studies.robustness.pictures import true_places
+from lifting.studies.robustness.corruptions import true_places
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 SMALL = {
