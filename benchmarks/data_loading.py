@@ -44,20 +44,16 @@ print(json.dumps({"frames": len(tracks), "seconds": seconds, "gigabytes": peak /
 """
 
 
-def rows() -> list[BenchRow]:
+def rows() -> Iterator[BenchRow]:
     """Wall seconds and peak memory of the process, first load and second."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_stand_in(folder, FRAMES)
         note = f"{FRAMES * len(SUBJECTS) * len(H36M_ACTIONS) * TAKES * CAMERAS} frames, 1 thread"
-        table = []
         for turn in ("files", "cache"):
             result = load_once(folder, folder / "cache")
-            table += [
-                BenchRow(f"load h36m from {turn}", None, result["seconds"], "s", note),
-                BenchRow(f"peak memory, {turn}", None, result["gigabytes"], "GB", note),
-            ]
-        return table
+            yield BenchRow(f"load h36m from {turn}", None, result["seconds"], "s", note)
+            yield BenchRow(f"peak memory, {turn}", None, result["gigabytes"], "GB", note)
 
 
 def load_once(folder: Path, cache: Path, threads: int = 1) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from lifting.methods.diffpose.diffusion import (
 from lifting.methods.diffpose.network import Denoiser, NetworkSize
 from lifting.skeleton import H36M_17
 from reference.diffpose import ReferenceNetwork
-from timing import BenchRow, cpu_seconds
+from timing import BenchRow, cpu_seconds, torch_threads
 
 CHANNELS = 5
 TRAIN_BATCH = 256
@@ -34,20 +34,17 @@ WARMUP = 3
 THREADS = (1, 2)
 
 
-def rows() -> list[BenchRow]:
+def rows() -> Iterator[BenchRow]:
     """Processor seconds and poses a second of the released form and of ours, float32.
 
     Where there is a GPU, also poses a second on it, in other precisions and compiled too.
     """
-    before = torch.get_num_threads()
     torch.manual_seed(0)
     ours = Denoiser(CHANNELS, CHANNELS, H36M_17, NetworkSize())
     reference = ReferenceNetwork(CHANNELS, CHANNELS, H36M_17, Config(), timed=True)
     reference.load_state_dict(ours.state_dict())
-    table = []
-    try:
-        for threads in THREADS:
-            torch.set_num_threads(threads)
+    for threads in THREADS:
+        with torch_threads(threads):
             for name, batch, build in (
                 ("diffpose train step", TRAIN_BATCH, training_step),
                 ("diffpose 2-step sampling", SAMPLE_BATCH, sampling),
@@ -57,14 +54,11 @@ def rows() -> list[BenchRow]:
                     for n in (reference, ours)
                 )
                 note = f"batch {batch}, {threads} threads; limited by matrix products"
-                table.append(BenchRow(name, slow, fast, "CPU-s", note))
-            table += cpu_rows(threads)
-            table.append(cpu_video_row(threads))
-    finally:
-        torch.set_num_threads(before)
+                yield BenchRow(name, slow, fast, "CPU-s", note)
+            yield from cpu_rows(threads)
+            yield cpu_video_row(threads)
     if torch.cuda.is_available():
-        table += gpu_rows(torch.device("cuda"))
-    return table
+        yield from gpu_rows(torch.device("cuda"))
 
 
 def training_step(network: nn.Module, batch: int, *, tuned: bool) -> Callable[[], object]:

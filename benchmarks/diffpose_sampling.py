@@ -110,7 +110,7 @@ def gpu_rows(
     config: Config = PAPER_LIKE,
     size: VideoSize = VIDEO,
 ) -> Iterator[BenchRow]:
-    """Everything on a GPU; what bfloat16 does to errors, ``lifting sampling`` says.
+    """Everything on a GPU; what bfloat16 does to errors, ``experiments/studies/sampling.py`` says.
 
     Args:
         device: The GPU.

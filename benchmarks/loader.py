@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -12,7 +12,7 @@ from lifting.data.datamodule import PoseDataModule
 from lifting.data.sequence import PoseTracks
 from lifting.geometry.camera import Camera
 from lifting.skeleton import H36M_17
-from timing import BenchRow, wall_seconds
+from timing import BenchRow, torch_threads, wall_seconds
 
 TRACKS, FRAMES = 400, 250
 BATCH = 1024
@@ -21,32 +21,18 @@ REPEATS = 3
 THREADS = (1, 2)
 
 
-def rows() -> list[BenchRow]:
+def rows() -> Iterator[BenchRow]:
     """Samples a second with mirroring: single frames, new bone lengths, and 27-frame windows."""
-    before = torch.get_num_threads()
     tracks = random_tracks()
-    table = []
-    try:
-        for threads in THREADS:
-            torch.set_num_threads(threads)
-            table += [
-                _row("loader 1 frame", tracks, DataConfig(batch_size=BATCH), threads),
-                _row(
-                    "loader 1 frame, bone lengths",
-                    tracks,
-                    DataConfig(batch_size=BATCH, bone_jitter=0.05),
-                    threads,
-                ),
-                _row(
-                    "loader 27 frames",
-                    tracks,
-                    DataConfig(batch_size=BATCH, frames=27, train_every=10),
-                    threads,
-                ),
-            ]
-    finally:
-        torch.set_num_threads(before)
-    return table
+    forms = (
+        ("loader 1 frame", DataConfig(batch_size=BATCH)),
+        ("loader 1 frame, bone lengths", DataConfig(batch_size=BATCH, bone_jitter=0.05)),
+        ("loader 27 frames", DataConfig(batch_size=BATCH, frames=27, train_every=10)),
+    )
+    for threads in THREADS:
+        for name, config in forms:
+            with torch_threads(threads):
+                yield _row(name, tracks, config, threads)
 
 
 def random_tracks() -> PoseTracks:

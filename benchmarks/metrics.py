@@ -6,6 +6,8 @@ comparison at every threshold, all distances to all centres.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,7 +22,7 @@ from lifting.metrics.protocol import AUC_THRESHOLDS_MM, get_protocol
 from lifting.metrics.structure import PSS
 from lifting.metrics.threshold import ThresholdCounts
 from lifting.skeleton import H36M_17
-from timing import BenchRow, cpu_seconds
+from timing import BenchRow, cpu_seconds, torch_threads
 
 ALIGNED_POSES = 100_000
 TEST_SET_POSES = 543_344
@@ -30,22 +32,16 @@ _BATCH = 1024
 _WIDTH, _LAYERS = 512, 25  # of a network as costly as GUMLP
 
 
-def rows() -> list[BenchRow]:
+def rows() -> Iterator[BenchRow]:
     """Rows of the benchmark table: alignment, thresholds, structure, and a whole update.
 
     Everything runs on one thread: waiting threads count as processor time on a busy machine.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return [
-            _alignment_row(*_poses(ALIGNED_POSES)),
-            *_test_set_rows(*_poses(TEST_SET_POSES, dtype=torch.float32)),
-            _update_row(),
-            _share_row(),
-        ]
-    finally:
-        torch.set_num_threads(threads)
+    with torch_threads(1):
+        yield _alignment_row(*_poses(ALIGNED_POSES))
+        yield from _test_set_rows(*_poses(TEST_SET_POSES, dtype=torch.float32))
+        yield _update_row()
+        yield _share_row()
 
 
 def _poses(count: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -74,7 +70,7 @@ def _alignment_row(predicted: Tensor, target: Tensor) -> BenchRow:
     )
 
 
-def _test_set_rows(predicted: Tensor, target: Tensor) -> list[BenchRow]:
+def _test_set_rows(predicted: Tensor, target: Tensor) -> Iterator[BenchRow]:
     clusters = _made_up_clusters(target)
     chunks = list(zip(torch.split(predicted, _CHUNK), torch.split(target, _CHUNK), strict=True))
 
@@ -99,16 +95,9 @@ def _test_set_rows(predicted: Tensor, target: Tensor) -> list[BenchRow]:
             structure_score,
         ),
     )
-    return [
-        BenchRow(
-            name,
-            cpu_seconds(plain, repeats=1, warmup=0),
-            cpu_seconds(ours, repeats=2),
-            "CPU-s",
-            note,
-        )
-        for name, plain, ours in forms
-    ]
+    for name, plain, ours in forms:
+        looped = cpu_seconds(plain, repeats=1, warmup=0)
+        yield BenchRow(name, looped, cpu_seconds(ours, repeats=2), "CPU-s", note)
 
 
 def _update_row() -> BenchRow:

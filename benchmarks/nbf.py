@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ from lifting.methods.nbf.objective import (
 from lifting.methods.nbf.render import RenderOptions, normalise_features, render
 from lifting.methods.nbf.selection import RayGrid
 from reference.nbf import dense_composite, dense_weights
-from timing import BenchRow, cpu_seconds
+from timing import BenchRow, cpu_seconds, torch_threads
 
 IMAGES, REFERENCE_IMAGES, FITTED_IMAGES = 16, 1, 8
 SIDE = 32
@@ -63,22 +63,19 @@ class Bodies(NamedTuple):
     grid: RayGrid
 
 
-def rows() -> list[BenchRow]:
+def rows() -> Iterator[BenchRow]:
     """Images a CPU-second on one thread, and peak memory."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        table = []
+    with torch_threads(1):
         for name, build in (
             ("render", rendering),
             ("render and gradient", rendered_gradient),
             ("fitting iteration", fitting_iteration),
         ):
-            table += _rate_rows(name, build)
-        table += [_fit_row(dtype) for dtype in (torch.float64, torch.float32)]
-        return [*table, *([_memory_row()] if sys.platform == "linux" else [])]
-    finally:
-        torch.set_num_threads(threads)
+            yield from _rate_rows(name, build)
+        yield _fit_row(torch.float64)
+        yield _fit_row(torch.float32)
+        if sys.platform == "linux":
+            yield _memory_row()
 
 
 def bodies(images: int, seed: int = 0) -> Bodies:
@@ -208,12 +205,12 @@ def _features(people: Bodies, kernels: PosedKernels) -> Tensor:
 
 def _rate_rows(
     name: str, build: Callable[[Bodies, Composite], Callable[[], object]]
-) -> list[BenchRow]:
+) -> Iterator[BenchRow]:
     """Ours beside the dense form, and beside itself where it looks for kernels everywhere."""
     some, one = bodies(IMAGES), bodies(REFERENCE_IMAGES)
     dense = REFERENCE_IMAGES / cpu_seconds(build(one, every(one)), repeats=REFERENCE_REPEATS)
     size = f"{SIDE} x {SIDE} rays, 406 kernels, batch {IMAGES}, one thread"
-    table = []
+    rates = []
     for count in COUNTS:
         ours = IMAGES / cpu_seconds(build(some, few(some, count)), repeats=REPEATS)
         largest, mean = weight_errors(count, ERROR_IMAGES)
@@ -221,12 +218,12 @@ def _rate_rows(
             f"{count} kernels a ray, {size}; largest error of a weight {largest:.1e}, mean over "
             f"covered rays of each ray's largest {mean:.1e}"
         )
-        table.append(_rate_row(f"nbf {name}", dense, ours, note))
+        rates.append(ours)
+        yield _rate_row(f"nbf {name}", dense, ours, note)
     wide = few(some, COUNTS[0], cull=False)
     slow = IMAGES / cpu_seconds(build(some, wide), repeats=REFERENCE_REPEATS)
-    fast = table[0].ours
     note = f"reference: ours, looking for its {COUNTS[0]} kernels a ray among all; {size}"
-    return [*table, _rate_row(f"nbf {name}, culling alone", slow, fast, note)]
+    yield _rate_row(f"nbf {name}, culling alone", slow, rates[0], note)
 
 
 def _rate_row(name: str, reference: float, ours: float, note: str) -> BenchRow:

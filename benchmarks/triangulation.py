@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -28,7 +28,7 @@ from lifting.geometry.triangulation import (
     triangulate_least_squares,
 )
 from reference import triangulation as reference
-from timing import BenchRow, cpu_seconds
+from timing import BenchRow, cpu_seconds, torch_threads
 from two_view_scene import rotation_degrees
 
 POSES, REFERENCE_POSES = 20_000, 100
@@ -38,19 +38,15 @@ _RIG_FRAMES = 64
 _NOISE_PX = 2.0
 
 
-def rows() -> list[BenchRow]:
+def rows() -> Iterator[BenchRow]:
     """Rows of the benchmark table, everything on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         camera, keypoints = _scene(POSES)
         scene = (keypoints, projection_matrix(camera))
-        rows = [*_method_rows(scene), _rig_row(camera, keypoints)]
+        yield from _method_rows(scene)
+        yield _rig_row(camera, keypoints)
         if importlib.util.find_spec("cv2") is not None:
-            rows += _opencv_rows(importlib.import_module("cv2"), camera, scene)
-        return rows
-    finally:
-        torch.set_num_threads(threads)
+            yield from _opencv_rows(importlib.import_module("cv2"), camera, scene)
 
 
 def _scene(poses: int) -> tuple[Camera, Tensor]:
@@ -75,7 +71,7 @@ def _scene(poses: int) -> tuple[Camera, Tensor]:
     return camera, seen[..., :2] / seen[..., 2:] + _NOISE_PX * noise
 
 
-def _method_rows(scene: tuple[Tensor, Tensor]) -> list[BenchRow]:
+def _method_rows(scene: tuple[Tensor, Tensor]) -> Iterator[BenchRow]:
     def released_rounds(keypoints: Tensor, projections: Tensor) -> Triangulation:
         return triangulate_least_squares(
             keypoints,
@@ -88,15 +84,12 @@ def _method_rows(scene: tuple[Tensor, Tensor]) -> list[BenchRow]:
     def unscaled(keypoints: Tensor, projections: Tensor) -> Triangulation:
         return triangulate_dlt(keypoints, projections, normalise=False)
 
-    return [
-        _method_row("direct linear transform", 36, reference.dlt, unscaled, scene),
-        _method_row(
-            "linear least squares, iterated", 5300, reference.iterative, released_rounds, scene
-        ),
-        _method_row(
-            "polynomial method", 2700, reference.polynomial, triangulate_polynomial, scene
-        ),
-    ]
+    for name, released, plain, ours in (
+        ("direct linear transform", 36, reference.dlt, unscaled),
+        ("linear least squares, iterated", 5300, reference.iterative, released_rounds),
+        ("polynomial method", 2700, reference.polynomial, triangulate_polynomial),
+    ):
+        yield _method_row(name, released, plain, ours, scene)
 
 
 def _method_row(
@@ -140,16 +133,14 @@ def _rig_row(camera: Camera, keypoints: Tensor) -> BenchRow:
     return BenchRow("robust relative pose", None, cpu_seconds(solve, repeats=3), "CPU-s", note)
 
 
-def _opencv_rows(cv2: Any, camera: Camera, scene: tuple[Tensor, Tensor]) -> list[BenchRow]:
+def _opencv_rows(cv2: Any, camera: Camera, scene: tuple[Tensor, Tensor]) -> Iterator[BenchRow]:
     """Ours beside OpenCV's calls, one a pose, and one for the whole rig."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        return [
-            _opencv_dlt(cv2, scene),
-            _opencv_matches(cv2, scene),
-            _opencv_rig(cv2, camera, scene[0]),
-        ]
+        yield _opencv_dlt(cv2, scene)
+        yield _opencv_matches(cv2, scene)
+        yield _opencv_rig(cv2, camera, scene[0])
     finally:
         cv2.setNumThreads(threads)
 

@@ -10,10 +10,12 @@ takes more, and a note says where medians of 15 of them lie.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
-from timing import BenchRow
+from timing import BenchRow, torch_threads
 from two_view_fits import (
     E_MAGSAC,
     E_RANSAC,
@@ -43,22 +45,18 @@ _MEASURES = (("rotation", "deg"), ("PA-MPJPE", "mm"))
 _RESAMPLES = 2000
 
 
-def rows() -> list[BenchRow]:
+def rows() -> Iterator[BenchRow]:
     """Rows of the table with few frames and many, then how well they agree."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        ours = {key: errors(*key, own_fits()) for key in PUBLISHED}
-        theirs = {key: errors(*key, opencv_fits()) for key in PUBLISHED}
-    finally:
-        torch.set_num_threads(threads)
-    table = [
-        _row(key, column, measure, ours[key], theirs[key])
-        for key in PUBLISHED
-        for column in range(len(COLUMNS))
-        for measure in range(len(_MEASURES))
-    ]
-    return table + agreement("this project's", ours) + agreement("OpenCV's", theirs)
+    ours: dict[tuple[int, int], Tensor] = {}
+    theirs: dict[tuple[int, int], Tensor] = {}
+    with torch_threads(1):
+        for key in PUBLISHED:
+            ours[key], theirs[key] = errors(*key, own_fits()), errors(*key, opencv_fits())
+            for column in range(len(COLUMNS)):
+                for measure in range(len(_MEASURES)):
+                    yield _row(key, column, measure, ours[key], theirs[key])
+    yield from agreement("this project's", ours)
+    yield from agreement("OpenCV's", theirs)
 
 
 def errors(frames: int, noise: float, fits: dict[str, Fit], trials: int | None = None) -> Tensor:

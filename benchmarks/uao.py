@@ -7,7 +7,7 @@ of them ends with, so that a faster loop can be seen to end in the same place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,10 +30,10 @@ from lifting.tto.config import TtoConfig
 from lifting.tto.refine import refine
 from lifting.typing import Pose3D
 from reference.uao import ReferenceGumlp, reference_optimisation
-from timing import BenchRow, cpu_seconds
+from timing import BenchRow, cpu_seconds, torch_threads
 
 CLIPS, FRAMES = 60, 50
-POSES = 128
+POSES = 64
 TRAIN_STEPS, TRAIN_BATCH, TRAIN_LR = 200, 64, 1e-3
 REPEATS = 3
 THREADS = (1, 2)
@@ -64,9 +64,8 @@ class Cost:
     error: float
 
 
-def rows() -> list[BenchRow]:
+def rows() -> Iterator[BenchRow]:
     """Poses a CPU-second, single precision unless said, and shares of the time."""
-    before = torch.get_num_threads()
     train, test = poses(0), poses(1)
     module = trained(train)
     chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:POSES]
@@ -74,10 +73,8 @@ def rows() -> list[BenchRow]:
     published = TtoConfig.faithful(history=True)
     two_steps = replace(published, iterations=2, lr=2.2e-3)
     bfloat16 = partial(torch.autocast, "cpu", dtype=torch.bfloat16)
-    table = []
-    try:
-        for threads in THREADS:
-            torch.set_num_threads(threads)
+    for threads in THREADS:
+        with torch_threads(threads):
             reference = _measure(reference_loop(module, batch), batch)
             for name, config, precision in (
                 (PUBLISHED, published, nullcontext),
@@ -85,12 +82,9 @@ def rows() -> list[BenchRow]:
                 ("2 longer steps, bfloat16 network", two_steps, bfloat16),
             ):
                 ours = _measure(partial(our_loop, module, batch, config, precision), batch)
-                table.append(_row(name, reference, ours, threads))
-        torch.set_num_threads(1)
-        table += _profile(partial(our_loop, module, batch, published, nullcontext))
-    finally:
-        torch.set_num_threads(before)
-    return table
+                yield _row(name, reference, ours, threads)
+    with torch_threads(1):
+        yield from _profile(partial(our_loop, module, batch, published, nullcontext))
 
 
 def poses(seed: int) -> PoseBatch:
@@ -170,11 +164,12 @@ def our_loop(
 
 
 def _measure(loop: Callable[[], Outcome], batch: PoseBatch) -> Cost:
+    """Median of a few turns, of which the first warms the allocator up."""
+    ends: list[Outcome] = []
+    seconds = cpu_seconds(lambda: ends.append(loop()), repeats=REPEATS, warmup=0)
     assert batch.joints_3d is not None
-    end = loop()
-    seconds = cpu_seconds(loop, repeats=REPEATS, warmup=0)
     target = root_relative(batch.joints_3d, H36M_17.root)[:, 0]
-    return Cost(POSES / seconds, end.gained, float(mpjpe(end.pose, target)))
+    return Cost(POSES / seconds, ends[-1].gained, float(mpjpe(ends[-1].pose, target)))
 
 
 def _row(name: str, reference: Cost, ours: Cost, threads: int) -> BenchRow:
@@ -185,7 +180,7 @@ def _row(name: str, reference: Cost, ours: Cost, threads: int) -> BenchRow:
     return BenchRow(name, reference.rate, ours.rate, "poses/CPU-s", note, higher_is_better=True)
 
 
-def _profile(loop: Callable[[], object]) -> list[BenchRow]:
+def _profile(loop: Callable[[], object]) -> Iterator[BenchRow]:
     """Shares of the processor's time by kind of operation."""
     with torch.profiler.profile() as profile:
         loop()
@@ -194,4 +189,5 @@ def _profile(loop: Callable[[], object]) -> list[BenchRow]:
     shares = [(name, sum(spent.get(op, 0.0) for op in ops) / total) for name, ops in PARTS]
     shares.append(("all else", 1 - sum(share for _, share in shares)))
     note = f"{PUBLISHED}, 1 thread"
-    return [BenchRow(f"time in {name}", None, 100 * s, "%", note) for name, s in shares]
+    for name, share in shares:
+        yield BenchRow(f"time in {name}", None, 100 * share, "%", note)
