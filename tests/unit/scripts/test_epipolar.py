@@ -171,3 +171,7 @@ def test_mistakes_of_the_command_show_before_anything_is_run(tmp_path, capsys):
     ):
         assert main(["epipolarpose", *arguments, *output]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_help_needs_no_torch(check_answer):
+    check_answer(0, "--held-out", "--help", module="epipolar")

@@ -113,3 +113,8 @@ def test_refusals(tmp_path):
         plan(tmp_path, pictures=0)
     with pytest.raises(ConfigError, match="experiment of nbf, got uao"):
         plan(tmp_path, experiment="uao").config(CONSTANT, 0)
+
+
+def test_help_and_mistakes_need_no_torch(check_answer):
+    check_answer(0, "--stride", "--help", module="nbf_claims")
+    check_answer(2, "expected --pictures from 1, got 0", "--pictures", "0", module="nbf_claims")
