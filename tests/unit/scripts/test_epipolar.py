@@ -115,7 +115,7 @@ def test_the_table_is_written_whole(tmp_path):
         TeacherRow("given", "known", 2, {"good": 2}, mpjpe_mm=10.0),
         TeacherRow("one", "x"),
     ]
-    data, text = write_table(plan, teachers, ROWS)
+    text, data = write_table(plan, teachers, ROWS)
     values = json.loads(data.read_text())
     assert values["students"][2]["over_truth"] == pytest.approx(1.1)
     assert values["students"][2]["over_mean_pose"] == pytest.approx(0.275)

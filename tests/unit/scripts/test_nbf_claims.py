@@ -69,7 +69,7 @@ def test_a_claim_holds_where_every_seed_gains():
 
 
 def test_an_unfinished_study_has_a_table_too(tmp_path):
-    data, text = write_claims(runs()[:1], plan(tmp_path))
+    text, data = write_claims(runs()[:1], plan(tmp_path))
     values = json.loads(data.read_text())
     assert [v["gains_mm"] for v in values["verdicts"]] == [
         [30], [30], [30], [10], [10], [10], [], [], [], [20], [20], [20]

@@ -111,7 +111,8 @@ def test_bfloat16_is_compared_with_the_same_answer(found):
 def test_the_table_says_what_was_done(written, folder):
     text = (written / "sampling.md").read_text()
     assert text.startswith(
-        f"`python experiments/studies/sampling.py {folder} --steps 1 5 --student-steps 1 3 --full"
+        f"`python experiments/studies/sampling.py {folder} --steps 1 5 --student-steps 1 3 "
+        "--precision bf16 --full --seed 0 --batch 10`"
     )
     assert "24 test poses of 1 recordings, every 5th frame" in text
     assert "torch " in text

@@ -114,7 +114,7 @@ def test_areas_and_files(keypoints):
     assert area["mm"] == pytest.approx((curve[0] + 2 * curve[1] + curve[2]) / 4)
     text = (output / "robustness.md").read_text()
     assert text.startswith("`lifting robustness ")
-    assert "--rates 0.3 0.6 --full`" in text
+    assert "--rates 0.3 0.6 --full --seed 0`" in text
     for title in ("Lost joints", "Jittered joints", "Frozen joints", "Exchanged joints"):
         assert f"**{title}**" in text
     assert "advocc" not in text
