@@ -95,10 +95,10 @@ def draw_fits(run: Run, plan: Plan, occluder: int) -> tuple[Path, ...]:
         The sheet and the film.
     """
     # Late, so that help and mistakes need no torch.
+    from lifting.methods.nbf.drawing import save_fits
     from lifting.methods.nbf.module import Module
     from lifting.methods.nbf.pictures import FitView
     from lifting.studies.measure import scenes
-    from lifting.methods.nbf.drawing import save_fits
 
     (scene,) = scenes([run], plan)
     module = scene.module
