@@ -7,8 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from pydoc import locate
 
+from docutils.nodes import TextElement
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.errors import ExtensionError
 
 DOCS = Path(__file__).parent
@@ -74,8 +78,17 @@ def _read(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = generate.relinked(text, docname)
 
 
+def _unlinked(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: TextElement
+) -> TextElement | None:
+    """A name that exists, but that no page writes out, is shown without a link; others fail."""
+    target = str(node.get("reftarget", ""))
+    return content if target.startswith("lifting.") and locate(target) is not None else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("builder-inited", _prepare)
     app.connect("source-read", _read)
+    app.connect("missing-reference", _unlinked)
     return {"parallel_read_safe": False}

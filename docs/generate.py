@@ -43,8 +43,6 @@ def pages() -> dict[str, Path]:
         shown["/".join(("generated", *room))] = file
     for file in sorted((ROOT / "benchmarks").glob("*.md")):
         shown[f"generated/benchmarks/{file.stem}"] = file
-    for file in sorted((ROOT / "experiments" / "studies").glob("**/*.md")):
-        shown[f"generated/studies/{file.stem}"] = file
     own = (p for p in DOCS.rglob("*.md") if "generated" not in p.parts)
     shown |= {p.relative_to(DOCS).with_suffix("").as_posix(): p for p in own}
     return shown
