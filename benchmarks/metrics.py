@@ -17,10 +17,9 @@ from lifting.batch import PoseBatch, Prediction
 from lifting.geometry.camera import Camera
 from lifting.metrics.clusters import PoseClusters
 from lifting.metrics.collection import PoseMetrics
-from lifting.metrics.position import PAMPJPE
 from lifting.metrics.protocol import AUC_THRESHOLDS_MM, get_protocol
-from lifting.metrics.structure import PSS
-from lifting.metrics.threshold import ThresholdCounts
+from lifting.metrics.single import PAMPJPE
+from lifting.metrics.single_scores import PSS, ThresholdCounts
 from lifting.skeleton import H36M_17
 from timing import BenchRow, cpu_seconds, torch_threads
 

@@ -24,7 +24,7 @@ from lifting.metrics.functional.calibration import (
     standardised,
 )
 from lifting.metrics.functional.ranking import Sparsification, sparsification, spearman
-from lifting.metrics.streaming import RatioMetric, StreamingMetric
+from lifting.metrics.single import RatioMetric, StreamingMetric
 
 
 class GaussianNLL(RatioMetric):

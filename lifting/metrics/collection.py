@@ -17,14 +17,13 @@ from torch import Tensor
 from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.errors import DataError, check_shape
 from lifting.geometry.alignment import optimal_scale
-from lifting.metrics.accumulator import Sums
 from lifting.metrics.clusters import PoseClusters
 from lifting.metrics.functional.calibration import coverage_histogram, floored, gaussian_nll
-from lifting.metrics.functional.constants import indices
 from lifting.metrics.functional.errors import (
     JointErrors,
     PosePair,
     distances,
+    indices,
     pooled_sums,
     pose_pair,
     select_joints,
@@ -37,7 +36,7 @@ from lifting.metrics.functional.hypotheses import (
     unaligned_errors,
 )
 from lifting.metrics.functional.position import similar_pose, too_few
-from lifting.metrics.functional.ranking_sums import ranking_sums
+from lifting.metrics.functional.ranking import ranking_sums
 from lifting.metrics.functional.structure import (
     bone_differences,
     structure_matches,
@@ -46,6 +45,7 @@ from lifting.metrics.functional.structure import (
 from lifting.metrics.functional.threshold import count_cells, cps_histogram, threshold_bins
 from lifting.metrics.protocol import Protocol, group_actions
 from lifting.metrics.report import Layout, action_scores, joint_scores, scores
+from lifting.metrics.sums import Sums
 from lifting.skeleton import Skeleton
 
 

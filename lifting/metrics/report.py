@@ -11,9 +11,8 @@ from torch import Tensor
 
 from lifting.errors import DataError
 from lifting.metrics.functional.calibration import calibration_error
-from lifting.metrics.functional.constants import indices
-from lifting.metrics.functional.errors import ratio
-from lifting.metrics.functional.ranking_sums import (
+from lifting.metrics.functional.errors import indices, ratio
+from lifting.metrics.functional.ranking import (
     RankingSums,
     sparsification_from_sums,
     spearman_from_sums,

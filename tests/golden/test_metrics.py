@@ -16,18 +16,18 @@ from torch.testing import assert_close
 
 from lifting.data.sets.h36m.files import parse_name
 from lifting.geometry.alignment import align, similarity
-from lifting.metrics import calibration, multi_hypothesis, position, structure, temporal, threshold
+from lifting.metrics import calibration, single, single_scores
+from lifting.metrics.clusters import lloyd_step
 from lifting.metrics.functional import errors, ranking
 from lifting.metrics.functional import position as position_functions
 from lifting.metrics.functional import structure as structure_functions
 from lifting.metrics.functional import temporal as temporal_functions
 from lifting.metrics.functional import threshold as threshold_functions
-from lifting.metrics.functional.ranking_sums import (
+from lifting.metrics.functional.ranking import (
     ranking_sums,
     sparsification_from_sums,
     spearman_from_sums,
 )
-from lifting.metrics.kmeans import lloyd_step
 from lifting.skeleton import H36M_17, MPI_INF_3DHP_17
 
 pytestmark = pytest.mark.golden
@@ -67,9 +67,9 @@ def test_position_errors(dtype):
     predicted, target = data["pred"].to(dtype), data["gt"].to(dtype)
     tolerance = {"rtol": 1e-6} if dtype == torch.float64 else {"rtol": 1e-4, "atol": 1e-3}
     near(position_functions.mpjpe(predicted, target), data["vp_mpjpe"], **tolerance)
-    near(streamed(position.MPJPE(), predicted, target), data["vp_mpjpe"], **tolerance)
-    near(streamed(position.PAMPJPE(), predicted, target), data["vp_p_mpjpe"], **tolerance)
-    near(streamed(position.NMPJPE(), predicted, target), data["vp_n_mpjpe"], **tolerance)
+    near(streamed(single.MPJPE(), predicted, target), data["vp_mpjpe"], **tolerance)
+    near(streamed(single.PAMPJPE(), predicted, target), data["vp_p_mpjpe"], **tolerance)
+    near(streamed(single.NMPJPE(), predicted, target), data["vp_n_mpjpe"], **tolerance)
     weighted = position_functions.weighted_mpjpe(predicted, target, data["weights"])
     near(weighted, data["vp_weighted_mpjpe"], **tolerance)
     if dtype == torch.float32:
@@ -105,7 +105,7 @@ def test_mmpose_alignments(name, masked):
     mask = data["mask"].bool() if masked else torch.ones_like(data["mask"], dtype=torch.bool)
     kind = "similarity" if name == "procrustes" else name
     suffix = f"{name}_{'mask' if masked else 'full'}"
-    metric = position.PooledPosition(kind, fit="all")
+    metric = single.PooledPosition(kind, fit="all")
     near(streamed(metric, predicted, target, mask), data[f"mm_mpjpe_{suffix}"])
     found = position_functions.joint_errors(predicted, target, mask, align=kind, fit="all")
     counts = threshold_functions.threshold_histogram(found, threshold_functions.AUC_THRESHOLDS_MM)
@@ -117,7 +117,7 @@ def test_mmpose_alignments(name, masked):
 def test_pck_of_mmpose_by_joint():
     data = load("random")
     joints = data["pred"].shape[1]
-    metric = threshold.PCK(joints)
+    metric = single_scores.PCK(joints)
     streamed(metric, data["pred"], data["gt"], data["mask"].bool())
     share = metric.per_joint()[:, 0] / 100
     near(share, data["mm1_pck150_per_joint"])
@@ -143,7 +143,7 @@ def test_epipolarpose_norm():
     found = position_functions.procrustes_scale_errors(data["pred"], data["gt"])
     near(errors.per_pose(found), data["frame_epi_norm"])
     near(
-        streamed(position.NMPJPEProcrustesScale(), data["pred"], data["gt"]),
+        streamed(single.NMPJPEProcrustesScale(), data["pred"], data["gt"]),
         data["frame_epi_norm"].mean(),
     )
 
@@ -153,7 +153,7 @@ def test_differences_along_time():
     near(temporal_functions.mpjve(data["pred"], data["gt"]), data["vp_velocity"])
     near(temporal_functions.acceleration_error(data["pred"], data["gt"]), data["accel_error"])
     near(temporal_functions.mean_motion(data["pred"], 2), data["accel_pred"])
-    metric = temporal.Acceleration()
+    metric = single.Acceleration()
     metric.update(data["pred"], data["gt"])
     near(metric.compute(), data["accel_error"])
 
@@ -164,16 +164,16 @@ def test_cps():
     near(found.error.amax(-1), data["pose_max_pa_error"])
     counts = threshold_functions.cps_histogram(found, len(data["cps_thresholds"]))
     near(threshold_functions.percentage_below(counts) / 100, data["cps_curve"])
-    near(streamed(threshold.CPS(), data["pred"], data["gt"]), data["cps_area_1_300"])
+    near(streamed(single_scores.CPS(), data["pred"], data["gt"]), data["cps_area_1_300"])
 
 
 def test_groups_of_mpi_inf_3dhp():
     data = load("random")
-    scores = streamed(threshold.DHPScores(MPI_INF_3DHP_17), data["pred"], data["gt"])
+    scores = streamed(single_scores.DHPScores(MPI_INF_3DHP_17), data["pred"], data["gt"])
     names = [k.removeprefix("pck/") for k in scores if k.startswith("pck/")]
     near([scores[f"pck/{n}"] for n in names], data["dhp_pck_groups"])
     near([scores[f"auc/{n}"] for n in names], data["dhp_auc_groups"])
-    near(streamed(position.MPJPE(), data["pred"], data["gt"]), data["dhp_mpjpe_17"])
+    near(streamed(single.MPJPE(), data["pred"], data["gt"]), data["dhp_mpjpe_17"])
 
 
 def test_degenerate_poses_where_the_references_give_a_number():
@@ -222,7 +222,7 @@ def test_action_table():
     assert sorted(set(actions)) == sorted(str(n) for n in data["action_names"])
     columns = [str(c) for c in data["columns"]]
     for column, kind in (("mpjpe", "none"), ("p_mpjpe", "similarity"), ("n_mpjpe", "scale")):
-        metric = position.ActionMPJPE(actions, kind)
+        metric = single.ActionMPJPE(actions, kind)
         scores = streamed(metric, data["pred"], data["gt"], action)
         at = columns.index(column)
         found = torch.stack([scores[f"action/{n}"] for n in data["action_names"]])
@@ -230,14 +230,14 @@ def test_action_table():
         near(scores["action_mean"], data["action_mean"][at])
         if kind == "none":
             near(scores["frame_mean"], data["frame_mean_mpjpe"])
-    by_joint = position.PerJointMPJPE(data["pred"].shape[1])
+    by_joint = single.PerJointMPJPE(data["pred"].shape[1])
     near(streamed(by_joint, data["pred"], data["gt"]), data["per_joint_mpjpe"])
     _check_velocity(data, names, lengths)
 
 
 def _check_velocity(data, names, lengths):
-    exact = temporal.MPJVE()
-    published = {str(n): temporal.MPJVE(weight="frames") for n in data["action_names"]}
+    exact = single.MPJVE()
+    published = {str(n): single.MPJVE(weight="frames") for n in data["action_names"]}
     parts = zip(data["pred"].split(lengths), data["gt"].split(lengths), names, strict=True)
     for predicted, target, name in parts:
         exact.update(predicted, target)
@@ -254,7 +254,7 @@ def _check_velocity(data, names, lengths):
 
 def test_streaming_is_not_a_mean_of_batch_means():
     data = load("per_action")
-    found = streamed(position.MPJPE(), data["pred"], data["gt"], batch=16)
+    found = streamed(single.MPJPE(), data["pred"], data["gt"], batch=16)
     near(found, data["frame_mean_mpjpe"])
     batches = zip(data["pred"].split(16), data["gt"].split(16), strict=True)
     means = torch.stack([position_functions.mpjpe(p, t) for p, t in batches])
@@ -268,18 +268,18 @@ def test_hypotheses():
         poses = data["pred"][:, step]
         expected = {k: v[step] for k, v in data.items() if v.ndim == 1}
         for prefix, kind in (("", "none"), ("p2_", "similarity")):
-            near(streamed(multi_hypothesis.JBest(kind), poses, target), expected[f"{prefix}jbest"])
-            near(streamed(multi_hypothesis.PAgg(kind), poses, target), expected[f"{prefix}pagg"])
-            official = multi_hypothesis.PBest("batch", kind)
+            near(streamed(single.JBest(kind), poses, target), expected[f"{prefix}jbest"])
+            near(streamed(single.PAgg(kind), poses, target), expected[f"{prefix}pagg"])
+            official = single.PBest("batch", kind)
             official.update(poses, target)
             near(official.compute(), expected[f"{prefix}pbest_official_batch_level"])
-        aggregated = multi_hypothesis.JAgg()
+        aggregated = single.JAgg()
         aggregated.update(poses, target, data["reproj_2d"][:, step], data["target_2d"])
         near(aggregated.compute(), expected["jagg"])
         for window in ("pose", "sequence"):
-            found = streamed(multi_hypothesis.PBest(window), poses, target, batch=1)
+            found = streamed(single.PBest(window), poses, target, batch=1)
             near(found, expected[f"pbest_per_{window}"])
-        mean = streamed(multi_hypothesis.MeanOverHypotheses(), poses, target, batch=1)
+        mean = streamed(single.MeanOverHypotheses(), poses, target, batch=1)
         near(mean, expected["mean_over_hypotheses_error"])
 
 
@@ -322,12 +322,12 @@ def test_bones():
     near(lengths, data["bone_len_gt"])
     near(difference, (data["bone_len_pred"] - data["bone_len_gt"]).abs())
     near(difference.mean(0), data["bone_mae_per_bone"])
-    near(streamed(structure.BoneMAE(H36M_17), data["pred"], data["gt"]), data["bone_mae"])
-    relative = structure.BoneMAE(H36M_17, relative=True)
+    near(streamed(single_scores.BoneMAE(H36M_17), data["pred"], data["gt"]), data["bone_mae"])
+    relative = single_scores.BoneMAE(H36M_17, relative=True)
     near(streamed(relative, data["pred"], data["gt"]), data["bone_rel"])
-    near(streamed(structure.Symmetry(H36M_17), data["pred"]), data["sym_pred"])
-    near(streamed(structure.Symmetry(H36M_17), data["gt"]), data["sym_gt"])
-    steady = structure.BoneTemporalStd(H36M_17, sequences=2)
+    near(streamed(single_scores.Symmetry(H36M_17), data["pred"]), data["sym_pred"])
+    near(streamed(single_scores.Symmetry(H36M_17), data["gt"]), data["sym_gt"])
+    steady = single_scores.BoneTemporalStd(H36M_17, sequences=2)
     sequence = torch.ones(len(data["pred"]), dtype=torch.int64)
     near(streamed(steady, data["pred"], sequence), data["bone_temporal_std_pred"])
     found = structure_functions.bone_temporal_std(data["pred"], H36M_17)
@@ -390,8 +390,8 @@ def frozen_case():
     found["auc"] = threshold_functions.auc(predicted, target, mask)
     found["cps"] = threshold_functions.cps(predicted, target, mask)
     found["bones"] = structure_functions.bone_mae(predicted, target, H36M_17, mask)
-    found["p_best"] = streamed(multi_hypothesis.PBest(), poses[:, :, None], target[:, None])
-    found["diversity"] = streamed(multi_hypothesis.Diversity(), poses[:, :, None])
+    found["p_best"] = streamed(single.PBest(), poses[:, :, None], target[:, None])
+    found["diversity"] = streamed(single.Diversity(), poses[:, :, None])
     return {"target": target, "poses": poses, **found}
 
 

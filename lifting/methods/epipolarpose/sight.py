@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lifting.batch import PoseBatch, root_relative
 from lifting.data.images.raycast import BEHIND_BODY, BEHIND_OBJECT, SEEN
-from lifting.metrics.accumulator import Sums
+from lifting.metrics.sums import Sums
 from lifting.skeleton import Skeleton
 from lifting.typing import Pose3D
 

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from lifting.errors import ConfigError, check_shape, suggest
-from lifting.metrics.functional.constants import constant
-from lifting.metrics.functional.errors import ratio, to_working_precision
+from lifting.metrics.functional.errors import constant, ratio, to_working_precision
 from lifting.metrics.functional.threshold import count_cells
 
 SIGMA_FLOOR_MM = 1e-3

@@ -7,6 +7,7 @@ joint out, ``penalise`` gives it a fixed error. A label that is not finite must 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -217,3 +218,24 @@ def per_pose(errors: JointErrors) -> Tensor:
 def ratio(total: Tensor, count: Tensor) -> Tensor:
     """Total over count, NaN where the count is zero."""
     return torch.where(count > 0, total / count.clamp(min=1), torch.nan)
+
+
+@lru_cache(maxsize=256)
+def constant(
+    values: tuple[int, ...] | tuple[float, ...], device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """Vector of the values; shared, so never write into it.
+
+    Args:
+        values: What it holds.
+        device: Where it lives.
+        dtype: Its type.
+    """
+    # Lightning evaluates in inference mode, whose tensors could not be used elsewhere later.
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device)
+
+
+def indices(values: tuple[int, ...], device: torch.device) -> Tensor:
+    """Vector of int64 indices; shared, so never write into it."""
+    return constant(values, device, torch.int64)

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from lifting.errors import check_shape
 from lifting.geometry.alignment import similarity
-from lifting.metrics.functional.constants import indices
 from lifting.metrics.functional.errors import (
     PosePair,
     check_target,
+    indices,
     pose_pair,
     ratio,
     to_working_precision,

@@ -42,7 +42,7 @@ def mpjve(
         A scalar, every difference weighing alike; NaN where there is none.
 
     Source: VideoPose3D; its released code weighs sequences by frames instead of differences, for
-    which see :class:`lifting.metrics.temporal.MPJVE`.
+    which see :class:`lifting.metrics.single.MPJVE`.
     """
     return pool(difference_errors(predicted, target, mask, sequence, order=1))
 

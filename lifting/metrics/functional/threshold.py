@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from lifting.errors import ConfigError, check_shape
-from lifting.metrics.functional.constants import constant
-from lifting.metrics.functional.errors import JointErrors, ratio
+from lifting.metrics.functional.errors import JointErrors, constant, ratio
 from lifting.metrics.functional.position import Alignment, joint_errors
 from lifting.metrics.protocol import AUC_THRESHOLDS_MM
 from lifting.typing import PerJoint, PerSample, Pose2D, Pose3D

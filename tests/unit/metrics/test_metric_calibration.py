@@ -14,7 +14,7 @@ from lifting.metrics.calibration import (
     UncertaintyRanking,
 )
 from lifting.metrics.functional import calibration, ranking
-from lifting.metrics.functional.ranking_sums import (
+from lifting.metrics.functional.ranking import (
     ranking_sums,
     sparsification_from_sums,
     spearman_from_sums,

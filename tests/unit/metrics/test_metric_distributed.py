@@ -18,9 +18,9 @@ PROGRAM = textwrap.dedent(
     from lifting.geometry.camera import Camera
     from lifting.metrics.calibration import UncertaintyRanking
     from lifting.metrics.collection import PoseMetrics
-    from lifting.metrics.position import MPJPE, PAMPJPE
+    from lifting.metrics.single import MPJPE, PAMPJPE
     from lifting.metrics.protocol import get_protocol
-    from lifting.metrics.threshold import AUC
+    from lifting.metrics.single_scores import AUC
     from lifting.skeleton import H36M_17
 
     rank, store = int(sys.argv[1]), sys.argv[2]

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from lifting.errors import ConfigError, ShapeError
 from lifting.metrics.functional import hypotheses as functions
 from lifting.metrics.functional.position import mpjpe, pa_mpjpe
-from lifting.metrics.multi_hypothesis import JAgg, JBest, MeanOverHypotheses, PAgg, PBest
+from lifting.metrics.single import JAgg, JBest, MeanOverHypotheses, PAgg, PBest
 
 
 @pytest.fixture

@@ -8,18 +8,27 @@ from torch.testing import assert_close
 from lifting.errors import ConfigError, DataError, ShapeError
 from lifting.geometry.rotation import axis_angle_to_matrix
 from lifting.metrics.functional import errors, position, structure, temporal, threshold
-from lifting.metrics.position import (
+from lifting.metrics.single import (
     MPJPE,
+    MPJVE,
     NMPJPE,
     PAMPJPE,
+    Acceleration,
     ActionMPJPE,
     NMPJPEProcrustesScale,
     PerJointMPJPE,
     PooledPosition,
 )
-from lifting.metrics.structure import BoneMAE, BoneTemporalStd, Symmetry
-from lifting.metrics.temporal import MPJVE, Acceleration
-from lifting.metrics.threshold import AUC, CPS, PCK, DHPScores, ThresholdCounts
+from lifting.metrics.single_scores import (
+    AUC,
+    CPS,
+    PCK,
+    BoneMAE,
+    BoneTemporalStd,
+    DHPScores,
+    Symmetry,
+    ThresholdCounts,
+)
 from lifting.skeleton import H36M_17
 
 FACTORIES = {

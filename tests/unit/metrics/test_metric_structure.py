@@ -6,10 +6,9 @@ from torch.testing import assert_close
 from lifting.batch import flip_pose
 from lifting.errors import ConfigError, DataError, MissingDataError, OutputError, ShapeError
 from lifting.geometry.rotation import axis_angle_to_matrix
-from lifting.metrics.clusters import PoseClusters, fit_pss
+from lifting.metrics.clusters import PoseClusters, fit_pss, kmeans, lloyd_step
 from lifting.metrics.functional.structure import nearest_center, structure_matches, unit_pose
-from lifting.metrics.kmeans import kmeans, lloyd_step
-from lifting.metrics.structure import PSS
+from lifting.metrics.single_scores import PSS
 from lifting.skeleton import H36M_17, MPI_INF_3DHP_17
 
 
