@@ -147,6 +147,8 @@ class PoseDataModule(pl.LightningDataModule):
             track_names=tracks.track_names,
             fps=tracks.fps,
             source=dict(tracks.source),
+            frames=tracks.offsets.diff(),
+            window_stride=self.config.window_stride,
             supervision=supervision_of(self.config, tracks),
         )
 

@@ -78,6 +78,8 @@ class DataInfo:
         track_names: By ``PoseBatch.sequence``, of the split it was built for.
         fps: Frames a second of each track, NaN where it is not known.
         source: Facts for the result record, as in ``PoseTracks.source``.
+        frames: How many frames each track has, ``(tracks,)`` int64; None where it is not known.
+        window_stride: Frames between two neighbours inside a window.
         supervision: What labels the training has.
     """
 
@@ -87,4 +89,6 @@ class DataInfo:
     track_names: tuple[str, ...]
     fps: Tensor
     source: dict[str, str]
+    frames: Tensor | None = None
+    window_stride: int = 1
     supervision: Supervision = field(default_factory=Supervision)

@@ -33,6 +33,7 @@ from lifting.experiment.dashboard import (
     TABLE_WORST,
 )
 from lifting.experiment.loggers import METRICS_FILE
+from lifting.metrics.functional.errors import JointErrors
 from lifting.typing import PerJoint, PerSample, Pose2D, Pose3D
 from lifting.visualization.charts import Curve, bar_chart, curve_chart, joint_chart
 from lifting.visualization.skeleton_plot import SamplePicture, sample_figure
@@ -104,29 +105,29 @@ class WorstSamples:
         self.samples: Samples | None = None
 
     @torch.no_grad()
-    def update(self, prediction: Prediction, batch: PoseBatch) -> None:
-        """Look at a batch; unlabelled ones and non-finite samples are passed over.
+    def update(self, prediction: Prediction, batch: PoseBatch, errors: JointErrors) -> None:
+        """Look at a batch; non-finite samples are passed over.
 
         Args:
             prediction: ``joints_3d`` is ``(batch, targets, joints, 3)``, root-relative, mm.
             batch: The labelled input, one view a sample.
+            errors: What the metrics found, ``(batch, targets, joints)``.
         """
-        if self.count == 0 or batch.joints_3d is None or batch.keypoints_2d.ndim != 4:
+        if self.count == 0 or batch.keypoints_2d.ndim != 4:
             return
-        found = self._worst_of(prediction, batch)
+        found = self._worst_of(prediction, batch, errors)
         if self.samples is not None:
             found = _joined(self.samples, found)
         self.samples = found.select(worst_rows_of(found.error, found.sequence, self.count))
 
-    def _worst_of(self, prediction: Prediction, batch: PoseBatch) -> Samples:
+    def _worst_of(self, prediction: Prediction, batch: PoseBatch, errors: JointErrors) -> Samples:
         """The batch's candidates: only their rows are gathered, not the whole batch."""
         assert batch.joints_3d is not None
         truth = root_relative(batch.joints_3d, self.root)
-        joint_error = (prediction.joints_3d - truth).norm(dim=-1)  # (batch, targets, joints)
-        if batch.visible is not None:
-            joint_error = joint_error.masked_fill(~batch.visible, torch.nan)
+        joint_error = errors.error.float().masked_fill(~errors.valid, torch.nan)
         per_frame = joint_error.nanmean(-1)
-        error = per_frame.nanmean(-1).nan_to_num(-torch.inf, posinf=-torch.inf)
+        error = per_frame.nanmean(-1).nan_to_num(-torch.inf)
+        error = error.masked_fill(errors.nonfinite.flatten(1).any(-1), -torch.inf)
         row = worst_rows_of(error, batch.sequence, self.count)
         shown = per_frame[row].nan_to_num(-torch.inf).argmax(-1)  # target that is drawn
         return self._rows(prediction, batch, truth, joint_error, error, row, shown)
@@ -220,18 +221,11 @@ class PanelsCallback(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> None:
         """Collect, if this validation is to be drawn."""
-        self._worst = None
+        self._forget(pl_module, "val")
         if not trainer.sanity_checking and self.config.every > 0:
             self.validations += 1
             if self.validations % self.config.every == 0:
-                self._worst = self._collector(trainer, pl_module)
-
-    def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
-        batch_idx: int, dataloader_idx: int = 0,
-    ) -> None:  # fmt: skip
-        """Look for worse samples."""
-        self._look(outputs, batch)
+                self._collect(trainer, pl_module, "val")
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the worst samples of this validation."""
@@ -249,14 +243,8 @@ class PanelsCallback(Callback):
 
     def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start collecting."""
-        self._worst = self._collector(trainer, pl_module)
-
-    def on_test_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
-        batch_idx: int, dataloader_idx: int = 0,
-    ) -> None:  # fmt: skip
-        """Look for worse samples."""
-        self._look(outputs, batch)
+        self._forget(pl_module, "test")
+        self._collect(trainer, pl_module, "test")
 
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the worst samples and the bars."""
@@ -264,21 +252,23 @@ class PanelsCallback(Callback):
         if trainer.is_global_zero and _metric(trainer, "test"):
             self._draw_bars(trainer, pl_module)
 
-    def _collector(self, trainer: pl.Trainer, module: Any) -> WorstSamples:
+    def _collect(self, trainer: pl.Trainer, module: Any, split: str) -> None:
+        """Look for worse samples in what the metrics of a split are given."""
         options = getattr(trainer.datamodule, "config", None)  # type: ignore[attr-defined]
         stride = getattr(options, "window_stride", 1)
-        return WorstSamples(self.config.worst, module.skeleton.root, stride)
+        self._worst = WorstSamples(self.config.worst, module.skeleton.root, stride)
+        module.metrics[split].watchers.append(self._worst.update)
 
-    def _look(self, outputs: Any, batch: Any) -> None:
-        if (
-            self._worst is not None
-            and isinstance(outputs, Prediction)
-            and isinstance(batch, PoseBatch)
-        ):
-            self._worst.update(outputs, batch)
+    def _forget(self, module: Any, split: str) -> None:
+        """Look no more."""
+        watchers = module.metrics[split].watchers
+        if self._worst is not None and self._worst.update in watchers:
+            watchers.remove(self._worst.update)
+        self._worst = None
 
     def _draw_worst(self, trainer: pl.Trainer, module: Any, split: str) -> None:
-        worst, self._worst = self._worst, None
+        worst = self._worst
+        self._forget(module, split)
         if worst is None or worst.samples is None or not len(worst.samples):
             return
         if not trainer.is_global_zero or not _metric(trainer, split):

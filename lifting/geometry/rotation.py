@@ -158,6 +158,28 @@ _SWEEPS = 5
 # rounding error divided by this.
 _LEAST_SLOPE = 1e-3
 
+_PAIRS = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
+# Entries ``4 row + column`` of a 4x4 matrix that make up its 2x2 minors in two rows: a, b, c, d of
+# ``a d - b c``, each for the first two rows and then for the last two.
+_OF_MINORS = torch.tensor(
+    [8 * half + 4 * row + pair[column]
+     for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)) for half in (0, 1) for pair in _PAIRS]
+)  # fmt: skip
+# The ten different entries of the adjugate, 00 01 02 03 11 12 13 22 23 33: three entries each, the
+# minors they are multiplied with, and the sign.
+_FACTORS = torch.tensor((
+    5, 1, 13, 9, 0, 12, 8, 12, 8, 8,
+    6, 2, 14, 10, 2, 14, 10, 13, 9, 9,
+    7, 3, 15, 11, 3, 15, 11, 15, 11, 10,
+))  # fmt: skip
+_COFACTORS = torch.tensor((
+    11, 11, 5, 5, 11, 5, 5, 4, 4, 3,
+    10, 10, 4, 4, 8, 2, 2, 2, 2, 1,
+    9, 9, 3, 3, 7, 1, 1, 0, 0, 0,
+))  # fmt: skip
+_SIGNS = torch.tensor((1.0, -1, 1, -1, 1, -1, 1, 1, -1, 1))[:, None]
+_SYMMETRIC = torch.tensor((0, 1, 2, 3, 1, 4, 5, 6, 2, 5, 7, 8, 3, 6, 8, 9))
+
 
 def dominant_quaternion(moment: Tensor) -> Quaternion:
     """Unit quaternion of the rotation R with the largest ``trace(R @ moment)``.
@@ -208,8 +230,7 @@ def _by_polynomial(moment: Tensor) -> tuple[Tensor, Tensor]:
     """
     identity = torch.eye(4, dtype=moment.dtype, device=moment.device)[..., None]
     plain = _shifted_horn(moment) - identity
-    low, high = _minors(plain)
-    constant = _determinant(low, high)
+    constant = _determinant(_minors(plain))
     quadratic = -2 * moment.square().sum((1, 2))
     linear = -8 * _determinant_3(moment)
     # Both bounds hold for the largest root, so Newton's method comes down on it from above.
@@ -231,16 +252,22 @@ def _by_polynomial(moment: Tensor) -> tuple[Tensor, Tensor]:
     return vector / length.clamp(min=torch.finfo(moment.dtype).tiny), sound
 
 
-def _minors(m: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """2x2 minors of the first and of the last two rows, columns 01 02 03 12 13 23."""
-    pairs = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
-    low = [m[0, i] * m[1, j] - m[0, j] * m[1, i] for i, j in pairs]
-    high = [m[2, i] * m[3, j] - m[2, j] * m[3, i] for i, j in pairs]
-    return low, high
+def _minors(m: Tensor) -> Tensor:
+    """2x2 minors of the first and of the last two rows, columns 01 02 03 12 13 23.
+
+    Args:
+        m: ``(4, 4, batch)``.
+
+    Returns:
+        ``(12, batch)``.
+    """
+    entries = m.reshape(16, -1).index_select(0, _OF_MINORS)
+    one, other, third, last = torch.split(entries, 12)
+    return one * last - other * third
 
 
-def _determinant(low: list[Tensor], high: list[Tensor]) -> Tensor:
-    s, c = low, high
+def _determinant(minors: Tensor) -> Tensor:
+    s, c = minors[:6], minors[6:]
     return s[0] * c[5] - s[1] * c[4] + s[2] * c[3] + s[3] * c[2] - s[4] * c[1] + s[5] * c[0]
 
 
@@ -251,19 +278,10 @@ def _determinant_3(m: Tensor) -> Tensor:
 
 def _adjugate(m: Tensor) -> Tensor:
     """Adjugate of symmetric matrices, ``(4, 4, batch)``, by Laplace expansion in 2x2 minors."""
-    s, c = _minors(m)
-    a00 = m[1, 1] * c[5] - m[1, 2] * c[4] + m[1, 3] * c[3]
-    a01 = -m[0, 1] * c[5] + m[0, 2] * c[4] - m[0, 3] * c[3]
-    a02 = m[3, 1] * s[5] - m[3, 2] * s[4] + m[3, 3] * s[3]
-    a03 = -m[2, 1] * s[5] + m[2, 2] * s[4] - m[2, 3] * s[3]
-    a11 = m[0, 0] * c[5] - m[0, 2] * c[2] + m[0, 3] * c[1]
-    a12 = -m[3, 0] * s[5] + m[3, 2] * s[2] - m[3, 3] * s[1]
-    a13 = m[2, 0] * s[5] - m[2, 2] * s[2] + m[2, 3] * s[1]
-    a22 = m[3, 0] * s[4] - m[3, 1] * s[2] + m[3, 3] * s[0]
-    a23 = -m[2, 0] * s[4] + m[2, 1] * s[2] - m[2, 3] * s[0]
-    a33 = m[2, 0] * s[3] - m[2, 1] * s[1] + m[2, 2] * s[0]
-    entries = (a00, a01, a02, a03, a01, a11, a12, a13, a02, a12, a22, a23, a03, a13, a23, a33)
-    return torch.stack(entries).reshape(4, 4, -1)
+    terms = m.reshape(16, -1).index_select(0, _FACTORS) * _minors(m).index_select(0, _COFACTORS)
+    one, other, third = torch.split(terms, 10)
+    found = (one - other + third) * _SIGNS.to(m.dtype)
+    return found.index_select(0, _SYMMETRIC).reshape(4, 4, -1)
 
 
 def _jacobi(matrix: Tensor) -> Tensor:

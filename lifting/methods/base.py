@@ -33,6 +33,7 @@ from lifting.errors import ConfigError, DataError
 from lifting.methods.settings import ModuleSettings, OptimizerConfig, Stage
 from lifting.metrics.clusters import clusters_for
 from lifting.metrics.collection import PoseMetrics
+from lifting.metrics.motion import Tracks
 from lifting.metrics.protocol import get_protocol, needs_scale
 from lifting.skeleton import Skeleton
 from lifting.typing import PerJoint
@@ -172,6 +173,7 @@ class LiftingModule(pl.LightningModule):
                 info.skeleton,
                 info.action_names,
                 clusters_for(self.settings.pss, info.skeleton),
+                None if info.frames is None else Tracks(info.fps, info.frames, info.window_stride),
             )
             self.supervision = info.supervision
 

@@ -8,7 +8,8 @@ count twice: evaluate with a sampler that does not pad.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import torch
@@ -38,15 +39,21 @@ from lifting.metrics.functional.hypotheses import (
 from lifting.metrics.functional.position import similar_pose, too_few
 from lifting.metrics.functional.ranking import ranking_sums
 from lifting.metrics.functional.structure import (
-    bone_differences,
+    bone_and_side_differences,
     structure_matches,
-    symmetry_differences,
 )
 from lifting.metrics.functional.threshold import count_cells, cps_histogram, threshold_bins
+from lifting.metrics.motion import Motion, Tracks
 from lifting.metrics.protocol import Protocol, group_actions
 from lifting.metrics.report import Layout, action_scores, joint_scores, scores
 from lifting.metrics.sums import Sums
 from lifting.skeleton import Skeleton
+
+log = logging.getLogger(__name__)
+
+Watcher = Callable[[Prediction, PoseBatch, JointErrors], None]
+"""Sees every scored batch: its prediction, the batch, and the error of every joint,
+``(*batch, targets, joints)``, mm."""
 
 
 class PoseMetrics:
@@ -58,6 +65,11 @@ class PoseMetrics:
         action_names: Names by ``PoseBatch.action``; equal names are one action.
         clusters: Clusters of the pose structure score, logged as ``pss_<number of clusters>``;
             none leaves that score out.
+        tracks: Tracks behind ``PoseBatch.sequence``, for scores of each and of motion; None for
+            neither.
+
+    Attributes:
+        watchers: Called with the errors of every batch that is added.
 
     Raises:
         ConfigError: The protocol does not cover the skeleton, or the clusters were fitted on
@@ -70,6 +82,7 @@ class PoseMetrics:
         skeleton: Skeleton,
         action_names: Sequence[str],
         clusters: Sequence[PoseClusters] = (),
+        tracks: Tracks | None = None,
     ) -> None:
         self.protocol = protocol.on(skeleton)
         self.skeleton = skeleton
@@ -81,6 +94,8 @@ class PoseMetrics:
         self._lookup = torch.tensor([*lookup, len(actions)])
         self._sums = Sums()
         self._totals: dict[str, Tensor] | None = None
+        self._motion = None if tracks is None else Motion(tracks)
+        self.watchers: list[Watcher] = []
 
     @torch.no_grad()
     def update(self, prediction: Prediction, batch: PoseBatch) -> None:
@@ -116,14 +131,22 @@ class PoseMetrics:
         plain = distances(pair)
         self._add_thresholds("pck", plain, self.layout.threshold, group)
         scored = self._restricted(pair)
-        self._add_positions(self._selected(plain), scored, group)
+        selected = self._selected(plain)
+        aligned = self._add_positions(selected, scored, group)
         self._add_structure(pair)
+        if self._motion is not None and target.ndim == 4:
+            self._add_tracks(self._motion, scored, selected, aligned, batch)
         for name, pose in prediction.extras.items():
             self._add_extra(name, pose, target, batch.visible)
         if prediction.sigma is not None:
             self._add_sigma(prediction.sigma, pair, plain)
         if prediction.hypotheses is not None:
             self._add_hypotheses(prediction.hypotheses, target, batch.visible)
+        if self.watchers:
+            lead = target.shape[:-2]
+            seen = JointErrors(*(field.view(*lead, *field.shape[1:]) for field in plain))
+            for watch in self.watchers:
+                watch(prediction, batch, seen)
 
     def compute(self) -> dict[str, Tensor]:
         """Scores by key, over all processes; every process must call this.
@@ -134,8 +157,11 @@ class PoseMetrics:
         Raises:
             DataError: A label that counts as visible was not finite.
         """
-        self._totals = self._sums.totals()
-        values = scores(self._totals, self.layout, self.protocol)
+        values = scores(self._known_totals(), self.layout, self.protocol)
+        if self._motion is not None and "mpjve_mm_per_frame" not in values:
+            log.info(
+                "no velocity or acceleration: no two neighbouring frames of a track are samples"
+            )
         device = self._sums.device
         dtype = torch.float32 if device.type == "mps" else torch.float64
         stacked = torch.tensor(list(values.values()), dtype=dtype).to(device)
@@ -145,12 +171,16 @@ class PoseMetrics:
         """Forget everything."""
         self._sums.reset()
         self._totals = None
+        if self._motion is not None:
+            self._motion.reset()
 
     def to(self, device: torch.device | str) -> Self:
         """Move to a device."""
         self._sums.to(device)
         self._lookup = self._lookup.to(device)
         self.clusters = tuple(one.to(device) for one in self.clusters)
+        if self._motion is not None:
+            self._motion.to(device)
         return self
 
     def per_joint(self) -> dict[str, float]:
@@ -161,9 +191,23 @@ class PoseMetrics:
         """Scores by action, then by key; after :meth:`compute` no process waits for another."""
         return action_scores(self._known_totals(), self.layout, self.protocol)
 
+    def per_track(self) -> Tensor:
+        """Joints scored, and the sums of their errors before and after alignment, of each track.
+
+        Returns:
+            ``(tracks, 3)`` float64, mm, on the processor; after :meth:`compute` no process waits
+            for another. Without rows where no tracks are known.
+        """
+        return self._known_totals().get("tracks", torch.zeros(0, 3, dtype=torch.float64))
+
     def _known_totals(self) -> dict[str, Tensor]:
         if self._totals is None:
+            if self._motion is not None:
+                self._sums.add("motion", self._motion.settle())
             self._totals = self._sums.totals()
+            if self._motion is not None:
+                across = self._motion.across_processes()
+                self._totals["motion"] = self._totals["motion"] + across.double()
         return self._totals
 
     def _groups(self, batch: PoseBatch, poses: int) -> Tensor:
@@ -183,8 +227,12 @@ class PoseMetrics:
         index = self.layout.position_index(errors.error.device)
         return errors if index is None else select_joints(errors, index)
 
-    def _add_positions(self, plain: JointErrors, pair: PosePair, group: Tensor) -> None:
-        """Add the tables of MPJPE, PA-MPJPE and N-MPJPE, and what shares their alignment."""
+    def _add_positions(self, plain: JointErrors, pair: PosePair, group: Tensor) -> JointErrors:
+        """Add the tables of MPJPE, PA-MPJPE and N-MPJPE, and what shares their alignment.
+
+        Returns:
+            The errors after alignment.
+        """
         excluded = too_few(pair)
         aligned = distances(pair, similar_pose(pair), excluded=excluded)
         scale = optimal_scale(pair.predicted, pair.target)
@@ -192,10 +240,10 @@ class PoseMetrics:
         self._count("excluded", excluded)
         self._count("negative_scale", scale < 0)
         kinds = (plain, aligned, scaled)
-        error = torch.cat([k.error for k in kinds], dim=1)
-        valid = torch.cat([k.valid for k in kinds], dim=1)
-        self._add_by_group("error", error, group)
-        self._add_by_group("count", valid.long(), group)
+        self._add_by_group("error", torch.cat([k.error for k in kinds], dim=1), group)
+        # Sums of ones are exact, and several times faster than those of integers.
+        valid = torch.cat([k.valid for k in kinds], dim=1).to(plain.error.dtype)
+        self._add_by_group("count", valid, group, whole=True)
         if self.protocol.pooling == "frame":
             per_pose = torch.stack([k.valid.sum(-1) for k in kinds], dim=1)
             total = torch.stack([k.error.sum(-1) for k in kinds], dim=1)
@@ -204,11 +252,35 @@ class PoseMetrics:
             self._add_by_group("frame_count", (per_pose > 0).long(), group)
         self._sums.add("cps", cps_histogram(aligned))
         self._add_thresholds("pa_pck", aligned, self.layout.threshold_of_position, group)
+        return aligned
 
-    def _add_by_group(self, name: str, values: Tensor, group: Tensor) -> None:
+    def _add_by_group(
+        self, name: str, values: Tensor, group: Tensor, *, whole: bool = False
+    ) -> None:
         rows = len(self.layout.actions) + 1
-        table = values.new_zeros(rows, values.shape[1])
-        self._sums.add(name, table.index_add_(0, group, values))
+        table = values.new_zeros(rows, values.shape[1]).index_add_(0, group, values)
+        self._sums.add(name, table.long() if whole else table)
+
+    def _add_tracks(
+        self,
+        motion: Motion,
+        pair: PosePair,
+        plain: JointErrors,
+        aligned: JointErrors,
+        batch: PoseBatch,
+    ) -> None:
+        """Add the sums of each track, and what motion is made of."""
+        if batch.sequence is None:
+            return
+        targets = len(pair.usable) // max(1, len(batch.sequence))
+        track = batch.sequence[:, None].expand(-1, targets).flatten()
+        values = [plain.valid.sum(-1), plain.error.sum(-1), aligned.error.sum(-1)]
+        rows = torch.stack([value.to(plain.error.dtype) for value in values], dim=-1)
+        table = rows.new_zeros(len(motion.tracks), 3)
+        self._sums.add("tracks", table.index_add_(0, track, rows))
+        motion.add(pair, batch, targets)
+        if motion.is_full:
+            self._sums.add("motion", motion.settle())
 
     def _add_thresholds(
         self, name: str, errors: JointErrors, joints: tuple[int, ...], group: Tensor
@@ -222,12 +294,10 @@ class PoseMetrics:
         self._sums.add(name, counts.view(rows, bins))
 
     def _add_structure(self, pair: PosePair) -> None:
-        difference, _, valid = bone_differences(pair, self.skeleton)
-        self._add_ratio("bone", difference.sum(), valid.sum())
+        bone, known, side, even = bone_and_side_differences(pair, self.skeleton)
+        self._add_ratio("bone", bone.sum(), known.sum())
+        self._add_ratio("symmetry", side.sum(), even.sum())
         counted = pair.usable | pair.nonfinite
-        spoilt = torch.where(pair.nonfinite[..., None], torch.nan, pair.predicted)
-        difference, valid = symmetry_differences(spoilt, self.skeleton, counted)
-        self._add_ratio("symmetry", difference.sum(), valid.sum())
         for clusters in self.clusters:
             whole = counted.all(-1)
             hit = structure_matches(pair.predicted, pair.target, clusters.centers)

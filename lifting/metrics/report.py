@@ -22,6 +22,8 @@ from lifting.metrics.protocol import Protocol, action_key, joint_key
 from lifting.skeleton import Skeleton
 
 KINDS = ("mpjpe_mm", "pa_mpjpe_mm", "n_mpjpe_mm")
+MOTIONS = {"mpjve": "", "acceleration_error": "2"}
+"""Errors of motion by name, and the power of the time they are divided by."""
 _SAME = 1e-6  # relative difference below which two means count as one number
 
 
@@ -99,6 +101,7 @@ def scores(totals: dict[str, Tensor], layout: Layout, protocol: Protocol) -> dic
     values = _position_scores(totals, layout, protocol)
     values |= _threshold_scores(totals, layout, protocol)
     values |= _structure_scores(totals)
+    values |= _motion_scores(totals)
     values |= _sigma_scores(totals)
     values |= _hypothesis_scores(totals, values["mpjpe_mm"])
     return values | _counters(totals, layout, protocol)
@@ -211,6 +214,18 @@ def _structure_scores(totals: dict[str, Tensor]) -> dict[str, float]:
             values[key] = 100 * _ratio_of(totals, key)
         if key.startswith("extra/") and key != name:
             values[key.removeprefix("extra/")] = _ratio_of(totals, key)
+    return values
+
+
+def _motion_scores(totals: dict[str, Tensor]) -> dict[str, float]:
+    """Errors of differences along time; absent where no neighbouring frames were scored."""
+    values = {}
+    for (name, power), sums in zip(MOTIONS.items(), totals.get("motion", ()), strict=False):
+        by_frame, count, by_time, timed = sums.tolist()
+        if count:
+            values[f"{name}_mm_per_frame{power}"] = by_frame / count
+        if count and timed == count:
+            values[f"{name}_mm_per_second{power}"] = by_time / count
     return values
 
 

@@ -38,12 +38,14 @@ class Sums:
         elif value.device.type != "mps":
             value = value.double()
         held = self._values.get(name)
-        # Sums begun in inference mode could not be added to outside it.
-        with torch.inference_mode(False), torch.no_grad():
-            if held is None:
-                self._values[name] = value.clone()
-            else:
-                held += value
+        if held is not None:
+            held += value.detach()
+        elif torch.is_inference_mode_enabled():
+            # Sums begun in inference mode could not be added to outside it.
+            with torch.inference_mode(False):
+                self._values[name] = value.detach().clone()
+        else:
+            self._values[name] = value.detach().clone()
 
     def reset(self) -> None:
         """Forget all sums."""

@@ -7,6 +7,7 @@ joint out, ``penalise`` gives it a fixed error. A label that is not finite must 
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
 
@@ -111,23 +112,32 @@ def pose_pair(predicted: Pose3D, target: Pose3D, mask: PerJoint | None = None) -
     check_pair(predicted, target, mask)
     predicted = to_working_precision(predicted.detach())
     target = to_working_precision(target.detach())
+    labelled = (
+        torch.ones_like(predicted[..., 0], dtype=torch.bool) if mask is None else mask.bool()
+    )
+    if _finite(predicted, target):
+        none = torch.zeros_like(labelled)
+        if all_true(labelled):
+            return PosePair(predicted, target, labelled, none, none)
+        keep = labelled[..., None]
+        predicted, target = torch.where(keep, predicted, 0.0), torch.where(keep, target, 0.0)
+        return PosePair(predicted, target, labelled, none, none)
     # A sum is finite only if its terms are: cheaper than testing three numbers a joint.
     fine_target = target.sum(-1).isfinite()
     fine = predicted.sum(-1).isfinite()
-    labelled = torch.ones_like(fine) if mask is None else mask.bool()
     usable = labelled & fine & fine_target
-    nonfinite = labelled & fine_target & ~fine
-    bad_target = labelled & ~fine_target
-    if all_true(usable):
-        return PosePair(predicted, target, usable, nonfinite, bad_target)
-    keep = usable[..., None]
     return PosePair(
-        torch.where(keep, predicted, 0.0),
+        torch.where(usable[..., None], predicted, 0.0),
         torch.where((labelled & fine_target)[..., None], target, 0.0),
         usable,
-        nonfinite,
-        bad_target,
+        labelled & fine_target & ~fine,
+        labelled & ~fine_target,
     )
+
+
+def _finite(predicted: Pose3D, target: Pose3D) -> bool:
+    """Whether all numbers are known to be finite, as :func:`all_true`; one sum tells."""
+    return predicted.device.type == "cpu" and math.isfinite(float(predicted.sum() + target.sum()))
 
 
 def all_true(flags: Tensor) -> bool:
@@ -156,9 +166,12 @@ def distances(
     """
     moved = pair.predicted if aligned is None else aligned
     error = torch.linalg.vector_norm(moved - pair.target, dim=-1)
+    whole = all_true(pair.usable)
     if excluded is None:
         excluded = torch.zeros_like(pair.usable[..., 0])
-    if all_true(pair.usable & ~excluded[..., None]):
+    elif whole:
+        whole = all_true(~excluded)
+    if whole:
         return JointErrors(error, pair.usable, pair.nonfinite, excluded)
     error = torch.where(pair.usable, error, 0.0)
     valid = pair.usable

@@ -285,6 +285,9 @@ def similar_pose(pair: PosePair, fitted: PosePair | None = None, *, scale: bool 
 
 def too_few(pair: PosePair, nan_policy: NanPolicy = "propagate") -> Tensor:
     """Poses with labels, but on too few joints for a similarity, ``(*batch,)`` bool."""
+    if all_true(pair.usable):
+        few = pair.usable.shape[-1] < MIN_JOINTS
+        return torch.full_like(pair.usable[..., 0], few)
     labelled = pair.usable | pair.nonfinite
     count = (pair.usable if nan_policy == "skip" else labelled).sum(-1)
     return (count < MIN_JOINTS) & labelled.any(-1)

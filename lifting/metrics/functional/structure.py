@@ -9,6 +9,7 @@ from lifting.errors import check_shape
 from lifting.geometry.alignment import similarity
 from lifting.metrics.functional.errors import (
     PosePair,
+    all_true,
     check_target,
     indices,
     pose_pair,
@@ -60,17 +61,49 @@ def bone_differences(pair: PosePair, skeleton: Skeleton) -> tuple[Tensor, Tensor
     Returns:
         Three tensors ``(*batch, bones)``, bones in the order of ``skeleton.bones``; mm.
     """
-    spoilt = torch.where(pair.nonfinite[..., None], torch.nan, pair.predicted)
+    difference, lengths, _, valid = _bones(pair, skeleton)
+    return difference, lengths, valid
+
+
+@torch.no_grad()
+def bone_and_side_differences(
+    pair: PosePair, skeleton: Skeleton
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """:func:`bone_differences` and :func:`symmetry_differences` of the prediction, in one pass.
+
+    Args:
+        pair: Prediction and label; a prediction that is not finite gives NaN.
+        skeleton: Gives the bones and the mirror.
+
+    Returns:
+        Difference and validity of the bones, ``(*batch, bones)``, then of the pairs of mirrored
+        bones, ``(*batch, pairs)``; mm.
+    """
+    difference, _, found, valid = _bones(pair, skeleton)
+    return difference, valid, *_sides(found, valid, skeleton)
+
+
+def _bones(pair: PosePair, skeleton: Skeleton) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Difference, the label's and the predicted length, and validity of every bone."""
     lengths = lengths_by_bone(pair.target, skeleton)
+    if all_true(pair.usable):
+        found = lengths_by_bone(pair.predicted, skeleton)
+        return (found - lengths).abs(), lengths, found, torch.ones_like(found, dtype=torch.bool)
+    spoilt = torch.where(pair.nonfinite[..., None], torch.nan, pair.predicted)
     found = lengths_by_bone(spoilt, skeleton)
     valid = _both_ends(pair.usable | pair.nonfinite, skeleton)
-    return torch.where(valid, (found - lengths).abs(), 0.0), lengths, valid
+    return torch.where(valid, (found - lengths).abs(), 0.0), lengths, found, valid
 
 
 def symmetry(pose: Pose3D, skeleton: Skeleton, mask: PerJoint | None = None) -> Tensor:
     """Mean absolute difference between left and right bone lengths, mm.
 
     Bones pair up by the mirror of their child joint; a pose without symmetric bones gives NaN.
+
+    Args:
+        pose: ``(*batch, joints, 3)``, mm.
+        skeleton: Gives the bones and the mirror.
+        mask: ``(*batch, joints)`` bool; a pair counts if all four ends do.
     """
     difference, valid = symmetry_differences(pose, skeleton, mask)
     return ratio(difference.sum(), valid.sum())
@@ -91,19 +124,19 @@ def symmetry_differences(
         Two tensors ``(*batch, pairs)``; mm.
     """
     check_shape("pose", pose, "*batch joints 3", joints=len(skeleton))
-    pose = to_working_precision(pose)
-    if mask is not None:
-        pose = torch.where(mask[..., None], pose, 0.0)
-    lengths = lengths_by_bone(pose, skeleton)
+    lengths = lengths_by_bone(to_working_precision(pose), skeleton)
+    valid = torch.ones_like(lengths, dtype=torch.bool)
+    return _sides(lengths, valid if mask is None else _both_ends(mask, skeleton), skeleton)
+
+
+def _sides(lengths: Tensor, valid: Tensor, skeleton: Skeleton) -> tuple[Tensor, Tensor]:
+    """Absolute left/right difference and validity, ``(*batch, pairs)``, from those of bones."""
     children = [child for _, child in skeleton.bones]
-    left = indices(tuple(children.index(joint) for joint in skeleton.left), pose.device)
-    right = indices(tuple(children.index(joint) for joint in skeleton.right), pose.device)
+    left = indices(tuple(children.index(joint) for joint in skeleton.left), lengths.device)
+    right = indices(tuple(children.index(joint) for joint in skeleton.right), lengths.device)
     difference = (lengths.index_select(-1, left) - lengths.index_select(-1, right)).abs()
-    if mask is None:
-        return difference, torch.ones_like(difference, dtype=torch.bool)
-    whole = _both_ends(mask, skeleton)
-    valid = whole.index_select(-1, left) & whole.index_select(-1, right)
-    return torch.where(valid, difference, 0.0), valid
+    both = valid.index_select(-1, left) & valid.index_select(-1, right)
+    return torch.where(both, difference, 0.0), both
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from lifting.typing import PerJoint, PerSample, Pose2D, Pose3D
 PCK_MM = 150.0
 HEAD_SHARE = 0.5
 CPS_LIMIT_MM = 300
+_CPS_STEPS = tuple(float(t) for t in range(1, CPS_LIMIT_MM + 1))
 
 Endpoint = Literal["official", "exclude0"]
 
@@ -212,8 +213,8 @@ def cps_histogram(errors: JointErrors, limit: int = CPS_LIMIT_MM) -> Tensor:
         ``(limit + 1,)`` int64: entry k counts poses that are correct from threshold k + 1 on, the
         last one those that never are.
     """
-    steps = tuple(float(t) for t in range(1, limit + 1))
-    worst = errors.error.nan_to_num(nan=torch.inf).amax(-1)
+    steps = _CPS_STEPS if limit == CPS_LIMIT_MM else tuple(float(t) for t in range(1, limit + 1))
+    worst = errors.error.amax(-1)
     return count_cells(threshold_bins(worst, steps), errors.valid.any(-1), limit + 1)
 
 

@@ -18,6 +18,7 @@ PROGRAM = textwrap.dedent(
     from lifting.geometry.camera import Camera
     from lifting.metrics.calibration import UncertaintyRanking
     from lifting.metrics.collection import PoseMetrics
+    from lifting.metrics.motion import Tracks
     from lifting.metrics.single import MPJPE, PAMPJPE
     from lifting.metrics.protocol import get_protocol
     from lifting.metrics.single_scores import AUC
@@ -40,6 +41,7 @@ PROGRAM = textwrap.dedent(
             keypoints_2d=torch.zeros(count, 1, 17, 2),
             camera=Camera(intrinsics=torch.zeros(count, 9), size=torch.zeros(count, 2)),
             joints_3d=labels[index], action=action[index],
+            sequence=index // 16, frame=index % 16,
         )
         prediction = Prediction(skeleton=H36M_17, joints_3d=predicted[index])
         if rich:
@@ -50,12 +52,14 @@ PROGRAM = textwrap.dedent(
         return prediction, batch
 
     def fresh():
-        return PoseMetrics(get_protocol("default"), H36M_17, ("a", "b", "c"))
+        tracks = Tracks(torch.tensor([50.0, 25.0]), torch.tensor([16, 15]))
+        return PoseMetrics(get_protocol("default"), H36M_17, ("a", "b", "c"), tracks=tracks)
 
     everything = torch.arange(31)
     shares = everything[:20], everything[20:]
     one_process = fresh()
     one_process.update(*part(everything, True))
+    motion = one_process._motion.settle()  # before anybody else is asked
     # A single process's own sums, read without a reduction.
     reference_sums = {k: v.clone() for k, v in one_process._sums._values.items()}
     mine = fresh()
@@ -68,6 +72,20 @@ PROGRAM = textwrap.dedent(
     mine.compute()
     if rank == 0:
         assert mine.per_action()["a"]["mpjpe_mm"] > 0  # asks no other process
+
+    # Neighbours on one process, on two, and in no order.
+    shuffled = torch.randperm(31, generator=generator)
+    for mine_now in (shares[rank], everything[rank::2], shuffled[:9] if rank else shuffled[9:]):
+        split = fresh()
+        for piece in mine_now.split(4):
+            split.update(*part(piece, False))
+        values = split.compute()
+        names = "mpjve_mm_per_%s", "acceleration_error_mm_per_%s2"
+        for name, (by_frame, count, by_time, timed) in zip(names, motion.tolist()):
+            assert count == timed > 0
+            for unit, total in (("frame", by_frame), ("second", by_time)):
+                expected = torch.tensor(total / count, dtype=torch.float64)
+                torch.testing.assert_close(values[name % unit], expected, rtol=1e-9, atol=1e-9)
 
     lonely = fresh()
     if rank == 0:
