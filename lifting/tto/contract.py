@@ -2,7 +2,7 @@
 
 A method offers its own latents by having ``encode``, ``decode`` and ``lr_scale`` on its module; no
 base class is needed. One that has none of them gets its 2D input as the latent (see
-:mod:`lifting.tto.generic`). Poses cross this border in mm and keypoints in pixels; a latent has
+:mod:`lifting.tto.adapter`). Poses cross this border in mm and keypoints in pixels; a latent has
 whatever unit suits the method, and ``lr_scale`` brings the learning rate to it.
 """
 

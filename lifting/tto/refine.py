@@ -12,11 +12,9 @@ from torch import Tensor, nn
 from lifting.batch import PoseBatch
 from lifting.errors import ConfigError
 from lifting.skeleton import Skeleton
+from lifting.tto.adapter import Decoder, InputLatent, Predictor, frozen, lent_weights
 from lifting.tto.config import TtoConfig
 from lifting.tto.contract import Fitting, Latents, Refinable, Status, TtoResult
-from lifting.tto.decoder import Decoder
-from lifting.tto.freezing import frozen, lent_weights
-from lifting.tto.generic import InputLatent, Predictor
 from lifting.tto.objective import Objective
 from lifting.tto.observe import Scene, observe, with_mirrored
 from lifting.tto.optimizer import Solution, minimise

@@ -21,12 +21,12 @@ from lifting.methods.uao.network import Gumlp
 from lifting.metrics.functional.position import mpjpe, pa_mpjpe
 from lifting.skeleton import H36M_17
 from lifting.tto import optimizer as optimizer_module
-from lifting.tto.adam import BETAS, Adam
+from lifting.tto.adapter import frozen
 from lifting.tto.config import TtoConfig
-from lifting.tto.freezing import frozen
 from lifting.tto.objective import Objective
 from lifting.tto.observe import observe
 from lifting.tto.refine import refine
+from lifting.tto.steppers import BETAS, Adam
 from reference.uao import ReferenceGumlp, reference_optimisation
 
 FROZEN = Path(__file__).parent / "data" / "uao.npz"

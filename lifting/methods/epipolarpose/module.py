@@ -23,8 +23,8 @@ from lifting.methods.epipolarpose.sight import SightErrors
 from lifting.methods.epipolarpose.student import Student
 from lifting.methods.epipolarpose.trained import load_model, trained_uses_camera
 from lifting.methods.settings import ModuleSettings, Stage
+from lifting.tto.adapter import InputLatent
 from lifting.tto.contract import Decoded, Latents, Refinable
-from lifting.tto.generic import InputLatent
 from lifting.typing import Pose3D
 
 STUDENT, UNREFINED = "student", "unrefined"

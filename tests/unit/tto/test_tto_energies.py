@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lifting.skeleton import H36M_17
-from lifting.tto.energies import (
+from lifting.tto.objective import (
     anchor_energy,
     bone_energy,
     projection_energy,

@@ -10,15 +10,15 @@ from torch import nn
 
 from lifting.errors import ConfigError
 from lifting.skeleton import H36M_17
-from lifting.tto import gauss_newton
+from lifting.tto import steppers
+from lifting.tto.adapter import Decoder
 from lifting.tto.config import TtoConfig
 from lifting.tto.contract import Decoded, Status
-from lifting.tto.decoder import Decoder
-from lifting.tto.flat import FlatLatents
 from lifting.tto.objective import Evaluation, Objective
 from lifting.tto.observe import observe
 from lifting.tto.optimizer import minimise
 from lifting.tto.refine import refine
+from lifting.tto.steppers import FlatLatents
 
 DESCENT = ["lbfgs", "gauss_newton"]
 EVERY = ["adam", *DESCENT]
@@ -206,8 +206,8 @@ def test_gauss_newton_needs_few_evaluations(people):
 def test_the_residuals_have_the_gradient_of_the_objective(people, changes, monkeypatch):
     batch, module = people
     module.eval().requires_grad_(False)
-    monkeypatch.setattr(gauss_newton, "NEAR_SCREEN", 1e-9)
-    monkeypatch.setattr(gauss_newton, "NEAR_ANCHOR", 1e-9)
+    monkeypatch.setattr(steppers, "NEAR_SCREEN", 1e-9)
+    monkeypatch.setattr(steppers, "NEAR_ANCHOR", 1e-9)
     config = TtoConfig(weight_anchor=0.03, **changes)
     batch.confidence[:, :, 3:5] = torch.tensor([0.0, 0.4])
     scene = observe(batch, H36M_17, config, 1)
@@ -222,7 +222,7 @@ def test_the_residuals_have_the_gradient_of_the_objective(people, changes, monke
         latents.values.shape, generator=torch.Generator().manual_seed(3)
     )
     latents.values = moved
-    newton = gauss_newton.GaussNewton(latents, objective)
+    newton = steppers.GaussNewton(latents, objective)
     model = newton._linearised()
     pull = newton.lengths.factors(model.residuals) * model.residuals
     moved = moved.clone().requires_grad_(True)

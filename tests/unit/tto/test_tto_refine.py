@@ -9,9 +9,9 @@ from torch import nn
 from lifting.batch import PoseBatch
 from lifting.errors import ConfigError, DataError, ShapeError
 from lifting.skeleton import H36M_17
+from lifting.tto.adapter import InputLatent
 from lifting.tto.config import TtoConfig
 from lifting.tto.contract import Decoded, Status
-from lifting.tto.generic import InputLatent
 from lifting.tto.refine import refinable, refine
 
 FAR = {"iterations": 15, "lr": 3e-3}
