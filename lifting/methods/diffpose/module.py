@@ -28,8 +28,8 @@ from lifting.methods.diffpose.refiner import Refiner
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.nn.pose_loss import pose_loss
 from lifting.nn.units import MM_PER_METRE, from_network_units, to_network_units
-from lifting.tto.contract import LENGTH_PER_AXIS, Decoded, Latents
 from lifting.tto.adapter import LEAST_SIGMA_MM
+from lifting.tto.contract import LENGTH_PER_AXIS, Decoded, Latents
 from lifting.typing import PerJoint, PerSample, Points3D, Pose2D, Pose3D
 
 CONTEXT, TRAIN, DISTIL = "context", "train", "distil"
