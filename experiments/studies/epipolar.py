@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "experiment",
         nargs="?",
         default=EXPERIMENT,
-        help=f"keypoint form whose data and student are used (default: {EXPERIMENT})",
+        help=f"experiment whose data and student are used (default: {EXPERIMENT})",
     )
     for name, text in (
         ("recordings", "training recordings, evenly spread (default: all)"),

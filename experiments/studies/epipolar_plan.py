@@ -1,4 +1,4 @@
-"""Which teachers and students a table of EpipolarPose's keypoint form compares. No torch."""
+"""Which teachers and students a table of triangulated labels compares. No torch."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Plan:
             StudentKind(
                 REFINED,
                 "labels, known extrinsics; refinement unit on 3D truth",
-                ("data.labels=truth", "method.form=over", "trainer.gradient_clip=1"),
+                ("data.labels=truth", "method.name=refinement", "trainer.gradient_clip=1"),
                 over="given",
             ),
         )

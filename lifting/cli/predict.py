@@ -136,14 +136,11 @@ def _say(tracks: PoseTracks, config: ExperimentConfig) -> None:
 
 def _unused_camera(config: ExperimentConfig) -> str:
     """Words behind the intrinsics, where no answer depends on them; else none."""
-    from lifting.experiment.load import method_config
-    from lifting.methods.discovery import load_module_class
+    from lifting.experiment.build import uses_camera
 
-    name = str(config.method["name"])
-    method = load_module_class(name)
-    if config.tto.uses_camera or method.uses_camera(method_config(config.method)):
+    if config.tto.uses_camera or uses_camera(config.method):
         return ""
-    return f", but {name} does not use them"
+    return f", but {config.method['name']} does not use them"
 
 
 def handle(arguments: argparse.Namespace) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -15,16 +17,22 @@ from pytorch_lightning.loggers import Logger
 
 from lifting.data.config import Split
 from lifting.data.datamodule import PoseDataModule
+from lifting.data.info import Supervision
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets import find_set
 from lifting.errors import ConfigError
 from lifting.experiment.callbacks import seed_everywhere
-from lifting.experiment.checkpoint import AtomicCheckpointIO
+from lifting.experiment.checkpoint import (
+    AtomicCheckpointIO,
+    load_weights,
+    method_config_of,
+    read_checkpoint,
+)
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.load import find_file, method_config
-from lifting.methods.base import LiftingModule
+from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.methods.discovery import load_module_class
-from lifting.methods.settings import ModuleSettings
+from lifting.methods.settings import BuiltOn, ModuleSettings, OptimizerConfig
 from lifting.metrics.protocol import get_protocol
 from lifting.skeleton import H36M_17, Skeleton
 from lifting.tto.callback import TestTimeOptimization
@@ -64,9 +72,70 @@ def build_module(config: ExperimentConfig, skeleton: Skeleton = H36M_17) -> Lift
         ConfigError: Unknown method or protocol, or values that the method refuses.
     """
     get_protocol(config.protocol)
-    module_class = load_module_class(str(config.method["name"]))
+    method, settings = method_config(config.method), build_settings(config, skeleton)
     seed_everywhere(config.seed, "weights")
-    return module_class(method_config(config.method), build_settings(config, skeleton))
+    return make_module(method, settings)
+
+
+def make_module(config: Any, settings: ModuleSettings) -> LiftingModule:
+    """A method's module with fresh weights, on top of another's where the method asks for one.
+
+    Args:
+        config: The method's own ``Config``.
+        settings: What the run gives to every method.
+
+    Raises:
+        CheckpointError: The trained model below cannot be read.
+        ConfigError: Unknown method, or values that it refuses.
+    """
+    base: list[LiftingModule] = []
+    if isinstance(config, BuiltOn):
+        below = config.base_method()
+        if isinstance(below, Path):
+            base.append(frozen_module(below))
+        else:
+            own = replace(settings, method=str(below["name"]))
+            base.append(make_module(method_config(below), own))
+    return load_module_class(settings.method)(config, settings, *base)
+
+
+def frozen_module(path: Path) -> LiftingModule:
+    """The module of a checkpoint, in evaluation mode, with frozen weights.
+
+    Args:
+        path: Written by ``lifting train`` or ``lifting convert``.
+
+    Raises:
+        CheckpointError: No such file, or it is unsafe, damaged, or no checkpoint of a method.
+        ConfigError: The method is not installed.
+    """
+    checkpoint = read_checkpoint(path)
+    facts = checkpoint[CHECKPOINT_KEY]
+    values = {**facts["settings"], "method": facts["method"]}
+    values["optimizer"] = OptimizerConfig(**values["optimizer"])
+    settings = ModuleSettings(**values)
+    module = make_module(method_config(method_config_of(checkpoint)), settings)
+    load_weights(module, checkpoint, path)
+    module.supervision = Supervision(str(facts.get("supervision", "unknown")))
+    return module.requires_grad_(False).eval()
+
+
+def uses_camera(section: Mapping[str, Any]) -> bool:
+    """Whether the answers of a method depend on the camera's intrinsics, or of the one below it.
+
+    Args:
+        section: The method section.
+
+    Raises:
+        CheckpointError: The trained model below cannot be read.
+    """
+    config = method_config(section)
+    if isinstance(config, BuiltOn):
+        below = config.base_method()
+        if isinstance(below, Path):
+            below = method_config_of(read_checkpoint(below))
+        return uses_camera(below)
+    return load_module_class(str(section["name"])).uses_camera(config)
 
 
 def build_data(

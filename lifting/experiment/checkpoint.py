@@ -13,7 +13,8 @@ from torch import nn
 from lifting.atomic import replacing
 from lifting.errors import CheckpointError, OutputError
 from lifting.files.tensors import load_tensors
-from lifting.methods.base import CHECKPOINT_KEY
+from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
+from lifting.methods.discovery import current_section, method_packages
 
 SUFFIX = ".ckpt"
 
@@ -21,7 +22,8 @@ SUFFIX = ".ckpt"
 def read_checkpoint(path: Path, method: str | None = None) -> dict[str, Any]:
     """Read a checkpoint of a method; nothing in it is executed.
 
-    Tensors are mapped from the file, so only what is used is read.
+    Tensors are mapped from the file, so only what is used is read. One of an older version is
+    said to be of the method that its weights belong to today.
 
     Args:
         path: The file.
@@ -39,6 +41,9 @@ def read_checkpoint(path: Path, method: str | None = None) -> dict[str, Any]:
             f"{sorted(map(str, checkpoint))[:8]}; official weights are imported by `lifting "
             "convert`"
         )
+    if facts.get("method") in method_packages():
+        section = current_section({"name": facts["method"], **facts["config"]})
+        facts["method"], facts["config"] = section.pop("name"), section
     if method is not None and facts.get("method") != method:
         raise CheckpointError(
             f"expected a checkpoint of method '{method}', got one of '{facts.get('method')}' in "
@@ -64,6 +69,8 @@ def load_weights(module: nn.Module, checkpoint: dict[str, Any], path: Path) -> N
     Raises:
         CheckpointError: Names or shapes of the weights differ.
     """
+    if isinstance(module, LiftingModule):
+        module.on_load_checkpoint(checkpoint)  # where weights of older versions get today's names
     given, wanted = checkpoint["state_dict"], module.state_dict()
     problems = [f"{k} is missing" for k in wanted if k not in given]
     problems += [f"{k} is not known" for k in given if k not in wanted]

@@ -27,7 +27,8 @@ from lifting.experiment.schema import (
     to_container,
     to_schema,
 )
-from lifting.methods.discovery import load_config_class, method_names
+from lifting.methods.discovery import current_section, load_config_class, method_names
+from lifting.methods.settings import BuiltOn
 
 EXPERIMENTS_VARIABLE = "LIFTING_EXPERIMENTS"
 OWN = "experiments"
@@ -35,6 +36,8 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 SHIPPED = _PACKAGE / "_experiments"  # made by the wheel
 CHECKOUT = _PACKAGE.parent / OWN
 BASE = "base"
+METHOD_SECTIONS = ("method", "base")
+"""The method section, and within it that of a method that it is built on."""
 
 
 def experiment_folders() -> list[Path]:
@@ -123,6 +126,9 @@ def load_experiment(
     above: dict[str, Any] = {} if method is None else {"method": dict(method)}
     for assignment in assignments:
         above = _merge(above, assignment)
+    named = above.get("method", {}).get("name")
+    if overlays and named is not None:  # keys of another method go before overlays bring its own
+        values = _merge(values, {"method": {"name": named}})
     for overlay in overlays:
         for file in _with_own(_relative(overlay, path), _merge(values, above)):
             values = _merge(values, _shared(_compose(file, ())))
@@ -185,17 +191,24 @@ def find_experiment(name_or_path: str) -> Path:
     return path
 
 
-def method_config(section: Mapping[str, Any]) -> Any:
+def method_config(section: Mapping[str, Any], key: str = "method") -> Any:
     """The method's own ``Config`` of a method section.
 
     Args:
         section: ``name`` and the keys of the ``Config``.
+        key: Where the section stands, for messages.
 
     Raises:
-        ConfigError: Unknown method or key, or a value of the wrong type.
+        ConfigError: Unknown method or key, or a value of the wrong type, also in the section of a
+            method that this one is built on.
     """
     values = {k: v for k, v in section.items() if k != "name"}
-    return to_schema(load_config_class(str(section["name"])), values, "method")
+    config = to_schema(load_config_class(str(section["name"])), values, key)
+    if isinstance(config, BuiltOn):
+        below = config.base_method()
+        if not isinstance(below, Path):
+            method_config(below, f"{key}.base")
+    return config
 
 
 def to_plain(config: ExperimentConfig) -> dict[str, Any]:
@@ -222,13 +235,15 @@ def save_resolved(config: ExperimentConfig, path: Path) -> None:
 
 def _validated(values: dict[str, Any]) -> ExperimentConfig:
     section = values.get("method")
-    name = section.get("name") if isinstance(section, Mapping) else None
-    if not isinstance(name, str):
+    if not isinstance(section, Mapping) or not isinstance(section.get("name"), str):
         raise ConfigError(
             f"expected 'method.name', got method: {section!r}; {suggest('', method_names())}"
         )
+    section = current_section(section)
+    name = str(section["name"])
+    values = {**values, "method": section}
     defaults = plain_defaults(ExperimentConfig)
-    defaults["method"] = plain_defaults(load_config_class(name))
+    defaults["method"] = {"name": name, **plain_defaults(load_config_class(name))}
     plain = to_container(OmegaConf.create(_merge(defaults, values)))
     checked = asdict(method_config(plain["method"]))
     plain["method"] = {}
@@ -323,10 +338,17 @@ def _split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[dict[str
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings merged; lists and values of the upper one replace."""
+    """Nested mappings merged; lists and values of the upper one replace.
+
+    So does a method section of another method than the lower one's, whose keys are not its own.
+    """
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merge(old, value) if both else value  # type: ignore[arg-type]
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            named = key in METHOD_SECTIONS and "name" in old
+            other = named and value.get("name", old["name"]) != old["name"]
+            merged[key] = value if other else _merge(old, value)
+        else:
+            merged[key] = value
     return merged

@@ -6,6 +6,7 @@ Listing imports nothing, so a command's help and an error message can name the m
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,22 @@ def load_module_class(name: str) -> type[LiftingModule]:
         ConfigError: No method has that name.
     """
     return importlib.import_module(f"{_package(name)}.module").Module
+
+
+def current_section(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A method section in the terms of today, which may be another method's.
+
+    A ``Config`` with a static method ``successor`` translates sections of older versions.
+
+    Args:
+        section: ``name`` and keys of the method's ``Config``.
+
+    Raises:
+        ConfigError: No method has that name, or the section cannot be translated.
+    """
+    config_class = load_config_class(str(section["name"]))
+    successor = getattr(config_class, "successor", dict)
+    return dict(successor(section))
 
 
 def _package(name: str) -> str:

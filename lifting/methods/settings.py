@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from lifting.errors import ConfigError
 
@@ -101,3 +102,21 @@ def require(config: object, name: str, holds: bool, expected: str, section: str 
             f"expected method.{section}{name} to be {expected}, got {attrgetter(name)(config)!r}; "
             "change it in the method section"
         )
+
+
+@runtime_checkable
+class BuiltOn(Protocol):
+    """The ``Config`` of a method that is built on another one, whichever that is.
+
+    The run makes the other method's module and hands it to this one's ``Module`` as its third
+    argument. Whether the camera tells is the other method's to say.
+    """
+
+    def base_method(self) -> Path | dict[str, Any]:
+        """The other method.
+
+        Returns:
+            The checkpoint of a trained one, which comes frozen and in evaluation mode; or the
+            method section of one that comes with fresh weights.
+        """
+        ...

@@ -39,9 +39,9 @@ from lifting.methods.epipolarpose.crop import (
     root_depth,
 )
 from lifting.methods.epipolarpose.labels import RELEASED_ROOT, Labels, crop_labels, joint_loss
-from lifting.methods.epipolarpose.network import PoseNetwork
-from lifting.methods.epipolarpose.refiner import RefinementUnit, Refiner
-from lifting.methods.epipolarpose.softargmax import image_confidence, soft_argmax
+from lifting.methods.epipolarpose.network import PoseNetwork, image_confidence, soft_argmax
+from lifting.methods.refinement.config import Config as UnitConfig
+from lifting.methods.refinement.network import RefinementUnit, Refiner
 from lifting.metrics.functional.position import mpjpe, n_mpjpe_procrustes_scale
 from lifting.nn.resnet import FORMS
 from lifting.skeleton import H36M_17
@@ -252,7 +252,7 @@ def test_own_frozen_output():
         torch.testing.assert_close(*pair, rtol=1e-6, atol=1e-6)
 
 
-# The image form: soft-argmax, crops and labels, the network, evaluation.
+# The network of images: soft-argmax, crops and labels, the network, evaluation.
 
 LOSSES = {"smooth_l1": "smooth_l1", "l1": "l1", "mse": "squared"}
 
@@ -516,7 +516,7 @@ def test_loss_of_the_refinement_unit_in_millimetres():
     g = read("refiner_relu")
     state = {k.removeprefix("sd/"): v for k, v in g.items() if k.startswith("sd/")}
     width, numbers = state["w1.weight"].shape
-    config = Config(form="refined", refiner_width=width, refiner_dropout=0.0)
+    config = UnitConfig(over="any", width=width, dropout=0.0)
     refiner = Refiner(H36M_17, config).double()
     assert refiner.input_mean.shape == (numbers,)
     refiner.unit.load_state_dict(state)
@@ -556,7 +556,7 @@ def frozen_image_case():
         cells = network.eval().scores(images).cells
         found[f"{name}_confidence"] = image_confidence(cells, 17)
     centred = soft_argmax(draw(1, 6, 4, 5), 2, "center")
-    refiner = Refiner(H36M_17, Config(form="refined", refiner_width=8, refiner_dropout=0.0))
+    refiner = Refiner(H36M_17, UnitConfig(over="any", width=8, dropout=0.0))
     filled(refiner.unit)
     poses = 400 * draw(4, 17, 3)
     refiner.fit_statistics([(poses, poses.flip(0))])

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 
 import pytest
 import torch
 from torch import Tensor
 
 from lifting.batch import Prediction
+from lifting.experiment.build import make_module, uses_camera
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.methods.diffpose import config as diffpose
 from lifting.methods.discovery import load_config_class, load_module_class, method_names
-from lifting.methods.epipolarpose.config import Config as EpipolarConfig
-from lifting.methods.epipolarpose.keypoint_config import KeypointConfig
 from lifting.methods.nbf.config import FITTING
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.tto.config import TtoConfig
@@ -28,6 +27,8 @@ IMAGES = {"depth": 18, "width": 4, "head_width": 8, "depth_cells": 4, "patch": 3
 SMALL = {
     "diffpose": DIFFPOSE,
     "epipolarpose": IMAGES,
+    "epipolar_student": {"base": {"name": "simple_baseline", "channels": 8}},
+    "refinement": {"base": {"name": "epipolarpose", **IMAGES}, "width": 8},
     "nbf": {"body": "light", "features": 8, "clutter": 16},
     "simple_baseline": {"channels": 8},
     "uao": {},
@@ -42,7 +43,7 @@ def build(name, **switches):
     """A module with weights that answer something."""
     torch.manual_seed(0)
     config = load_config_class(name)(**{**SMALL[name], **switches})
-    module = load_module_class(name)(config, ModuleSettings(name)).eval()
+    module = make_module(config, ModuleSettings(name)).eval()
     for parameter in module.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
     return module
@@ -90,7 +91,7 @@ def test_every_method_answers_for_itself(tiny_method):
         told = module.describe()
         assert told.keys() >= PLAIN.keys(), name
         assert isinstance(load_module_class(name).uses_camera(module.config), bool)
-        if name not in ("diffpose", "epipolarpose", "nbf"):
+        if name in ("simple_baseline", "uao", "videopose3d", "tiny_method"):
             assert told == PLAIN, name
     assert LiftingModule.describe(module) == PLAIN
 
@@ -151,15 +152,14 @@ def test_diffpose_says_how_it_is_led_and_weighs():
     assert told["guidance"]["weight_projection"] == 1.0
 
 
-def test_epipolarpose_says_what_the_method_below_says(tmp_path):
+def test_methods_on_top_say_what_the_method_below_says(tmp_path):
     assert build("epipolarpose").describe() == {**PLAIN, "root_depth": "that of the box"}
-    keypoint = KeypointConfig(options={"channels": 8})
-    told = build("epipolarpose", form="keypoint", keypoint=keypoint).describe()
+    told = build("epipolar_student").describe()
     assert told == {**PLAIN, "lifter": "simple_baseline", "losses": {"label": 1.0}}
-    refined = build("epipolarpose", form="refined", refiner_width=8).describe()
-    assert refined.items() >= PLAIN.items()
+    refined = build("refinement").describe()
+    assert refined.items() >= {**PLAIN, "root_depth": "that of the box"}.items()
     sampled = save(build("diffpose", hypotheses=4), tmp_path / "best.ckpt")
-    over = build("epipolarpose", form="over", over=sampled, refiner_width=8).describe()
+    over = build("refinement", over=sampled).describe()
     assert (over["hypotheses"], over["steps"], over["aggregation"]) == (4, 3, "mean")
     assert over["refined_model"].startswith("diffpose")
 
@@ -190,17 +190,17 @@ CASES = [
     ("diffpose", {"mixture": "confidence", "init": "mixture"}, False),
     ("diffpose", {"process": "once", "prediction": "x0", "aggregation": "best_pose"}, False),
     ("epipolarpose", {}, True),
-    ("epipolarpose", {"form": "keypoint"}, False),
+    ("epipolar_student", {}, False),
+    ("refinement", {}, True),
     ("nbf", {}, True),
 ]
 
 
 @pytest.mark.parametrize(("name", "switches", "uses"), CASES)
 def test_a_method_says_whether_the_camera_tells(make_batch, tiny_method, name, switches, uses):
-    if switches.get("form") == "keypoint":
-        switches = {**switches, "keypoint": KeypointConfig(options={"channels": 8})}
     module = build(name, **switches)
-    assert load_module_class(name).uses_camera(module.config) is uses
+    section = {"name": name, **asdict(module.config)}
+    assert uses_camera(section) is uses
     batch = with_images(make_batch())
     with torch.no_grad():
         assert differs(module.predict(batch), module.predict(other_lens(batch))) is uses
@@ -220,6 +220,5 @@ def test_optimisation_uses_the_camera_of_a_method_that_does_not(make_batch, opti
 @pytest.mark.parametrize("aggregation", ["mean", "best_pose"])
 def test_a_refinement_uses_the_camera_as_the_model_below_does(tmp_path, aggregation):
     path = save(build("diffpose", aggregation=aggregation), tmp_path / "best.ckpt")
-    config = EpipolarConfig(form="over", over=path)
-    uses = load_module_class("epipolarpose").uses_camera(config)
+    uses = uses_camera({"name": "refinement", "over": path})
     assert uses is (aggregation == "best_pose")

@@ -1,4 +1,4 @@
-"""EpipolarPose's image form: units, labels, training, mirroring, several views, optimisation."""
+"""EpipolarPose's network of images: units, labels, training, mirroring, views, optimisation."""
 
 from dataclasses import replace
 
@@ -354,8 +354,6 @@ def test_windows_of_several_frames_are_refused():
         ({"angle_chance": 1.5}, "angle_chance"),
         ({"occluder_count": (3, 1)}, "occluder_count"),
         ({"labels": "online"}, "start"),
-        ({"form": "over"}, "over"),
-        ({"over": "a.ckpt"}, "over"),
     ],
 )
 def test_switches_out_of_range_are_refused(options, name):

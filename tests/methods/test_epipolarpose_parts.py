@@ -10,12 +10,15 @@ from matplotlib.image import imsave
 from lifting.errors import ConfigError, DataError, MissingDataError, ShapeError
 from lifting.geometry.camera import Camera, project, world_to_camera
 from lifting.methods.epipolarpose.augment import (
+    OccluderBank,
     Occlusion,
     cut_patches,
     draw_augmentation,
     draw_occlusion,
+    folder_bank,
     network_input,
     paste,
+    procedural_bank,
 )
 from lifting.methods.epipolarpose.config import Config
 from lifting.methods.epipolarpose.crop import (
@@ -27,10 +30,8 @@ from lifting.methods.epipolarpose.crop import (
     invert_affine,
     patch_to_image,
 )
-from lifting.methods.epipolarpose.labels import Labels, crop_labels, joint_loss
-from lifting.methods.epipolarpose.occluders import OccluderBank, folder_bank, procedural_bank
-from lifting.methods.epipolarpose.softargmax import image_confidence, soft_argmax
-from lifting.methods.epipolarpose.views import label_views
+from lifting.methods.epipolarpose.labels import Labels, crop_labels, joint_loss, label_views
+from lifting.methods.epipolarpose.network import image_confidence, soft_argmax
 
 LENS = torch.tensor([1145.0, 1143, 512, 515, -0.2, 0.24, 0, 0.001, -0.001])
 

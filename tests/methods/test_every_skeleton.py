@@ -11,7 +11,7 @@ import torch
 
 from lifting.batch import PoseBatch, flip_batch, flip_pose
 from lifting.errors import ConfigError
-from lifting.experiment.build import build_settings
+from lifting.experiment.build import build_settings, make_module
 from lifting.experiment.load import load_experiment, method_config
 from lifting.geometry.camera import Camera, project
 from lifting.methods.discovery import load_config_class, load_module_class, method_names
@@ -26,14 +26,14 @@ from lifting.tto.contract import Status
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 SAMPLES = 4
-# Every method by the experiment of its name, and forms of some that are networks of their own.
+# Methods by the experiments of their names, and further methods and networks by others.
 FORMS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(method_names(), ()),
+    **{n: () for n in method_names() if (EXPERIMENTS / f"{n}.yaml").is_file()},
     "diffpose_paper": ("method.hidden=16", "method.layers=1", "method.sampling_steps=2"),
     "diffpose_released": ("method.hidden=16", "method.layers=1"),
     "diffpose_video": ("method.context_width=16", "method.context_layers=1", "data.frames=3"),
     "epipolarpose_image": (),
-    "epipolarpose_image_refined": ("method.refiner_joints=all",),
+    "epipolarpose_image_refined": ("method.joints=all",),
 }
 LIFTERS = ("diffpose", "simple_baseline", "uao", "videopose3d")
 SMALL = {
@@ -70,7 +70,7 @@ def build():
         config = small(experiment)
         settings = replace(build_settings(config), skeleton=skeleton, flip_test=False)
         torch.manual_seed(0)
-        module = load_module_class(settings.method)(method_config(config.method), settings)
+        module = make_module(method_config(config.method), settings)
         with torch.no_grad():  # heads that start at zero would answer zero, whatever they see
             for parameter in module.parameters():
                 parameter.add_(0.02 * torch.randn_like(parameter))

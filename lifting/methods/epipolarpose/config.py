@@ -1,19 +1,24 @@
-"""The switches of EpipolarPose's forms and of the refinement unit. Imports no torch.
+"""The switches of EpipolarPose's network of images. Imports no torch.
 
 The defaults are the published network and recipe.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from lifting.errors import ConfigError
-from lifting.methods.epipolarpose.keypoint_config import KeypointConfig
+from lifting.methods.settings import require
 
 DEPTHS = (18, 34, 50, 101, 152)
 STRIDE = 32
 NO_OCCLUDERS, PROCEDURAL = "none", "procedural"
+# Keys of the refinement unit when it was a form of this method, and in the method of its own.
+_OF_THE_UNIT = {
+    "over": "over", "student_epochs": "base_epochs", "refiner_start": "start",
+    **{f"refiner_{key}": key for key in ("width", "dropout", "activation", "joints", "lr")},
+}  # fmt: skip
 
 
 @dataclass
@@ -21,11 +26,6 @@ class Config:
     """Configuration of EpipolarPose.
 
     Attributes:
-        form: ``image``, a network that answers images; ``refined``, the same and the refinement
-            unit on top of it, in two stages; ``over``, the refinement unit on top of a trained
-            model of any method, which ``over`` names; ``keypoint``, a lifting method as the
-            student, for which ``keypoint`` alone counts of what follows.
-        keypoint: The lifting student and its losses.
         depth: Layers of the residual network.
         width: Channels of its first layer (published: 64); the others are multiples.
         head_width: Channels of the deconvolutions (published: 256).
@@ -59,19 +59,8 @@ class Config:
             image; a joint three times as far off in some view has no label.
         min_confidence: Confidence below which a view of a joint is not triangulated from.
         min_joints: Joints with a label that a person needs, else all are left out.
-        student_epochs: Epochs of the network where the refinement unit follows.
-        over: Checkpoint of the trained model that the refinement unit goes on top of.
-        refiner_width: Width of the refinement unit (published: 1024).
-        refiner_dropout: Its dropout (published: 0.5).
-        refiner_activation: ``relu`` (released) or ``leaky`` (paper).
-        refiner_joints: ``published``, the 15 of MPII without the hip, others stay; or ``all``.
-        refiner_lr: Learning rate of the unit; it is multiplied by 0.96 every 100,000 steps.
-        refiner_start: File with weights of the unit to start from: the authors', or a checkpoint
-            of this method.
     """
 
-    form: Literal["image", "refined", "over", "keypoint"] = "image"
-    keypoint: KeypointConfig = field(default_factory=KeypointConfig)
     depth: int = 50
     width: int = 64
     head_width: int = 256
@@ -97,52 +86,53 @@ class Config:
     sigma_px: float = 5.0
     min_confidence: float = 0.3
     min_joints: int = 8
-    student_epochs: int = 140
-    over: str | None = None
-    refiner_width: int = 1024
-    refiner_dropout: float = 0.5
-    refiner_activation: Literal["relu", "leaky"] = "relu"
-    refiner_joints: Literal["published", "all"] = "published"
-    refiner_lr: float = 1e-3
-    refiner_start: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.keypoint, dict):  # as a checkpoint holds it
-            self.keypoint = KeypointConfig(**self.keypoint)
-        if self.form == "keypoint":
-            self.keypoint.lifter_config()
-        self._require("depth", self.depth in DEPTHS, f"one of {', '.join(map(str, DEPTHS))}")
-        for name in ("width", "head_width", "min_joints", "student_epochs", "refiner_width"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        self._require("depth_cells", self.depth_cells >= 2, "at least 2")
+        require(self, "depth", self.depth in DEPTHS, f"one of {', '.join(map(str, DEPTHS))}")
+        for name in ("width", "head_width", "min_joints"):
+            require(self, name, getattr(self, name) >= 1, "at least 1")
+        require(self, "depth_cells", self.depth_cells >= 2, "at least 2")
         patch = self.patch
-        self._require(
-            "patch", patch >= STRIDE and patch % STRIDE == 0, f"a multiple of {STRIDE} pixels"
+        require(
+            self,
+            "patch",
+            patch >= STRIDE and patch % STRIDE == 0,
+            f"a multiple of {STRIDE} pixels",
         )
-        for name in ("margin", "sigma_px", "refiner_lr"):
-            self._require(name, getattr(self, name) > 0, "above 0")
+        for name in ("margin", "sigma_px"):
+            require(self, name, getattr(self, name) > 0, "above 0")
         for name in ("z_weight", "angle_spread"):
-            self._require(name, getattr(self, name) >= 0, "not negative")
-        for name in ("scale_spread", "gain_spread", "refiner_dropout"):
-            self._require(name, 0 <= getattr(self, name) < 1, "between 0 and below 1")
+            require(self, name, getattr(self, name) >= 0, "not negative")
+        for name in ("scale_spread", "gain_spread"):
+            require(self, name, 0 <= getattr(self, name) < 1, "between 0 and below 1")
         for name in ("angle_chance", "min_confidence"):
-            self._require(name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
+            require(self, name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
         least, most = self.occluder_count
-        self._require("occluder_count", 0 <= least <= most, "a smaller and a larger number from 0")
-        self._require(
+        require(self, "occluder_count", 0 <= least <= most, "a smaller and a larger number from 0")
+        require(
+            self,
             "start",
             self.labels == "truth" or self.start is not None,
             "a file with a trained network with method.labels 'online', whose frozen copy labels",
         )
-        self._require(
-            "over",
-            (self.over is not None) == (self.form == "over"),
-            "the checkpoint to refine with method.form 'over', and null with the others",
-        )
 
-    def _require(self, name: str, holds: bool, expected: str) -> None:
-        if not holds:
-            raise ConfigError(
-                f"expected method.{name} to be {expected}, got {getattr(self, name)!r}; "
-                "change it in the method section"
-            )
+    @staticmethod
+    def successor(section: Mapping[str, Any]) -> dict[str, Any]:
+        """The method section of today for one of older versions, whose ``form`` was three methods.
+
+        Args:
+            section: With its ``name``; returned as it is where it has no ``form``.
+        """
+        values = dict(section)
+        form = values.pop("form", None)
+        if form is None:
+            return values
+        keypoint = dict(values.pop("keypoint", {}))
+        unit = {new: values.pop(old) for old, new in _OF_THE_UNIT.items() if old in values}
+        if form == "image":
+            return values
+        if form == "keypoint":
+            lifter = keypoint.pop("lifter", "simple_baseline")
+            base = {"name": lifter, **keypoint.pop("options", {})}
+            return {"name": "epipolar_student", "base": base, **keypoint}
+        return {"name": "refinement", **unit, "base": values if form == "refined" else {}}

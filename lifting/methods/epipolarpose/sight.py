@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
-
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from lifting.batch import PoseBatch, root_relative
+from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.data.images.raycast import BEHIND_BODY, BEHIND_OBJECT, SEEN
 from lifting.metrics.sums import Sums
 from lifting.skeleton import Skeleton
@@ -22,8 +22,8 @@ KEYS = {
 }
 
 
-class SightErrors:
-    """Mean joint error by what hides a joint, over batches and processes; without the root.
+class SightErrors(Callback):
+    """Logs the mean joint error of a test by what hides a joint; without the root.
 
     Args:
         skeleton: Joints of predictions and labels.
@@ -33,10 +33,26 @@ class SightErrors:
         self.skeleton = skeleton
         self._sums = Sums()
 
-    def to(self, device: torch.device | str) -> Self:
-        """Move to a device."""
-        self._sums.to(device)
-        return self
+    def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Forget the last test."""
+        self._sums.to(pl_module.device)
+        self.reset()
+
+    def on_test_batch_end(  # type: ignore[override]
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Prediction,
+        batch: PoseBatch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Score what the callbacks before left in the prediction."""
+        self.update(outputs.joints_3d, batch)
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the test scores."""
+        pl_module.log_dict({f"test/{key}": value for key, value in self.compute().items()})
 
     def reset(self) -> None:
         """Forget everything."""

@@ -1,4 +1,4 @@
-"""The image form without Lightning: from a batch of pictures to a loss, or to poses.
+"""The method without Lightning: from a batch of pictures to a loss, or to poses.
 
 Places are computed in float32 also under autocast, which is for the network alone: half the digits
 would move a joint by pixels.
@@ -19,11 +19,14 @@ from lifting.errors import ConfigError, DataError, check_shape
 from lifting.geometry.camera import Camera
 from lifting.methods.base import refused_skeleton
 from lifting.methods.epipolarpose.augment import (
+    OccluderBank,
     cut_patches,
     draw_augmentation,
     draw_occlusion,
+    folder_bank,
     network_input,
     paste,
+    procedural_bank,
 )
 from lifting.methods.epipolarpose.config import NO_OCCLUDERS, PROCEDURAL, Config
 from lifting.methods.epipolarpose.crop import (
@@ -35,10 +38,8 @@ from lifting.methods.epipolarpose.crop import (
     patch_to_image,
     root_depth,
 )
-from lifting.methods.epipolarpose.labels import crop_labels, joint_loss
+from lifting.methods.epipolarpose.labels import crop_labels, joint_loss, label_views
 from lifting.methods.epipolarpose.network import PoseNetwork
-from lifting.methods.epipolarpose.occluders import OccluderBank, folder_bank, procedural_bank
-from lifting.methods.epipolarpose.views import label_views
 from lifting.skeleton import H36M_17, MPII_16, Skeleton
 from lifting.skeleton.convert import remap_joints
 from lifting.typing import PerJoint, Pose3D

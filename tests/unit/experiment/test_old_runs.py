@@ -99,7 +99,8 @@ def test_every_method_has_an_old_run():
     from lifting.methods.discovery import method_names
 
     kept = {load_experiment(str(OLD_RUNS / n / "config.yaml")).method["name"] for n in NAMES}
-    assert kept == set(method_names())
+    # What was once a form of EpipolarPose's is read by tests/methods/test_refinement.py.
+    assert kept == set(method_names()) - {"refinement"}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,4 @@
-"""EpipolarPose's keypoint form: its losses, its student, and the guard against collapse."""
+"""The student of triangulated labels: its losses, its switches, and the guard against collapse."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,13 +9,13 @@ import torch
 from lifting.batch import LABEL_WEIGHT, PoseBatch, Prediction
 from lifting.cli.main import main
 from lifting.errors import CollapseError, ConfigError, DataError
+from lifting.experiment.build import make_module
+from lifting.experiment.load import method_config
 from lifting.experiment.without_truth import CollapseGuard
 from lifting.geometry.camera import Camera, project
 from lifting.geometry.rotation import axis_angle_to_matrix
-from lifting.methods.epipolarpose.config import Config
-from lifting.methods.epipolarpose.keypoint import KeypointStudent, fold_views
-from lifting.methods.epipolarpose.keypoint_config import KeypointConfig
-from lifting.methods.epipolarpose.keypoint_losses import (
+from lifting.methods.epipolar_student.config import Config
+from lifting.methods.epipolar_student.losses import (
     best_rotation,
     best_scale,
     bone_change_loss,
@@ -25,13 +25,13 @@ from lifting.methods.epipolarpose.keypoint_losses import (
     symmetry_loss,
     velocity_loss,
 )
-from lifting.methods.epipolarpose.module import Module
+from lifting.methods.epipolar_student.student import fold_views
 from lifting.methods.settings import ModuleSettings
 from lifting.skeleton import H36M_17
 
-SETTINGS = ModuleSettings("epipolarpose")
+SETTINGS = ModuleSettings("epipolar_student")
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
-SMALL = {"channels": 64, "dropout": 0.0}
+SMALL = {"name": "simple_baseline", "channels": 64, "dropout": 0.0}
 
 
 def generator(seed=0):
@@ -74,8 +74,7 @@ def views_batch(instants=6, views=3):
 
 def make(**switches):
     torch.manual_seed(0)
-    keypoint = KeypointConfig(options=SMALL, **switches)
-    return Module(Config(form="keypoint", keypoint=keypoint), SETTINGS)
+    return make_module(Config(base=SMALL, **switches), SETTINGS)
 
 
 def test_label_loss_is_the_published_one_below_its_threshold():
@@ -210,7 +209,7 @@ def test_a_loss_says_what_it_needs():
         ("cross_view", "data.views together"), ("bones", "data.target all, or data.views"),
         ("velocity", "data.target all and data.frames above 1"),
     ):  # fmt: skip
-        with pytest.raises(ConfigError, match=f"expected {needed}.* method.keypoint.{name}"):
+        with pytest.raises(ConfigError, match=f"expected {needed}.* method.{name}"):
             make(**{name: 1.0}).lifting.losses(single)
     batch = views_batch()
     batch.camera.rotation = batch.camera.position = None
@@ -222,22 +221,28 @@ def test_a_loss_says_what_it_needs():
 
 def test_mistakes_of_the_switches():
     with pytest.raises(ConfigError, match="the training collapses"):
-        KeypointConfig(label=0, cross_view=1.0)
+        Config(label=0, cross_view=1.0)
     with pytest.raises(ConfigError, match=r"symmetry to be not negative, got -1"):
-        KeypointConfig(symmetry=-1)
+        Config(symmetry=-1)
     with pytest.raises(ConfigError, match="unknown method 'simple_basline'"):
-        Config(form="keypoint", keypoint=KeypointConfig(lifter="simple_basline"))
-    with pytest.raises(ConfigError, match=r"options, got: .*'chanels'"):
-        Config(form="keypoint", keypoint=KeypointConfig(options={"chanels": 3}))
+        method_config({"name": "epipolar_student", "base": {"name": "simple_basline"}})
+    base = {"name": "simple_baseline", "chanels": 3}
+    with pytest.raises(ConfigError, match=r"unknown key 'method\.base\.chanels'; .*channels"):
+        method_config({"name": "epipolar_student", "base": base})
+    with pytest.raises(ConfigError, match=r"expected method\.base to be a method section"):
+        Config(base={"channels": 3})
+    for old in ("form", "keypoint"):
+        with pytest.raises(ConfigError, match=rf"expected no method\.{old}, .*name=refinement"):
+            Config.successor({"name": "epipolar_student", old: "over"})
     with pytest.raises(ConfigError, match="got diffpose, which is trained in several stages"):
-        KeypointStudent(KeypointConfig(lifter="diffpose"), SETTINGS)
+        make_module(Config(base={"name": "diffpose"}), SETTINGS)
 
 
 def test_weights_and_switches_come_back_from_a_checkpoint():
     module = make(symmetry=0.5)
     again = Config(**asdict(module.config))
     assert again == module.config
-    other = Module(again, SETTINGS)
+    other = make_module(again, SETTINGS)
     other.load_state_dict(module.state_dict())
     batch = fold_views(views_batch()).batch
     a, b = (m.eval().predict(batch).joints_3d for m in (module, other))

@@ -1,8 +1,8 @@
-"""The keypoint form: any lifting method as the student of triangulated labels."""
+"""A lifting method and the losses it learns by: labels of a teacher, views, image, body, time."""
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import NamedTuple
 
 import torch
@@ -12,9 +12,8 @@ from lifting.batch import PoseBatch, label_weights, root_relative
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import Camera
 from lifting.methods.base import LiftingModule
-from lifting.methods.discovery import load_module_class
-from lifting.methods.epipolarpose.keypoint_config import KeypointConfig
-from lifting.methods.epipolarpose.keypoint_losses import (
+from lifting.methods.epipolar_student.config import Config
+from lifting.methods.epipolar_student.losses import (
     best_scale,
     bone_change_loss,
     cross_view_loss,
@@ -23,7 +22,6 @@ from lifting.methods.epipolarpose.keypoint_losses import (
     symmetry_loss,
     velocity_loss,
 )
-from lifting.methods.settings import ModuleSettings
 from lifting.nn.units import MM_PER_METRE
 from lifting.typing import PerJoint, Pose3D
 
@@ -64,18 +62,17 @@ class KeypointStudent(nn.Module):
     """A lifting method and the losses it learns by instead of its own.
 
     Args:
-        config: Which method, and the weights of the losses.
-        settings: What the run gives to every method.
+        config: The weights of the losses.
+        lifter: The method.
 
     Raises:
-        ConfigError: The method is unknown, refuses its options, or trains in several stages.
+        ConfigError: The method trains in several stages.
     """
 
-    def __init__(self, config: KeypointConfig, settings: ModuleSettings) -> None:
+    def __init__(self, config: Config, lifter: LiftingModule) -> None:
         super().__init__()
         self.config = config
-        own = replace(settings, method=config.lifter)
-        self.lifter: LiftingModule = load_module_class(config.lifter)(config.lifter_config(), own)
+        self.lifter = lifter
         self.skeleton = self.lifter.skeleton
         if len(self.lifter.stages()) > 1:
             raise self._unfit("is trained in several stages")
@@ -145,7 +142,7 @@ class KeypointStudent(nn.Module):
         if config.rotation == "rig":
             if batch.camera.rotation is None:
                 raise DataError(
-                    "expected cameras with extrinsics for method.keypoint.rotation rig, got none; "
+                    "expected cameras with extrinsics for method.rotation rig, got none; "
                     "set it to procrustes"
                 )
             rotation = views.by_instant(batch.camera.rotation)
@@ -162,14 +159,15 @@ class KeypointStudent(nn.Module):
     def _need(self, holds: bool, loss: str, needed: str) -> None:
         if not holds:
             raise ConfigError(
-                f"expected {needed} for method.keypoint.{loss} above 0, got other batches; change "
+                f"expected {needed} for method.{loss} above 0, got other batches; change "
                 "the data section or set it to 0"
             )
 
     def _unfit(self, why: str) -> ConfigError:
         return ConfigError(
-            f"expected a lifter that a loss on its answer can train, got {self.config.lifter}, "
-            f"which {why}; train it by its own losses: its experiment with data.labels=epipolar"
+            "expected a lifter that a loss on its answer can train, got "
+            f"{self.lifter.settings.method}, which {why}; train it by its own losses: its "
+            "experiment with data.labels=epipolar"
         )
 
 

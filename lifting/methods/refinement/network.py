@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lifting.errors import ConfigError, DataError, check_shape
-from lifting.methods.epipolarpose.config import Config
+from lifting.methods.refinement.config import Config
 from lifting.skeleton import MPII_16, Skeleton
 from lifting.typing import PerJoint, Pose3D
 
@@ -120,12 +120,10 @@ class Refiner(nn.Module):
 
     def __init__(self, skeleton: Skeleton, config: Config) -> None:
         super().__init__()
-        rows = refined_joints(skeleton, config.refiner_joints)
+        rows = refined_joints(skeleton, config.joints)
         self.register_buffer("rows", torch.tensor(rows), persistent=False)
         numbers = 3 * len(rows)
-        self.unit = RefinementUnit(
-            numbers, config.refiner_width, config.refiner_dropout, config.refiner_activation
-        )
+        self.unit = RefinementUnit(numbers, config.width, config.dropout, config.activation)
         for name in ("input", "target"):
             self.register_buffer(f"{name}_mean", torch.zeros(numbers))
             self.register_buffer(f"{name}_spread", torch.ones(numbers))
@@ -220,7 +218,7 @@ def refined_joints(skeleton: Skeleton, which: Literal["published", "all"]) -> tu
     if missing:
         raise ConfigError(
             f"expected a skeleton with the refinement unit's joints, got {skeleton.name} without "
-            f"{', '.join(missing)}; set method.refiner_joints to all, or "
+            f"{', '.join(missing)}; set method.joints to all, or "
             "data.skeleton=h36m17 to convert the data"
         )
     return tuple(skeleton.index(name) for name in wanted)

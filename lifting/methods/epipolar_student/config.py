@@ -1,24 +1,25 @@
-"""The switches of EpipolarPose's keypoint form. Imports no torch."""
+"""The switches of the student of triangulated labels. Imports no torch."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from lifting.errors import ConfigError
-from lifting.methods.discovery import load_config_class
+from lifting.methods.settings import require
 
 WEIGHTS = ("label", "cross_view", "reprojection", "bones", "symmetry", "velocity")
 
 
 @dataclass
-class KeypointConfig:
+class Config:
     """A lifting method as the student, and the losses it learns by. Weights of zero switch off.
 
     Attributes:
-        lifter: Name of the method that lifts; one that is trained in one stage and whose answer
-            can be differentiated.
-        options: Keys of its own configuration; those left out keep their defaults.
+        base: The method that lifts: its method section, a ``name`` and keys of its own, of which
+            those left out keep their defaults. It is trained in one stage, and its answer can be
+            differentiated.
         label: Weight of the distance from the teacher's labels.
         loss: ``smooth_l1`` of coordinates (published), or the ``distance`` of joints.
         threshold: Difference below which ``smooth_l1`` is quadratic, metres.
@@ -38,8 +39,7 @@ class KeypointConfig:
             (published: 2).
     """
 
-    lifter: str = "simple_baseline"
-    options: dict[str, Any] = field(default_factory=dict)
+    base: dict[str, Any] = field(default_factory=lambda: {"name": "simple_baseline"})
     label: float = 1.0
     loss: Literal["smooth_l1", "distance"] = "smooth_l1"
     threshold: float = 1.0
@@ -55,39 +55,37 @@ class KeypointConfig:
 
     def __post_init__(self) -> None:
         for name in WEIGHTS:
-            if getattr(self, name) < 0:
-                raise self._refused(name, "not negative")
-        if self.threshold <= 0:
-            raise self._refused("threshold", "above 0 metres")
-        if self.views < 0 or self.views == 1:
-            raise self._refused("views", "0 for all, or 2 and more")
+            require(self, name, getattr(self, name) >= 0, "not negative")
+        require(self, "base", "name" in self.base, "a method section with its name")
+        require(self, "threshold", self.threshold > 0, "above 0 metres")
+        require(self, "views", self.views == 0 or self.views > 1, "0 for all, or 2 and more")
         if self.label == 0 and self.reprojection == 0:
             raise ConfigError(
-                "expected method.keypoint.label or reprojection above 0, got neither; losses that "
+                "expected method.label or reprojection above 0, got neither; losses that "
                 "only ask for agreement are least for a point, and the training collapses"
             )
 
-    def lifter_config(self) -> Any:
-        """The lifter's own ``Config``.
+    def base_method(self) -> dict[str, Any]:
+        """Method section of the method that lifts."""
+        return self.base
+
+    @staticmethod
+    def successor(section: Mapping[str, Any]) -> dict[str, Any]:
+        """The method section itself; one with keys of older versions is refused.
 
         Raises:
-            ConfigError: No such method or key, or a value that it refuses.
+            ConfigError: It has ``form`` or ``keypoint``.
         """
-        try:
-            return load_config_class(self.lifter)(**self.options)
-        except TypeError as error:
+        old = [key for key in ("form", "keypoint") if key in section]
+        if old:
             raise ConfigError(
-                f"expected keys of {self.lifter}'s configuration in method.keypoint.options, got: "
-                f"{error}; see lifting/methods/{self.lifter}/config.py"
-            ) from error
+                f"expected no method.{old[0]}, which older versions had; the student's keys stand "
+                "in method itself, its lifting method is method.base.name, and the refinement "
+                "unit goes on top of a trained model: method.name=refinement method.over=FILE"
+            )
+        return dict(section)
 
     def weights(self) -> dict[str, float]:
         """The losses that are switched on and their weights."""
         values = asdict(self)
         return {name: values[name] for name in WEIGHTS if values[name] > 0}
-
-    def _refused(self, name: str, expected: str) -> ConfigError:
-        return ConfigError(
-            f"expected method.keypoint.{name} to be {expected}, got {getattr(self, name)!r}; "
-            "change it in the method section"
-        )
