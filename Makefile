@@ -87,7 +87,7 @@ typecheck: $(TOOLS) ## check types
 	$(PYTHON) -m mypy
 
 clean: ## remove caches and build output; runs, data and .venv stay
-	rm -rf build dist docs/_build .coverage *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist docs/_build docs/generated .coverage *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find lifting tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # Names are checked before an environment is made for nothing.

@@ -20,6 +20,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import site
 import subprocess
 import sys
@@ -36,7 +37,7 @@ HEAVY = (
 )  # fmt: skip
 PROGRAMS = {"lifting": "lifting.cli.main", "pytest": "pytest"}  # by command: who has its ``main``
 LONGEST = 60  # lines of output that a page shows
-SECONDS = 120  # that a command may take
+SECONDS = 300  # that a command may take
 _BLOCK = re.compile(r"^```(?P<info>[a-z]\S* .+)\n(?P<body>(?:.*\n)*?)```$", re.MULTILINE)
 
 
@@ -193,7 +194,8 @@ def _become(step: list[str], folder: Path, environment: dict[str, str], output: 
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
-        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        sys.stdout = sys.stderr = os.fdopen(1, "w", 1, encoding="utf-8", closefd=False)
+        signal.alarm(SECONDS)
         site.addsitedir(str(_packages(Path(environment["VIRTUAL_ENV"]))))
         importlib.invalidate_caches()
         if step[0] in PROGRAMS:

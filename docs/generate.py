@@ -73,7 +73,8 @@ def relinked(text: str, page: str) -> str:
         if file in by_file:
             place = os.path.relpath(DOCS / by_file[file], here)
             return f"[{match['text']}]({place}.md{'#' if anchor else ''}{anchor})"
-        return match["text"]
+        path = file.relative_to(ROOT).as_posix()
+        return match["text"] if path in match["text"] else f"{match['text']} (`{path}`)"
 
     parts = re.split(r"(^```.*?^```$)", text, flags=re.MULTILINE | re.DOTALL)
     return "".join(p if p.startswith("```") else _LINK.sub(link, p) for p in parts)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from lifting.cli.main import COMMANDS, parse
+from lifting.cli import main
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -23,6 +25,46 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 OWN = {"plain.yaml", "mine.yaml", "club"}
 PLACEHOLDERS = {"EXP", "EXPERIMENT", "NAME", "COMMAND", "PROJECT"}
 GENERATED = "generated/"
+
+
+PAGE = """\
+# A page
+
+```python file=said/what.py
+WHAT = "hello"
+```
+
+```python run
+from said.what import WHAT
+
+print(WHAT)
+```
+
+```text
+only shown
+```
+
+```bash run status=3
+ls said
+exit 3
+```
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_parser():
+    patch = pytest.MonkeyPatch()
+    patch.setattr(main, "build_parser", cache(main.build_parser))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def execute():
+    spec = importlib.util.spec_from_file_location("execute", ROOT / "docs" / "execute.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def names(page):
@@ -74,7 +116,7 @@ def test_commands_are_parsed_and_name_what_exists(page):
             continue
         line = f"{names(page)}: lifting {' '.join(words)}"
         try:
-            arguments = parse(words)
+            arguments = main.parse(words)
         except SystemExit:
             pytest.fail(f"{line} is not understood")
         named = getattr(arguments, "experiment", None)
@@ -91,7 +133,7 @@ def test_commands_and_scripts_within_the_text_exist():
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for name in re.findall(r"`lifting ([a-z]\w*)", text):
-            assert name in COMMANDS, f"{names(page)}: lifting {name}"
+            assert name in main.COMMANDS, f"{names(page)}: lifting {name}"
         for script in re.findall(r"\bpython ((?:docs|benchmarks|experiments)/\S+\.py)", text):
             assert (ROOT / script).is_file(), f"{names(page)}: {script}"
 
@@ -103,3 +145,17 @@ def test_overlays_that_the_text_names_exist():
             assert name in experiments("overlay"), f"{names(page)}: overlay/{name}"
         for name in re.findall(r"\bEXP=(\w+)", text):
             assert name in experiments("") | PLACEHOLDERS, f"{names(page)}: EXP={name}"
+
+
+def test_marked_blocks_are_run_and_show_what_they_print(execute):
+    outputs = execute.execute(PAGE)
+    assert outputs == ["", "hello", "what.py"]
+    shown = execute.with_outputs(PAGE, outputs)
+    assert ":caption: said/what.py" in shown
+    assert ":class: output\n\nhello\n```" in shown
+    assert "```text\nonly shown\n```" in shown
+
+
+def test_a_page_that_does_not_do_what_it_says_fails(execute):
+    with pytest.raises(execute.PageError, match="expected exit status 0, got 3 of: bash exit 3"):
+        execute.execute(PAGE.replace(" status=3", ""))
