@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -27,7 +28,7 @@ def made_up(monkeypatch, capsys):
             printed.append(capsys.readouterr().out)
             yield row
 
-    monkeypatch.setattr(run.importlib, "import_module", lambda name: SimpleNamespace(rows=rows))
+    monkeypatch.setitem(sys.modules, "uao", SimpleNamespace(rows=rows))
     return printed
 
 
