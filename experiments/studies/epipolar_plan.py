@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lifting.data.teacher_config import TeacherConfig
+from lifting.data.config import TeacherConfig
 from lifting.errors import ConfigError, suggest
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.load import load_experiment

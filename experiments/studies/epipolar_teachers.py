@@ -15,6 +15,7 @@ from epipolar_plan import Plan, TeacherKind
 from lifting.atomic import write_text
 from lifting.batch import root_relative
 from lifting.data.cache import cache_folder, tracks_hash
+from lifting.data.config import TeacherConfig
 from lifting.data.datamodule import spread_recordings
 from lifting.data.epipolar_labels import (
     FOLDER,
@@ -27,7 +28,6 @@ from lifting.data.epipolar_labels import (
 )
 from lifting.data.sequence import PoseTracks
 from lifting.data.sources import load_tracks
-from lifting.data.teacher_config import TeacherConfig
 from lifting.errors import DataError
 from lifting.metrics.functional.position import joint_errors
 from lifting.teacher.held_out_view import held_out_error

@@ -22,9 +22,8 @@ from torch import Tensor
 
 from lifting.batch import LABEL_WEIGHT
 from lifting.data.cache import cache_folder, kept
-from lifting.data.config import DataConfig, Split
+from lifting.data.config import DataConfig, KnownCameras, Split, TeacherConfig
 from lifting.data.sequence import PoseTracks
-from lifting.data.teacher_config import KnownCameras, TeacherConfig
 from lifting.errors import ConfigError, DataError, suggest
 from lifting.geometry.camera import Camera
 from lifting.teacher.options import TeacherOptions

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from lifting.data.config import DataConfig
+from lifting.data.config import DataConfig, KnownCameras
 from lifting.data.epipolar_labels import known_cameras
 from lifting.data.sequence import PoseTracks
-from lifting.data.teacher_config import KnownCameras
 from lifting.skeleton import Skeleton
 
 FULL = "fully supervised"

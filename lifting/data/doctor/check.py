@@ -21,7 +21,7 @@ from lifting.data.doctor.takes import (
     bodies_of,
     corrected,
     failed,
-    specimen_of,
+    seen_takes,
 )
 from lifting.data.sequence import MotionClips, PoseTracks
 from lifting.data.sets import find_set
@@ -31,7 +31,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 _DETECTED_PX = 25.0
 
 
-def check_specimen(bodies: Bodies, files: list[Keypoints]) -> list[CheckRow]:
+def check_takes(bodies: Bodies, files: list[Keypoints]) -> list[CheckRow]:
     """Everything that poses, and keypoints beside them, tell.
 
     Damage of the 3D that has a known cure is cured before the comparison with 2D, so that it is
@@ -84,11 +84,11 @@ def _judged(found: PoseTracks | MotionClips | None, split: Split) -> list[CheckR
     if isinstance(found, MotionClips):
         bodies = bodies_of(found)
         whole = set(bodies.skeleton.joints) >= LIMB_JOINTS
-        return check_specimen(bodies, []) if whole else []
+        return check_takes(bodies, []) if whole else []
     if found is None or found.joints_3d is None:
         return []
-    bodies, keypoints = specimen_of(found, split, _DETECTED_PX)
-    return check_specimen(bodies, [keypoints])
+    bodies, keypoints = seen_takes(found, split, _DETECTED_PX)
+    return check_takes(bodies, [keypoints])
 
 
 def check_reading(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lifting.data.config import DataConfig, Split, with_section
-from lifting.data.doctor.check import SPLITS, check_reading, check_specimen
+from lifting.data.doctor.check import SPLITS, check_reading, check_takes
 from lifting.data.doctor.presence import (
     Published,
     Shapes,
@@ -125,7 +125,7 @@ def check_form(form: NpzForm, config: DataConfig, published: Published) -> list[
         bodies = Bodies(label="3D", skeleton=form.skeleton, unit="m", up="+z", fps=form.fps,
                         bone_share=form.bone_share, bone_reason=form.bone_reason,
                         takes=takes)  # fmt: skip
-        rows += check_specimen(bodies, files)
+        rows += check_takes(bodies, files)
     if three_d and two_d:
         options, detectors = getattr(config, form.name), [form.detector(path) for path in two_d]
         if options.two_d not in detectors:

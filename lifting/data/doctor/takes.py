@@ -265,7 +265,7 @@ def _without(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
     return Skeleton(skeleton.name, names, tuple(parents), mirror)
 
 
-def specimen_of(tracks: PoseTracks, label: str, residual_px: float) -> tuple[Bodies, Keypoints]:
+def seen_takes(tracks: PoseTracks, label: str, residual_px: float) -> tuple[Bodies, Keypoints]:
     """Tracks in the form of the checks.
 
     Args:

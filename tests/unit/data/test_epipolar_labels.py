@@ -9,11 +9,10 @@ import torch
 
 from lifting.batch import LABEL_WEIGHT, PoseBatch, flip_batch, label_weights
 from lifting.data import sources
-from lifting.data.config import DataConfig
+from lifting.data.config import DataConfig, TeacherConfig
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.epipolar_labels import epipolar_tracks, rigs, view_name, without_truth
 from lifting.data.sets.synthetic.config import Config as SyntheticConfig
-from lifting.data.teacher_config import TeacherConfig
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import Camera
 from lifting.skeleton import H36M_17

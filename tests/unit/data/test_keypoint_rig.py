@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from lifting.data.config import DataConfig
+from lifting.data.config import DataConfig, TeacherConfig
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.keypoints.cameras import read_cameras
 from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
 from lifting.data.sets.keypoint_rig.reader import tracks
-from lifting.data.teacher_config import TeacherConfig
 from lifting.errors import ConfigError, DataError, MissingDataError
 from lifting.geometry.camera import project, world_to_camera
 from lifting.geometry.rotation import look_at

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lifting.body.smpl import APPROXIMATE, BodyModel, approximate_h36m
 from lifting.data.config import DataConfig, Split
-from lifting.data.doctor.check import SPLITS, check_specimen
+from lifting.data.doctor.check import SPLITS, check_takes
 from lifting.data.doctor.presence import SUMS, check_content, check_presence, find_files
 from lifting.data.doctor.takes import Bodies, CheckRow, Take, failed, judged, spread
 from lifting.data.folders import search_folders
@@ -422,7 +422,7 @@ def _check_posed(motions: dict[Path, AmassMotion], config: DataConfig) -> list[C
     row = CheckRow("body model", what, ", ".join(sorted({p.name for p in models})), "ok")
     bodies = Bodies(label="3D", skeleton=H36M_17, unit="m", up="+z", fps=config.amass.fps,
                     bone_share=0.02, bone_reason="a body model's", takes=tuple(takes))  # fmt: skip
-    return [row, *check_specimen(bodies, [])]
+    return [row, *check_takes(bodies, [])]
 
 
 def _take(

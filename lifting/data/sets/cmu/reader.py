@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from lifting.data.config import DataConfig, Split
-from lifting.data.doctor.check import check_specimen
+from lifting.data.doctor.check import check_takes
 from lifting.data.doctor.presence import attempt
 from lifting.data.doctor.takes import Bodies, CheckRow, Take, failed, judged
 from lifting.data.folders import find_file
@@ -127,7 +127,7 @@ def check(config: DataConfig) -> list[CheckRow]:
     )  # fmt: skip
     return [
         *rows,
-        *check_specimen(bodies, []),
+        *check_takes(bodies, []),
         _check_floor(bodies),
         _check_motion(file),
         *_check_parts(file),

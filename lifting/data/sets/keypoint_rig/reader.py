@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lifting.data.config import DataConfig, Split
+from lifting.data.config import DataConfig, KnownCameras, Split
 from lifting.data.folders import data_folder
 from lifting.data.keypoints.cameras import (
     ENDING,
@@ -29,7 +29,6 @@ from lifting.data.keypoints.tracks import PersonSeen, read_person
 from lifting.data.sequence import PoseTracks, offsets_of, rate_of_each
 from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
 from lifting.data.splits import first_held_out
-from lifting.data.teacher_config import KnownCameras
 from lifting.errors import ConfigError, DataError, suggest
 from lifting.files.checks import Size
 from lifting.geometry.camera import Camera, radial_only, without_tangential

@@ -11,7 +11,7 @@ import numpy as np
 
 from lifting.data.config import DataConfig, Split, with_section
 from lifting.data.doctor.body import UnitError
-from lifting.data.doctor.check import check_reading, check_specimen
+from lifting.data.doctor.check import check_reading, check_takes
 from lifting.data.doctor.containers import split_channels
 from lifting.data.doctor.presence import (
     Group,
@@ -135,7 +135,7 @@ def _judge(
         residual_px=ANNOT_PX if consistent else UNIV_PX, sights=tuple(sights),
     )  # fmt: skip
     return [*_counts(bodies.takes, published, label, needed),
-            *check_specimen(bodies, [keypoints])]  # fmt: skip
+            *check_takes(bodies, [keypoints])]  # fmt: skip
 
 
 def _counts(

@@ -25,7 +25,7 @@ from lifting.body.smpl import approximate_h36m
 from lifting.data.assemble import TrackContent, TrackPlan, assemble_tracks, shared_facts
 from lifting.data.check import check_every
 from lifting.data.config import DataConfig, Split
-from lifting.data.doctor.check import SPLITS, check_reading, check_specimen
+from lifting.data.doctor.check import SPLITS, check_reading, check_takes
 from lifting.data.doctor.presence import SUMS, attempt, check_content, check_presence, find_files
 from lifting.data.doctor.takes import Bodies, CheckRow, Keypoints, Sight, Take, judged_count
 from lifting.data.folders import search_folders
@@ -373,7 +373,7 @@ def check(config: DataConfig, published: dict[str, int] | None = None) -> list[C
                         takes=tuple(s.take for s in sights))  # fmt: skip
         keypoints = Keypoints(label="2D openpose", layout=COCO_18, skeleton=SMPL_24,
                               residual_px=_DETECTED_PX, sights=tuple(sights))  # fmt: skip
-        rows += check_specimen(bodies, [keypoints])
+        rows += check_takes(bodies, [keypoints])
     return rows + check_reading(tracks, config, tuple(present))
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from lifting.data.config import DataConfig, Split, with_section
-from lifting.data.doctor.check import check_specimen
-from lifting.data.doctor.takes import CheckRow, failed, specimen_of
+from lifting.data.doctor.check import check_takes
+from lifting.data.doctor.takes import CheckRow, failed, seen_takes
 from lifting.data.film import film
 from lifting.data.procedural.generator import GENERATOR_VERSION, generate_motion
 from lifting.data.sequence import MotionClips
@@ -102,5 +102,5 @@ def check(config: DataConfig) -> list[CheckRow]:
         tracks = film(sample, rig="h36m", noise="none", seed=0)
     except DataError as error:
         return [*rows, failed("sample", "motions seen by cameras", error)]
-    bodies, keypoints = specimen_of(tracks, "sample", _EXACT_PX)
-    return rows + check_specimen(bodies, [keypoints])
+    bodies, keypoints = seen_takes(tracks, "sample", _EXACT_PX)
+    return rows + check_takes(bodies, [keypoints])

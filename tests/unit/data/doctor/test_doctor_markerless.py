@@ -11,7 +11,7 @@ import published_npz
 import pytest
 import walking
 
-from lifting.data.doctor.check import check_specimen
+from lifting.data.doctor.check import check_takes
 from lifting.data.doctor.takes import MARKERLESS_MM, Bodies, Keypoints, Sight, Take
 from lifting.data.sets.cmu.config import FILE_NAME
 from lifting.data.sets.cmu.files import read_cmu_file
@@ -84,19 +84,19 @@ def row(rows, what):
 @pytest.mark.parametrize("noise_mm", [21, 43])
 def test_uneven_bones_are_sound(complaints, world_of, noise_mm):
     bodies, keypoints = specimen(world_of, noise_mm)
-    rows = check_specimen(bodies, keypoints)
+    rows = check_takes(bodies, keypoints)
     assert complaints(rows) == set()
     bones = row(rows, "bone lengths 3D")
     assert bones.verdict == "ok"
     assert bones.expected.endswith("4 spreads of at most 45 mm: markerless")
-    rigid = check_specimen(replace(bodies, bone_mm=0.0), keypoints)
+    rigid = check_takes(replace(bodies, bone_mm=0.0), keypoints)
     assert row(rigid, "bone lengths 3D").verdict == "fail"
 
 
 @pytest.mark.parametrize("world_of", [walkers, recorded])
 @pytest.mark.parametrize(("noise_mm", "share"), [(21, 0.005), (43, 0.02)])
 def test_a_joint_that_is_off_in_some_frames(complaints, world_of, noise_mm, share):
-    rows = check_specimen(*specimen(world_of, noise_mm, stretched(share)))
+    rows = check_takes(*specimen(world_of, noise_mm, stretched(share)))
     assert complaints(rows) == {"bone lengths 3D"}
 
 
@@ -105,12 +105,12 @@ def test_a_recording_of_somebody_else(complaints, noise_mm):
     def change(index, joints):
         return joints if index != 3 else (joints - joints[:, :1]) * 1.25 + joints[:, :1]
 
-    rows = check_specimen(*specimen(walkers, noise_mm, change))
+    rows = check_takes(*specimen(walkers, noise_mm, change))
     assert complaints(rows) == {"bone lengths 3D"}
     assert "S1/Seq" in row(rows, "bone lengths 3D").found
 
 
 @pytest.mark.parametrize("noise_mm", [21, 43])
 def test_another_order_of_joints(complaints, noise_mm):
-    rows = check_specimen(*specimen(walkers, noise_mm, lambda i, joints: joints[:, ::-1].copy()))
+    rows = check_takes(*specimen(walkers, noise_mm, lambda i, joints: joints[:, ::-1].copy()))
     assert "joint order 3D" in complaints(rows)
