@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import inspect
+import re
 import shlex
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from lifting.errors import ConfigError
 
@@ -16,13 +19,8 @@ if TYPE_CHECKING:
 
 SOLUTION, REPORT, FIGURES, PICTURE = "solution.npz", "report.md", "report.json", "rig.png"
 _TOLD = ("given", "intrinsics", "sizes")
-_NUMBERS = (
-    ("sigma", "standard deviation of a keypoint, pixels (default: from the residuals)"),
-    ("sigma-max", "largest one that is believed (default: 0.5 %% of the image's larger side)"),
-    ("min-confidence", "keypoints below are not used (default: 0.3)"),
-    ("min-angle", "degrees under which rays must meet (default: 5)"),
-    ("stature", "height of the person, mm, for the scale where cameras do not give it"),
-)
+_OWN_FLAGS = ("focal_model", "focal_guesses", "repair_swaps", "bone_lengths")
+"""Options of the teacher that a flag of another name gives, or none."""
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -106,8 +104,8 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
 
 def _add_solving(parser: argparse.ArgumentParser) -> None:
     solving = parser.add_argument_group("how it is solved")
-    for name, text in _NUMBERS:
-        solving.add_argument(f"--{name}", type=float, metavar="X", help=text)
+    for name, option in _numbers().items():
+        solving.add_argument(f"--{name.replace('_', '-')}", **option)
     solving.add_argument(
         "--bone",
         action="append",
@@ -115,9 +113,6 @@ def _add_solving(parser: argparse.ArgumentParser) -> None:
         metavar="JOINT=MM",
         help="known length of the bone that ends at a joint; may be repeated",
     )
-    solving.add_argument("--pool-frames", type=int, metavar="N", help="default: 300")
-    solving.add_argument("--shifts", type=int, metavar="N", help="frames tried (default: 5)")
-    solving.add_argument("--seed", type=int, help="of the draws")
     solving.add_argument(
         "--no-repair", action="store_true", help="leave exchanged left and right as they are"
     )
@@ -126,6 +121,36 @@ def _add_solving(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also solve without each view in turn, and measure the error in it",
     )
+
+
+def _numbers() -> dict[str, dict[str, Any]]:
+    """Arguments of the parser for the teacher's options, by name, in the words of their class."""
+    from lifting.teacher.options import TeacherOptions
+
+    found: dict[str, dict[str, Any]] = {}
+    words, hints = _words(TeacherOptions), get_type_hints(TeacherOptions)
+    for option in fields(TeacherOptions):
+        if option.name in _OWN_FLAGS:
+            continue
+        default: Any = option.default
+        text = words[option.name] + ("" if default is None else f" (default: {default})")
+        if get_origin(hints[option.name]) is Literal:
+            kind: dict[str, Any] = {"choices": get_args(hints[option.name])}
+        else:
+            kind = {"type": int if isinstance(default, int) else float, "metavar": "X"}
+        found[option.name] = {**kind, "help": text.replace("%", "%%")}
+    return found
+
+
+def _words(described: type[Any]) -> dict[str, str]:
+    """First sentence of each attribute in the docstring of a class."""
+    _, _, listed = inspect.cleandoc(described.__doc__ or "").partition("Attributes:\n")
+    entries = re.split(r"^    (\w+): ", listed, flags=re.MULTILINE)[1:]
+    pairs = zip(entries[::2], entries[1::2], strict=True)
+    return {
+        name: " ".join(text.split()).partition(". ")[0].rstrip(".").replace("``", "")
+        for name, text in pairs
+    }
 
 
 def handle_solve(arguments: argparse.Namespace) -> int:
@@ -183,8 +208,7 @@ def handle_report(arguments: argparse.Namespace) -> int:
 def _options(arguments: argparse.Namespace) -> TeacherOptions:
     from lifting.teacher.options import TeacherOptions
 
-    names = (*(name.replace("-", "_") for name, _ in _NUMBERS), "pool_frames", "shifts", "seed")
-    values = {name: getattr(arguments, name) for name in names}
+    values = {name: getattr(arguments, name) for name in _numbers()}
     values["focal_model"] = arguments.focal
     values = {name: value for name, value in values.items() if value is not None}
     return TeacherOptions(

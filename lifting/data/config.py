@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, make_dataclass, replace
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lifting.data.sets import data_sets, find_set
-from lifting.teacher.options import FocalModel, TeacherOptions
+from lifting.teacher.options import TeacherOptions
 
 Split = Literal["train", "val", "test"]
 NoiseLevel = Literal["none", "light", "cpn", "coarse"]
@@ -16,11 +16,11 @@ KnownCameras = Literal["given", "intrinsics", "sizes"]
 
 
 @dataclass
-class TeacherConfig:
+class TeacherConfig(TeacherOptions):
     """Labels triangulated from the keypoints of several views, where ``labels`` is ``epipolar``.
 
-    Every recording is a rig of its own. What follows ``validation`` are the options of
-    :class:`lifting.teacher.options.TeacherOptions`, where they are described.
+    Every recording is a rig of its own, solved by the options of
+    :class:`lifting.teacher.options.TeacherOptions`, which are keys of this section, too.
 
     Attributes:
         cameras: What the teacher is told of the cameras: all that the data hold (``given``), their
@@ -38,35 +38,10 @@ class TeacherConfig:
     held_out: str | None = None
     accept: Literal["good", "low"] = "low"
     validation: Literal["labels", "truth"] = "labels"
-    min_confidence: float = TeacherOptions.min_confidence
-    sigma: float | None = TeacherOptions.sigma
-    sigma_max: float | None = TeacherOptions.sigma_max
-    reject_sigmas: float = TeacherOptions.reject_sigmas
-    min_angle: float = TeacherOptions.min_angle
-    min_joints: int = TeacherOptions.min_joints
-    pool_frames: int = TeacherOptions.pool_frames
-    hypotheses: int = TeacherOptions.hypotheses
-    focal_model: FocalModel = TeacherOptions.focal_model
-    focal_guesses: tuple[float, ...] = TeacherOptions.focal_guesses
-    repair_swaps: bool = TeacherOptions.repair_swaps
-    bones: float = TeacherOptions.bones
-    symmetry: float = TeacherOptions.symmetry
-    acceleration: float = TeacherOptions.acceleration
-    bone_lengths: dict[str, float] | None = None
-    stature: float | None = TeacherOptions.stature
-    scale_rule: Literal["least_squares", "median"] = TeacherOptions.scale_rule
-    shifts: int = TeacherOptions.shifts
-    seed: int = TeacherOptions.seed
 
     def options(self) -> TeacherOptions:
-        """How a rig is solved.
-
-        Raises:
-            ConfigError: A number is out of range.
-        """
-        own = ("cameras", "views", "held_out", "accept", "validation")
-        values = {k: v for k, v in asdict(self).items() if k not in own}
-        return TeacherOptions(**{**values, "focal_guesses": tuple(values["focal_guesses"])})
+        """How a rig is solved."""
+        return TeacherOptions(**{f.name: getattr(self, f.name) for f in fields(TeacherOptions)})
 
 
 @dataclass

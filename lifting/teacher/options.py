@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from lifting.errors import ConfigError, suggest
@@ -12,7 +11,7 @@ FocalModel = Literal["shared", "each"]
 Tangential = Literal["videopose", "brown"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class TeacherOptions:
     """How cameras and joints are sought, and what is rejected. The defaults suit people on foot.
 
@@ -61,13 +60,14 @@ class TeacherOptions:
     bones: float = 0.05
     symmetry: float = 0.02
     acceleration: float = 0.02
-    bone_lengths: Mapping[str, float] | None = field(default=None, hash=False)
+    bone_lengths: dict[str, float] | None = None
     stature: float | None = None
     scale_rule: Literal["least_squares", "median"] = "least_squares"
     shifts: int = 5
     seed: int = 0
 
     def __post_init__(self) -> None:
+        self.focal_guesses = tuple(self.focal_guesses)  # a list as a configuration holds it
         for name, known in (
             ("focal_model", ("shared", "each")),
             ("tangential", ("videopose", "brown")),
