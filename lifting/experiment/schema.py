@@ -114,14 +114,18 @@ def check_values(config: ExperimentConfig) -> None:
 def to_schema(schema: type[T], values: Mapping[str, Any], prefix: str = "") -> T:
     """Build a configuration dataclass from plain values; missing keys take their default.
 
+    A dataclass may name keys that it once had in a class variable ``removed``, a mapping to their
+    defaults. Files of older runs hold them: they are dropped where they have that value.
+
     Args:
         schema: The dataclass.
         values: Nested mappings of plain values, interpolations resolved.
         prefix: Full key of the section, for messages.
 
     Raises:
-        ConfigError: An unknown key, or a value of the wrong type.
+        ConfigError: An unknown key, one that was removed, or a value of the wrong type.
     """
+    values = _without_removed(schema, values, prefix)
     _check_keys(schema, values, prefix)
     try:
         merged = OmegaConf.merge(_structured(schema), dict(values))
@@ -171,6 +175,27 @@ def to_container(config: Any) -> dict[str, Any]:
 def first_line(error: Exception) -> str:
     """What an error says, without the details that follow."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _without_removed(schema: type[Any], values: Any, prefix: str) -> Any:
+    """The values without keys that were removed, in this section and in those within."""
+    if not isinstance(values, Mapping):
+        return values
+    removed: Mapping[str, object] = getattr(schema, "removed", {})
+    hints = get_type_hints(schema)
+    kept = {}
+    for key, value in values.items():
+        if key in removed:
+            if value != removed[key]:
+                raise ConfigError(
+                    f"expected no key '{_full(prefix, key)}', which was removed (what it did as "
+                    f"{removed[key]!r} is always done now), got {value!r}; leave it out"
+                )
+        elif dataclasses.is_dataclass(hints.get(key)):
+            kept[key] = _without_removed(hints[key], value, _full(prefix, key))
+        else:
+            kept[key] = value
+    return kept
 
 
 def _check_keys(schema: type[Any], values: Any, prefix: str) -> None:

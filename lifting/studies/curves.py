@@ -32,8 +32,8 @@ from lifting.studies.page import (
 )
 from lifting.studies.plan import ROOTS, UNCERTAINTY, VARIANTS, Plan, Run, variant_of
 from lifting.tto.config import RootRule, TtoConfig
-from lifting.tto.contract import Decoded, Latents, Refinable, Status, TtoResult
-from lifting.tto.refine import FINALISE, refinable, refine
+from lifting.tto.contract import Decoded, Finalising, Latents, Refinable, Status, TtoResult
+from lifting.tto.refine import refinable, refine
 from lifting.visualization.tto_plots import StepCurve, step_chart
 
 MARKS = (0, 4, 10, 20)
@@ -87,20 +87,10 @@ def courses(runs: Sequence[Run], plan: Plan, steps: int) -> Iterator[Course]:
 
 
 def course_config(config: TtoConfig, variant: str, root: RootRule, steps: int) -> TtoConfig:
-    """A variant that takes every step and returns the last iterate.
-
-    Raises:
-        ConfigError: The camera would change on the way, so that residuals could not be compared.
-    """
-    if config.focal == "latent":
-        raise ConfigError(
-            "expected a camera that stays for the curves, got tto.focal=latent; set "
-            "tto.focal=given or tto.focal=guess"
-        )
+    """A variant that takes every step and returns the last iterate."""
     return variant_of(
         config, variant, root,
-        optimizer="adam", iterations=steps, accept=False, tolerance=0.0, trust_radius=0.0,
-        history=False,
+        optimizer="adam", iterations=steps, accept=False, tolerance=0.0, history=False,
     )  # fmt: skip
 
 
@@ -252,5 +242,5 @@ class _Replay(nn.Module):
 
 def _pass_on(method: object, wrapper: nn.Module) -> None:
     """Give a wrapper the optional part of a method's contract, where the method has it."""
-    if hasattr(method, FINALISE):
-        setattr(wrapper, FINALISE, getattr(method, FINALISE))
+    if isinstance(method, Finalising):
+        wrapper.finalise = method.finalise  # type: ignore[assignment]

@@ -8,17 +8,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from lifting.batch import PoseBatch, Prediction
-from lifting.errors import check_shape
+from lifting.errors import ConfigError, check_shape
 from lifting.geometry.camera import denormalize_screen, normalize_screen
 from lifting.skeleton import Skeleton
 from lifting.tto.contract import LENGTH_PER_AXIS, Decoded, Latents, Refinable
 from lifting.tto.observe import Scene
+
+
+def skeleton_of(module: nn.Module) -> Skeleton:
+    """Joints of a method's poses.
+
+    Raises:
+        ConfigError: The module does not say.
+    """
+    skeleton = getattr(module, "skeleton", None)
+    if not isinstance(skeleton, Skeleton):
+        raise ConfigError(
+            f"expected a module with a `skeleton` for test-time optimisation, got "
+            f"{type(module).__module__}; set it to the joints that `predict` answers in"
+        )
+    return skeleton
 
 
 @contextmanager
@@ -73,6 +88,7 @@ KEYPOINTS = "keypoints_2d"
 LEAST_SIGMA_MM = 10.0
 
 
+@runtime_checkable
 class Predictor(Protocol):
     """Whatever lifts a batch."""
 
@@ -131,7 +147,6 @@ class Decoder:
         skeleton: Joints of the poses.
         copies: 2 if the second half of the samples are mirrored copies, else 1.
         precision: Makes the context that the method computes in.
-        compiled: Compile the method's decoding, once for every shape.
     """
 
     def __init__(
@@ -142,11 +157,8 @@ class Decoder:
         *,
         copies: int,
         precision: Precision,
-        compiled: bool = False,
     ) -> None:
         self.method, self.scene, self.skeleton, self.precision = method, scene, skeleton, precision
-        self.compiled = compiled
-        self.decode = torch.compile(method.decode, dynamic=False) if compiled else method.decode
         device = scene.observations.uv.device
         self.plain = len(scene.batch) // copies
         self.index = torch.tensor(skeleton.flip_index, device=device)
@@ -164,7 +176,6 @@ class Decoder:
             self.skeleton,
             copies=1,
             precision=self.precision,
-            compiled=self.compiled,
         )
         part.plain = int((index < self.plain).sum())
         return part
@@ -176,7 +187,7 @@ class Decoder:
             ShapeError: The method's answer has another shape than promised.
         """
         with self.precision():
-            answer = self.decode(latents, self.scene.batch)
+            answer = self.method.decode(latents, self.scene.batch)
         samples, frames, joints, _ = self.scene.observations.uv.shape
         shape = f"{samples} {frames} {joints}"
         check_shape("decoded pose", answer.pose, f"{shape} 3")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -13,10 +12,9 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from lifting.batch import PoseBatch, Prediction
-from lifting.skeleton import Skeleton
 from lifting.tto.config import TtoConfig, check_tto
 from lifting.tto.contract import Status, TtoResult
-from lifting.tto.refine import Lifter, refine
+from lifting.tto.refine import refine
 
 BEFORE = "before_tto"
 """Name under which the pose before the optimisation is scored beside the one after."""
@@ -50,10 +48,6 @@ class TestTimeOptimization(Callback):
         self.flip = flip
         self.last: TtoResult | None = None
         self._counts: Tensor | None = None
-
-    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Leave out what the method's skeleton cannot be asked for, and say so."""
-        self.config = fitted_to(self.config, cast(Lifter, pl_module).skeleton)
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
@@ -141,24 +135,6 @@ class TestTimeOptimization(Callback):
             key, value, on_step=False, on_epoch=True, reduce_fx=reduce, sync_dist=True,
             batch_size=size,
         )  # fmt: skip
-
-
-def fitted_to(config: TtoConfig, skeleton: Skeleton) -> TtoConfig:
-    """The same optimisation without energies that a skeleton has no joints for; says which.
-
-    Bones and their lengths every skeleton has; only the symmetry of left and right can be missing.
-
-    Args:
-        config: What to optimise and how.
-        skeleton: Joints of the method.
-    """
-    if skeleton.mirror or not config.weight_symmetry:
-        return config
-    logging.getLogger(__name__).warning(
-        "test-time optimisation: tto.weight_symmetry is left out, as the skeleton %s has no left "
-        "and right joints", skeleton.name,
-    )  # fmt: skip
-    return replace(config, weight_symmetry=0.0)
 
 
 def write_into(prediction: Prediction, result: TtoResult, *, oracle: bool) -> None:

@@ -9,7 +9,7 @@ whatever unit suits the method, and ``lr_scale`` brings the learning rate to it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from lifting.batch import PoseBatch
+from lifting.geometry.solver import Lengths
 from lifting.tto.config import TtoConfig
 from lifting.typing import ImageSize, Intrinsics, PerJoint, PerSample, Pose2D, Pose3D
 
@@ -78,9 +79,7 @@ class Observations(NamedTuple):
 class Refinable(Protocol):
     """A method with latents of its own.
 
-    It may also have ``finalise(poses) -> pose``, which makes one answer out of the poses of the
-    copies that were optimised, ``(copies, samples, frames, joints, 3)``; the mean otherwise. Poses
-    of mirrored copies have been mirrored back by then.
+    Its copies, plain and mirrored, are averaged, unless it is :class:`Finalising` too.
     """
 
     @property
@@ -113,6 +112,71 @@ class Refinable(Protocol):
         ...
 
 
+@runtime_checkable
+class Finalising(Protocol):
+    """A method that makes one answer of those of its optimised copies in its own way."""
+
+    def finalise(self, poses: Tensor) -> Pose3D:
+        """One answer a sample.
+
+        Args:
+            poses: ``(copies, samples, frames, joints, 3)``, mm; those of mirrored copies have been
+                mirrored back.
+        """
+        ...
+
+
+class Evaluation(NamedTuple):
+    """An energy at some latents.
+
+    Attributes:
+        energy: ``(samples,)``, what is minimised, every sample on its own.
+        pose: ``(samples, frames, joints, 3)``, as decoded, mm.
+        log_sigma: ``(samples, frames, joints)``, natural log of mm.
+        root: ``(samples, frames, 1, 3)``, where the pose was projected from, mm; zeros where it
+            has no place.
+        residual: ``(samples,)``, mean distance from the keypoints that count, pixels.
+        behind: ``(samples,)`` int, joints that the guard in front of the camera held.
+    """
+
+    energy: PerSample
+    pose: Pose3D
+    log_sigma: PerJoint
+    root: Tensor
+    residual: PerSample
+    behind: PerSample
+
+
+Energy = Callable[[Latents], Evaluation]
+"""What is minimised: differentiable in the latents, and of every sample on its own."""
+
+
+@runtime_checkable
+class Packable(Protocol):
+    """An energy that can do without the samples that have stopped."""
+
+    def rows(self, index: Tensor) -> Energy:
+        """The energy of some samples, once that of all has been asked for.
+
+        Args:
+            index: Their indices, in ascending order.
+        """
+        ...
+
+
+@runtime_checkable
+class SumOfLengths(Protocol):
+    """An energy that is a weighted sum of lengths of residuals, as Gauss-Newton needs it."""
+
+    def residuals(self, latents: Latents) -> Tensor:
+        """Residuals, ``(samples, residuals)``, differentiable forward."""
+        ...
+
+    def lengths(self) -> Lengths:
+        """Which of the residuals make up a length, and its weight."""
+        ...
+
+
 class Status(IntEnum):
     """How the optimisation of a sample ended; a later one hides an earlier one."""
 
@@ -128,6 +192,21 @@ class Status(IntEnum):
     """Too few keypoints to compare with: the pose is returned as the method gave it."""
     NOT_FINITE = 5
     """The start or its gradient is not finite: the pose is returned as the method gave it."""
+
+    @classmethod
+    def of_copies(cls, status: Tensor) -> PerSample:
+        """How a sample ended whose copies ended so: the worst there is.
+
+        A copy that kept its start counts only where every one did, and else as converged.
+
+        Args:
+            status: ``(copies, samples)`` int.
+        """
+        worst = status.amax(0)
+        mixed = (worst == cls.KEPT) & (status != cls.KEPT).any(0)
+        moved = (status == cls.MOVED).any(0) & (worst <= cls.KEPT)
+        worst = torch.where(mixed, torch.full_like(worst, cls.CONVERGED), worst)
+        return torch.where(moved, torch.full_like(worst, cls.MOVED), worst)
 
 
 class TtoResult(NamedTuple):
@@ -150,8 +229,9 @@ class TtoResult(NamedTuple):
         residual_after: ``(samples,)``, the same of what is returned.
         behind: ``(samples,)`` int, joints that the guard in front of the camera held.
         masked: ``(samples,)`` int, keypoints that could not be compared with.
-        history: ``(evaluations, samples)``, objective at every iterate that was tried; None unless
-            asked for.
+        history: ``(evaluations, samples)``, objective at every iterate that was tried, that of a
+            sample which stopped unchanged from then on; None unless asked for.
+        latents: Of what is returned, by name; None where copies were averaged.
     """
 
     pose: Pose3D
@@ -168,6 +248,7 @@ class TtoResult(NamedTuple):
     behind: PerSample
     masked: PerSample
     history: Tensor | None = None
+    latents: Latents | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[TtoResult]) -> TtoResult:
@@ -181,7 +262,8 @@ class TtoResult(NamedTuple):
             values = [getattr(part, name) for part in parts]
             return None if values[0] is None else torch.cat(values, dim=int(name == "history"))
 
-        return cls(**{name: join(name) for name in cls._fields})  # type: ignore[arg-type]
+        names = (name for name in cls._fields if name != "latents")
+        return cls(**{name: join(name) for name in names})  # type: ignore[arg-type]
 
 
 @runtime_checkable

@@ -25,49 +25,28 @@ from lifting.geometry.camera import (
 )
 from lifting.geometry.kinematics import bone_lengths
 from lifting.geometry.root import NEAREST_MM, fit_orthography, solve_root
+from lifting.geometry.solver import Lengths
 from lifting.skeleton import Skeleton
-from lifting.tto.config import Penalty, TtoConfig
-from lifting.tto.contract import Decoded, Latents, Observations
+from lifting.tto.adapter import Decoder
+from lifting.tto.config import TtoConfig
+from lifting.tto.contract import Decoded, Evaluation, Latents, Observations
 from lifting.typing import Intrinsics, PerJoint, PerSample, Pose2D, Pose3D
 
 MM_PER_METRE = 1000.0
 
 
-def projection_energy(
-    residual: Pose2D,
-    weights: PerJoint,
-    *,
-    penalty: Penalty = "plain",
-    scale: Tensor | float = 1.0,
-) -> PerSample:
+def projection_energy(residual: Pose2D, weights: PerJoint) -> PerSample:
     """Weighted mean distance between projected joints and keypoints.
 
     Args:
         residual: Projection minus keypoint, ``(samples, frames, joints, 2)``, screen units.
         weights: ``(samples, frames, joints)``, 0 for keypoints that do not count. All ones give
             the published mean.
-        penalty: ``plain`` is the distance; ``huber`` and ``geman_mcclure`` grow linearly and not
-            at all beyond ``scale``.
-        scale: Distance at which a robust penalty lets go, broadcastable to the weights.
 
     Returns:
         ``(samples,)``, screen units; zero for a sample without weights.
     """
-    distance = robust(torch.linalg.vector_norm(residual, dim=-1), penalty, scale)
-    return _mean(distance, weights)
-
-
-def robust(distance: Tensor, penalty: Penalty, scale: Tensor | float) -> Tensor:
-    """Penalty of distances, in their unit.
-
-    Source: Huber 1964; Geman and McClure 1987.
-    """
-    if penalty == "plain":
-        return distance
-    x = distance / scale
-    if penalty == "huber":
-        return scale * torch.where(x < 1, x * x / 2, x - 0.5)
-    return scale * x * x / (1 + x * x)
+    return _mean(torch.linalg.vector_norm(residual, dim=-1), weights)
 
 
 def anchor_energy(
@@ -95,31 +74,29 @@ def anchor_energy(
 
 
 def bone_energy(pose: Pose3D, anchor: Pose3D, skeleton: Skeleton) -> PerSample:
-    """Mean change of bone lengths since the first answer, metres, ``(samples,)``."""
+    """Mean change of bone lengths since the first answer, metres, ``(samples,)``.
+
+    Args:
+        pose: ``(samples, frames, joints, 3)``, mm.
+        anchor: The first answer, same shape.
+        skeleton: Gives the bones.
+    """
     change = bone_lengths(pose, skeleton) - bone_lengths(anchor, skeleton)
     bones = len(skeleton) - 1
     return change.abs().sum(-1).mean(-1) / (bones * MM_PER_METRE)
 
 
 def symmetry_energy(pose: Pose3D, skeleton: Skeleton) -> PerSample:
-    """Mean difference between left and right bone lengths, metres, ``(samples,)``."""
+    """Mean difference between left and right bone lengths, metres, ``(samples,)``.
+
+    Args:
+        pose: ``(samples, frames, joints, 3)``, mm.
+        skeleton: Gives the bones and their sides.
+    """
     lengths = bone_lengths(pose, skeleton)
     other = lengths.index_select(-1, torch.tensor(skeleton.flip_index, device=pose.device))
     sides = sum(a != b for a, b in enumerate(skeleton.flip_index))
     return (lengths - other).abs().sum(-1).mean(-1) / (max(1, sides) * MM_PER_METRE)
-
-
-def smoothness_energy(pose: Pose3D) -> PerSample:
-    """Mean acceleration of joints between frames, metres a frame squared, ``(samples,)``.
-
-    Args:
-        pose: ``(samples, frames, joints, 3)``, mm; absolute where the root is known. Zero for
-            fewer than three frames.
-    """
-    if pose.shape[1] < 3:
-        return pose.new_zeros(len(pose))
-    second = pose[:, 2:] - 2 * pose[:, 1:-1] + pose[:, :-2]
-    return torch.linalg.vector_norm(second, dim=-1).mean((1, 2)) / MM_PER_METRE
 
 
 def shares(weights: PerJoint) -> PerJoint:
@@ -134,28 +111,17 @@ def _mean(values: PerJoint, weights: PerJoint) -> PerSample:
 
 
 ROOT = "tto_root"
-FOCAL = "tto_log_focal"
-
-
-class Evaluation(NamedTuple):
-    """The objective at some latents.
-
-    Attributes:
-        energy: ``(samples,)``, weighted sum of the terms.
-        pose: ``(samples, frames, joints, 3)``, as decoded, mm.
-        log_sigma: ``(samples, frames, joints)``, natural log of mm.
-        root: ``(samples, frames, 1, 3)``, where the pose was projected from, mm; zeros under the
-            scaled orthography.
-        residual: ``(samples,)``, mean distance from the keypoints that count, pixels.
-        behind: ``(samples,)`` int, joints that the guard in front of the camera held.
-    """
-
-    energy: PerSample
-    pose: Pose3D
-    log_sigma: PerJoint
-    root: Tensor
-    residual: PerSample
-    behind: PerSample
+ROOT_LR_SCALE = 10.0
+"""Factor of the learning rate of an optimised root, metres."""
+KEYPOINT_ERROR_MM = 20.0
+"""What a keypoint's error amounts to on the body; with each joint's expected error it weighs the
+keypoints that place the root."""
+UNIFORM_SIGMA_MM = 50.0
+"""Expected error where all joints are held alike, and of a method that gives none."""
+NEAR_SCREEN = 1e-3
+"""Distance from a keypoint below which its length is rounded off, screen units: half a pixel."""
+NEAR_ANCHOR = 0.5
+"""The same of the distance from the first answer, expected errors."""
 
 
 class Placed(NamedTuple):
@@ -166,8 +132,9 @@ class Placed(NamedTuple):
         centred: ``(samples, frames, joints, 3)``, its pose with the root at zero, mm.
         log_sigma: ``(samples, frames, joints)``, calibrated, natural log of mm.
         residual: ``(samples, frames, joints, 2)``, projection minus keypoint, screen units.
-        root: As in :class:`Evaluation`.
-        behind: As in :class:`Evaluation`.
+        root: ``(samples, frames, 1, 3)``, where the pose was projected from, mm; zeros under the
+            scaled orthography.
+        behind: ``(samples,)`` int, joints that the guard in front of the camera held.
     """
 
     answer: Decoded
@@ -227,39 +194,35 @@ class Objective:
         # 1 everywhere but at the root, where the pose is zero by definition.
         self.around_root = torch.ones(len(skeleton), 1, device=seen.uv.device)
         self.around_root[skeleton.root] = 0
-        self.uniform = math.log(config.uniform_sigma_mm)
+        self.uniform = math.log(UNIFORM_SIGMA_MM)
         self.rays = self._rays(seen.intrinsics)
 
     def start(self, latents: Latents) -> Latents:
-        """The latents with those that the configuration adds: position of the root, focal length.
+        """The latents, with the position of the root where the configuration adds that.
 
         Args:
             latents: The method's own. Decoded once if the root is optimised.
         """
         added = dict(latents)
-        seen = self.observations
-        if self.config.focal == "latent":
-            added[FOCAL] = seen.uv.new_zeros(len(seen.uv), 1)
         if self.config.root == "latent":
             with torch.no_grad():
                 answer = self.decode(latents)
-                solved = self._solved_root(
-                    answer.pose * self.around_root, self._log_sigma(answer), self.rays
-                )
+                centred = answer.pose * self.around_root
+                solved = self._solved_root(centred, self._log_sigma(answer))
             added[ROOT] = solved / MM_PER_METRE
         return added
 
     def lr_scale(self) -> dict[str, float]:
         """Factors of the learning rate for the latents that the configuration adds."""
-        return {ROOT: self.config.root_lr_scale, FOCAL: self.config.focal_lr_scale}
+        return {ROOT: ROOT_LR_SCALE}
 
-    def rows(self, index: Tensor, decode: Callable[[Latents], Decoded]) -> Objective:
+    def rows(self, index: Tensor) -> Objective:
         """The objective of some samples, held to their own first answers.
 
         Args:
-            index: Indices of the samples.
-            decode: Latents of those samples to their answers.
+            index: Indices of the samples, in ascending order.
         """
+        decode = self.decode.rows(index) if isinstance(self.decode, Decoder) else self.decode
         part = Objective(decode, self.observations.rows(index), self.config, self.skeleton)
         if self.anchor is not None:
             assert self.anchor.log_sigma is not None
@@ -280,7 +243,7 @@ class Objective:
     def place(self, latents: Latents) -> Placed:
         """Decode the latents and project the pose."""
         config = self.config
-        own = {name: value for name, value in latents.items() if name not in (ROOT, FOCAL)}
+        own = {name: value for name, value in latents.items() if name != ROOT}
         answer = self.decode(own)
         if self.anchor is None:
             self.anchor = Decoded(answer.pose.detach(), self._log_sigma(answer))
@@ -300,16 +263,32 @@ class Objective:
             return torch.full_like(log_sigma, self.uniform)
         return log_sigma
 
+    def residuals(self, latents: Latents) -> Tensor:
+        """Residuals, ``(samples, 5 frames joints)``: two a keypoint, then three a joint."""
+        placed = self.place(latents)
+        assert self.anchor is not None
+        certainty = (-self.held_by(placed.log_sigma)).exp()[..., None]
+        moved = (placed.answer.pose - self.anchor.pose) * certainty
+        return torch.cat((placed.residual.flatten(1), moved.flatten(1)), dim=1)
+
+    def lengths(self) -> Lengths:
+        """Distances from the keypoints and from the first answer, whose lengths are added up."""
+        parts = [
+            weight * shares(weights).flatten(1)
+            for weight, weights in (
+                (self.config.weight_projection, self.weights),
+                (self.config.weight_anchor, self.held),
+            )
+        ]
+        joints = parts[0].shape[1]
+        near = parts[0].new_tensor([NEAR_SCREEN, NEAR_ANCHOR]).repeat_interleave(joints)
+        return Lengths.of_groups([2] * joints + [3] * joints, torch.cat(parts, dim=1), near)
+
     def _energy(self, placed: Placed) -> PerSample:
         """Weighted sum of the terms that have a weight."""
-        config, answer, centred = self.config, placed.answer, placed.centred
+        config, answer = self.config, placed.answer
         assert self.anchor is not None
-        energy = config.weight_projection * projection_energy(
-            placed.residual,
-            self.weights,
-            penalty=config.penalty,
-            scale=config.penalty_scale_px / self.half_width,
-        )
+        energy = config.weight_projection * projection_energy(placed.residual, self.weights)
         if config.weight_anchor:
             assert self.anchor.log_sigma is not None
             log_sigma = self.held_by(placed.log_sigma)
@@ -318,14 +297,6 @@ class Objective:
             energy = energy + config.weight_anchor * term
         if config.weight_prior and answer.prior is not None:
             energy = energy + config.weight_prior * answer.prior
-        if config.weight_bone:
-            start = self.anchor.pose * self.around_root
-            energy = energy + config.weight_bone * bone_energy(centred, start, self.skeleton)
-        if config.weight_symmetry:
-            energy = energy + config.weight_symmetry * symmetry_energy(centred, self.skeleton)
-        if config.weight_smoothness:
-            term = smoothness_energy(centred + placed.root)
-            energy = energy + config.weight_smoothness * term
         return energy
 
     def _view(
@@ -339,23 +310,18 @@ class Objective:
             nothing = seen.valid.new_zeros(len(seen.valid), dtype=torch.int64)
             flat = normalize_screen(fit.project(centred), size)
             return _View(flat, torch.zeros_like(centred[..., :1, :]), nothing)
-        intrinsics, rays = seen.intrinsics, self.rays
-        if config.focal == "latent":
-            factor = latents[FOCAL].exp()
-            intrinsics = torch.cat((intrinsics[:, :2] * factor, intrinsics[:, 2:]), dim=-1)
-            rays = self._rays(intrinsics)
-        root = self._root(centred, answer, log_sigma, rays, latents)
+        root = self._root(centred, answer, log_sigma, latents)
         placed = centred + root
         near = placed[..., 2] < NEAREST_MM
         if config.root != "gt":
             depth = placed[..., 2:].clamp(min=NEAREST_MM)
             placed = torch.cat((placed[..., :2], depth), dim=-1)
-        screen = screen_intrinsics(intrinsics, seen.size)[:, None]
+        screen = screen_intrinsics(seen.intrinsics, seen.size)[:, None]
         projected = project(placed, screen, tangential=config.tangential)
         return _View(projected, root, near.sum((1, 2)))
 
     def _root(
-        self, centred: Pose3D, answer: Decoded, log_sigma: PerJoint, rays: Pose2D, latents: Latents
+        self, centred: Pose3D, answer: Decoded, log_sigma: PerJoint, latents: Latents
     ) -> Tensor:
         """Where the pose stands by the rule, ``(samples, frames, 1, 3)``, mm."""
         rule = self.config.root
@@ -371,17 +337,16 @@ class Objective:
                     "got one that does not; set tto.root=solve"
                 )
             return answer.root
-        root = self._solved_root(centred, log_sigma, rays)
-        return root if self.config.root_gradient else root.detach()
+        return self._solved_root(centred, log_sigma)
 
-    def _solved_root(self, centred: Pose3D, log_sigma: PerJoint, rays: Pose2D) -> Tensor:
-        return solve_root(centred, rays, self._fit_weights(log_sigma))[..., None, :]
+    def _solved_root(self, centred: Pose3D, log_sigma: PerJoint) -> Tensor:
+        return solve_root(centred, self.rays, self._fit_weights(log_sigma))[..., None, :]
 
     def _fit_weights(self, log_sigma: PerJoint) -> PerJoint:
         """Weights of the keypoints in a fit: how well they are seen and the pose is known."""
         # A keypoint's own error is added, or the root, whose error is zero by definition, would
         # tie the whole pose to its single keypoint.
-        own = self.config.keypoint_error_mm
+        own = KEYPOINT_ERROR_MM
         return self.weights * own / torch.hypot(log_sigma.exp(), torch.full_like(log_sigma, own))
 
     def _log_sigma(self, answer: Decoded) -> PerJoint:

@@ -17,6 +17,9 @@ from lifting.tto.config import TtoConfig
 from lifting.tto.contract import Observations
 from lifting.typing import Intrinsics, PerJoint, Pose2D
 
+FOCAL_GUESS = 1.2
+"""A guessed focal length over the larger side of the image."""
+
 
 class Scene(NamedTuple):
     """A batch made ready for optimisation.
@@ -56,7 +59,7 @@ def observe(batch: PoseBatch, skeleton: Skeleton, config: TtoConfig, targets: in
     if batch.confidence is not None:
         confidence = _own(batch.confidence).float().nan_to_num(0.0).clamp(0, 1)
     filled = _fill(keypoints, finite, batch.camera.size.float())
-    valid = finite & (confidence > config.min_confidence)
+    valid = finite & (confidence > 0)
     valid = valid & (valid.sum(-1, keepdim=True) >= config.min_keypoints)
     frames = _answered(keypoints.shape[1], targets)
     camera = batch.camera.map(_own)
@@ -131,7 +134,7 @@ def _focal(camera: Camera, config: TtoConfig) -> Intrinsics:
         -1, keepdim=True
     )
     if config.camera == "orthographic":
-        return torch.where(sound, intrinsics, _guess(size, config))
+        return torch.where(sound, intrinsics, _guess(size))
     if config.focal == "given" and not bool(sound.all()):
         raise DataError(
             "expected intrinsics with a focal length above 0 for every sample, got "
@@ -139,12 +142,12 @@ def _focal(camera: Camera, config: TtoConfig) -> Intrinsics:
             "cy (for own keypoints `--intrinsics`), or set tto.focal=guess, or "
             "tto.camera=orthographic"
         )
-    return torch.where(sound, intrinsics, _guess(size, config))
+    return torch.where(sound, intrinsics, _guess(size))
 
 
-def _guess(size: Tensor, config: TtoConfig) -> Intrinsics:
+def _guess(size: Tensor) -> Intrinsics:
     """A lens without distortion whose axis goes through the image's centre."""
-    focal = config.focal_guess * size.amax(-1, keepdim=True)
+    focal = FOCAL_GUESS * size.amax(-1, keepdim=True)
     rest = torch.zeros_like(focal).expand(*focal.shape[:-1], 5)
     return torch.cat((focal, focal, size / 2, rest), dim=-1)
 

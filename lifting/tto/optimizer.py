@@ -8,16 +8,14 @@ step, and once most have stopped the loop goes on with the others alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from typing import NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
 
-from lifting.tto.config import TtoConfig
-from lifting.tto.contract import Latents
-from lifting.tto.objective import Evaluation, Objective
+from lifting.tto.contract import Energy, Evaluation, Latents, Packable, Status, TtoResult
 from lifting.tto.steppers import Adam, FlatLatents, GaussNewton, Lbfgs, Moments, Stepper
 from lifting.typing import PerSample
 
@@ -25,8 +23,71 @@ PATIENCE = 4
 """Steps in a row that may be refused before a sample counts as stopped."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    """How latents are moved.
+
+    Attributes:
+        kind: ``adam``, ``lbfgs`` or ``gauss_newton``.
+        iterations: Steps for each sample.
+        lr: Learning rate of the latents.
+        lr_scale: Its factor by latent, 1 for a missing name.
+        moves: What moves: latents, weights, or both.
+        weights_lr: Learning rate of the weights.
+        accept: Return the best iterate, so never one worse than the start; else the last one.
+        tolerance: Stop a sample whose energy fell by less than this part; 0 never does.
+        history: Keep the energy of every iterate.
+    """
+
+    kind: Literal["adam", "lbfgs", "gauss_newton"] = "adam"
+    iterations: int = 4
+    lr: float = 1e-3
+    lr_scale: Mapping[str, float] = field(default_factory=dict)
+    moves: Literal["latent", "weights", "both"] = "latent"
+    weights_lr: float = 1e-5
+    accept: bool = True
+    tolerance: float = 0.0
+    history: bool = False
+
+
+def minimise(
+    energy: Energy,
+    latents: Latents,
+    optimiser: Optimiser,
+    *,
+    movable: PerSample | None = None,
+    weights: Sequence[nn.Parameter] = (),
+) -> TtoResult:
+    """Minimise every sample's energy from its start.
+
+    Args:
+        energy: Called once more than there are iterations. One that is ``Packable`` is left with
+            the samples that still move, once they are few.
+        latents: Where to start.
+        optimiser: How to move.
+        movable: ``(samples,)`` bool, samples that are optimised at all; None for all.
+        weights: Weights that are optimised too, for all samples together, by the mean energy;
+            they are changed in place.
+
+    Returns:
+        One row a sample, with its latents; nothing in it is known of keypoints, so none is masked.
+
+    Raises:
+        ConfigError: The optimiser cannot minimise this energy, or not with so many latents.
+        DataError: The latents are not of the promised form.
+    """
+    flat = FlatLatents(latents, optimiser.lr, optimiser.lr_scale)
+    loop = _Loop(energy, flat, optimiser, movable, list(weights))
+    packs = optimiser.tolerance > 0 and not weights and isinstance(energy, Packable)
+    for left in reversed(range(optimiser.iterations)):
+        loop.step(last=left == 0)
+        if packs and left:
+            loop.pack(energy)  # type: ignore[arg-type]
+    return loop.result()
+
+
 @dataclass
-class Progress:
+class _Progress:
     """State of the loop, a row a sample.
 
     Attributes:
@@ -76,24 +137,24 @@ class Progress:
             improved=none, stopped=none, refused=zero, iterations=zero,
         )  # fmt: skip
 
-    def look(self, found: Evaluation, taken: PerSample, config: TtoConfig) -> None:
+    def look(self, found: Evaluation, taken: PerSample, optimiser: Optimiser) -> None:
         """Take in the objective at the current iterate: is it the best, is it time to stop.
 
         Args:
             found: The objective.
             taken: ``(rows,)`` bool, where the optimiser goes on from here.
-            config: Acceptance and tolerance.
+            optimiser: Acceptance and tolerance.
         """
         good = found.energy.isfinite() & self.movable & self.finite
-        if config.accept:
+        if optimiser.accept:
             good = good & (found.energy < self.best.energy)
         self.best = _select(good, found, self.best)
         self.best_values = torch.where(good[:, None], self.values, self.best_values)
         self.improved = self.improved | good
-        if config.tolerance:
+        if optimiser.tolerance:
             self.refused = torch.where(taken, 0, self.refused + 1)
             gained = self.last - found.energy
-            little = gained < config.tolerance * self.last.abs()
+            little = gained < optimiser.tolerance * self.last.abs()
             self.stop((taken & little) | (self.refused >= PATIENCE))
         self.last = torch.where(taken, found.energy, self.last)
 
@@ -114,16 +175,29 @@ class Progress:
         self.stopped = self.stopped | (done & self.active)
         self.active = self.active & ~done
 
-    def rows(self, index: Tensor) -> Progress:
+    def status(self) -> PerSample:
+        """How each row ended, ``(rows,)`` int, values of :class:`Status`."""
+        status = torch.full_like(self.iterations, Status.MOVED)
+        for state, holds in (
+            (Status.CONVERGED, self.stopped),
+            (Status.KEPT, ~self.improved),
+            (Status.BEHIND, self.best.behind > 0),
+            (Status.UNOBSERVED, ~self.movable),
+            (Status.NOT_FINITE, ~self.finite),
+        ):
+            status = torch.where(holds, torch.full_like(status, state), status)
+        return status
+
+    def rows(self, index: Tensor) -> _Progress:
         """The state of some rows.
 
         Args:
             index: Their indices.
         """
         parts = {f.name: _rows(getattr(self, f.name), index) for f in fields(self)}
-        return Progress(**parts)  # type: ignore[arg-type]
+        return _Progress(**parts)  # type: ignore[arg-type]
 
-    def with_rows(self, index: Tensor, part: Progress) -> Progress:
+    def with_rows(self, index: Tensor, part: _Progress) -> _Progress:
         """This state with some rows replaced.
 
         Args:
@@ -132,7 +206,7 @@ class Progress:
         """
         names = [f.name for f in fields(self)]
         whole = {name: _put(getattr(self, name), index, getattr(part, name)) for name in names}
-        return Progress(**whole)  # type: ignore[arg-type]
+        return _Progress(**whole)  # type: ignore[arg-type]
 
 
 def _rows(value: Tensor | Evaluation, index: Tensor) -> Tensor | Evaluation:
@@ -161,91 +235,29 @@ def _select(mask: PerSample, one: Evaluation, other: Evaluation) -> Evaluation:
     return Evaluation(**fields)
 
 
-class Solution(NamedTuple):
-    """Where the optimisation ended.
-
-    Attributes:
-        latents: Those of the returned iterate.
-        first: The objective at the start.
-        best: The objective at the returned iterate; the highest ``behind`` of all iterates.
-        iterations: ``(samples,)`` int, steps that were made.
-        finite: ``(samples,)`` bool, False where the start has no finite objective or gradient.
-        improved: ``(samples,)`` bool, False where the start is what is returned.
-        stopped: ``(samples,)`` bool, True where the steps ended early.
-        history: ``(evaluations, samples)``, objective at every iterate that was tried; that of a
-            sample which stopped does not change any more.
-    """
-
-    latents: Latents
-    first: Evaluation
-    best: Evaluation
-    iterations: PerSample
-    finite: PerSample
-    improved: PerSample
-    stopped: PerSample
-    history: Tensor
-
-
-def minimise(
-    evaluate: Objective,
-    latents: Latents,
-    config: TtoConfig,
-    lr_scale: Mapping[str, float],
-    *,
-    movable: PerSample | None = None,
-    weights: list[nn.Parameter] | None = None,
-    rows: Callable[[Tensor], Objective] | None = None,
-) -> Solution:
-    """Minimise every sample's objective from its start.
-
-    Args:
-        evaluate: The objective. It is called once more than there are iterations.
-        latents: Where to start.
-        config: Optimiser, iterations, learning rates, acceptance, when to stop, packing.
-        lr_scale: Factors of the learning rate by latent.
-        movable: ``(samples,)`` bool, samples that are optimised at all; None for all.
-        weights: Weights that are optimised too, for all samples together, by the mean objective;
-            they are changed in place.
-        rows: The objective of some samples, by their indices in ascending order, once ``evaluate``
-            has been called; None to keep all samples until the end.
-
-    Raises:
-        ConfigError: The latents are too many for the optimiser.
-        DataError: The latents are not of the promised form.
-    """
-    loop = _Loop(evaluate, FlatLatents(latents, config.lr, lr_scale), config, movable, weights)
-    may_stop = bool(config.tolerance or config.trust_radius)
-    packs = config.pack and may_stop and not weights
-    for left in reversed(range(config.iterations)):
-        loop.step(last=left == 0)
-        if packs and rows is not None and left:
-            loop.pack(rows)
-    return loop.solution()
-
-
 class _Loop:
     """The objective, the optimiser and the progress of the rows that are still looked at."""
 
     def __init__(
         self,
-        evaluate: Objective,
+        energy: Energy,
         latents: FlatLatents,
-        config: TtoConfig,
+        optimiser: Optimiser,
         movable: PerSample | None,
-        weights: list[nn.Parameter] | None,
+        weights: list[nn.Parameter],
     ) -> None:
-        self.evaluate, self.latents, self.config = evaluate, latents, config
-        self.weights = weights or []
+        self.energy, self.latents, self.optimiser = energy, latents, optimiser
+        self.weights = weights
         self.moments_of_weights = Moments([w.detach() for w in self.weights])
-        self.moves_latent = config.optimise != "weights"
-        self.stepper = _stepper(latents, evaluate, config)
+        self.moves_latent = optimiser.moves != "weights"
+        self.stepper = _stepper(optimiser.kind, latents, energy)
         self.gradients: list[Tensor] = []
         values = latents.values
         if movable is None:
             movable = torch.ones(len(values), dtype=torch.bool, device=values.device)
-        found = self._evaluate(values, movable, slope=config.iterations > 0)
+        found = self._evaluate(values, movable, slope=optimiser.iterations > 0)
         self.stepper.judge(found.energy)
-        self.progress = self.whole = Progress.begin(values, found, movable)
+        self.progress = self.whole = _Progress.begin(values, found, movable)
         self.kept: Tensor | None = None
         self.history = [found.energy]
 
@@ -264,21 +276,19 @@ class _Loop:
             progress.move(*self.stepper.move(progress.values, self.gradients[0]))
         else:
             progress.iterations = progress.iterations + progress.active
-        reached = self._reached()
-        found = self._evaluate(progress.values, progress.active & ~reached, slope=not last)
+        found = self._evaluate(progress.values, progress.active, slope=not last)
         taken = self.stepper.judge(found.energy)
-        progress.look(found, taken, self.config)
-        progress.stop(reached & taken)
+        progress.look(found, taken, self.optimiser)
         if self.kept is None:
             self.history.append(found.energy)
         else:
             self.history.append(self.history[-1].index_copy(0, self.kept, found.energy))
 
-    def pack(self, rows: Callable[[Tensor], Objective]) -> None:
+    def pack(self, whole: Packable) -> None:
         """Go on with the rows that still move, if they are less than half.
 
         Args:
-            rows: The objective of some samples.
+            whole: The energy of all samples.
         """
         active = self.progress.active.cpu()  # the one wait for the device
         moving = active.nonzero()[:, 0]
@@ -290,23 +300,31 @@ class _Loop:
         self.progress = self.progress.rows(moving)
         self.gradients = [gradient[moving] for gradient in self.gradients]
         if len(moving):
-            self.evaluate = rows(self.kept)
-            self.stepper.keep(moving, self.evaluate)
+            self.energy = whole.rows(self.kept)
+            self.stepper.keep(moving, self.energy)
 
-    def solution(self) -> Solution:
+    def result(self) -> TtoResult:
         """What was found."""
         self._put_back()
         found = self.whole
-        self.history += self.history[-1:] * (self.config.iterations + 1 - len(self.history))
-        return Solution(
-            latents=self.latents.unpack(found.best_values),
-            first=found.first,
-            best=found.best,
+        first, best = found.first, found.best
+        self.history += self.history[-1:] * (self.optimiser.iterations + 1 - len(self.history))
+        return TtoResult(
+            pose=best.pose,
+            log_sigma=best.log_sigma,
+            sigma_factor=None,
+            root=best.root,
+            start=first.pose,
+            status=found.status(),
             iterations=found.iterations,
-            finite=found.finite,
-            improved=found.improved,
-            stopped=found.stopped,
-            history=torch.stack(self.history),
+            before=first.energy,
+            after=best.energy,
+            residual_before=first.residual,
+            residual_after=best.residual,
+            behind=best.behind,
+            masked=torch.zeros_like(found.iterations),
+            history=torch.stack(self.history) if self.optimiser.history else None,
+            latents=self.latents.unpack(found.best_values),
         )
 
     def _put_back(self) -> None:
@@ -319,10 +337,10 @@ class _Loop:
         if not slope or not self.stepper.needs_gradient:
             self.gradients = [torch.zeros_like(values)]
             with torch.no_grad():
-                return self.evaluate(self.latents.unpack(values))
+                return self.energy(self.latents.unpack(values))
         values = values.detach().requires_grad_(True)
         asked = ([values] if self.moves_latent else []) + self.weights
-        found = self.evaluate(self.latents.unpack(values))
+        found = self.energy(self.latents.unpack(values))
         # Samples that stay have no say: their gradient may not be finite, and weights are shared.
         energy = torch.where(active & found.energy.isfinite(), found.energy, 0.0)
         gradients = torch.autograd.grad(energy.sum(), asked, allow_unused=True)
@@ -331,15 +349,6 @@ class _Loop:
         ]
         return Evaluation(*(value.detach() for value in found))
 
-    def _reached(self) -> PerSample:
-        """Rows of which a coordinate has gone as far as the trust radius."""
-        progress, config = self.progress, self.config
-        if not config.trust_radius:
-            return torch.zeros_like(progress.active)
-        scale = (self.latents.rates / config.lr).clamp(min=1e-30)
-        distance = ((progress.values - progress.start) / scale).abs()
-        return distance.amax(-1) >= config.trust_radius
-
     def _move_weights(self, gradients: list[Tensor]) -> None:
         with torch.no_grad():
             # One sample whose gradient is not finite must not spoil the weights of all.
@@ -347,12 +356,12 @@ class _Loop:
             usable = [torch.where(g.isfinite(), g, 0.0) / rows for g in gradients]
             steps = self.moments_of_weights.steps(usable)
             for weight, step in zip(self.weights, steps, strict=True):
-                weight.sub_(step, alpha=self.config.weights_lr)
+                weight.sub_(step, alpha=self.optimiser.weights_lr)
 
 
-def _stepper(latents: FlatLatents, objective: Objective, config: TtoConfig) -> Stepper:
-    if config.optimizer == "lbfgs":
-        return Lbfgs(latents, config.lbfgs_memory)
-    if config.optimizer == "gauss_newton":
-        return GaussNewton(latents, objective)
+def _stepper(kind: str, latents: FlatLatents, energy: Energy) -> Stepper:
+    if kind == "lbfgs":
+        return Lbfgs(latents)
+    if kind == "gauss_newton":
+        return GaussNewton(latents, energy)
     return Adam(latents)

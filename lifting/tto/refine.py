@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from lifting.batch import PoseBatch
 from lifting.errors import ConfigError
-from lifting.skeleton import Skeleton
-from lifting.tto.adapter import Decoder, InputLatent, Predictor, frozen, lent_weights
+from lifting.tto.adapter import (
+    Decoder,
+    InputLatent,
+    Predictor,
+    frozen,
+    lent_weights,
+    skeleton_of,
+)
 from lifting.tto.config import TtoConfig
-from lifting.tto.contract import Fitting, Latents, Refinable, Status, TtoResult
+from lifting.tto.contract import Finalising, Fitting, Refinable, Status, TtoResult
 from lifting.tto.objective import Objective
-from lifting.tto.observe import Scene, observe, with_mirrored
-from lifting.tto.optimizer import Solution, minimise
+from lifting.tto.observe import observe, with_mirrored
+from lifting.tto.optimizer import Optimiser, minimise
 from lifting.typing import PerSample, Pose3D
 
 CONTRACT = ("encode", "decode", "lr_scale")
-FINALISE = "finalise"
 CHUNK = 64
-
-
-class Lifter(Predictor, Protocol):
-    """A module that lifts batches and knows its joints."""
-
-    skeleton: Skeleton
+"""Samples that are optimised at a time on a processor, whose caches and allocator suffer from
+larger tensors; on a GPU it is all. Results do not depend on it."""
 
 
 def refinable(module: nn.Module, config: TtoConfig) -> Refinable:
@@ -40,20 +40,19 @@ def refinable(module: nn.Module, config: TtoConfig) -> Refinable:
     has = [name for name in CONTRACT if hasattr(module, name)]
     kind = type(module).__module__
     if config.latent == "own" and has:
-        missing = [name for name in CONTRACT if name not in has]
-        if missing:
-            raise ConfigError(
-                f"expected the module of {kind} to have {', '.join(CONTRACT)} for test-time "
-                f"optimisation, got only {', '.join(has)}; add {', '.join(missing)} or set "
-                "tto.latent=input"
-            )
-        return cast(Refinable, module)
-    if not hasattr(module, "predict"):
+        if isinstance(module, Refinable):
+            return module
+        missing = ", ".join(name for name in CONTRACT if name not in has)
         raise ConfigError(
-            f"expected a module with `predict` or with {', '.join(CONTRACT)} for test-time "
-            f"optimisation, got {kind}; see lifting/tto/contract.py for what they do"
+            f"expected the module of {kind} to have {', '.join(CONTRACT)} for test-time "
+            f"optimisation, got only {', '.join(has)}; add {missing} or set tto.latent=input"
         )
-    return InputLatent(cast(Predictor, module))
+    if isinstance(module, Predictor):
+        return InputLatent(module)
+    raise ConfigError(
+        f"expected a module with `predict` or with {', '.join(CONTRACT)} for test-time "
+        f"optimisation, got {kind}; see lifting/tto/contract.py for what they do"
+    )
 
 
 def refine(
@@ -88,19 +87,13 @@ def refine(
             return own.fit(rows, config)
         return _refine(module, rows, config, targets=targets, flip=flip, precision=precision)
 
-    size = _chunk(config, batch)
+    on_processor = batch.keypoints_2d.device.type == "cpu"
+    # Weights are optimised for all samples together.
+    size = CHUNK if on_processor and config.optimise == "latent" else max(1, len(batch))
     if len(batch) <= size:
         return part(batch)
     starts = range(0, len(batch), size)
     return TtoResult.joined([part(batch.rows(slice(i, i + size))) for i in starts])
-
-
-def _chunk(config: TtoConfig, batch: PoseBatch) -> int:
-    """Samples that are optimised at a time."""
-    size = config.chunk
-    if size is None:
-        size = CHUNK if batch.keypoints_2d.device.type == "cpu" else 0
-    return len(batch) if size == 0 or config.optimise != "latent" else size
 
 
 def _refine(
@@ -112,7 +105,7 @@ def _refine(
     flip: bool,
     precision: Callable[[], AbstractContextManager[object]],
 ) -> TtoResult:
-    skeleton = cast(Lifter, module).skeleton
+    skeleton = skeleton_of(module)
     method = refinable(module, config)
     copies = 2 if (flip if config.flip is None else config.flip) else 1
     device = batch.keypoints_2d.device.type
@@ -123,43 +116,31 @@ def _refine(
             scene = with_mirrored(scene, skeleton)
         with torch.no_grad(), precision():
             latents = method.encode(scene.batch)
-        decoder = Decoder(
-            method, scene, skeleton, copies=copies, precision=precision, compiled=config.compile
-        )
+        decoder = Decoder(method, scene, skeleton, copies=copies, precision=precision)
         objective = Objective(decoder, scene.observations, config, skeleton)
-        solution = _solve(module, objective, decoder, latents, config, method)
-    return _collect(method, solution, scene, objective, copies=copies, masked=masked)
+        optimiser = Optimiser(
+            kind=config.optimizer,
+            iterations=config.iterations,
+            lr=config.lr,
+            lr_scale={**method.lr_scale, **objective.lr_scale()},
+            moves=config.optimise,
+            weights_lr=config.weights_lr,
+            accept=config.accept,
+            tolerance=config.tolerance,
+            history=config.history,
+        )
+        movable = scene.observations.valid.any(-1).any(-1)
+        start = objective.start(latents)
+        if config.optimise == "latent":
+            found = minimise(objective, start, optimiser, movable=movable)
+        else:
+            with lent_weights(module) as weights:
+                found = minimise(objective, start, optimiser, movable=movable, weights=weights)
+    return _of_copies(found, method, objective, copies, masked)
 
 
-def _solve(
-    module: nn.Module,
-    objective: Objective,
-    decoder: Decoder,
-    latents: Latents,
-    config: TtoConfig,
-    method: Refinable,
-) -> Solution:
-    movable = objective.observations.valid.any(-1).any(-1)
-    rates = {**method.lr_scale, **objective.lr_scale()}
-    start = objective.start(latents)
-
-    def rows(index: Tensor) -> Objective:
-        return objective.rows(index, decoder.rows(index))
-
-    if config.optimise == "latent":
-        return minimise(objective, start, config, rates, movable=movable, rows=rows)
-    with lent_weights(module) as weights:
-        return minimise(objective, start, config, rates, movable=movable, weights=weights)
-
-
-def _collect(
-    method: Refinable,
-    solution: Solution,
-    scene: Scene,
-    objective: Objective,
-    *,
-    copies: int,
-    masked: PerSample,
+def _of_copies(
+    found: TtoResult, method: Refinable, objective: Objective, copies: int, masked: PerSample
 ) -> TtoResult:
     """One result a sample, of all its copies."""
 
@@ -167,38 +148,32 @@ def _collect(
         return values.detach().reshape(copies, -1, *values.shape[1:])
 
     def pose(values: Pose3D) -> Pose3D:
-        finalise: Callable[[Tensor], Tensor] | None = getattr(method, FINALISE, None)
-        joined = apart(values).mean(0) if finalise is None else finalise(apart(values))
+        poses = apart(values)
+        joined = method.finalise(poses) if isinstance(method, Finalising) else poses.mean(0)
         return joined * objective.around_root
 
-    first, best, own = solution.first, solution.best, objective.own_sigma
-    observed = apart(scene.observations.valid.any(-1).any(-1))[0]
-    behind = apart(best.behind).amax(0)
-    status = torch.full_like(behind, Status.MOVED)
-    for state, holds in (
-        (Status.CONVERGED, apart(solution.stopped).all(0)),
-        (Status.KEPT, ~apart(solution.improved).any(0)),
-        (Status.BEHIND, behind > 0),
-        (Status.UNOBSERVED, ~observed),
-        (Status.NOT_FINITE, ~apart(solution.finite).all(0)),
-    ):
-        status = torch.where(holds, torch.full_like(status, state), status)
-    start = pose(first.pose)
+    def mean(values: Tensor) -> Tensor:
+        return apart(values).mean(0)
+
+    own, now = objective.own_sigma, found.log_sigma
+    status = Status.of_copies(apart(found.status))
+    start = pose(found.start)
     untouched = (status >= Status.UNOBSERVED)[:, None, None, None]
-    wants_root = objective.config.camera == "perspective"
     return TtoResult(
-        pose=torch.where(untouched, start, pose(best.pose)),
-        log_sigma=None if own is None else apart(best.log_sigma).mean(0),
-        sigma_factor=None if own is None else apart(best.log_sigma - own).mean(0).exp(),
-        root=apart(best.root).mean(0) if wants_root else None,
+        pose=torch.where(untouched, start, pose(found.pose)),
+        log_sigma=None if own is None or now is None else mean(now),
+        sigma_factor=None if own is None or now is None else mean(now - own).exp(),
+        root=None
+        if objective.config.camera == "orthographic" or found.root is None
+        else mean(found.root),
         start=start,
         status=status,
-        iterations=apart(solution.iterations).amax(0),
-        before=apart(first.energy).mean(0),
-        after=apart(best.energy).mean(0),
-        residual_before=apart(first.residual).mean(0),
-        residual_after=apart(best.residual).mean(0),
-        behind=behind,
+        iterations=apart(found.iterations).amax(0),
+        before=mean(found.before),
+        after=mean(found.after),
+        residual_before=mean(found.residual_before),
+        residual_after=mean(found.residual_after),
+        behind=apart(found.behind).amax(0),
         masked=masked,
-        history=apart(solution.history.mT).mean(0).mT if objective.config.history else None,
+        history=None if found.history is None else mean(found.history.mT).mT,
     )

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from lifting.errors import ConfigError, DataError, check_shape
-from lifting.geometry.solver import Box, Lengths, Model, adapted, damped_step, linearise
-from lifting.tto.contract import Latents
-from lifting.tto.objective import Objective, shares
+from lifting.geometry.solver import Box, Model, adapted, damped_step, linearise
+from lifting.tto.contract import Energy, Latents, SumOfLengths
 from lifting.typing import PerSample
 
 
@@ -111,12 +110,12 @@ class Stepper(Protocol):
         """
         ...
 
-    def keep(self, rows: Tensor, objective: Objective) -> None:
+    def keep(self, rows: Tensor, energy: Energy) -> None:
         """Go on with some rows only.
 
         Args:
             rows: Their indices, in ascending order.
-            objective: Of those rows.
+            energy: Of those rows.
         """
         ...
 
@@ -175,12 +174,14 @@ class Adam:
         (step,) = self.moments.steps([torch.where(usable[:, None], gradient, 0.0)])
         return Move(values - self.rates * step, usable)
 
-    def keep(self, rows: Tensor, objective: Objective) -> None:
+    def keep(self, rows: Tensor, energy: Energy) -> None:
         """Go on with some rows only."""
         self.moments.first = [moment[rows] for moment in self.moments.first]
         self.moments.second = [moment[rows] for moment in self.moments.second]
 
 
+MEMORY = 5
+"""Steps that L-BFGS remembers."""
 SUFFICIENT = 1e-4
 """Part of the decrease promised by the slope that a step must bring to be taken."""
 _LEAST_COSINE = 1e-4
@@ -197,14 +198,13 @@ class Lbfgs:
 
     Args:
         latents: Gives the learning rates and the rows.
-        memory: Steps that are remembered.
 
     Source: Nocedal and Wright 2006, algorithms 7.4 and 3.1.
     """
 
     needs_gradient = True
 
-    def __init__(self, latents: FlatLatents, memory: int) -> None:
+    def __init__(self, latents: FlatLatents) -> None:
         values = latents.values
         self.rates = latents.rates
         self.values = values
@@ -213,7 +213,7 @@ class Lbfgs:
         self.gradient = torch.zeros_like(values)
         self.step = torch.zeros_like(values)
         self.taken = torch.ones_like(self.energy, dtype=torch.bool)
-        self.steps = values.new_zeros(memory, *values.shape)
+        self.steps = values.new_zeros(MEMORY, *values.shape)
         self.growths = torch.zeros_like(self.steps)
         self.started = False
 
@@ -268,7 +268,7 @@ class Lbfgs:
         downhill = known[0] & ((direction * self.gradient).sum(-1, keepdim=True) > 0)
         return -torch.where(downhill, direction, self.gradient.sign())
 
-    def keep(self, rows: Tensor, objective: Objective) -> None:
+    def keep(self, rows: Tensor, energy: Energy) -> None:
         """Go on with some rows only."""
         for name in ("values", "energy", "gradient", "step", "taken", "found"):
             setattr(self, name, getattr(self, name)[rows])
@@ -281,10 +281,6 @@ MOST_UNKNOWNS = 512
 """Each costs a pass for every step."""
 TANGENTS = 4096
 """Rows times unknowns that are differentiated at a time, which bounds the memory."""
-NEAR_SCREEN = 1e-3
-"""Distance from a keypoint below which its length is rounded off, screen units: half a pixel."""
-NEAR_ANCHOR = 0.5
-"""The same of the distance from the first answer, expected errors."""
 
 
 class GaussNewton:
@@ -294,30 +290,30 @@ class GaussNewton:
 
     Args:
         latents: Gives the learning rates and the rows.
-        objective: Projection and anchor only.
+        energy: A sum of lengths.
 
     Raises:
-        ConfigError: A sample has more latent numbers than can be differentiated one by one, or
-            the method cannot be differentiated forward.
+        ConfigError: The energy is no sum of lengths, a sample has more latent numbers than can be
+            differentiated one by one, or the method cannot be differentiated forward.
     """
 
     needs_gradient = False
 
-    def __init__(self, latents: FlatLatents, objective: Objective) -> None:
+    def __init__(self, latents: FlatLatents, energy: Energy) -> None:
         unknowns = latents.values.shape[1]
         if unknowns > MOST_UNKNOWNS:
             raise ConfigError(
                 f"expected a latent of at most {MOST_UNKNOWNS} numbers a sample for "
                 f"tto.optimizer=gauss_newton, got {unknowns}; set tto.optimizer=lbfgs or adam"
             )
-        self.latents, self.objective = latents, objective
+        self.latents, self.energy_of = latents, _sum_of_lengths(energy)
         self.values = latents.values
         self.energy = torch.full_like(self.values[:, 0], torch.inf)
         self.found = self.energy
         self.taken = torch.ones_like(self.energy, dtype=torch.bool)
         self.damping = torch.full_like(self.energy, DAMPING)
         self.started = False
-        self.lengths = self._lengths()
+        self.lengths = self.energy_of.lengths()
 
     def judge(self, energy: PerSample) -> PerSample:
         """Where the objective fell."""
@@ -339,17 +335,21 @@ class GaussNewton:
         usable = model.jacobian.isfinite().all(-1).all(-1)
         return Move(self.values + step, usable)
 
-    def keep(self, rows: Tensor, objective: Objective) -> None:
+    def keep(self, rows: Tensor, energy: Energy) -> None:
         """Go on with some rows only."""
-        self.objective = objective
-        self.lengths = self._lengths()
+        self.energy_of = _sum_of_lengths(energy)
+        self.lengths = self.energy_of.lengths()
         for name in ("values", "energy", "found", "taken", "damping"):
             setattr(self, name, getattr(self, name)[rows])
 
     def _linearised(self) -> Model:
         chunk = max(1, TANGENTS // len(self.values))
         try:
-            return linearise(self._residuals, self.values, chunk=chunk)
+            return linearise(
+                lambda values: self.energy_of.residuals(self.latents.unpack(values)),
+                self.values,
+                chunk=chunk,
+            )
         except RuntimeError as error:
             # Not an error of the method's own, such as a lack of memory.
             if not isinstance(error, NotImplementedError) and "vmap" not in str(error):
@@ -359,24 +359,11 @@ class GaussNewton:
                 f"for tto.optimizer=gauss_newton, got: {error}; set tto.optimizer=lbfgs or adam"
             ) from error
 
-    def _residuals(self, values: Tensor) -> Tensor:
-        """Residuals, ``(rows, 5 frames joints)``: two a keypoint, then three a joint."""
-        placed = self.objective.place(self.latents.unpack(values))
-        anchor = self.objective.anchor
-        assert anchor is not None
-        certainty = (-self.objective.held_by(placed.log_sigma)).exp()[..., None]
-        moved = (placed.answer.pose - anchor.pose) * certainty
-        return torch.cat((placed.residual.flatten(1), moved.flatten(1)), dim=1)
 
-    def _lengths(self) -> Lengths:
-        config = self.objective.config
-        parts = [
-            weight * shares(weights).flatten(1)
-            for weight, weights in (
-                (config.weight_projection, self.objective.weights),
-                (config.weight_anchor, self.objective.held),
-            )
-        ]
-        joints = parts[0].shape[1]
-        near = parts[0].new_tensor([NEAR_SCREEN, NEAR_ANCHOR]).repeat_interleave(joints)
-        return Lengths.of_groups([2] * joints + [3] * joints, torch.cat(parts, dim=1), near)
+def _sum_of_lengths(energy: Energy) -> SumOfLengths:
+    if isinstance(energy, SumOfLengths):
+        return energy
+    raise ConfigError(
+        "expected an energy that is a sum of lengths for gauss_newton, got "
+        f"{type(energy).__name__}; take lbfgs or adam"
+    )

@@ -20,7 +20,7 @@ from lifting.methods.epipolarpose.student import Student
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.uao.graph import centre_joint, partitioned_adjacency
 from lifting.skeleton import SKELETONS, Skeleton, get_skeleton
-from lifting.tto.callback import TestTimeOptimization, fitted_to
+from lifting.tto.callback import TestTimeOptimization
 from lifting.tto.config import TtoConfig
 from lifting.tto.contract import Status
 
@@ -238,18 +238,14 @@ def test_a_head_of_other_joints_needs_a_conversion():
         Student(config, get_skeleton("mpi17"))
 
 
-TERMS = {"weight_bone": 1.0, "weight_symmetry": 1.0, "weight_smoothness": 0.1}
-
-
 @pytest.mark.parametrize("skeleton", [*OTHERS, "smpl24"])
 def test_is_optimised_at_test_time(skeleton, build, people, without_trainer):
     module = without_trainer(build("uao", skeleton)).eval()
     batch = people(module)
     before = predicted(module, batch)
     start = before.joints_3d.clone()
-    for options in ({**TERMS, "anchor_root": False}, {"optimizer": "gauss_newton", "flip": True}):
+    for options in ({"anchor_root": False}, {"optimizer": "gauss_newton", "flip": True}):
         callback = TestTimeOptimization(TtoConfig(enabled=True, lr=1e-2, **options))
-        callback.setup(None, module, "test")
         prediction = replace(before, joints_3d=start.clone(), extras={})
         callback.on_test_batch_end(None, module, prediction, batch, 0)
         result = callback.last
@@ -259,12 +255,3 @@ def test_is_optimised_at_test_time(skeleton, build, people, without_trainer):
         assert prediction.joints_3d.isfinite().all()
         assert (prediction.joints_3d[..., module.skeleton.root, :] == 0).all()
         assert prediction.trajectory.shape == (SAMPLES, 1, 3)
-
-
-def test_an_energy_without_its_joints_is_left_out_and_it_is_said(caplog):
-    config = TtoConfig(**TERMS)
-    assert fitted_to(config, get_skeleton("humaneva15")) is config
-    assert not caplog.records
-    chain = Skeleton("chain", ("hip", "spine", "head"), (-1, 0, 1), ())
-    assert fitted_to(config, chain) == replace(config, weight_symmetry=0.0)
-    assert "tto.weight_symmetry is left out, as the skeleton chain" in caplog.text

@@ -250,9 +250,10 @@ def test_the_mirrored_image_gives_a_second_start(batch):
     assert (result.after <= result.before + 1e-6).all()
 
 
-def test_test_time_optimisation_is_the_methods_own(batch):
+def test_test_time_optimisation_is_the_methods_own(batch, monkeypatch):
     module = build().eval()
-    found = refine(module, batch, TtoConfig(enabled=True, chunk=3))
+    monkeypatch.setattr("lifting.tto.refine.CHUNK", 3)
+    found = refine(module, batch, TtoConfig(enabled=True))
     assert (found.after <= found.before + 1e-6).all()
     assert (found.after < found.before).any()
     assert (found.pose - found.start).norm(dim=-1).max() > 1

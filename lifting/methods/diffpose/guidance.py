@@ -16,8 +16,8 @@ from lifting.nn.units import MM_PER_METRE
 from lifting.skeleton import Skeleton
 from lifting.tto.config import TtoConfig
 from lifting.tto.contract import Decoded, Latents, Observations
-from lifting.tto.objective import Objective
-from lifting.typing import ImageSize, Pose3D
+from lifting.tto.objective import Objective, bone_energy, symmetry_energy
+from lifting.typing import ImageSize, PerSample, Pose3D
 
 POSE = "pose"
 
@@ -42,8 +42,6 @@ class Guide:
         self.terms = TtoConfig(
             weight_projection=config.weight_projection,
             weight_anchor=0.0,
-            weight_bone=config.weight_bone,
-            weight_symmetry=config.weight_symmetry,
         )
 
     def around(self, context: Pose3D, copies: int) -> Correction:
@@ -73,10 +71,22 @@ class Guide:
             moved = torch.zeros_like(start)
             for _ in range(self.config.moves):
                 pose = (start + moved)[:, None].requires_grad_()
-                energy = objective({POSE: pose}).energy
+                energy = self._energy(objective, pose)
                 (gradient,) = torch.autograd.grad(energy.sum(), pose)
                 moved = moved - self._step(gradient[:, 0], energy.detach())
         return moved
+
+    def _energy(self, objective: Objective, pose: Pose3D) -> PerSample:
+        """What is lowered, ``(poses,)``, for poses ``(poses, 1, joints, 3)``, mm."""
+        config = self.config
+        energy = objective({POSE: pose}).energy
+        centred = pose * objective.around_root
+        if config.weight_bone and objective.anchor is not None:
+            first = objective.anchor.pose * objective.around_root
+            energy = energy + config.weight_bone * bone_energy(centred, first, self.skeleton)
+        if config.weight_symmetry:
+            energy = energy + config.weight_symmetry * symmetry_energy(centred, self.skeleton)
+        return energy
 
     def _step(self, gradient: Tensor, energy: Tensor) -> Tensor:
         """A step down the gradient, mm.

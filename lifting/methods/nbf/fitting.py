@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,10 +32,8 @@ from lifting.methods.nbf.body_pose import (
 )
 from lifting.methods.nbf.objective import FeatureObjective, FitModel, FitOptions
 from lifting.methods.nbf.selection import RayGrid
-from lifting.tto.config import TtoConfig
-from lifting.tto.contract import Latents, Status
-from lifting.tto.objective import Evaluation, Objective
-from lifting.tto.optimizer import Solution, minimise
+from lifting.tto.contract import Energy, Evaluation, Latents, Status, TtoResult
+from lifting.tto.optimizer import Optimiser, minimise
 from lifting.typing import PerSample, Pose3D
 
 Watch = Callable[[FeatureObjective, Latents, PerSample], None]
@@ -99,24 +97,26 @@ def fit_bodies(
     body, steps = every, torch.zeros(several * batch, dtype=torch.int64, device=given.device)
     for stage in _stages(options):
         wide = FeatureObjective(model, maps, rays, body, stage.coarse, guess=every)
-        solution = _minimise(wide, stage, watch)
-        body = wide.latents.decode(solution.latents, wide.start)
-        steps = steps + solution.iterations
+        found = _minimise(wide, stage, watch)
+        assert found.latents is not None
+        body = wide.latents.decode(found.latents, wide.start)
+        steps = steps + found.iterations
     objective = FeatureObjective(model, observed, grid, start)
     with torch.no_grad():
         before = objective(objective.latents.encode(start)).energy
     # The start itself is a candidate: a stage of wider kernels may have left it for a worse one.
-    energies = torch.cat((before, solution.best.energy)).view(1 + several, batch)
+    energies = torch.cat((before, found.after)).view(1 + several, batch)
     best = energies.nan_to_num(torch.inf).argmin(0)
     bodies = BodyPose(*(of_start(torch.cat(p), best) for p in zip(start, body, strict=True)))
-    finite = solution.finite.view(several, batch)[0] & before.isfinite()
+    sound = found.status != Status.NOT_FINITE
+    finite = sound.view(several, batch)[0] & before.isfinite()
     evidence = objective.evidence(bodies)
     return FittedBody(
         body=bodies.to(given),
         joints=_joints(model, bodies, body, energies[1:], best == 0).to(given),
         evidence=evidence.to(given),
         won=(best - 1).clamp(min=0),
-        status=_status(best, finite, evidence, solution.best.behind, options),
+        status=_status(best, finite, evidence, found.behind, options),
         iterations=of_start(torch.cat((torch.zeros_like(steps[:batch]), steps)), best),
         before=before.to(given),
         after=energies.gather(0, best[None])[0].to(given),
@@ -140,19 +140,19 @@ def _stages(options: FitOptions) -> tuple[_Stage, ...]:
     )
 
 
-def _minimise(objective: FeatureObjective, stage: _Stage, watch: Watch | None) -> Solution:
+def _minimise(objective: FeatureObjective, stage: _Stage, watch: Watch | None) -> TtoResult:
     """Optimise from the objective's start."""
     options = objective.model.options
     rates = {TURN: 1.0, PLACE: 1.0, POSE: 0.0, SHAPE: 0.0}
     if stage.bend:
         rates = {TURN: 1.0, PLACE: 1.0, POSE: 1.0, SHAPE: options.shape}
-    config = TtoConfig(iterations=stage.steps, lr=options.lr, tolerance=0.0)
+    optimiser = Optimiser(iterations=stage.steps, lr=options.lr, lr_scale=rates)
     start = objective.latents.encode(objective.start)
-    evaluate = objective if watch is None else _watched(objective, watch)
-    return minimise(cast(Objective, evaluate), start, config, rates)
+    energy = objective if watch is None else _watched(objective, watch)
+    return minimise(energy, start, optimiser)
 
 
-def _watched(objective: FeatureObjective, watch: Watch) -> Callable[[Latents], Evaluation]:
+def _watched(objective: FeatureObjective, watch: Watch) -> Energy:
     def evaluate(latents: Latents) -> Evaluation:
         found = objective(latents)
         watch(objective, {k: v.detach() for k, v in latents.items()}, found.energy.detach())

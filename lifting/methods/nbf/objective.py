@@ -26,8 +26,7 @@ from lifting.methods.nbf.body_pose import POSE, BodyLatents, BodyPose, GuessErro
 from lifting.methods.nbf.features import Orientation, expected_features
 from lifting.methods.nbf.render import RenderOptions, normalise_features, render
 from lifting.methods.nbf.selection import RayGrid
-from lifting.tto.contract import Latents
-from lifting.tto.objective import Evaluation
+from lifting.tto.contract import Evaluation, Latents
 from lifting.typing import PerSample
 
 Occlusion = Literal["mixture", "max", "softmax", "plain"]

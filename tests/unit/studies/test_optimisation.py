@@ -27,7 +27,6 @@ from lifting.studies.plan import (
     View,
     load_runs,
 )
-from lifting.tto.config import TtoConfig
 from lifting.tto.refine import refine
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
@@ -180,11 +179,6 @@ def test_an_iterate_is_what_so_many_steps_leave(runs, index, sigma):
         assert torch.allclose(shown.residual_after, alone.residual_after, atol=1e-3)
     assert steps == 3
     assert (shown.pose - alone.start).norm(dim=-1).mean() > 0.1
-
-
-def test_curves_need_a_camera_that_stays():
-    with pytest.raises(ConfigError, match=r"got tto\.focal=latent"):
-        course_config(TtoConfig(focal="latent"), PROJECTION, "solve", 3)
 
 
 def test_a_calibration_is_printed_as_overrides(study, runs, tmp_path, capsys):

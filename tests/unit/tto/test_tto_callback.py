@@ -197,7 +197,7 @@ def test_statuses_are_counted():
 
 def test_a_prediction_says_what_was_not_optimised(parts, tmp_path, caplog):
     module, data, trainer = parts
-    config = TtoConfig(enabled=True, min_confidence=0.5)
+    config = TtoConfig(enabled=True)
     tracks = data.tracks("test")
     tracks.confidence[:] = 0
     built = trainer(TestTimeOptimization(config), tmp_path)

@@ -112,12 +112,13 @@ def test_a_sample_alone_is_as_in_its_batch(people, root, flip):
         assert alone.iterations == whole.iterations[index]
 
 
-@pytest.mark.parametrize("chunk", [1, 4, 6, 0])
-def test_chunks_of_a_batch_give_what_the_batch_gives(people, chunk):
+@pytest.mark.parametrize("chunk", [1, 4, 6])
+def test_chunks_of_a_batch_give_what_the_batch_gives(people, chunk, monkeypatch):
     batch, lifter = people
     config = TtoConfig(enabled=True, history=True, tolerance=0.02, iterations=6)
     whole = refine(lifter, batch, config, flip=True)
-    parts = refine(lifter, batch, replace(config, chunk=chunk), flip=True)
+    monkeypatch.setattr("lifting.tto.refine.CHUNK", chunk)
+    parts = refine(lifter, batch, config, flip=True)
     for name, value in whole._asdict().items():
         wanted = getattr(parts, name)
         if value is None:
@@ -166,14 +167,6 @@ def test_samples_stop_on_their_own(people):
     assert len(result.iterations.unique()) > 1
 
 
-def test_the_trust_radius_ends_the_steps(people):
-    batch, module = people
-    config = TtoConfig(iterations=30, lr=1e-3, trust_radius=4e-3, accept=False)
-    result = refine(module, batch, config)
-    assert (result.iterations <= 12).all()
-    assert (result.status == Status.CONVERGED).all()
-
-
 def test_mirrored_copies_agree_with_a_symmetric_method(people):
     """A method whose latent is the pose answers its mirrored copy by the pose mirrored."""
     from lifting.batch import flip_pose
@@ -201,18 +194,6 @@ def test_finalise_makes_the_answer_of_the_copies(people):
     assert torch.equal(first.pose, refine(method, batch, TtoConfig(), flip=False).pose)
 
 
-def test_an_optimised_root_and_focal_length_come_nearer(people):
-    batch, _ = people
-    fixed = {"weight_anchor": 0.05, "iterations": 30, "lr": 1e-3}
-    wrong = replace(batch, camera=batch.camera.map(torch.clone))
-    wrong.camera.intrinsics[:, :2] *= 1.3
-    given = refine(own(batch), wrong, TtoConfig(root="gt", **fixed))
-    solved = refine(
-        own(batch), wrong, TtoConfig(root="gt", focal="latent", focal_lr_scale=10.0, **fixed)
-    )
-    assert solved.residual_after.mean() < 0.6 * given.residual_after.mean()
-
-
 def test_a_predicted_root_is_used(people):
     batch, _ = people
     root = batch.joints_3d[..., :1, :]
@@ -238,23 +219,6 @@ def test_orthography_needs_no_camera(people):
     assert result.root is None
 
 
-@pytest.mark.parametrize("penalty", ["huber", "geman_mcclure"])
-def test_an_outlier_matters_less_under_a_robust_penalty(people, penalty):
-    batch, _ = people
-    batch.keypoints_2d[:, :, 13] += 300
-    moved = {}
-    for name in ("plain", penalty):
-        config = TtoConfig(root="gt", penalty=name, weight_anchor=1e-3, **FAR)
-        result = refine(own(batch), batch, config)
-        clean = [j for j in range(1, 17) if j != 13]
-        change = (result.pose - result.start).norm(dim=-1)
-        moved[name] = change[..., 13].mean() / change[..., clean].mean()
-    if penalty == "geman_mcclure":
-        assert moved[penalty] < 0.7 * moved["plain"]
-    else:
-        assert moved[penalty] == pytest.approx(float(moved["plain"]), rel=0.5)
-
-
 def test_weights_are_optimised_and_put_back(people):
     batch, module = people
     before = {k: v.clone() for k, v in module.state_dict().items()}
@@ -275,14 +239,6 @@ def test_latent_and_weights_together_go_further(people):
         for kind in ("latent", "both")
     }
     assert after["both"] < after["latent"]
-
-
-@pytest.mark.parametrize("through", [False, True])
-def test_the_root_may_be_a_constant_of_each_step(people, through):
-    batch, module = people
-    result = refine(module, batch, TtoConfig(root_gradient=through, weight_anchor=0, **FAR))
-    assert (result.residual_after < result.residual_before).all()
-    assert result.root.isfinite().all()
 
 
 def test_the_solved_root_is_near_the_true_one(people):
@@ -350,25 +306,6 @@ def test_the_method_may_compute_in_half_precision(people):
     torch.testing.assert_close(half.pose, full.pose, rtol=0, atol=20)
 
 
-def test_windows_of_frames_are_smoothed(people):
-    batch, _ = people
-    joints = batch.joints_3d.transpose(0, 1)  # six people as six frames of one
-    clip = PoseBatch(
-        skeleton=H36M_17,
-        keypoints_2d=batch.keypoints_2d.transpose(0, 1),
-        camera=batch.camera[:1],
-        joints_3d=joints,
-    )
-    config = TtoConfig(weight_smoothness=1, weight_projection=0, weight_anchor=0, **FAR)
-
-    def acceleration(pose):
-        pose = pose + joints[..., :1, :]
-        return (pose[:, 2:] - 2 * pose[:, 1:-1] + pose[:, :-2]).norm(dim=-1).mean()
-
-    result = refine(own(clip), clip, replace(config, root="gt"), targets=6)
-    assert acceleration(result.pose) < acceleration(result.start)
-
-
 def test_the_middle_frame_of_a_window_is_compared(people):
     batch, module = people
     window = replace(batch, keypoints_2d=batch.keypoints_2d.repeat(1, 3, 1, 1), confidence=None)
@@ -407,6 +344,13 @@ def test_a_part_of_the_contract_is_named(people):
     with pytest.raises(ConfigError, match=r"got only encode; add decode, lr_scale or set"):
         refine(module, batch, TtoConfig())
     assert isinstance(refinable(module, TtoConfig(latent="input")), InputLatent)
+
+
+def test_a_module_without_joints_is_refused(people):
+    batch, module = people
+    del module.skeleton
+    with pytest.raises(ConfigError, match="expected a module with a `skeleton`"):
+        refine(module, batch, TtoConfig())
 
 
 def test_a_module_with_nothing_is_refused():
