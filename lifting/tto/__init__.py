@@ -1,17 +1,14 @@
 """Test-time optimisation: latents of a frozen method are moved until its pose fits the image.
 
-* ``contract``   what a method offers and what comes back
+* ``contract``   what a method offers, what is minimised, and what comes back
 * ``config``     the ``tto`` section of an experiment; imports no torch
 * ``observe``    what was seen in the image, checked, and the mirrored copies
-* ``energies``   what a pose is asked to satisfy, each term per sample
-* ``objective``  the terms put together, with the root and the camera they need
-* ``optimizer``  the loop over latents, every sample on its own
-* ``progress``   what the loop knows of each sample: best iterate, whether it still moves
-* ``step``       what an optimiser does: ``adam``, ``lbfgs``, ``gauss_newton``
-* ``flat``       latents by name as rows of one matrix
-* ``decoder``    a method's answers, checked, in the unmirrored frame
-* ``generic``    the latent of methods that offer none: their 2D input
-* ``freezing``   a module that cannot change, and is given back as it was
+* ``adapter``    a method held still: its own latents or its 2D input, its answers checked
+* ``objective``  what a pose is asked to satisfy: energies, and the objective that adds them up
+* ``optimizer``  ``minimise``: the loop over latents, every sample on its own
+* ``steppers``   what an optimiser does: Adam, L-BFGS, Gauss-Newton
 * ``refine``     one batch optimised, without Lightning
 * ``callback``   the whole as a Lightning callback
+
+A method that fits something else gives its own energy to ``minimise`` (see 3DNBF).
 """
