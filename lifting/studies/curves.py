@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from lifting.batch import PoseBatch
-from lifting.errors import ConfigError
 from lifting.experiment.callbacks import seed_everywhere
 from lifting.methods.base import LiftingModule
 from lifting.studies.frames import Shown

@@ -43,6 +43,7 @@ from lifting.studies.plan import (
 )
 from lifting.tto.config import RootRule
 from lifting.tto.contract import Status, TtoResult
+from lifting.tto.objective import UNIFORM_SIGMA_MM
 
 RUN_TITLES = ("steps", "rate", "anchor weight", "uniform error mm")
 TITLES = (
@@ -145,7 +146,7 @@ def optimised_runs(runs: Sequence[Run], *, steps: int | None = None) -> list[str
 
     def told(run: Run) -> list[str]:
         tto = run.config.tto
-        numbers = (tto.lr, tto.weight_anchor, tto.uniform_sigma_mm)
+        numbers = (tto.lr, tto.weight_anchor, UNIFORM_SIGMA_MM)
         taken = tto.iterations if steps is None else steps
         return [str(taken), *(f"{number:g}" for number in numbers)]
 
