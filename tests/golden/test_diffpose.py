@@ -551,7 +551,7 @@ def test_paper_mixture_forward():
     refiner = Refiner(Config(layers=1, hidden=8, forward_noise="gmm", loss="distance"), H36M_17)
     steps = torch.arange(len(share))
     refiner.signal = torch.cat((torch.ones(1), g["alpha_bar_k"]))
-    refiner.process.place = lambda *_: place
+    refiner.process.noise_end = lambda *_: place
     seen = []
     refiner.denoiser.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     with pytest.MonkeyPatch.context() as patch:
