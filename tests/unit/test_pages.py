@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lifting.cli import main
+from lifting.experiment.load import load_experiment
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -121,12 +122,13 @@ def test_commands_are_parsed_and_name_what_exists(page):
             pytest.fail(f"{line} is not understood")
         named = getattr(arguments, "experiment", None)
         assert named is None or named in known | PLACEHOLDERS or not isinstance(named, str), line
+        overrides = list(getattr(arguments, "overrides", None) or ())
         data = getattr(arguments, "data", None)
-        assert data is None or data in experiments("data") | OWN | PLACEHOLDERS, line
-        for override in getattr(arguments, "overrides", None) or ():
-            key, _, value = override.partition("=")
-            if key == "extends":
-                assert (ROOT / "experiments" / f"{value}.yaml").is_file(), line
+        if data is not None:
+            assert data in experiments("data") | OWN | PLACEHOLDERS, line
+            overrides += [f"extends=data/{data}"] if data in experiments("data") else []
+        if named in experiments("") and data not in OWN:
+            load_experiment(named, [word for word in overrides if word != "KEY=VALUE"])
 
 
 def test_commands_and_scripts_within_the_text_exist():
