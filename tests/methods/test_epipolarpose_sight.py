@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lifting.data.images.raycast import BEHIND_BODY, BEHIND_OBJECT, OUTSIDE, SEEN
-from lifting.methods.epipolarpose.sight import SIGHT, SightErrors
+from lifting.methods.epipolarpose.module import SIGHT, SightErrors
 from lifting.skeleton import H36M_17
 
 

@@ -11,7 +11,6 @@ refinement unit the method ``refinement``.
 * ``labels``      what is learnt: labels in normalised coordinates, or of several views; the loss
 * ``augment``     random crops, colours and occlusion, and what is pasted
 * ``student``     all of these: from pictures to a loss or to poses
-* ``sight``       scores of joints that pictures show and hide
-* ``module``      training and prediction
+* ``module``      training and prediction; scores of joints that pictures show and hide
 * ``checkpoint``  the authors' weights, and weights to start from
 """
