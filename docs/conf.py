@@ -86,9 +86,17 @@ def _unlinked(
     return content if target.startswith("lifting.") and locate(target) is not None else None
 
 
+def _nameless(
+    app: Sphinx, what: str, name: str, thing: object, skip: bool, options: object
+) -> bool | None:
+    """Fields of a named tuple are described by its docstring; Python's own words say nothing."""
+    return True if str(getattr(thing, "__doc__", "")).startswith("Alias for field") else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
     app.connect("builder-inited", _prepare)
     app.connect("source-read", _read)
     app.connect("missing-reference", _unlinked)
+    app.connect("autodoc-skip-member", _nameless)
     return {"parallel_read_safe": False}

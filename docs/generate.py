@@ -25,7 +25,7 @@ WRITTEN_OUT = ("lifting", *(f"lifting.{room}" for room in (
 )))  # fmt: skip
 _IMPORT = re.compile(r"^from (lifting[\w.]*) import", re.MULTILINE)
 _GROUPS = {
-    "Experiments": ("", "Each is one run: `lifting train NAME`, or `make train EXP=NAME`."),
+    "Experiments": ("", "`lifting train NAME`, or `make train EXP=NAME`; all start from `base`."),
     "Data": ("data", "Laid over an experiment by `--data NAME`, or `extends=data/NAME`."),
     "Overlays": ("overlay", "Laid over any experiment by `extends=overlay/NAME`."),
     "Sweeps": ("sweep", "Grids of experiments: `lifting sweep NAME`."),
