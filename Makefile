@@ -108,7 +108,7 @@ $(VENV)/.stamp: pyproject.toml .ci/no_gpu_packages.txt
 	set -x; $(PIP) install $$limit $(TORCH_ARGS) "$(TORCH_SPEC)" || { \
 	  set +x; echo >&2; \
 	  echo "torch was not installed. Without an NVIDIA GPU, its GPU libraries are refused: name an" >&2; \
-	  echo "index of CPU wheels, make $(MAKECMDGOALS) TORCH_ARGS='--index-url URL' (README, Set-up)." >&2; \
+	  echo "index of CPU wheels, make $(MAKECMDGOALS) TORCH_ARGS='--index-url URL' (docs/guide/install.md)." >&2; \
 	  exit 1; }
 	$(PIP) install -e .
 	@touch $@
