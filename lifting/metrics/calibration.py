@@ -65,7 +65,7 @@ class Coverage(StreamingMetric):
     def update(
         self, mean: Tensor, sigma: Tensor, target: Tensor, valid: Tensor | None = None
     ) -> None:
-        """Add joints, as :meth:`GaussianNLL.update`."""
+        """Add joints, ``(*batch, 3)``, mm, as :meth:`GaussianNLL.update`."""
         self.accumulate(counts=coverage_histogram(mean, sigma, target, valid, region=self.region))
 
     def compute(self) -> CalibrationError:
@@ -82,7 +82,7 @@ class Temperature(RatioMetric):
     def update(
         self, mean: Tensor, sigma: Tensor, target: Tensor, valid: Tensor | None = None
     ) -> None:
-        """Add joints, as :meth:`GaussianNLL.update`."""
+        """Add joints, ``(*batch, 3)``, mm, as :meth:`GaussianNLL.update`."""
         z = standardised(mean, axis_sigma(sigma, mean), target)
         square = z.square().mean(-1)
         if valid is None:
@@ -90,7 +90,7 @@ class Temperature(RatioMetric):
         self.add_ratio((torch.where(valid, square, 0.0).sum(), valid.sum()))
 
     def compute(self) -> Tensor:
-        """The factor; NaN where nothing counted."""
+        """The factor, of shape ``()``; NaN where nothing counted."""
         return super().compute().sqrt()
 
 
@@ -126,7 +126,7 @@ class UncertaintyRanking(Metric):
         self.error.append(error.detach().flatten().double())
 
     def compute(self) -> dict[str, Tensor]:
-        """``ause``, ``ause_mm`` and ``spearman``; NaN where nothing counted."""
+        """``ause``, ``ause_mm`` and ``spearman``, of shape ``()``; NaN where nothing counted."""
         uncertainty, error = self._joined(self.uncertainty), self._joined(self.error)
         curves: Sparsification = sparsification(uncertainty, error)
         return {
@@ -180,7 +180,12 @@ class SampleScores(StreamingMetric):
         )
 
     def compute(self) -> dict[str, Tensor]:
-        """``crps_mm``, ``energy_mm`` and ``rank_histogram``; NaN where nothing counted."""
+        """Means and counts by name.
+
+        Returns:
+            ``crps_mm`` and ``energy_mm``, of shape ``()``, NaN where nothing counted;
+            ``rank_histogram``, ``(samples + 1,)`` int64.
+        """
         return {
             "crps_mm": self.mean_of(self.crps, self.count),
             "energy_mm": self.mean_of(self.energy, self.count),
@@ -218,6 +223,6 @@ class ConfidenceECE(StreamingMetric):
         self.accumulate(counts=counts, confidence=summed, correct=right)
 
     def compute(self) -> Tensor:
-        """Mean absolute gap between accuracy and confidence, weighted by bin."""
+        """Mean absolute gap between accuracy and confidence, weighted by bin, of shape ``()``."""
         self.mean_of(self.confidence, self.counts.sum())
         return confidence_error(self.counts, self.confidence, self.correct)

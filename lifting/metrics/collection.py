@@ -152,7 +152,7 @@ class PoseMetrics:
         """Scores by key, over all processes; every process must call this.
 
         Returns:
-            Scalars, NaN where nothing was scored.
+            Scalars of shape ``()``, NaN where nothing was scored.
 
         Raises:
             DataError: A label that counts as visible was not finite.

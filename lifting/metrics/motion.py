@@ -136,6 +136,9 @@ class Motion:
         """Errors of the differences between frames of different processes, as :meth:`settle`.
 
         Every process must call this, after settling, and gets the same.
+
+        Returns:
+            ``(orders, 4)``.
         """
         if not _several():
             return torch.zeros(len(ORDERS), 4)

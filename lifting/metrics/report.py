@@ -74,7 +74,7 @@ class Layout:
         return len(self.thresholds) + 1
 
     def position_index(self, device: torch.device) -> Tensor | None:
-        """Indices of the position joints, None where these are all."""
+        """Indices of the position joints, ``(joints,)`` int64; None where these are all."""
         return None if self.whole else indices(self.position, device)
 
 
@@ -82,7 +82,8 @@ def scores(totals: dict[str, Tensor], layout: Layout, protocol: Protocol) -> dic
     """All scores by logged key, without the split.
 
     Args:
-        totals: Sums over all batches and processes.
+        totals: Sums over all batches and processes, by name, among them ``error`` and ``count``,
+            ``(actions + 1, columns)``, a column a joint of each of the kinds.
         layout: Rows and columns of the tables.
         protocol: Rules of the benchmark.
 
@@ -108,7 +109,12 @@ def scores(totals: dict[str, Tensor], layout: Layout, protocol: Protocol) -> dic
 
 
 def joint_scores(totals: dict[str, Tensor], layout: Layout) -> dict[str, float]:
-    """MPJPE by joint name, mm; empty before the first batch."""
+    """MPJPE by joint name, mm; empty before the first batch.
+
+    Args:
+        totals: As for :func:`scores`: ``error`` and ``count``, ``(actions + 1, columns)``.
+        layout: Rows and columns of the tables.
+    """
     if "error" not in totals:
         return {}
     error, count = (_split_kinds(totals[k]).sum(0)[0] for k in ("error", "count"))
@@ -118,7 +124,14 @@ def joint_scores(totals: dict[str, Tensor], layout: Layout) -> dict[str, float]:
 def action_scores(
     totals: dict[str, Tensor], layout: Layout, protocol: Protocol
 ) -> dict[str, dict[str, float]]:
-    """Scores by action, then by key; actions that did not occur are left out."""
+    """Scores by action, then by key; actions that did not occur are left out.
+
+    Args:
+        totals: As for :func:`scores`: ``error`` and ``count``, ``(actions + 1, columns)``, and
+            ``pck``, ``(actions + 1, bins)``.
+        layout: Rows and columns of the tables.
+        protocol: Rules of the benchmark.
+    """
     if "error" not in totals:
         return {}
     table = _by_action(totals, protocol)

@@ -64,13 +64,22 @@ class StreamingMetric(Metric):
         self.add_state(name, torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
 
     def accumulate(self, **values: Tensor) -> None:
-        """Add to states by name."""
+        """Add to states.
+
+        Args:
+            values: By the name of the state, of its shape.
+        """
         for name, value in values.items():
             state = getattr(self, name)
             setattr(self, name, state + value.to(state.dtype))
 
     def mean_of(self, total: Tensor, count: Tensor) -> Tensor:
-        """Total over count; NaN and a warning where a metric was updated but nothing counted."""
+        """Total over count; NaN and a warning where a metric was updated but nothing counted.
+
+        Args:
+            total: Any shape.
+            count: A shape that broadcasts with it.
+        """
         if self.update_called and int(count.sum()) == 0:
             warnings.warn(
                 f"{type(self).__name__} was given no valid sample; its value is NaN", stacklevel=2
@@ -90,11 +99,11 @@ class RatioMetric(StreamingMetric):
         self.add_count("count")
 
     def add_ratio(self, sums: Sequence[Tensor]) -> None:
-        """Add a pair (sum, count)."""
+        """Add a pair (sum, count), each of shape ``()``."""
         self.accumulate(total=sums[0], count=sums[1])
 
     def compute(self) -> Tensor:
-        """Mean over all samples; NaN where there were none."""
+        """Mean over all samples, of shape ``()``; NaN where there were none."""
         return self.mean_of(self.total, self.count)
 
 
@@ -213,7 +222,7 @@ class NMPJPE(PooledPosition):
         self.accumulate(n_negative=negative.sum(), n_poses=count)
 
     def negative_rate(self) -> Tensor:
-        """Share of this process's poses whose scale was negative, 0 to 1."""
+        """Share of this process's poses whose scale was negative, of shape ``()``, 0 to 1."""
         return ratio(self.n_negative.double(), self.n_poses)
 
 
@@ -265,11 +274,11 @@ class PerJointMPJPE(StreamingMetric):
         )
 
     def compute(self) -> Tensor:
-        """Mean error by joint; NaN for a joint that was never valid."""
+        """Mean error by joint, ``(joints,)``, mm; NaN for a joint that was never valid."""
         return self.mean_of(self.total, self.count)
 
     def axes(self) -> Tensor:
-        """Mean absolute error by joint and axis on this process, before alignment, mm."""
+        """Mean absolute error on this process, before alignment, ``(joints, 3)``, mm."""
         return ratio(self.absolute, self.count[:, None])
 
 
@@ -314,7 +323,12 @@ class ActionMPJPE(StreamingMetric):
         )
 
     def compute(self) -> dict[str, Tensor]:
-        """``action_mean``, ``frame_mean``, ``n_actions``, and the error of every action."""
+        """Means and counts by name.
+
+        Returns:
+            ``action_mean``, ``frame_mean`` and ``action/<name>`` of every action, mm, and
+            ``n_actions``; all of shape ``()``.
+        """
         by_action = self.mean_of(self.total, self.count)
         present = self.count > 0
         found = {f"action/{name}": by_action[i] for i, name in enumerate(self.actions)}
@@ -387,7 +401,7 @@ class TimeDifference(StreamingMetric):
         self.accumulate(total=total.sum(), weight_sum=weights.sum(), count=count.sum())
 
     def compute(self) -> Tensor:
-        """Mean over all differences; NaN where no sequence was long enough."""
+        """Mean over all differences, of shape ``()``; NaN where no sequence was long enough."""
         self.mean_of(self.total, self.count)
         return torch.where(self.weight_sum > 0, self.total / self.weight_sum, torch.nan)
 

@@ -110,7 +110,7 @@ class PCK(ThresholdCounts):
         super().__init__(joints, (threshold,), **kwargs)
 
     def compute(self) -> Tensor:
-        """Percent, a scalar; NaN where nothing counted."""
+        """Percent, of shape ``()``; NaN where nothing counted."""
         return super().compute()[0]
 
 
@@ -128,7 +128,7 @@ class AUC(ThresholdCounts):
         self.endpoint: Endpoint = endpoint
 
     def compute(self) -> Tensor:
-        """Percent, a scalar; NaN where nothing counted."""
+        """Percent, of shape ``()``; NaN where nothing counted."""
         pooled = self.counts.sum(0)
         self.mean_of(self.counts.sum(), pooled.sum())
         return area(pooled, self.endpoint)
@@ -173,7 +173,7 @@ class CPS(StreamingMetric):
         self.accumulate(counts=cps_histogram(errors))
 
     def compute(self) -> Tensor:
-        """Area, 0 to 300 mm; NaN where no pose counted."""
+        """Area, of shape ``()``, 0 to 300 mm; NaN where no pose counted."""
         self.mean_of(self.counts.sum(), self.counts.sum())
         return cps_from_histogram(self.counts)
 
@@ -320,7 +320,7 @@ class BoneTemporalStd(StreamingMetric):
         )
 
     def compute(self) -> Tensor:
-        """Mean over the sequences that occurred; NaN where none did."""
+        """Mean over the sequences that occurred, of shape ``()``, mm; NaN where none did."""
         mean = self.mean_of(self.total, self.count[:, None])
         variance = ratio(self.square, self.count[:, None]) - mean.square()
         return variance.clamp(min=0).sqrt()[self.count > 0].mean()

@@ -58,7 +58,11 @@ class Sums:
         return self
 
     def totals(self) -> dict[str, Tensor]:
-        """Sums over all processes, on the processor; every process must call this."""
+        """Sums over all processes, on the processor; every process must call this.
+
+        Returns:
+            By name, each of the shape that was added.
+        """
         if distributed.is_available() and distributed.is_initialized():
             values = self._reduced()
         else:

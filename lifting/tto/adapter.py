@@ -168,7 +168,7 @@ class Decoder:
         """The same for some samples.
 
         Args:
-            index: Their indices, in ascending order. They are counted on the host.
+            index: Their indices, ``(chosen,)``, in ascending order. They are counted on the host.
         """
         part = Decoder(
             self.method,

@@ -161,6 +161,6 @@ def write_into(prediction: Prediction, result: TtoResult, *, oracle: bool) -> No
 
 
 def status_counts(result: TtoResult) -> Tensor:
-    """Samples by status, ``(number of statuses,)`` int, on the device of the result."""
+    """Samples by status, ``(statuses,)`` int, on the device of the result."""
     states = torch.arange(len(Status), device=result.status.device)
     return (result.status[:, None] == states).sum(0)

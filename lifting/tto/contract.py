@@ -71,7 +71,7 @@ class Observations(NamedTuple):
     valid: PerJoint
 
     def rows(self, index: Tensor) -> Observations:
-        """What was seen of some samples, by their indices."""
+        """What was seen of some samples, by their indices, ``(chosen,)``."""
         return Observations(*(None if value is None else value[index] for value in self))  # type: ignore[arg-type]
 
 
@@ -122,6 +122,9 @@ class Finalising(Protocol):
         Args:
             poses: ``(copies, samples, frames, joints, 3)``, mm; those of mirrored copies have been
                 mirrored back.
+
+        Returns:
+            ``(samples, frames, joints, 3)``, mm.
         """
         ...
 
@@ -159,7 +162,7 @@ class Packable(Protocol):
         """The energy of some samples, once that of all has been asked for.
 
         Args:
-            index: Their indices, in ascending order.
+            index: Their indices, ``(chosen,)``, in ascending order.
         """
         ...
 

@@ -220,7 +220,7 @@ class Objective:
         """The objective of some samples, held to their own first answers.
 
         Args:
-            index: Indices of the samples, in ascending order.
+            index: Indices of the samples, ``(chosen,)``, in ascending order.
         """
         decode = self.decode.rows(index) if isinstance(self.decode, Decoder) else self.decode
         part = Objective(decode, self.observations.rows(index), self.config, self.skeleton)
@@ -264,7 +264,15 @@ class Objective:
         return log_sigma
 
     def residuals(self, latents: Latents) -> Tensor:
-        """Residuals, ``(samples, 5 frames joints)``: two a keypoint, then three a joint."""
+        """Residuals of the keypoints and of the first answer.
+
+        Args:
+            latents: By name, the samples first.
+
+        Returns:
+            Shape ``(samples, 5 frames joints)``: two a keypoint, in screen units, then three a
+            joint, in expected errors.
+        """
         placed = self.place(latents)
         assert self.anchor is not None
         certainty = (-self.held_by(placed.log_sigma)).exp()[..., None]

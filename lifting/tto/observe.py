@@ -33,7 +33,7 @@ class Scene(NamedTuple):
     observations: Observations
 
     def rows(self, index: Tensor) -> Scene:
-        """Some samples, by their indices."""
+        """Some samples, by their indices, ``(chosen,)``."""
         return Scene(self.batch.rows(index), self.observations.rows(index))
 
 

@@ -49,7 +49,14 @@ class FlatLatents:
         )
 
     def unpack(self, values: Tensor) -> Latents:
-        """Latents by name, of rows such as ``values``."""
+        """Latents by name.
+
+        Args:
+            values: ``(rows, size)``.
+
+        Returns:
+            Tensors of the shapes at the start, but with as many rows.
+        """
         parts = torch.split(values, self.sizes, dim=1)
         return {
             name: part.reshape(len(values), *shape)
@@ -114,7 +121,7 @@ class Stepper(Protocol):
         """Go on with some rows only.
 
         Args:
-            rows: Their indices, in ascending order.
+            rows: Their indices, ``(chosen,)``, in ascending order.
             energy: Of those rows.
         """
         ...
@@ -136,7 +143,14 @@ class Moments:
         self.count = 0
 
     def steps(self, gradients: list[Tensor]) -> list[Tensor]:
-        """Steps for a learning rate of one, to be subtracted."""
+        """Steps for a learning rate of one, to be subtracted.
+
+        Args:
+            gradients: One of the shape of each tensor.
+
+        Returns:
+            The same shapes.
+        """
         self.count += 1
         least, most = (1 - beta**self.count for beta in BETAS)
         for moments, beta, powers in (
@@ -169,13 +183,13 @@ class Adam:
         return torch.ones_like(energy, dtype=torch.bool)
 
     def move(self, values: Tensor, gradient: Tensor) -> Move:
-        """The next iterate; rows whose gradient is not finite stay."""
+        """The next iterate, ``(rows, size)``; rows whose gradient is not finite stay."""
         usable = gradient.isfinite().all(-1)
         (step,) = self.moments.steps([torch.where(usable[:, None], gradient, 0.0)])
         return Move(values - self.rates * step, usable)
 
     def keep(self, rows: Tensor, energy: Energy) -> None:
-        """Go on with some rows only."""
+        """Go on with some rows only, by their indices, ``(chosen,)``."""
         self.moments.first = [moment[rows] for moment in self.moments.first]
         self.moments.second = [moment[rows] for moment in self.moments.second]
 
@@ -225,7 +239,7 @@ class Lbfgs:
         return self.taken
 
     def move(self, values: Tensor, gradient: Tensor) -> Move:
-        """The next iterate."""
+        """The next iterate, ``(rows, size)``."""
         gradient = self.rates * gradient
         sound = gradient.isfinite().all(-1)
         taken = self.taken & sound
@@ -269,7 +283,7 @@ class Lbfgs:
         return -torch.where(downhill, direction, self.gradient.sign())
 
     def keep(self, rows: Tensor, energy: Energy) -> None:
-        """Go on with some rows only."""
+        """Go on with some rows only, by their indices, ``(chosen,)``."""
         for name in ("values", "energy", "gradient", "step", "taken", "found"):
             setattr(self, name, getattr(self, name)[rows])
         self.steps, self.growths = self.steps[:, rows], self.growths[:, rows]
@@ -322,7 +336,7 @@ class GaussNewton:
         return self.taken
 
     def move(self, values: Tensor, gradient: Tensor) -> Move:
-        """The next iterate; the gradient is not read."""
+        """The next iterate, ``(rows, size)``; the gradient is not read."""
         self.values = torch.where(self.taken[:, None], values, self.values)
         self.energy = torch.where(self.taken, self.found, self.energy)
         if self.started:
@@ -336,7 +350,7 @@ class GaussNewton:
         return Move(self.values + step, usable)
 
     def keep(self, rows: Tensor, energy: Energy) -> None:
-        """Go on with some rows only."""
+        """Go on with some rows only, by their indices, ``(chosen,)``."""
         self.energy_of = _sum_of_lengths(energy)
         self.lengths = self.energy_of.lengths()
         for name in ("values", "energy", "found", "taken", "damping"):

@@ -56,7 +56,14 @@ RADIAL_LIMITS = tuple(math.sqrt(chi2_3_quantile(p)) for p in LEVELS)
 
 
 def floored(sigma: Tensor) -> Tensor:
-    """Deviation in working precision, not below the floor; NaN stays NaN."""
+    """Deviation in working precision, not below the floor; NaN stays NaN.
+
+    Args:
+        sigma: Any shape, mm.
+
+    Returns:
+        The same shape, mm.
+    """
     return to_working_precision(sigma).clamp(min=SIGMA_FLOOR_MM)
 
 
@@ -94,7 +101,16 @@ def gaussian_nll(mean: Tensor, sigma: Tensor, target: Tensor) -> Tensor:
 
 
 def standardised(mean: Tensor, deviation: Tensor, target: Tensor) -> Tensor:
-    """Residual in units of the deviation."""
+    """Residual in units of the deviation.
+
+    Args:
+        mean: ``(*batch, 3)``, mm.
+        deviation: ``(*batch, 3)``, mm, above 0.
+        target: ``(*batch, 3)``, mm.
+
+    Returns:
+        ``(*batch, 3)``.
+    """
     return (to_working_precision(target) - to_working_precision(mean)) / deviation
 
 
@@ -137,7 +153,11 @@ def coverage_histogram(
 
 
 def calibration_error(counts: Tensor) -> CalibrationError:
-    """Expected calibration error from the counts of :func:`coverage_histogram`."""
+    """Expected calibration error from the counts of :func:`coverage_histogram`.
+
+    Args:
+        counts: ``(20,)`` int64.
+    """
     nominal = torch.tensor(LEVELS, dtype=torch.float64, device=counts.device)
     below = counts.cumsum(0)
     coverage = ratio(below[:-1].double(), below[-1])
@@ -147,7 +167,16 @@ def calibration_error(counts: Tensor) -> CalibrationError:
 
 @torch.no_grad()
 def optimal_temperature(mean: Tensor, sigma: Tensor, target: Tensor) -> Tensor:
-    """Factor on all deviations that maximises the likelihood; fit it on validation data only."""
+    """Factor on all deviations that maximises the likelihood; fit it on validation data only.
+
+    Args:
+        mean: ``(*batch, 3)``, mm.
+        sigma: ``(*batch,)`` or ``(*batch, 3)``, standard deviation, mm.
+        target: ``(*batch, 3)``, mm.
+
+    Returns:
+        A scalar, ``()``.
+    """
     z = standardised(mean, axis_sigma(sigma, mean), target)
     return z.square().mean().sqrt()
 
@@ -263,6 +292,15 @@ def confidence_histogram(
 
 
 def confidence_error(counts: Tensor, summed: Tensor, right: Tensor) -> Tensor:
-    """Expected calibration error, 0 to 1, from the sums of :func:`confidence_histogram`."""
+    """Expected calibration error from the sums of :func:`confidence_histogram`.
+
+    Args:
+        counts: ``(bins,)`` int64.
+        summed: ``(bins,)`` float64, summed confidence.
+        right: ``(bins,)`` int64, number correct.
+
+    Returns:
+        A scalar, ``()``, 0 to 1.
+    """
     total = counts.sum()
     return ratio((right.to(summed.dtype) - summed).abs().sum(), total)

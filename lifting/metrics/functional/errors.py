@@ -57,7 +57,7 @@ class JointErrors(NamedTuple):
 
 
 def to_working_precision(values: Tensor) -> Tensor:
-    """Values in float64, or in float32 on a device that has no float64."""
+    """Values of any shape in float64, or in float32 on a device that has no float64."""
     return values.float() if values.device.type == "mps" else values.double()
 
 
@@ -141,7 +141,11 @@ def _finite(predicted: Pose3D, target: Pose3D) -> bool:
 
 
 def all_true(flags: Tensor) -> bool:
-    """Whether flags are known to be all true, which only a processor can tell without waiting."""
+    """Whether flags are known to be all true, which only a processor can tell without waiting.
+
+    Args:
+        flags: Any shape, bool.
+    """
     return flags.device.type == "cpu" and bool(flags.all())
 
 
@@ -208,8 +212,11 @@ def pooled_sums(errors: JointErrors, pooling: Pooling = "joint") -> tuple[Tensor
     """Sum and count whose ratio is the pooled error; both add up over batches.
 
     Args:
-        errors: Errors of the joints.
+        errors: Errors of the joints, ``(*batch, joints)``.
         pooling: ``joint`` weighs every valid joint alike, ``frame`` every pose that has one.
+
+    Returns:
+        Two scalars, ``()``, the sum in mm.
     """
     if pooling == "joint":
         return errors.error.sum(), errors.valid.sum()
@@ -218,7 +225,7 @@ def pooled_sums(errors: JointErrors, pooling: Pooling = "joint") -> tuple[Tensor
 
 
 def pool(errors: JointErrors, pooling: Pooling = "joint") -> Tensor:
-    """Pooled error, mm; NaN where nothing counts. See :func:`pooled_sums`."""
+    """Pooled error, of shape ``()``, mm; NaN where nothing counts. See :func:`pooled_sums`."""
     total, count = pooled_sums(errors, pooling)
     return ratio(total, count)
 
@@ -229,7 +236,12 @@ def per_pose(errors: JointErrors) -> Tensor:
 
 
 def ratio(total: Tensor, count: Tensor) -> Tensor:
-    """Total over count, NaN where the count is zero."""
+    """Total over count, NaN where the count is zero.
+
+    Args:
+        total: Any shape.
+        count: A shape that broadcasts with it.
+    """
     return torch.where(count > 0, total / count.clamp(min=1), torch.nan)
 
 
@@ -237,7 +249,7 @@ def ratio(total: Tensor, count: Tensor) -> Tensor:
 def constant(
     values: tuple[int, ...] | tuple[float, ...], device: torch.device, dtype: torch.dtype
 ) -> Tensor:
-    """Vector of the values; shared, so never write into it.
+    """Vector of the values, ``(values,)``; shared, so never write into it.
 
     Args:
         values: What it holds.
@@ -250,5 +262,5 @@ def constant(
 
 
 def indices(values: tuple[int, ...], device: torch.device) -> Tensor:
-    """Vector of int64 indices; shared, so never write into it."""
+    """Vector of int64 indices, ``(values,)``; shared, so never write into it."""
     return constant(values, device, torch.int64)

@@ -63,14 +63,24 @@ def j_best(errors: JointErrors) -> Tensor:
     """Oracle that takes the best hypothesis of every joint, mm.
 
     Args:
-        errors: Of :func:`hypothesis_errors`.
+        errors: Of :func:`hypothesis_errors`, ``(batch, hypotheses, frames, joints)``.
+
+    Returns:
+        A scalar, ``()``.
     """
     total, count = j_best_sums(errors)
     return ratio(total, count)
 
 
 def j_best_sums(errors: JointErrors) -> tuple[Tensor, Tensor]:
-    """Sum and count of :func:`j_best`."""
+    """Sum and count of :func:`j_best`.
+
+    Args:
+        errors: ``(batch, hypotheses, frames, joints)``, mm.
+
+    Returns:
+        Two scalars, ``()``, the sum in mm.
+    """
     return errors.error.amin(1).sum(), errors.valid[:, 0].sum()
 
 
@@ -78,10 +88,13 @@ def p_best(errors: JointErrors, window: Window = "pose") -> Tensor:
     """Oracle that takes the best hypothesis of every pose, mm.
 
     Args:
-        errors: Of :func:`hypothesis_errors`.
+        errors: Of :func:`hypothesis_errors`, ``(batch, hypotheses, frames, joints)``.
         window: Over how much one choice holds: ``pose`` a frame, ``sequence`` all frames of a
             batch entry, ``batch`` the whole batch, as the D3DP release computes it, which then
             depends on the batch size and does not add up over batches.
+
+    Returns:
+        A scalar, ``()``.
 
     Raises:
         ConfigError: The window is unknown.
@@ -91,7 +104,18 @@ def p_best(errors: JointErrors, window: Window = "pose") -> Tensor:
 
 
 def p_best_sums(errors: JointErrors, window: Window = "pose") -> tuple[Tensor, Tensor]:
-    """Sum and count of :func:`p_best`."""
+    """Sum and count of :func:`p_best`.
+
+    Args:
+        errors: ``(batch, hypotheses, frames, joints)``, mm.
+        window: As for :func:`p_best`.
+
+    Returns:
+        Two scalars, ``()``, the sum in mm.
+
+    Raises:
+        ConfigError: The window is unknown.
+    """
     axes: dict[str, tuple[int, ...]] = {"pose": (-1,), "sequence": (-2, -1), "batch": (0, -2, -1)}
     if window not in axes:
         raise ConfigError(f"unknown window '{window}'; {suggest(window, axes)}")
@@ -107,7 +131,17 @@ def p_agg(
     *,
     align: Alignment = "none",
 ) -> Tensor:
-    """Error of the mean hypothesis, mm; the mean is aligned, not its parts."""
+    """Error of the mean hypothesis, mm; the mean is aligned, not its parts.
+
+    Args:
+        hypotheses: ``(batch, hypotheses, frames, joints, 3)``, root-relative, mm.
+        target: ``(batch, frames, joints, 3)``, root-relative, mm.
+        mask: ``(batch, frames, joints)`` bool; None for all.
+        align: What the mean is forgiven.
+
+    Returns:
+        A scalar, ``()``.
+    """
     mean = to_working_precision(hypotheses).mean(1)
     return pool(joint_errors(mean, target, mask, align=align))
 
@@ -116,9 +150,13 @@ def j_agg(errors: JointErrors, projected: Tensor, keypoints: Pose2D) -> Tensor:
     """Error of a pose put together joint by joint from what projects nearest to the image, mm.
 
     Args:
-        errors: Of :func:`hypothesis_errors`, aligned or not.
+        errors: Of :func:`hypothesis_errors`, aligned or not,
+            ``(batch, hypotheses, frames, joints)``.
         projected: ``(batch, hypotheses, frames, joints, 2)``, px.
         keypoints: ``(batch, frames, joints, 2)``, px.
+
+    Returns:
+        A scalar, ``()``.
 
     Source: Shan et al. 2023 (D3DP), joint-wise aggregation.
     """
@@ -128,7 +166,16 @@ def j_agg(errors: JointErrors, projected: Tensor, keypoints: Pose2D) -> Tensor:
 
 @torch.no_grad()
 def j_agg_sums(errors: JointErrors, projected: Tensor, keypoints: Pose2D) -> tuple[Tensor, Tensor]:
-    """Sum and count of :func:`j_agg`."""
+    """Sum and count of :func:`j_agg`.
+
+    Args:
+        errors: ``(batch, hypotheses, frames, joints)``, mm.
+        projected: ``(batch, hypotheses, frames, joints, 2)``, px.
+        keypoints: ``(batch, frames, joints, 2)``, px.
+
+    Returns:
+        Two scalars, ``()``, the sum in mm.
+    """
     check_shape("projected", projected, "batch hypotheses frames joints 2")
     away = to_working_precision(projected) - to_working_precision(keypoints)[:, None]
     chosen = away.norm(dim=-1).nan_to_num(nan=torch.inf).argmin(1, keepdim=True)
@@ -136,7 +183,14 @@ def j_agg_sums(errors: JointErrors, projected: Tensor, keypoints: Pose2D) -> tup
 
 
 def mean_over_hypotheses(errors: JointErrors) -> Tensor:
-    """Mean error over all hypotheses, mm."""
+    """Mean error over all hypotheses.
+
+    Args:
+        errors: ``(batch, hypotheses, frames, joints)``, mm.
+
+    Returns:
+        A scalar, ``()``, mm.
+    """
     return pool(errors)
 
 
@@ -162,6 +216,9 @@ def diversity_sums(hypotheses: Tensor, mask: PerJoint | None = None) -> tuple[Te
     Args:
         hypotheses: ``(batch, hypotheses, frames, joints, 3)``, mm.
         mask: ``(batch, frames, joints)`` bool; None for all.
+
+    Returns:
+        Two scalars, ``()``, the sum in mm.
     """
     check_shape("hypotheses", hypotheses, "batch hypotheses frames joints 3")
     safe = _masked(hypotheses, mask)

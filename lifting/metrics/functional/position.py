@@ -56,7 +56,7 @@ def mpjpe(
         cap_mm: Error of such a joint under ``penalise``.
 
     Returns:
-        A scalar, NaN where no joint is valid.
+        A scalar, ``()``, NaN where no joint is valid.
 
     Raises:
         ShapeError: The shapes differ.
@@ -107,7 +107,7 @@ def pa_mpjpe(
         cap_mm: Error of such a joint under ``penalise``.
 
     Returns:
-        A scalar; poses with fewer than three valid joints do not count.
+        A scalar, ``()``; poses with fewer than three valid joints do not count.
 
     Raises:
         ShapeError: The shapes differ.
@@ -152,7 +152,7 @@ def n_mpjpe(
         cap_mm: Error of such a joint under ``penalise``.
 
     Returns:
-        A scalar, NaN where no joint is valid. A prediction of zeros has scale zero.
+        A scalar, ``()``, NaN where no joint is valid. A prediction of zeros has scale zero.
 
     Raises:
         ShapeError: The shapes differ.

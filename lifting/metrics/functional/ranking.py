@@ -60,14 +60,26 @@ def sparsification(uncertainty: Tensor, error: Tensor) -> Sparsification:
 
 
 def from_curves(curve: Tensor, oracle: Tensor) -> Sparsification:
-    """Areas between a curve and its oracle by the trapezoid rule."""
+    """Areas between a curve and its oracle by the trapezoid rule.
+
+    Args:
+        curve: ``(20,)``, mm.
+        oracle: ``(20,)``, mm.
+    """
     steps = torch.tensor(FRACTIONS, dtype=curve.dtype, device=curve.device)
     area = torch.trapezoid(curve - oracle, steps)
     return Sparsification(curve, oracle, area, area / curve[0])
 
 
 def removed_counts(samples: Tensor) -> Tensor:
-    """How many samples each fraction removes, rounded half to even, float64."""
+    """How many samples each fraction removes, rounded half to even.
+
+    Args:
+        samples: How many there are, ``()``.
+
+    Returns:
+        ``(20,)`` float64.
+    """
     steps = torch.tensor(FRACTIONS, dtype=torch.float64, device=samples.device)
     return (steps * samples).round()
 
@@ -91,6 +103,9 @@ def spearman(first: Tensor, second: Tensor) -> Tensor:
     Args:
         first: ``(samples,)``.
         second: ``(samples,)``.
+
+    Returns:
+        A scalar, ``()``.
     """
     check_shape("second", second, "samples", samples=len(first))
     if len(first) < 2:
@@ -102,7 +117,14 @@ def spearman(first: Tensor, second: Tensor) -> Tensor:
 
 
 def mean_ranks(values: Tensor) -> Tensor:
-    """Rank of every value from zero, tied values sharing the mean of their ranks, float64."""
+    """Rank of every value from zero, tied values sharing the mean of their ranks.
+
+    Args:
+        values: ``(samples,)``.
+
+    Returns:
+        ``(samples,)`` float64.
+    """
     _, inverse, counts = torch.unique(values, return_inverse=True, return_counts=True)
     last = counts.cumsum(0)
     middle = last.double() - (counts.double() + 1) / 2
@@ -153,7 +175,7 @@ def sparsification_from_sums(sums: RankingSums) -> Sparsification:
 
 
 def spearman_from_sums(sums: RankingSums) -> Tensor:
-    """Rank correlation of histograms, samples of a bin sharing their mean rank."""
+    """Rank correlation of histograms, of shape ``()``; samples of a bin share their mean rank."""
     joint = sums.joint.double()
     x = _centred_ranks(joint.sum(1))
     y = _centred_ranks(joint.sum(0))

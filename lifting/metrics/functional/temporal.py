@@ -39,7 +39,7 @@ def mpjve(
             frames axis holds one sequence.
 
     Returns:
-        A scalar, every difference weighing alike; NaN where there is none.
+        A scalar, ``()``, every difference weighing alike; NaN where there is none.
 
     Source: VideoPose3D; its released code weighs sequences by frames instead of differences, for
     which see :class:`lifting.metrics.single.MPJVE`.
@@ -69,7 +69,7 @@ def mean_motion(pose: Pose3D, order: int, mask: PerJoint | None = None) -> Tenso
         mask: ``(*batch, frames, joints)`` bool; None for all.
 
     Returns:
-        A scalar, mm a frame to that power.
+        A scalar, ``()``, mm a frame to that power.
     """
     return pool(difference_errors(pose, torch.zeros_like(pose), mask, order=order))
 

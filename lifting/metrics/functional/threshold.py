@@ -45,7 +45,8 @@ def pck(
         align: ``similarity`` gives PA-PCK, ``scale`` N-PCK.
 
     Returns:
-        A scalar, 0 to 100; NaN where no joint is valid. A prediction that is not finite misses.
+        A scalar, ``()``, 0 to 100; NaN where no joint is valid. A prediction that is not finite
+        misses.
 
     Source: Mehta et al. 2017; agrees with mmpose 0.x given the same unit.
     """
@@ -112,7 +113,7 @@ def threshold_histogram(errors: JointErrors, thresholds: Sequence[float]) -> Ten
     """Counts of each joint's errors between the thresholds.
 
     Args:
-        errors: Errors of the joints.
+        errors: Errors of the joints, ``(*batch, joints)``.
         thresholds: Ascending, mm.
 
     Returns:
@@ -130,7 +131,18 @@ def threshold_histogram(errors: JointErrors, thresholds: Sequence[float]) -> Ten
 
 
 def threshold_bins(error: Tensor, thresholds: Sequence[float]) -> Tensor:
-    """Index of the first threshold that each error is below, int64."""
+    """Index of the first threshold that each error is below; their number where it is below none.
+
+    Args:
+        error: Any shape, mm.
+        thresholds: Ascending, mm.
+
+    Returns:
+        The same shape, int64.
+
+    Raises:
+        ConfigError: The thresholds do not ascend.
+    """
     if any(b <= a for a, b in itertools.pairwise(thresholds)):
         raise ConfigError(
             f"expected ascending thresholds in mm, got {tuple(thresholds)}; sort them"
@@ -147,6 +159,9 @@ def count_cells(cell: Tensor, valid: Tensor, size: int) -> Tensor:
         cell: Any shape, int64, below ``size``.
         valid: Same shape, bool.
         size: Number of cells.
+
+    Returns:
+        ``(size,)`` int64.
     """
     spill = torch.where(valid, cell, size).flatten()
     if spill.device.type == "cpu":
@@ -174,6 +189,9 @@ def area(counts: Tensor, endpoint: Endpoint = "official") -> Tensor:
     Args:
         counts: ``(*batch, thresholds + 1)`` int64.
         endpoint: Whether the threshold zero takes part.
+
+    Returns:
+        ``(*batch,)``, percent.
     """
     curve = percentage_below(counts)
     return curve.mean(-1) if endpoint == "official" else curve[..., 1:].mean(-1)
@@ -206,7 +224,7 @@ def cps_histogram(errors: JointErrors, limit: int = CPS_LIMIT_MM) -> Tensor:
     """Counts of poses by their largest aligned joint error.
 
     Args:
-        errors: Errors after a similarity.
+        errors: Errors after a similarity, ``(*batch, joints)``.
         limit: Largest threshold, mm.
 
     Returns:
@@ -227,7 +245,7 @@ def cps(predicted: Pose3D, target: Pose3D, mask: PerJoint | None = None) -> Tens
         mask: ``(*batch, joints)`` bool; None for all.
 
     Returns:
-        A scalar, 0 to 300 (mm), thresholds 1, 2, ..., 300 mm; NaN where no pose is valid.
+        A scalar, ``()``, 0 to 300 (mm), thresholds 1, 2, ..., 300 mm; NaN where no pose is valid.
 
     Source: Wandt et al. 2021 (CanonPose).
     """
@@ -236,5 +254,12 @@ def cps(predicted: Pose3D, target: Pose3D, mask: PerJoint | None = None) -> Tens
 
 
 def cps_from_histogram(counts: Tensor) -> Tensor:
-    """Area of :func:`cps` from counts of :func:`cps_histogram`."""
+    """Area of :func:`cps` from counts of :func:`cps_histogram`.
+
+    Args:
+        counts: ``(limit + 1,)`` int64.
+
+    Returns:
+        A scalar, ``()``, mm.
+    """
     return percentage_below(counts).sum(-1) / 100
