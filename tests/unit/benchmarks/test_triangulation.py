@@ -27,7 +27,7 @@ def true_pose(camera):
 def test_rows_without_opencv(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(triangulation, "robust_relative_pose", lambda *args: None)
-    methods = triangulation.rows()
+    methods = list(triangulation.rows())
     assert [row.name for row in methods] == [
         "direct linear transform",
         "linear least squares, iterated",

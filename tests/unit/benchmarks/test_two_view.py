@@ -120,7 +120,7 @@ def test_the_published_numbers_agree_with_themselves():
 def test_rows_of_a_short_table(monkeypatch):
     monkeypatch.setattr(two_view, "TRIALS", 1)
     monkeypatch.setattr(two_view, "PUBLISHED", {(16, 1): PUBLISHED[16, 1]})
-    table = rows()
+    table = list(rows())
     assert [row.name for row in table[:2]] == [
         "16 frames, 1 px: F, 8 points, rotation",
         "16 frames, 1 px: F, 8 points, PA-MPJPE",
