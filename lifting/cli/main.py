@@ -73,7 +73,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     command = next((word for word in words if not word.startswith("-")), None)
     if command in REMOVED:
-        print(f"error: `lifting {command}` is now {REMOVED[command]}", file=sys.stderr)
+        print(
+            f"error: `lifting {command}` is now {REMOVED[command]}, in a checkout of the project",
+            file=sys.stderr,
+        )
         return FAILED
     arguments = parse(words)
     arguments.words = shlex.join(["lifting", *words])

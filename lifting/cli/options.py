@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifting.errors import ConfigError
+from lifting.errors import ConfigError, LiftingError
 
 if TYPE_CHECKING:
     from lifting.experiment.config import ExperimentConfig
@@ -63,7 +64,7 @@ def load_for_checkpoint(arguments: argparse.Namespace) -> tuple[ExperimentConfig
     checkpoint: Path | None = arguments.checkpoint
     if checkpoint is None:
         best = "checkpoints/best.ckpt"
-        run = newest_run(config.output, config.name, best)
+        run = newest_run(config.output, config.name, best, partial(_is_of_method, config))
         checkpoint = run / best
         print(f"no checkpoint named: taking the newest run, {checkpoint}")
     folder = run_of_checkpoint(checkpoint)
@@ -79,6 +80,18 @@ def load_for_checkpoint(arguments: argparse.Namespace) -> tuple[ExperimentConfig
     if frames is not None:  # the window that the weights were trained on, unless it is given
         overrides = [f"data.frames={frames}", *overrides]
     return load_experiment(arguments.experiment, overrides, method=method), checkpoint
+
+
+def _is_of_method(asked: ExperimentConfig, run: Path) -> bool:
+    """Whether a run trained the method that is asked for: an experiment may train others, too."""
+    from lifting.experiment.folder import CONFIG_FILE
+    from lifting.experiment.load import load_experiment
+
+    try:
+        trained = load_experiment(str(run / CONFIG_FILE))
+    except LiftingError:
+        return False
+    return bool(trained.method["name"] == asked.method["name"])
 
 
 def _check_method(asked: ExperimentConfig, trained: ExperimentConfig, checkpoint: Path) -> None:

@@ -67,7 +67,7 @@ def load_weights(module: nn.Module, checkpoint: dict[str, Any], path: Path) -> N
         path: Where it came from, for the message.
 
     Raises:
-        CheckpointError: Names or shapes of the weights differ.
+        CheckpointError: Names or shapes of the weights differ, or a weight is not finite.
     """
     if isinstance(module, LiftingModule):
         module.on_load_checkpoint(checkpoint)  # where weights of older versions get today's names
@@ -85,6 +85,13 @@ def load_weights(module: nn.Module, checkpoint: dict[str, Any], path: Path) -> N
             f"expected weights that fit the configured network, got {path}, in which "
             f"{'; '.join(problems[:3])}{more}; use the configuration it was trained with (the "
             "config.yaml of its run)"
+        )
+    bad = [k for k, _ in module.named_parameters() if not bool(given[k].isfinite().all())]
+    if bad:
+        raise CheckpointError(
+            f"expected finite weights in {path}, got others in {', '.join(bad[:3])}"
+            f"{f' and {len(bad) - 3} more' if len(bad) > 3 else ''}; the training diverged or the "
+            "file is damaged: take another checkpoint of the run"
         )
     module.load_state_dict(given)
 
@@ -120,6 +127,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 def _load(path: Path) -> dict[str, Any]:
+    if path.is_dir():
+        raise CheckpointError(
+            f"expected a checkpoint, got the folder {path}; of a run, name checkpoints/best.ckpt"
+        )
     if not path.is_file():
         raise CheckpointError(f"expected a checkpoint at {path}, which does not exist; train one")
     if not zipfile.is_zipfile(path):

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -100,13 +101,20 @@ def check_writable(folder: Path, needed_bytes: int = LEAST_FREE_BYTES) -> None:
         )
 
 
-def newest_run(output: str, experiment: str, containing: str) -> Path:
+def newest_run(
+    output: str,
+    experiment: str,
+    containing: str,
+    fits: Callable[[Path], bool] = lambda run: True,
+) -> Path:
     """The newest training run of an experiment that has a certain file.
 
     Args:
         output: Folder of all runs.
         experiment: Name of the experiment.
         containing: The file, relative to the run's folder.
+        fits: Whether a run will do; the newest is asked first. Where none does, the newest of all
+            is given, so that what is wrong with it can be said.
 
     Raises:
         ConfigError: There is none.
@@ -127,7 +135,8 @@ def newest_run(output: str, experiment: str, containing: str) -> Path:
         # Names tell the second; of runs that began in one, the later wrote its file later.
         return folder.name[:DATE_LENGTH], (folder / containing).stat().st_mtime_ns
 
-    return max(runs, key=age)
+    runs.sort(key=age, reverse=True)
+    return next(filter(fits, runs), runs[0])
 
 
 def run_of_checkpoint(checkpoint: Path) -> Path | None:

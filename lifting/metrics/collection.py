@@ -160,7 +160,8 @@ class PoseMetrics:
         values = scores(self._known_totals(), self.layout, self.protocol)
         if self._motion is not None and "mpjve_mm_per_frame" not in values:
             log.info(
-                "no velocity or acceleration: no two neighbouring frames of a track are samples"
+                "no velocity or acceleration: no two neighbouring frames of a track are samples; "
+                "data.eval_every=1 takes them all"
             )
         device = self._sums.device
         dtype = torch.float32 if device.type == "mps" else torch.float64

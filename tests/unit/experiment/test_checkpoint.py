@@ -46,6 +46,18 @@ def test_missing(tmp_path):
         read_checkpoint(tmp_path / "none.ckpt", "tiny_method")
 
 
+def test_the_folder_of_a_run_is_no_checkpoint(tmp_path):
+    with pytest.raises(CheckpointError, match=r"got the folder .*name checkpoints/best\.ckpt"):
+        read_checkpoint(tmp_path, "tiny_method")
+
+
+def test_weights_that_are_not_finite(path, module):
+    checkpoint = read_checkpoint(path, "tiny_method")
+    checkpoint["state_dict"]["weight"][1, 0] = torch.nan
+    with pytest.raises(CheckpointError, match=r"expected finite weights .* got others in weight;"):
+        load_weights(nn.Linear(2, 3), checkpoint, path)
+
+
 def test_another_method(path):
     with pytest.raises(
         CheckpointError, match="expected a checkpoint of method 'other', got one of 'tiny_method'"

@@ -101,6 +101,16 @@ def test_of_runs_of_one_second_the_later_is_the_newest(tmp_path):
     assert newest_run(str(tmp_path), "tiny", "config.yaml").name == "20260102-030405-m"
 
 
+def test_the_newest_run_that_fits_is_taken_else_the_newest(tmp_path):
+    for date in ("20260102-030405", "20260102-030406", "20260102-030407"):
+        (tmp_path / "tiny" / date).mkdir(parents=True)
+        (tmp_path / "tiny" / date / "config.yaml").touch()
+    first = newest_run(str(tmp_path), "tiny", "config.yaml", lambda run: run.name[-1] < "7")
+    assert first.name == "20260102-030406"
+    newest = newest_run(str(tmp_path), "tiny", "config.yaml", lambda run: False)
+    assert newest.name == "20260102-030407"
+
+
 @pytest.mark.parametrize(
     ("stage", "step", "average"),
     [
