@@ -20,8 +20,9 @@ from lifting.data.keypoints.read import Reading, see_arrays
 from lifting.data.sequence import PoseTracks
 from lifting.data.sets.keypoint_rig.config import Config as RigReading
 from lifting.data.sets.keypoint_rig.reader import read_rig
-from lifting.errors import ConfigError
+from lifting.errors import ConfigError, DataError
 from lifting.experiment.prediction import Model, lift_tracks, load_model
+from lifting.files.checks import as_path
 from lifting.files.npz import Array
 from lifting.poses import Poses
 from lifting.teacher.options import TeacherOptions
@@ -53,7 +54,7 @@ def read_keypoints(path: str | Path, **options: Unpack[Reading]) -> PoseTracks:
         DataError: The file is damaged, of no known format, or contradicts the arguments.
         ConfigError: An argument is of no use.
     """
-    return keypoint_tracks.read_keypoints(Path(path), **options)
+    return keypoint_tracks.read_keypoints(as_path(path, "of keypoints"), **options)
 
 
 def lift(
@@ -65,7 +66,7 @@ def lift(
     skeleton: str | Sequence[str] | None = None,
     fps: float | None = None,
     intrinsics: Sequence[float] | None = None,
-    person: str | None = None,
+    person: str | int | None = None,
     hypotheses: bool = False,
 ) -> Poses:
     """Lift 2D keypoints to 3D poses, exactly as ``lifting predict --keypoints`` does.
@@ -108,7 +109,7 @@ def lift(
             )
         tracks = keypoints
     else:
-        tracks = _tracks_of(np.asarray(keypoints), options)
+        tracks = _tracks_of(keypoints, options)
     if model is None:
         raise ConfigError(
             "expected a model, got none, and no ready weights come with lifting yet; train one "
@@ -152,22 +153,39 @@ def solve_rig(
     return _poses_of_rig(solution, rig.views, fps)
 
 
-def _tracks_of(array: Array, options: dict[str, Any]) -> PoseTracks:
+def _as_array(name: str, given: Any) -> Array:
+    """What is given as an array; masked points are NaN."""
+    if isinstance(given, str | Path):
+        raise ConfigError(
+            f"expected an array as {name}, got the path {str(given)!r:.80}; give what "
+            "read_keypoints(path) answers"
+        )
+    if isinstance(given, torch.Tensor):
+        return np.asarray(given.detach().cpu())
+    if isinstance(given, list | tuple) and any(isinstance(v, np.ma.MaskedArray) for v in given):
+        given = np.ma.asarray(given)
+    if isinstance(given, np.ma.MaskedArray) and given.dtype.kind in "fiu":
+        return given.astype(np.float64).filled(np.nan)
+    try:
+        return np.asarray(given)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DataError(
+            f"expected an array of numbers as {name}, got what is none: {error!s:.120}; pad rows "
+            "of other lengths with NaN"
+        ) from error
+
+
+def _tracks_of(keypoints: Any, options: dict[str, Any]) -> PoseTracks:
     """Arrays as tracks; their shape is looked at before anything else."""
-    confidence = options.pop("confidence", None)
-    confidence = None if confidence is None else np.asarray(confidence)
+    array, confidence = _as_array("keypoints", keypoints), options.pop("confidence", None)
+    confidence = None if confidence is None else _as_array("confidence", confidence)
     sightings_of(KEYPOINTS, array, confidence)
     if "image_size" not in options:
         raise ConfigError(
             "expected image_size=(width, height) of the video in pixels beside an array, got "
             "none; give it"
         )
-    joints = options.get("skeleton")
-    if joints is not None and not isinstance(joints, str):
-        del options["skeleton"]
-    else:
-        joints = None
-    video = see_arrays(KEYPOINTS, array, confidence, joints, **options)
+    video = see_arrays(KEYPOINTS, array, confidence, **options)
     return keypoint_tracks.tracks_of(KEYPOINTS, video)
 
 

@@ -30,7 +30,7 @@ from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import CHECKPOINTS, CONFIG_FILE, newest_run, run_of_checkpoint
 from lifting.experiment.load import load_experiment, load_values
 from lifting.experiment.trained import Claims, trained_module
-from lifting.files.checks import files_hash, sha256_of
+from lifting.files.checks import as_path, files_hash, sha256_of
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.poses import Poses
 
@@ -69,7 +69,7 @@ def load_model(path: str | Path) -> Model:
         CheckpointError: There is no checkpoint, or it does not say how it was trained.
         ConfigError: The folder holds no run.
     """
-    path = Path(path)
+    path = as_path(path, "of a model")
     best = Path(CHECKPOINTS) / f"{BEST}{SUFFIX}"
     if path.is_dir():
         run = path

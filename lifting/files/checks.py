@@ -64,6 +64,23 @@ def check_file(
         )
 
 
+def as_path(given: object, of: str) -> Path:
+    """A path that a user gives.
+
+    Args:
+        given: Text or a path.
+        of: What it leads to, for the message.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if isinstance(given, str | Path):
+        return Path(given)
+    raise ConfigError(
+        f"expected a path {of}, got {given!r:.80}; give it as text or as a pathlib.Path"
+    )
+
+
 @contextmanager
 def readable(path: Path, kind: str) -> Iterator[None]:
     """Name the file in whatever reading it raises.

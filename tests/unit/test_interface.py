@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import lifting
 from lifting import Poses, lift, load_model, read_keypoints
 from lifting.cli.main import main
-from lifting.errors import CheckpointError, ConfigError, DataError
+from lifting.errors import CheckpointError, ConfigError, DataError, LiftingError
 from lifting.skeleton import COCO_17, H36M_17
 
 REPOSITORY = Path(__file__).parents[2]
@@ -113,7 +114,7 @@ def test_options_mean_what_they_mean_for_files(model, points):
         (np.array(3.0), {}, DataError, r"got \(1,\); give every frame and joint"),
         (np.array(["a"]), {}, DataError, "array of numbers as keypoints, got <U1; pad with NaN"),
         (np.ones((4, 17, 2)), {}, ConfigError, "expected image_size=.*got none; give it"),
-        (np.ones((4, 17, 2)), {"image_size": SIZE, "fps": -1}, ConfigError, "fps above zero"),
+        (np.ones((4, 17, 2)), {"image_size": SIZE, "fps": -1}, ConfigError, "fps from 1 to 1000"),
         (
             np.ones((4, 17, 2)),
             {"image_size": (0, 9), "skeleton": "h36m17"},
@@ -144,6 +145,82 @@ def test_options_mean_what_they_mean_for_files(model, points):
 def test_what_is_wrong_is_said(keypoints, options, error, message):
     with pytest.raises(error, match=message):
         lift(keypoints, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (
+            {"skeleton": ["hip", "head"]},
+            DataError,
+            "name for each of 17 joints .*got 2; .*skeleton=",
+        ),
+        ({"skeleton": []}, DataError, "name for each of 17 joints .*got 0"),
+        ({"skeleton": 17}, ConfigError, "skeleton to be the name of a joint set, .*got 17"),
+        ({"image_size": 1000}, ConfigError, r"image_size, got 1000; give image_size=\(width"),
+        ({"image_size": ("a", "b")}, ConfigError, "numbers in image_size, got "),
+        ({"intrinsics": 5}, ConfigError, r"intrinsics, got 5; give intrinsics=\(fx"),
+        ({"person": 1.5}, ConfigError, r"number of a track, got 1\.5; correct .*person="),
+        ({"person": True}, ConfigError, "got True"),
+        ({"fps": "25"}, ConfigError, "fps from 1 to 1000 .*got '25'; correct .*fps="),
+        ({"fps": [25]}, ConfigError, r"got \[25\]"),
+        ({"fps": True}, ConfigError, "got True"),
+        ({"fps": 1e-9}, ConfigError, "got 1e-09"),
+        ({"size": 3}, ConfigError, r"expected size as a .*got 3; give size=Size"),
+        ({"intrinsic": 3}, ConfigError, "got 'intrinsic'; did you mean 'intrinsics'"),
+        ({"imagesize": 3}, ConfigError, "got 'imagesize'; did you mean 'image_size'"),
+    ],
+)
+def test_options_of_another_kind_are_refused(points, tmp_path, options, error, message):
+    own = tmp_path / "own.npz"
+    np.savez(own, keypoints_2d=points)
+    given = {"image_size": SIZE, "skeleton": "h36m17", **options}
+    with pytest.raises(error, match=message):
+        read_keypoints(own, **given)
+    if not options.keys() & {"size", "intrinsic", "imagesize"}:
+        with pytest.raises(error, match=message):
+            lift(points, **given)
+
+
+def test_names_of_another_number_of_joints_are_refused(points, tmp_path):
+    np.savez(tmp_path / "own.npz", keypoints_2d=points, joint_names=np.array(["a", "b"]))
+    with pytest.raises(DataError, match=r"name for each of 17 joints in .*got 2"):
+        read_keypoints(tmp_path / "own.npz", image_size=SIZE)
+    found = read_keypoints(tmp_path / "own.npz", image_size=SIZE, skeleton=H36M_17.joints)
+    assert "h36m17" in found.source["two_d"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([[[1.0, 2.0]], [[1.0]]], "numbers as keypoints, got what is none.*pad"),
+        ("keypoints.json", "array as keypoints, got the path 'keypoints.json'; .*read_keypoints"),
+        (None, "array of numbers as keypoints, got object"),
+    ],
+)
+def test_what_is_no_array_is_refused(given, message):
+    with pytest.raises(LiftingError, match=message):
+        lift(given, image_size=SIZE)
+
+
+def test_arrays_of_any_library_are_taken(points, model):
+    size = torch.tensor(SIZE)
+    plain = lift(points, image_size=SIZE, skeleton="h36m17", model=model, person="0")
+    tensor = torch.tensor(points, requires_grad=True)
+    found = lift(tensor, image_size=size, skeleton="h36m17", model=model, person=0)
+    assert_same(found, plain)
+    masked = np.ma.masked_array(np.nan_to_num(points, nan=5.0), np.isnan(points))
+    for given in (masked, list(masked)):
+        found = lift(
+            given, image_size=np.array(SIZE), skeleton="h36m17", model=model, person=np.int64(0)
+        )
+        assert_same(found, plain)
+
+
+@pytest.mark.parametrize("call", [read_keypoints, load_model])
+def test_paths_are_paths(call):
+    with pytest.raises(ConfigError, match=r"expected a path of .*, got None; give it as text"):
+        call(None)
 
 
 def test_options_go_to_who_reads(points, tmp_path, model):

@@ -103,7 +103,7 @@ def _candidates(path: Path, count: int, *, plain: bool) -> tuple[Skeleton, ...]:
         known = sorted({len(s) for s in SKELETONS.values() if _is_usable(s)})
         raise DataError(
             f"expected a person of {', '.join(map(str, known))} joints in {path}, got {count}; "
-            "name the order of the joints with --skeleton"
+            "name the order of the joints with --skeleton (skeleton=)"
         )
     return found
 
@@ -122,7 +122,7 @@ def _stated(path: Path, named: Named | None, count: int) -> Skeleton | None:
         if named not in SKELETONS:
             raise DataError(
                 f"expected the name of a known skeleton in {path}, got '{named[:80]}'; "
-                f"{suggest(named[:80], SKELETONS)}, or name another with --skeleton"
+                f"{suggest(named[:80], SKELETONS)}, or name another with --skeleton (skeleton=)"
             )
         return _checked(path, get_skeleton(named), count)
     if not named:
@@ -137,7 +137,7 @@ def _checked(path: Path, kind: Skeleton, count: int) -> Skeleton:
     if count != len(kind) and not begins:
         raise DataError(
             f"expected the {len(kind)} joints of skeleton {kind.name} in {path}, got {count}; "
-            "name another with --skeleton, or none"
+            "name another with --skeleton (skeleton=), or none"
         )
     return kind
 

@@ -130,14 +130,14 @@ class People:
         return place(self.frames[int(self.frame[row])], row - first)
 
 
-def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
+def tabulate(path: Path, seen: Sightings, skeleton: str | tuple[str, ...] | None) -> People:
     """Check what a file claims, and turn it into arrays.
 
     Args:
         path: The file or folder, for messages.
         seen: The claims.
-        skeleton: Name of the detector's skeleton; None takes what the file says of itself, else
-            the one with that many joints that fits.
+        skeleton: Name of the detector's skeleton, or names of all its joints; None takes what the
+            file says of itself, else the one with that many joints that fits.
 
     Raises:
         DataError: A claim is of the wrong kind or size, where the message names frame and person,
@@ -153,6 +153,10 @@ def tabulate(path: Path, seen: Sightings, skeleton: str | None) -> People:
     names = _Names(path, seen.frames, people)
     joints = _joints(names)
     body = joints.shape[1] - len(seen.extra)
+    named = seen.named if skeleton is None and seen.plain else skeleton
+    if isinstance(named, tuple):
+        _check_names(path, named, body)
+        seen, skeleton = replace(seen, named=named), None
     if skeleton is None and _tell_in_another_order(path, seen.named):
         seen, joints = _by_name(path, seen, joints, body)
         body = joints.shape[1] - len(seen.extra)
@@ -192,17 +196,21 @@ def _tell_in_another_order(path: Path, named: Named | None) -> bool:
     return telling
 
 
+def _check_names(path: Path, names: tuple[str, ...], body: int) -> None:
+    if len(names) != body:
+        raise DataError(
+            f"expected a name for each of {body} joints in {path}, got {len(names)}; correct "
+            "them, or give --skeleton (skeleton=)"
+        )
+
+
 def _by_name(
     path: Path, seen: Sightings, joints: FloatArray, body: int
 ) -> tuple[Sightings, FloatArray]:
     """Joints that are named in an order of their own, in that of a set."""
-    names = seen.named or ()
-    if len(names) != body:
-        raise DataError(
-            f"expected a name for each of {body} joints in {path}, got {len(names)}; correct "
-            "them, or give --skeleton"
-        )
-    found = arrange(path, tuple(names), joints[:, :body])
+    names = tuple(seen.named or ())
+    _check_names(path, names, body)
+    found = arrange(path, names, joints[:, :body])
     everything = np.concatenate((found.joints, joints[:, body:]), axis=1)
     extra, notes = found.extra + seen.extra, (*seen.notes, found.note)
     return replace(seen, named=found.named, extra=extra, notes=notes), everything

@@ -82,7 +82,7 @@ def choose_persons(path: Path, people: People, number: IntArray, person: str = A
     if person not in (ALL, LARGEST, LONGEST) and not _is_number(person):
         raise ConfigError(
             f"expected person to be '{ALL}', '{LARGEST}', '{LONGEST}' or the number of a track, "
-            f"got '{person}'; correct --person"
+            f"got '{person}'; correct --person (person=)"
         )
     boxes = boxes_of(people)
     weight = _weights(people, boxes)
@@ -270,5 +270,5 @@ def _one(path: Path, person: str, everyone: tuple[Choice, ...], weight: FloatArr
     listed = ", ".join(f"{choice.track} ({len(choice.rows)} frames)" for choice in most)
     raise DataError(
         f"expected a person {person} in {path}, got {_persons(len(everyone))}: {listed}; "
-        "name one of them with --person"
+        "name one of them with --person (person=)"
     )

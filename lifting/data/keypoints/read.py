@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
-from typing import NamedTuple, TypedDict, Unpack
+from typing import Any, NamedTuple, TypedDict, Unpack
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from lifting.data.keypoints.pixels import Coordinates, to_pixels, within
 from lifting.data.keypoints.plausibility import exchanged_sides, upside_down
 from lifting.data.keypoints.source import open_source
 from lifting.data.keypoints.timeline import Filled, Timeline, fill_gaps, timeline
-from lifting.errors import ConfigError, DataError
+from lifting.errors import ConfigError, DataError, suggest
 from lifting.files.checks import Size
 from lifting.files.npz import Array
 
@@ -29,15 +30,17 @@ log = logging.getLogger(__name__)
 GUESSED_FOCAL = 1.2
 _LARGEST_SIDE = 100_000
 _SAME_RATE = 0.01
+_SLOWEST, _FASTEST = 1.0, 1000.0  # frames a second
 _MOST_NAMED = 6
+_GIVE_SIZE = "give --image-size WIDTH HEIGHT (image_size=(width, height))"
 
 
 class Reading(TypedDict, total=False):
     """How keypoints are read; see :func:`read_video`."""
 
-    image_size: tuple[float, float] | None
-    skeleton: str | None
-    person: str
+    image_size: Sequence[float] | None
+    skeleton: str | Sequence[str] | None
+    person: str | int
     intrinsics: Sequence[float] | None
     fps: float | None
     coordinates: Coordinates
@@ -94,13 +97,15 @@ class VideoSeen(NamedTuple):
     facts: dict[str, str]
 
 
-def read_people(path: Path, skeleton: str | None = None, size: Size | None = None) -> People:
+def read_people(
+    path: Path, skeleton: str | tuple[str, ...] | None = None, size: Size | None = None
+) -> People:
     """Everyone that a file or folder of keypoints holds.
 
     Args:
         path: A file, or a folder with a file for every frame.
-        skeleton: Name of the detector's skeleton; None takes what the file says of itself, else
-            the one with that many joints that fits.
+        skeleton: Name of the detector's skeleton, or names of all its joints; None takes what the
+            file says of itself, else the one with that many joints that fits.
         size: What may be read.
 
     Raises:
@@ -121,8 +126,9 @@ def read_video(path: Path, **options: Unpack[Reading]) -> VideoSeen:
     Args:
         path: A file of keypoints in any format of ``dialects``, or a folder with one a frame.
         options: ``image_size``, width and height of the video, pixels, None when the file says
-            so. ``skeleton``, name of the detector's skeleton, None takes what the file says of
-            itself, else the one with that many joints that fits the positions. ``person``, see
+            so. ``skeleton``, name of the detector's skeleton, or the names of all its joints;
+            None takes what the file says of itself, else the one with that many joints that fits
+            the positions. ``person``, see
             :func:`choose_persons`. ``intrinsics``, ``fx, fy, cx, cy``, or all nine, pixels, None
             takes those of the file, or guesses a focal length of 1.2 times the larger side and
             the centre of the image. ``fps``, frames a second of the video, None where it is not
@@ -135,15 +141,14 @@ def read_video(path: Path, **options: Unpack[Reading]) -> VideoSeen:
         DataError: The file is damaged, of no known format, or contradicts the arguments.
         ConfigError: An argument is of no use.
     """
-    _check_options(options.get("fps"), options.get("coordinates", "auto"))
-    return _seen(path, read_people(path, options.get("skeleton"), options.get("size")), options)
+    asked = _asked_for(options)
+    return _seen(path, read_people(path, asked.skeleton, asked.size), asked)
 
 
 def see_arrays(
     name: Path,
     points: Array,
     confidence: Array | None = None,
-    joints: Sequence[str] | None = None,
     **options: Unpack[Reading],
 ) -> VideoSeen:
     """The people of arrays in memory, as :func:`read_video` has those of a file.
@@ -153,25 +158,23 @@ def see_arrays(
         points: ``(frames, joints, 2 or 3)`` or ``(frames, people, joints, 2 or 3)``; the third
             number is the confidence. NaN is absent.
         confidence: Beside them, without the last axis.
-        joints: Names of the joints; None where ``skeleton`` names the set, or positions tell it.
         options: As for :func:`read_video`.
 
     Raises:
         DataError: They are of another form, or the order of the joints cannot be told.
         ConfigError: An argument is of no use.
     """
-    _check_options(options.get("fps"), options.get("coordinates", "auto"))
-    named = None if joints is None else tuple(joints)
-    seen = sightings_of(name, points, confidence, named)
-    return _seen(name, tabulate(name, seen, options.get("skeleton")), options)
+    asked = _asked_for(options)
+    seen = sightings_of(name, points, confidence)
+    return _seen(name, tabulate(name, seen, asked.skeleton), asked)
 
 
-def _seen(path: Path, people: People, options: Reading) -> VideoSeen:
-    coordinates, person = options.get("coordinates", "auto"), options.get("person", ALL)
-    size = _image_size(path, people, options.get("image_size"))
-    lens = _intrinsics(path, people, size, options.get("intrinsics"))
-    fps = _rate(path, people, options.get("fps"))
-    cleaned = to_pixels(path, people, size, coordinates)
+def _seen(path: Path, people: People, asked: _Asked) -> VideoSeen:
+    person = asked.person
+    size = _image_size(path, people, asked.image_size)
+    lens = _intrinsics(path, people, size, asked.intrinsics)
+    fps = _rate(path, people, asked.fps)
+    cleaned = to_pixels(path, people, size, asked.coordinates)
     people, far = within(path, cleaned.people, size, cleaned.coordinates)
     _warn_of_sides(path, people)
     when = timeline(people.frames)
@@ -227,21 +230,21 @@ def _rate(path: Path, people: People, given: float | None) -> float | None:
     stated = people.claims.fps
     if stated is None or math.isnan(stated):
         return given
-    if not 0 < stated < math.inf:
+    if not _SLOWEST <= stated <= _FASTEST:
         raise DataError(
-            f"expected frames a second above zero in {path}, got {stated:g}; correct it, or leave "
-            "it out"
+            f"expected from {_SLOWEST:g} to {_FASTEST:g} frames a second in {path}, got "
+            f"{stated:g}; correct it, or leave it out"
         )
     if given is not None and abs(given / stated - 1) > _SAME_RATE:
         raise DataError(
             f"expected the {stated:g} frames a second that {path} says, got {given:g}; leave "
-            "--fps out"
+            "--fps (fps=) out"
         )
     return stated
 
 
 def _image_size(
-    path: Path, people: People, given: tuple[float, float] | None
+    path: Path, people: People, given: tuple[float, ...] | None
 ) -> tuple[float, float]:
     sizes = people.claims.image_sizes
     if len(sizes) > 1:
@@ -256,32 +259,26 @@ def _image_size(
     if size is None:
         raise DataError(
             f"expected the width and height of the video, got none, and {path} ({people.form}, "
-            f"{people.order.why}) does not hold them; give --image-size WIDTH HEIGHT"
+            f"{people.order.why}) does not hold them; {_GIVE_SIZE}"
         )
     if len(size) != 2 or not all(1 <= side <= _LARGEST_SIDE for side in size):
         raise DataError(
             f"expected finite numbers in 'image_size' of {path}, width and height from 1 to "
-            f"{_LARGEST_SIDE} pixels, got {size}; give --image-size WIDTH HEIGHT"
+            f"{_LARGEST_SIDE} pixels, got {size}; {_GIVE_SIZE}"
         )
     if stated is not None and tuple(size) != tuple(stated):
         raise DataError(
             f"expected the image size that {path} says, {stated}, got {size}; "
-            "leave --image-size out"
+            "leave --image-size (image_size=) out"
         )
     return float(size[0]), float(size[1])
 
 
 def _intrinsics(
-    path: Path, people: People, size: tuple[float, float], given: Sequence[float] | None
+    path: Path, people: People, size: tuple[float, float], given: tuple[float, ...] | None
 ) -> Lens:
-    numbers, origin = people.claims.intrinsics, "of the file"
-    if given is not None:
-        if numbers is not None and not np.allclose(given, numbers[: len(given)], rtol=_SAME_RATE):
-            raise DataError(
-                f"expected the intrinsics that {path} says, {_listed(numbers)}, got "
-                f"{_listed(given)}; leave --intrinsics out"
-            )
-        numbers, origin = tuple(given), "given"
+    stated = people.claims.intrinsics
+    numbers, origin = (stated, "of the file") if given is None else (given, "given")
     is_guessed = numbers is None
     if numbers is None:
         focal = GUESSED_FOCAL * max(size)
@@ -294,7 +291,17 @@ def _intrinsics(
     ):
         raise DataError(
             f"expected finite numbers in 'intrinsics' for {path}, fx, fy above zero, cx, cy and "
-            f"optionally five of distortion, got {numbers}; give --intrinsics FX FY CX CY"
+            f"optionally five of distortion, got {numbers}; give --intrinsics FX FY CX CY "
+            "(intrinsics=(fx, fy, cx, cy))"
+        )
+    if (
+        given is not None
+        and stated is not None
+        and not np.allclose(given, stated[: len(given)], rtol=_SAME_RATE)
+    ):
+        raise DataError(
+            f"expected the intrinsics that {path} says, {_listed(stated)}, got "
+            f"{_listed(given)}; leave --intrinsics (intrinsics=) out"
         )
     padded = (*(float(v) for v in numbers), *(0.0,) * (9 - len(numbers)))
     return Lens(padded, origin, is_guessed)
@@ -304,12 +311,82 @@ def _listed(numbers: Sequence[float]) -> str:
     return ", ".join(f"{value:g}" for value in numbers[:4])
 
 
-def _check_options(fps: float | None, coordinates: str) -> None:
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise ConfigError(f"expected fps above zero, got {fps}; correct --fps")
-    known = ("auto", "pixels", "unit", "signed")
-    if coordinates not in known:
+class _Asked(NamedTuple):
+    """The options of a reading, each of its kind."""
+
+    image_size: tuple[float, ...] | None = None
+    skeleton: str | tuple[str, ...] | None = None
+    person: str = ALL
+    intrinsics: tuple[float, ...] | None = None
+    fps: float | None = None
+    coordinates: Coordinates = "auto"
+    size: Size | None = None
+
+
+def _asked_for(options: Mapping[str, Any]) -> _Asked:
+    """Options as they are used; None is left out, arrays and tensors become tuples."""
+    for name in options:
+        if name not in _Asked._fields:
+            raise ConfigError(
+                f"expected an option of reading keypoints, got '{name}'; "
+                f"{suggest(name, _Asked._fields)}"
+            )
+    given = {name: value for name, value in options.items() if value is not None}
+    for name, form in (("image_size", "(width, height)"), ("intrinsics", "(fx, fy, cx, cy)")):
+        if name in given:
+            given[name] = _numbers(name, given[name], form)
+    if "skeleton" in given:
+        given["skeleton"] = _joint_set(given["skeleton"])
+    person = given.get("person", ALL)
+    if isinstance(person, Integral) and not isinstance(person, bool):
+        given["person"] = str(person)
+    elif not isinstance(person, str):
         raise ConfigError(
-            f"expected coordinates to be one of {', '.join(known)}, got '{coordinates}'; "
-            "correct --coordinates"
+            f"expected person to be 'all', 'largest', 'longest' or the number of a track, got "
+            f"{person!r:.60}; correct --person (person=)"
         )
+    fps = given.get("fps", _SLOWEST)
+    if not _is_number(fps) or not _SLOWEST <= fps <= _FASTEST:
+        raise ConfigError(
+            f"expected fps from {_SLOWEST:g} to {_FASTEST:g} frames a second, got "
+            f"{fps!r:.60}; correct --fps (fps=)"
+        )
+    if not isinstance(given.get("size", Size()), Size):
+        raise ConfigError(
+            f"expected size as a lifting.files.checks.Size, got {given['size']!r:.60}; give "
+            "size=Size(megabytes)"
+        )
+    known = ("auto", "pixels", "unit", "signed")
+    if given.get("coordinates", "auto") not in known:
+        raise ConfigError(
+            f"expected coordinates to be one of {', '.join(known)}, got "
+            f"'{given['coordinates']}'; correct --coordinates (coordinates=)"
+        )
+    return _Asked(**given)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _numbers(name: str, given: Any, form: str) -> tuple[float, ...]:
+    """The numbers of a sequence, an array or a tensor."""
+    listed = given.tolist() if hasattr(given, "tolist") else given
+    if isinstance(listed, list | tuple):
+        numbers = [v.tolist() if hasattr(v, "tolist") else v for v in listed]
+        if all(map(_is_number, numbers)):
+            return tuple(numbers)
+    raise ConfigError(f"expected numbers in {name}, got {given!r:.80}; give {name}={form}")
+
+
+def _joint_set(given: Any) -> str | tuple[str, ...]:
+    """Name of a set, or names of all joints."""
+    listed = given.tolist() if hasattr(given, "tolist") else given
+    if isinstance(listed, str):
+        return listed
+    if isinstance(listed, list | tuple) and all(isinstance(name, str) for name in listed):
+        return tuple(listed)
+    raise ConfigError(
+        f"expected skeleton to be the name of a joint set, or the names of all joints, got "
+        f"{given!r:.80}; give skeleton='coco17', for example"
+    )

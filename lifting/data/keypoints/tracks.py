@@ -133,7 +133,9 @@ def read_person(path: Path, **options: Unpack[Reading]) -> PersonSeen:
         DataError: The file is damaged, of no known format, or contradicts the arguments.
         ConfigError: An argument is of no use, or ``person`` asks for all.
     """
-    asked = options.setdefault("person", LARGEST)
+    if options.get("person") is None:
+        options["person"] = LARGEST
+    asked = options["person"]
     if asked == ALL:
         raise ConfigError("expected one person, got all; give 'largest', 'longest' or a number")
     video = read_video(path, **options)

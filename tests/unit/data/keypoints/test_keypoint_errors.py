@@ -220,8 +220,8 @@ def test_a_claim_is_judged_before_anything_is_made_of_it(tmp_path, memory_below)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"fps": 0}, "fps above zero, got 0; correct --fps"),
-        ({"fps": float("nan")}, "fps above zero, got nan"),
+        ({"fps": 0}, "fps from 1 to 1000 frames a second, got 0; correct --fps"),
+        ({"fps": float("nan")}, "fps from 1 to 1000 .*got nan"),
         ({"coordinates": "metres"}, "one of auto, pixels, unit, signed, got 'metres'"),
         ({"skeleton": "smpl24"}, "joints of skeleton smpl24"),
     ],

@@ -195,7 +195,7 @@ def test_facts_of_a_file_are_not_overruled_in_silence(tmp_path):
         with pytest.raises(DataError, match=words):
             read_video(tmp_path / "a.npz", **{option: other})
     np.savez(tmp_path / "b.npz", keypoints_2d=people, fps=0)
-    with pytest.raises(DataError, match="frames a second above zero"):
+    with pytest.raises(DataError, match="from 1 to 1000 frames a second"):
         read_video(tmp_path / "b.npz", image_size=SIZE)
 
 
