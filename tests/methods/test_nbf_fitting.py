@@ -38,7 +38,7 @@ def unit(values):
 class Oracle:
     """Maps rendered at the true pose with made-up features, a square of noise, and bad starts."""
 
-    def __init__(self, images=4, seed=0, *, square=SQUARE):
+    def __init__(self, images=4, seed=0, *, square=SQUARE, steps=(20, 60)):
         generator = torch.Generator().manual_seed(seed)
 
         def draw(*size):
@@ -57,7 +57,7 @@ class Oracle:
         bank, clutter = (unit(draw(*n, CHANNELS)) for n in ((4, body.kernel_count), (1,)))
         self.model = FitModel(
             body, bank, clutter, Orientation(), prior, RenderOptions(8),
-            FitOptions(first_steps=20, second_steps=60, two_sided=False),
+            FitOptions(first_steps=steps[0], second_steps=steps[1], two_sided=False),
         )  # fmt: skip
         kernels = body.kernels(*self.true)
         self.joints = kernels.joints_17
@@ -89,7 +89,7 @@ class Oracle:
 
 @pytest.fixture(scope="module")
 def oracles():
-    return [Oracle(seed=seed) for seed in (0, 1)]
+    return [Oracle(images=3, seed=seed, steps=(12, 36)) for seed in (0, 1)]
 
 
 def test_fitting_halves_the_error_and_the_three_claims_hold(oracles):
@@ -110,7 +110,7 @@ def test_fitting_halves_the_error_and_the_three_claims_hold(oracles):
 
 
 def test_a_guess_that_is_trusted_is_kept():
-    oracle = Oracle(images=2)
+    oracle = Oracle(images=2, steps=(6, 18))
     one = oracle.model
     moved = []
     for weight in (0.0, 1e-3, 10.0):
@@ -139,7 +139,7 @@ def test_wide_kernels_take_a_third_of_the_steps_that_bend():
 
 
 def test_a_shape_moves_where_it_may():
-    oracle = Oracle(images=2)
+    oracle = Oracle(images=2, steps=(6, 18))
     wrong = oracle.start._replace(betas=torch.full_like(oracle.start.betas, 1.5))
     ends = []
     for shape in (0.0, 5.0):
@@ -169,7 +169,7 @@ def test_an_image_alone_is_fitted_as_in_a_batch():
     In single precision an image may end in another of several minima of about equal depth: steps
     are as long as kernels are wide, so rounding grows by a half a step.
     """
-    oracle = Oracle(seed=0)
+    oracle = Oracle(images=3, steps=(10, 30))
     model = oracle.model
     oracle.model = model = replace(
         model, body=model.body.double(), bank=model.bank.double(), clutter=model.clutter.double()
@@ -190,7 +190,7 @@ def test_an_image_alone_is_fitted_as_in_a_batch():
 def test_never_worse_than_the_start(oracles):
     for oracle in oracles:
         for coarse in (1.0, 2.0):
-            options = FitOptions(first_steps=8, second_steps=12, lr=0.5, coarse=coarse)
+            options = FitOptions(first_steps=4, second_steps=8, lr=0.5, coarse=coarse)
             model = replace(oracle.model, options=options)
             found = oracle.fit(model)
             assert (found.after <= found.before + 1e-6).all()
@@ -199,7 +199,7 @@ def test_never_worse_than_the_start(oracles):
 
 
 def test_the_flipped_start_finds_the_other_way_round():
-    oracle = Oracle(images=3, square=0)
+    oracle = Oracle(images=2, square=0, steps=(12, 36))
     oracle.start = flip_depth(oracle.true, oracle.model.body.mirror)
     both = replace(oracle.model, options=replace(oracle.model.options, two_sided=True))
     found = oracle.fit(both)
@@ -209,9 +209,9 @@ def test_the_flipped_start_finds_the_other_way_round():
 
 
 def test_the_better_of_two_guesses_wins_for_each_image():
-    oracle = Oracle(images=4, square=0)
+    oracle = Oracle(images=2, square=0, steps=(12, 36))
     wrong = flip_depth(oracle.true, oracle.model.body.mirror)
-    half = torch.tensor([True, False, True, False])
+    half = torch.tensor([True, False])
 
     def mixed(one: BodyPose, other: BodyPose) -> BodyPose:
         chosen = half[:, None, None, None], half[:, None], half[:, None]
@@ -221,7 +221,7 @@ def test_the_better_of_two_guesses_wins_for_each_image():
     options = replace(oracle.model.options, two_sided=False)
     model = replace(oracle.model, options=options)
     found = fit_bodies(model, oracle.observed, oracle.grid, (first, second))
-    assert found.won.tolist() == [0, 1, 0, 1]
+    assert found.won.tolist() == [0, 1]
     assert oracle.error(found.joints) < 60
     alone = fit_bodies(model, oracle.observed, oracle.grid, (first,))
     assert oracle.error(alone.joints) > 1.5 * oracle.error(found.joints)
@@ -229,7 +229,7 @@ def test_the_better_of_two_guesses_wins_for_each_image():
 
 
 def test_fits_from_several_starts_may_be_averaged():
-    oracle = Oracle(images=3, square=0)
+    oracle = Oracle(images=2, square=0, steps=(5, 15))
     wrong = flip_depth(oracle.true, oracle.model.body.mirror)
 
     def joints(blend: float) -> torch.Tensor:
@@ -242,16 +242,14 @@ def test_fits_from_several_starts_may_be_averaged():
     options = replace(oracle.model.options, two_sided=False)
     model = replace(oracle.model, options=options)
     alone = fit_bodies(model, oracle.observed, oracle.grid, (wrong,)).joints
-    torch.testing.assert_close(mean, (best + alone) / 2, rtol=0, atol=40.0)
+    torch.testing.assert_close(mean, (best + alone) / 2, rtol=0, atol=1.0)
     assert (mean - best).norm(dim=-1).mean() > 50
-    options = replace(options, blend=1e6)
     oracle.observed[0] = torch.nan
-    found = oracle.fit(replace(oracle.model, options=options))
-    assert found.joints.isfinite().all()
+    assert joints(1e6).isfinite().all()
 
 
 def test_nothing_of_the_body_in_the_image():
-    oracle = Oracle(images=2)
+    oracle = Oracle(images=2, steps=(2, 4))
     oracle.observed[0] = oracle.model.clutter
     oracle.observed[1, 0] = torch.nan
     found = oracle.fit()
