@@ -23,6 +23,8 @@ from lifting.experiment.without_truth import scored, supervision_callbacks
 
 EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
 SMALL = (
+    "data.synthetic.train_sequences=1",
+    "data.synthetic.val_sequences=1",
     "data.synthetic.test_sequences=1",
     "data.synthetic.sequence_frames=16",
     "data.noise=light",
