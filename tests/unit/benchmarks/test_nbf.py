@@ -2,13 +2,15 @@
 
 import torch
 
+import nbf
 from lifting.body.ellipsoid import EllipsoidBody
 from lifting.methods.nbf.render import RenderOptions, render
 from nbf import bodies, every, few, fitting_iteration, posed, weight_errors
 from reference.nbf import dense_weights
 
 
-def test_more_kernels_a_ray_come_nearer_to_all():
+def test_more_kernels_a_ray_come_nearer_to_all(monkeypatch):
+    monkeypatch.setattr(nbf, "SIDE", 16)
     largest, mean = weight_errors(32, images=1)
     assert largest < 1e-3
     assert weight_errors(12, images=1)[1] < 5e-3
@@ -26,7 +28,8 @@ def test_dense_form_in_double_precision_is_the_renderer_with_all_kernels():
     assert exact.max() > 0.5
 
 
-def test_gradients_of_an_iteration_agree():
+def test_gradients_of_an_iteration_agree(monkeypatch):
+    monkeypatch.setattr(nbf, "SIDE", 16)
     people = bodies(1)
     (ours,) = fitting_iteration(people, few(people, 32))()
     (dense,) = fitting_iteration(people, every(people))()
