@@ -47,14 +47,14 @@ def without_trainer(monkeypatch):
 
 @pytest.fixture
 def learn(without_trainer):
-    """Trains a module on one batch for 300 steps; the loss of the first and of the last."""
+    """Trains a module on one batch; the loss of the first step and of the last."""
 
-    def train(module, batch, lr=5e-3, decay=0.98, amsgrad=False):
+    def train(module, batch, lr=5e-3, decay=0.98, amsgrad=False, steps=300):
         without_trainer(module)
         optimizer = torch.optim.Adam(module.parameters(), lr=lr, amsgrad=amsgrad)
         schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, decay)
         losses = []
-        for _ in range(300):
+        for _ in range(steps):
             optimizer.zero_grad()
             loss = module.training_step(batch, 0)
             loss.backward()
