@@ -34,7 +34,7 @@ def pictures():
     noise = np.random.default_rng(0).integers(256, size=(4, 3, 32, 32), dtype=np.uint8)
     return [
         FitPicture(person=i // 2, case=("clean", "occluded")[i % 2], image=noise[i],
-                   frames=tuple(frame(s) for s in range(5)))
+                   frames=tuple(frame(s) for s in (0, 2, 4)))
         for i in range(4)
     ]  # fmt: skip
 
@@ -60,10 +60,10 @@ def test_files_are_written_and_the_film_loops(pictures, tmp_path):
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["fits.gif", "fits.png"]
     assert Image.open(sheet).width > 800
     with Image.open(film) as moving:
-        assert moving.n_frames == 5
+        assert moving.n_frames == 3
         assert moving.info["loop"] == 0
         assert moving.info["duration"] > 1000
-    assert film.stat().st_size < 1_500_000
+    assert film.stat().st_size < 900_000
 
 
 def test_a_single_picture_makes_a_film(pictures, tmp_path):
