@@ -65,8 +65,9 @@ def plan(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIFTING_CACHE", str(folder / "cache"))
         yield Contest(
-            "synthetic", 64, (0, 1), folder / "board", overrides=("extends=overlay/smoke",)
-        )
+            "synthetic", 64, (0, 1), folder / "board",
+            overrides=("extends=overlay/smoke", "wandb.mode=disabled", "panels.worst=0"),
+        )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
