@@ -89,7 +89,7 @@ class Oracle:
 
 @pytest.fixture(scope="module")
 def oracles():
-    return [Oracle(images=3, seed=seed, steps=(12, 36)) for seed in (0, 1)]
+    return [Oracle(images=3, seed=seed, steps=(15, 45)) for seed in (0, 1)]
 
 
 def test_fitting_halves_the_error_and_the_three_claims_hold(oracles):
