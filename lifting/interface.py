@@ -165,7 +165,8 @@ def _as_array(name: str, given: Any) -> Array:
     if isinstance(given, list | tuple) and any(isinstance(v, np.ma.MaskedArray) for v in given):
         given = np.ma.asarray(given)
     if isinstance(given, np.ma.MaskedArray) and given.dtype.kind in "fiu":
-        return given.astype(np.float64).filled(np.nan)
+        filled: Array = np.ma.filled(given.astype(np.float64), np.nan)
+        return filled
     try:
         return np.asarray(given)
     except (ValueError, TypeError, RuntimeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,11 +12,12 @@ import numpy as np
 import torch
 
 from lifting import __version__
-from lifting.errors import ConfigError, DataError, ShapeError, check_shape
+from lifting.errors import ConfigError, DataError, OutputError, ShapeError, check_shape
+from lifting.files.checks import as_path
 from lifting.files.json_file import parse_json
 from lifting.files.npz import Array, Kind, npz_headers, read_plain_npz, write_npz_atomically
 from lifting.geometry.camera import project
-from lifting.skeleton import Skeleton
+from lifting.skeleton import SKELETONS, Skeleton
 
 FORMAT, VERSION = "lifting-poses", 1
 # Kind and numbers of axes that an array of the file may have; the first where it is not there.
@@ -54,6 +56,9 @@ _ROWS = {
 _WHOLE = ("joints_3d", "trajectory", "world", "keypoints_2d", "hypotheses")
 _CAMERAS = {"rotation": "cameras 3 3", "position": "cameras 3"}
 _LENS = {"intrinsics": (4, 9), "image_size": (2,)}
+_STATED = ("format", "version", "unit", "mirror")
+"""What ``meta`` of a file says of the file itself."""
+_NO_TURN = 1e-3  # by which R R^T of a rotation may differ from 1
 _ADVICE = "correct it, or leave it out"
 
 
@@ -65,7 +70,7 @@ class Poses:
     ``S`` tracks, ``J`` joints, ``C`` cameras of a rig. The arrays are checked when it is made.
 
     Attributes:
-        skeleton: The joints: names, parents and mirror pairs.
+        skeleton: The joints: names, parents and mirror pairs; a known set may be given by name.
         joints_3d: ``(T, J, 3)`` float32, mm relative to the root joint, axes of the camera (x
             right, y down, z forward); of a rig, of its first camera.
         frame: ``(T,)`` int64, number of the frame in its source.
@@ -92,6 +97,7 @@ class Poses:
     Raises:
         DataError: An array does not fit the others, or holds what it must not.
         ShapeError: An array has a wrong shape.
+        ConfigError: No skeleton has the given name.
     """
 
     skeleton: Skeleton
@@ -116,20 +122,16 @@ class Poses:
 
     def __post_init__(self) -> None:
         own = self.__dict__  # past the lock of a frozen class; from here on nothing changes
+        own["skeleton"] = _joints(self.skeleton)
         for name in ("track_names", "camera_names"):
-            own[name] = tuple(map(str, own[name]))
+            own[name] = _names(name, own[name])
         for name in _ROWS:
-            own[name] = _as(own[name], np.float32)
+            own[name] = _as(name, own[name], np.float32)
         for name in ("fps", *_LENS, *_CAMERAS):
-            own[name] = _as(own[name], np.float64)
+            own[name] = _as(name, own[name], np.float64)
         for name in ("frame", "track"):
-            if np.asarray(own[name]).dtype.kind not in "iu":
-                raise DataError(
-                    f"expected whole numbers in '{name}', got {np.asarray(own[name]).dtype}; "
-                    "count frames and tracks from 0"
-                )
-            own[name] = _as(own[name], np.int64)
-        own["meta"] = _plain({"program": f"lifting {__version__}", **self.meta})
+            own[name] = _as(name, own[name], np.int64)
+        own["meta"] = _plain(self.meta)
         self._check_rows()
         self._check_tracks()
         self._check_cameras()
@@ -178,8 +180,15 @@ class Poses:
             path: The file.
 
         Raises:
+            ConfigError: ``path`` is no path.
             OutputError: The file cannot be written.
         """
+        path = as_path(path, "to write poses to")
+        if path.is_dir():
+            raise OutputError(
+                f"expected a file to write poses to, got the folder {path}; give "
+                f"{path / 'poses.npz'}"
+            )
         stated = {
             **self.meta,
             "format": FORMAT,
@@ -197,7 +206,7 @@ class Poses:
             "notes": np.array(self.meta.get("notes", ()), dtype=str),
             "meta": np.frombuffer(json.dumps(stated).encode(), dtype=np.uint8),
         }
-        write_npz_atomically(Path(path), **{n: a for n, a in arrays.items() if a is not None})
+        write_npz_atomically(path, **{n: a for n, a in arrays.items() if a is not None})
 
     @classmethod
     def load(cls, path: str | Path) -> Poses:
@@ -209,14 +218,21 @@ class Poses:
         Raises:
             MissingDataError: There is no such file.
             DataError: It is no such file, of a version that is not known, or damaged.
+            ConfigError: ``path`` is no path.
         """
-        path = Path(path)
+        path = as_path(path, "of poses")
         headers = npz_headers(path)
         if "meta" not in headers:
             raise DataError(
                 f"expected poses that lifting saved in {path}, got an npz without 'meta' "
                 f"({', '.join(sorted(headers))[:120]}); predict again, or give a file of "
                 "`lifting predict`"
+            )
+        lacking = [name for name in [*_FILE][:_NEEDED] if name not in headers]
+        if lacking:
+            raise DataError(
+                f"expected poses that lifting saved in {path}, got a file without "
+                f"{', '.join(lacking)}; write it again with `lifting predict` or Poses.save"
             )
         keys: dict[str, tuple[Kind, int]] = {}
         for name, (kind, axes) in _FILE.items():
@@ -244,6 +260,8 @@ class Poses:
             check_shape(name, values, pattern, **sizes)
             if np.isinf(values).any():
                 raise DataError(f"expected numbers or NaN in '{name}', got infinity; {_ADVICE}")
+            if name == "hypotheses" and not values.shape[1]:
+                raise DataError(f"expected hypotheses, got none in 'hypotheses'; {_ADVICE}")
             unknown = np.isnan(values)
             if name in _WHOLE and (unknown.any(-1) != unknown.all(-1)).any():
                 raise DataError(
@@ -296,6 +314,16 @@ class Poses:
                 check_shape(name, values, pattern, cameras=cameras)
                 if not np.isfinite(values).all():
                     raise DataError(f"expected finite numbers in '{name}', got others; {_ADVICE}")
+        turn = self.rotation
+        if turn is not None:
+            off = np.abs(turn @ turn.swapaxes(1, 2) - np.eye(3)).max((1, 2))
+            wrong = (off > _NO_TURN) | (np.linalg.det(turn) < 0)
+            if wrong.any():
+                raise DataError(
+                    "expected rotations, world to camera, in 'rotation', got another matrix for "
+                    f"camera '{self.camera_names[int(wrong.argmax())]}'; its rows must be unit "
+                    "vectors at right angles, without a mirror"
+                )
         many = cameras or len(self.track_names)
         for name, lengths in _LENS.items():
             values = getattr(self, name)
@@ -324,12 +352,75 @@ class Poses:
         return padded
 
 
-def _as(values: Any, kind: type[Any]) -> Any:
-    return None if values is None else np.asarray(values, dtype=kind)
+def _joints(given: Any) -> Skeleton:
+    """A skeleton, or a known one by its name; a known name means the known joints."""
+    if not isinstance(given, str | Skeleton):
+        raise DataError(
+            f"expected 'skeleton' as a Skeleton or the name of a known one, got {given!r:.60}; "
+            "give skeleton='h36m17', for example"
+        )
+    skeleton = Skeleton.of(given) if isinstance(given, str) else given
+    if SKELETONS.get(skeleton.name, skeleton) != skeleton:
+        raise DataError(
+            f"expected the joints, parents and mirror pairs of {skeleton.name} under its name, "
+            "got others; give the skeleton a name of its own, or correct it"
+        )
+    return skeleton
 
 
-def _plain(meta: dict[str, Any]) -> dict[str, Any]:
+def _names(name: str, given: Any) -> tuple[str, ...]:
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise DataError(
+            f"expected a list of names in '{name}', got {given!r:.60}; give {name}=('a', 'b')"
+        )
+    names = tuple(map(str, given))
+    if len(set(names)) < len(names):
+        twice = next(one for one in names if names.count(one) > 1)
+        raise DataError(
+            f"expected each name once in '{name}', got '{twice:.60}' more than once; number them"
+        )
+    return names
+
+
+def _as(name: str, given: Any, kind: type[Any]) -> Any:
+    """An array of numbers; masked ones are NaN. None stays where the array may be left out."""
+    if given is None and name not in ("joints_3d", "frame", "track", "fps"):
+        return None
+    whole = kind is np.int64
+    advice = "count frames and tracks from 0" if whole else "give numbers, NaN where not known"
+    if isinstance(given, np.ma.MaskedArray) and not whole and given.dtype.kind in "fiu":
+        given = np.ma.filled(given.astype(np.float64), np.nan)
+    if isinstance(given, torch.Tensor):
+        given = given.detach().cpu()
+    try:
+        array = np.asarray(given)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DataError(
+            f"expected an array of numbers in '{name}', got what is none: {error!s:.80}; {advice}"
+        ) from error
+    if array.dtype.kind not in ("iu" if whole else "fiu"):
+        got = "None" if given is None else array.dtype
+        raise DataError(
+            f"expected {'whole ' if whole else ''}numbers in '{name}', got {got}; {advice}"
+        )
+    with np.errstate(over="ignore"):  # found as infinity
+        return array.astype(kind, copy=False)
+
+
+def _plain(meta: Any) -> dict[str, Any]:
     """The same as JSON gives it back, so that a file holds exactly what was given."""
+    if not isinstance(meta, dict):
+        raise DataError(
+            f"expected a dictionary in 'meta', got {meta!r:.60}; give meta={{'source': 'walk'}}, "
+            "for example"
+        )
+    own = [name for name in _STATED if name in meta]
+    if own:
+        raise DataError(
+            f"expected what the file does not state itself in 'meta', got {', '.join(own)}; give "
+            "it another name, or leave it out"
+        )
+    meta = {"program": f"lifting {__version__}", **meta}
     try:
         plain: dict[str, Any] = json.loads(json.dumps(meta, allow_nan=False))
     except (TypeError, ValueError) as error:
@@ -349,14 +440,25 @@ def _stated(path: Path, characters: Array) -> dict[str, Any]:
             f"{str(meta.get('format') if isinstance(meta, dict) else meta)[:60]}; give a file of "
             "`lifting predict`"
         )
-    if meta.get("version") != VERSION:
+    version = meta.get("version")
+    if type(version) is not int or version != VERSION:
+        newer = type(version) is int and version > VERSION
         raise DataError(
-            f"expected version {VERSION} of {FORMAT} in {path}, got "
-            f"{str(meta.get('version'))[:20]}; a newer lifting wrote it: update this one"
+            f"expected version {VERSION} of {FORMAT} in {path}, got {str(version)[:20]}; "
+            + (
+                "a newer lifting wrote it: update this one"
+                if newer
+                else "the file is damaged: write it again"
+            )
+        )
+    if meta.get("unit") != Poses.unit:
+        raise DataError(
+            f"expected unit '{Poses.unit}' in 'meta' of {path}, got "
+            f"{str(meta.get('unit'))[:20]}; convert the positions, and save them with Poses.save"
         )
     if not isinstance(meta.get("mirror"), list):
         raise DataError(
             f"expected mirror pairs of the joints in 'meta' of {path}, got "
             f"{str(meta.get('mirror'))[:60]}; the file is damaged: write it again"
         )
-    return {k: v for k, v in meta.items() if k not in ("format", "version", "unit")}
+    return {k: v for k, v in meta.items() if k not in _STATED or k == "mirror"}

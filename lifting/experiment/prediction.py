@@ -206,7 +206,7 @@ class PredictionStore(Callback):
             skeleton=tracks.skeleton,
             track=track.numpy(),
             frame=frame.numpy(),
-            track_names=tracks.track_names,
+            track_names=_each_once(tracks.track_names),
             fps=_one_for_all(fps).numpy(),
             intrinsics=_one_for_all(lenses).numpy() if bool(lenses.isfinite().all()) else None,
             image_size=_one_for_all(sizes).numpy() if bool(sizes.isfinite().all()) else None,
@@ -220,6 +220,13 @@ def _without_targets(name: str, values: Tensor) -> Tensor:
     if name in ("keypoints_2d", "confidence"):
         return values
     return values.squeeze(2 if name == "hypotheses" else 1)
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of tracks, numbered where a data set gives one to several."""
+    if len(set(names)) == len(names):
+        return names
+    return tuple(f"{name} #{number}" for number, name in enumerate(names))
 
 
 def _one_for_all(values: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from lifting.errors import DataError, LiftingError, MissingDataError, OutputError
+from lifting.errors import ConfigError, DataError, LiftingError, MissingDataError, OutputError
 from lifting.poses import Poses
-from lifting.skeleton import COCO_17, H36M_17
+from lifting.skeleton import COCO_17, H36M_17, Skeleton
 
 LENS = np.array([1000.0, 1010.0, 500.0, 400.0])
 
@@ -110,6 +110,33 @@ def test_the_file_checks_itself(poses):
         ({"image_size": np.array([9, np.nan])}, "finite numbers in 'image_size'"),
         ({"rotation": np.eye(3)[None]}, "rotation, position and camera_names of a rig"),
         ({"meta": {"a": np.nan}}, "plain values in 'meta'"),
+        ({"meta": None}, "dictionary in 'meta', got None"),
+        ({"meta": [1]}, r"dictionary in 'meta', got \[1\]"),
+        ({"meta": {"unit": "m", "version": 3}}, "in 'meta', got version, unit; give it another"),
+        ({"track_names": "ab"}, "list of names in 'track_names', got 'ab'"),
+        ({"track_names": None}, "list of names in 'track_names', got None"),
+        ({"track_names": ("a", "a")}, "each name once in 'track_names', got 'a' more"),
+        ({"skeleton": None}, "'skeleton' as a Skeleton or the name of .*got None"),
+        ({"skeleton": "h36m71"}, "unknown skeleton 'h36m71'; did you mean 'h36m17'"),
+        (
+            {"skeleton": Skeleton("h36m17", COCO_17.joints, COCO_17.parents, COCO_17.mirror)},
+            "joints, parents and mirror pairs of h36m17 under its name, got others",
+        ),
+        ({"joints_3d": None}, "numbers in 'joints_3d', got None"),
+        ({"joints_3d": "x"}, "numbers in 'joints_3d', got <U1"),
+        ({"joints_3d": [[1.0], [1.0, 2.0]]}, "array of numbers in 'joints_3d', got what is none"),
+        ({"joints_3d": np.zeros((5, 17, 3), complex)}, "in 'joints_3d', got complex128"),
+        ({"fps": None}, "numbers in 'fps', got None"),
+        ({"fps": "x"}, "numbers in 'fps', got <U1"),
+        ({"hypotheses": np.zeros((5, 0, 17, 3))}, "expected hypotheses, got none"),
+        (
+            {"rotation": 2 * np.eye(3)[None], "position": [[0, 0, 0]], "camera_names": ["a"]},
+            "in 'rotation', got another matrix for camera 'a'; its rows",
+        ),
+        (
+            {"rotation": -np.eye(3)[None], "position": [[0, 0, 0]], "camera_names": ["a"]},
+            "in 'rotation', got another matrix for camera 'a'; its rows",
+        ),
         ({"meta": {"a": np.zeros(3)}}, "plain values in 'meta'"),
     ],
 )
@@ -136,10 +163,19 @@ def changed(poses, tmp_path, meta=None, **arrays):
     ("change", "message"),
     [
         ({"meta": {"version": 2}}, "expected version 1 .* got 2; a newer lifting"),
+        ({"meta": {"version": True}}, "expected version 1 .* got True; the file is damaged"),
+        ({"meta": {"version": None}}, "expected version 1 .* got None; the file is damaged"),
+        ({"meta": {"unit": "m"}}, "expected unit 'mm' .* got m; convert"),
+        ({"meta": {"unit": None}}, "expected unit 'mm' .* got None"),
+        ({"meta": {"mirror": []}}, "parents and mirror pairs of h36m17 under its name"),
+        ({"joint_names": np.array(COCO_17.joints)}, "got a fault: "),
         ({"meta": {"format": "x"}}, "expected format 'lifting-poses' .* got x"),
         ({"meta": {"mirror": 3}}, "expected mirror pairs"),
-        ({"joints_3d": None}, "expected an array 'joints_3d'"),
-        ({"fps": None}, "expected an array 'fps'"),
+        (
+            {"joints_3d": None},
+            r"got a file without joints_3d; write it again with `lifting predict`",
+        ),
+        ({"fps": None, "track": None}, "got a file without track, fps"),
         (
             {"parents": np.zeros(17, int)},
             "in .* got a fault: expected name, joints, parents",
@@ -164,6 +200,22 @@ def test_other_files_are_refused(poses, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="expected to write"):
         poses.save(tmp_path / "file" / "poses.npz")
+
+
+def test_paths_are_paths_of_files(poses, tmp_path):
+    for call in (Poses.load, poses.save):
+        with pytest.raises(ConfigError, match=r"expected a path .*, got None; give it as text"):
+            call(None)
+    with pytest.raises(OutputError, match=r"got the folder .*; give .*poses\.npz"):
+        poses.save(tmp_path)
+
+
+def test_a_known_skeleton_goes_by_name_and_masked_points_are_not_known(poses):
+    masked = np.ma.masked_array(poses.joints_3d, np.zeros(poses.joints_3d.shape, bool))
+    masked[1, 3] = np.ma.masked
+    found = replace(poses, skeleton="h36m17", joints_3d=masked)
+    assert found.skeleton == H36M_17
+    assert np.isnan(found.joints_3d[1, 3]).all()
 
 
 def test_joints_go_by_content(poses, tmp_path):
