@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from lifting.experiment import folder as folders
 from lifting.experiment.callbacks import monitor_mode
 from lifting.experiment.folder import check_writable, create_run_folder, newest_run
 from lifting.experiment.load import load_experiment
+from lifting.experiment.panels import PanelsCallback
 from lifting.experiment.run import evaluate, predict, train
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -34,6 +36,25 @@ def assert_same_weights(a: Path, b: Path) -> None:
     assert first.keys() == second.keys()
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Charts are not drawn: they cost as much as a tiny training, and say nothing here."""
+    monkeypatch.setattr(PanelsCallback, "_save", lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def train_once(tmp_path_factory):
+    """Trains a tiny experiment when it is asked for first; others see the same folder."""
+    output = tmp_path_factory.mktemp("shared")
+
+    @functools.cache
+    def trained_with(*overrides):
+        config = load_experiment("tiny", [*overrides, f"output={output}"])
+        return config, train(config)
+
+    return trained_with
 
 
 def test_a_run_from_folder_to_record(tiny_experiment, capsys):
@@ -56,7 +77,7 @@ def test_a_run_from_folder_to_record(tiny_experiment, capsys):
     assert str(result.run_dir) in printed.replace("\n", "")
 
 
-def test_evaluating_repeats_the_test_of_the_training(tiny_experiment):
+def test_evaluating_repeats_the_test_of_the_training(tiny_experiment, undrawn):
     config = load_experiment(tiny_experiment)
     result = train(config)
     again = evaluate(config, result.checkpoint)
@@ -66,10 +87,10 @@ def test_evaluating_repeats_the_test_of_the_training(tiny_experiment):
     assert newest_run(config.output, "tiny", "checkpoints/best.ckpt") == result.run_dir
 
 
-def test_the_same_seed_gives_the_same_weights(tiny_experiment):
+def test_the_same_seed_gives_the_same_weights(tiny_experiment, undrawn):
+    short = ("trainer.max_epochs=1", "method.warm_epochs=1")
     a, b, other = (
-        train(load_experiment(tiny_experiment, [f"seed={seed}", "trainer.max_epochs=1"]))
-        for seed in (1, 1, 2)
+        train(load_experiment(tiny_experiment, [f"seed={seed}", *short])) for seed in (1, 1, 2)
     )
     assert_same_weights(a.checkpoint, b.checkpoint)
     with pytest.raises(AssertionError):
@@ -122,10 +143,11 @@ def test_the_newest_run_that_fits_is_taken_else_the_newest(tmp_path):
         ("train", 15, "0.9 trainer.ema.evaluate=false"),
     ],
 )
-def test_resuming_ends_with_the_same_bits(tiny_experiment, monkeypatch, stage, step, average):
+def test_resuming_ends_with_the_same_bits(
+    tiny_experiment, undrawn, train_once, monkeypatch, stage, step, average
+):
     overrides = f"trainer.ema.decay={average}".split()
-    config = load_experiment(tiny_experiment, overrides)
-    whole = train(config)
+    _, whole = train_once(*overrides)
 
     from lifting.experiment import run as module
 
@@ -139,7 +161,7 @@ def test_resuming_ends_with_the_same_bits(tiny_experiment, monkeypatch, stage, s
     with pytest.raises(Killed):
         train(cut)
     monkeypatch.setattr(module, "build_trainer", original)
-    run = newest_run(config.output, "tiny", "config.yaml")
+    run = newest_run(cut.output, "tiny", "config.yaml")
     assert run.name.endswith("-cut")
     resumed = train(cut, resume=run)
     for name in ("best.ckpt", "last.ckpt", "warm/best.ckpt", "warm/last.ckpt"):
@@ -183,8 +205,8 @@ def test_sigkill_in_an_epoch_and_resume(tiny_experiment, tmp_path):
     assert scores[0] == scores[1]
 
 
-def test_averaged_weights_are_evaluated_or_kept_beside(tiny_experiment):
-    plain = train(load_experiment(tiny_experiment, ["trainer.max_epochs=1"]))
+def test_averaged_weights_are_evaluated_or_kept_beside(tiny_experiment, undrawn, train_once):
+    _, plain = train_once("trainer.max_epochs=1")
     beside = train(
         load_experiment(
             tiny_experiment,
@@ -201,7 +223,7 @@ def test_averaged_weights_are_evaluated_or_kept_beside(tiny_experiment):
     assert inside.scores != plain.scores
 
 
-def test_early_stop(tiny_experiment):
+def test_early_stop(tiny_experiment, undrawn):
     result = train(
         load_experiment(
             tiny_experiment,
@@ -217,10 +239,15 @@ def test_early_stop(tiny_experiment):
     assert record["budget"]["epochs"] < 9
 
 
-def test_predictions(tiny_experiment, tmp_path):
-    config = load_experiment(tiny_experiment, ["trainer.max_epochs=1"])
-    result = train(config)
-    path = predict(config, result.checkpoint, tmp_path / "out" / "p.npz")
+@pytest.fixture
+def trained(tiny_experiment, undrawn, train_once):
+    config, result = train_once("trainer.max_epochs=1")
+    return config, result.checkpoint
+
+
+def test_predictions(trained, tmp_path):
+    config, checkpoint = trained
+    path = predict(config, checkpoint, tmp_path / "out" / "p.npz")
     with np.load(path, allow_pickle=False) as file:
         answers = {name: file[name] for name in file.files}
     samples = len(answers["joints_3d"])
@@ -230,12 +257,6 @@ def test_predictions(tiny_experiment, tmp_path):
     assert answers["frame"].shape == answers["track"].shape == (samples,)
     assert answers["track"].max() < len(answers["track_names"])
     assert answers["joint_names"][0] == "hip"
-
-
-@pytest.fixture
-def trained(tiny_experiment):
-    config = load_experiment(tiny_experiment, ["trainer.max_epochs=1"])
-    return config, train(config).checkpoint
 
 
 def test_own_keypoints(trained, tmp_path):
@@ -307,7 +328,7 @@ def test_missing_data_leave_no_folder(tiny_experiment, tmp_path):
     assert not list((tmp_path / "outputs" / "tiny").iterdir())
 
 
-def test_a_disk_that_fills_up_leaves_whole_checkpoints(tiny_experiment, monkeypatch):
+def test_a_disk_that_fills_up_leaves_whole_checkpoints(tiny_experiment, undrawn, monkeypatch):
     save = torch.save
     calls = []
 
