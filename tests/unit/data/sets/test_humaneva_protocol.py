@@ -35,12 +35,15 @@ def _places(monkeypatch, tmp_path_factory):
     monkeypatch.setattr(published_npz, "people", walking.people)
 
 
-@pytest.fixture
-def whole(tmp_path):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
     """Files of the published lengths."""
+    folder = tmp_path_factory.mktemp("whole")
     lengths = {group: dict(zip(ACTIONS, frames, strict=True)) for group, frames in FRAMES.items()}
-    published_npz.HumanEva(tmp_path, lengths, tuple(lengths)).write_two_d()
-    return tmp_path
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(published_npz, "people", walking.people)
+        published_npz.HumanEva(folder, lengths, tuple(lengths)).write_two_d()
+    return folder
 
 
 def test_the_published_protocol_has_its_published_size(whole):
