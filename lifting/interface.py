@@ -6,9 +6,9 @@ what the commands call, so that both answer the same to the bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, TypeVar, Unpack
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from lifting.data.sets.keypoint_rig.config import Config as RigReading
 from lifting.data.sets.keypoint_rig.reader import read_rig
 from lifting.errors import ConfigError, DataError
 from lifting.experiment.prediction import Model, lift_tracks, load_model
+from lifting.experiment.schema import to_schema
 from lifting.files.checks import as_path
 from lifting.files.npz import Array
 from lifting.poses import Poses
@@ -32,6 +33,7 @@ from lifting.teacher.views import RigViews
 
 __all__ = ["Model", "Poses", "lift", "load_model", "read_keypoints", "solve_rig"]
 
+T = TypeVar("T")
 KEYPOINTS = Path("keypoints")
 """What arrays in memory are called in messages and in names of tracks."""
 
@@ -86,7 +88,8 @@ def lift(
         intrinsics: ``fx, fy, cx, cy`` of the camera, pixels, or nine with its distortion; None
             guesses a focal length of 1.2 times the larger side.
         person: Number of a track, ``largest``, ``longest`` or ``all``, which is the default.
-        hypotheses: Also give every hypothesis, where the method has several.
+        hypotheses: Also give every hypothesis, where the method has several; of a method of one
+            answer there are none, and a line of the log says so.
 
     Returns:
         A row for each person and frame; tracks bear the numbers of people.
@@ -124,8 +127,8 @@ def solve_rig(
     files: Sequence[str | Path],
     cameras: str | Path | None = None,
     *,
-    reading: RigReading | None = None,
-    options: TeacherOptions | None = None,
+    reading: RigReading | Mapping[str, Any] | None = None,
+    options: TeacherOptions | Mapping[str, Any] | None = None,
 ) -> Poses:
     """Cameras and 3D joints of one person from keypoint files of several views.
 
@@ -133,24 +136,48 @@ def solve_rig(
         files: A keypoint file or folder for each camera, whose names the cameras bear.
         cameras: What is known of the cameras: a JSON file or Pose2Sim's calibration; None for
             nothing.
-        reading: How files are read: ``image_size``, ``skeleton``, ``person``, ``fps`` and more.
-        options: How the rig is solved.
+        reading: How files are read: ``image_size``, ``skeleton``, ``person``, ``fps`` and more, as
+            a dictionary or its class.
+        options: How the rig is solved, as a dictionary or its class.
 
     Returns:
         Joints in ``world``, relative to the hip in the axes of the first camera in ``joints_3d``,
         cameras in ``intrinsics``, ``rotation`` and ``position``. ``meta["quality"]`` holds the
-        verdict: look at it before use.
+        verdict: look at it before use. ``fps`` is what the files or ``reading`` say.
 
     Raises:
         MissingDataError: A file is not there.
         DataError: Files do not fit together, or hold too little that views share.
-        ConfigError: What is known of cameras or bones is half known.
+        ConfigError: An argument is of no use, or what is known of cameras or bones is half known.
     """
-    known = None if cameras is None else Path(cameras)
-    rig = read_rig([Path(file) for file in files], known, reading)
-    solution = solve_views(rig.views, options)
-    fps = None if reading is None else reading.fps
-    return _poses_of_rig(solution, rig.views, fps)
+    if isinstance(files, str | Path) or not isinstance(files, Iterable):
+        raise ConfigError(
+            f"expected a list of keypoint files, one a camera, got {files!r:.80}; give "
+            "files=['left.npz', 'right.npz']"
+        )
+    paths = [as_path(file, "of the keypoints of a camera") for file in files]
+    if len(paths) < 2:
+        raise ConfigError(
+            f"expected keypoint files of two or more cameras, got {len(paths)}; give one a camera"
+        )
+    known = None if cameras is None else as_path(cameras, "of cameras")
+    read = _built(RigReading, "reading", reading)
+    solving = _built(TeacherOptions, "options", options)
+    rig = read_rig(paths, known, read)
+    solution = solve_views(rig.views, solving)
+    return _poses_of_rig(solution, rig.views, rig.fps)
+
+
+def _built(kind: type[T], name: str, given: Any) -> T | None:
+    """Options of a class, from a mapping where they are one."""
+    if given is None or isinstance(given, kind):
+        return given
+    if not isinstance(given, Mapping):
+        raise ConfigError(
+            f"expected {name} as a dictionary or {kind.__qualname__}, got {given!r:.80}; give "
+            f"{name}={{...}}"
+        )
+    return to_schema(kind, given, name)
 
 
 def _as_array(name: str, given: Any) -> Array:

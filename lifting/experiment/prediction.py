@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from lifting.batch import PoseBatch, Prediction
 from lifting.data.conform import at_input_frames
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.sequence import PoseTracks
-from lifting.errors import CheckpointError, DataError
+from lifting.errors import CheckpointError, ConfigError, DataError
 from lifting.experiment.build import (
     build_data,
     build_trainer,
@@ -33,6 +34,8 @@ from lifting.experiment.trained import Claims, trained_module
 from lifting.files.checks import as_path, files_hash, sha256_of
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.poses import Poses
+
+log = logging.getLogger(__name__)
 
 NOTED = (
     "joints_converted", "approximate_joints", "frames_resampled", "frame_rate", "intrinsics",
@@ -74,7 +77,7 @@ def load_model(path: str | Path) -> Model:
     if path.is_dir():
         run = path
         if not (path / CONFIG_FILE).is_file():
-            run = newest_run(str(path.parent), path.name, str(best))
+            run = _newest_of(path, best)
         path = run / best
     folder = run_of_checkpoint(path)
     if folder is not None:
@@ -86,6 +89,25 @@ def load_model(path: str | Path) -> Model:
             f"got {path}; put the {CONFIG_FILE} of its run beside it"
         )
     return model_of(load_values(stated), path)
+
+
+def _newest_of(folder: Path, best: Path) -> Path:
+    """The newest run of an experiment's folder."""
+    whole = folder.resolve()
+    try:
+        return newest_run(str(whole.parent), whole.name, str(best))
+    except ConfigError as error:
+        inside = sorted({run.parents[2].name for run in whole.glob(f"*/*/{best}")})
+        if folder.name == CHECKPOINTS:
+            advice = f"give its run, {folder.parent}, or a file in it"
+        elif inside:
+            advice = f"give one of the experiments in it, such as {folder / inside[0]}"
+        else:
+            advice = (
+                "give a run, the folder of an experiment's runs or a checkpoint; `lifting train "
+                "simple_baseline` makes outputs/simple_baseline"
+            )
+        raise ConfigError(f"expected a run with {best} in {folder}, got none; {advice}") from error
 
 
 def model_of(config: ExperimentConfig, checkpoint: Path) -> Model:
@@ -129,7 +151,10 @@ def lift_tracks(
     callbacks = [*optimization_callbacks(config), store]
     trainer = build_trainer(config, Path(config.output), callbacks=callbacks)
     call_trainer(lambda: trainer.predict(model.module, datamodule=data, return_predictions=False))
-    return store.poses(model, data, command)
+    poses = store.poses(model, data, command)
+    if hypotheses and poses.hypotheses is None:
+        log.warning("%s gives one answer: there are no hypotheses beside it", config.method)
+    return poses
 
 
 class PredictionStore(Callback):

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import lifting
-from lifting import Poses, lift, load_model, read_keypoints
+from lifting import Poses, interface, lift, load_model, read_keypoints, solve_rig
 from lifting.cli.main import main
-from lifting.errors import CheckpointError, ConfigError, DataError, LiftingError
+from lifting.errors import CheckpointError, ConfigError, DataError, LiftingError, MissingDataError
 from lifting.skeleton import COCO_17, H36M_17
 
 REPOSITORY = Path(__file__).parents[2]
@@ -243,6 +243,68 @@ def test_models_are_found(outputs, model, tmp_path):
         load_model(tmp_path)
     with pytest.raises(CheckpointError, match="does not exist"):
         load_model(tmp_path / "none.ckpt")
+
+
+def test_a_folder_without_runs_gets_advice_that_fits(outputs, tmp_path, monkeypatch):
+    run = next((outputs / "simple_baseline").iterdir())
+    with pytest.raises(ConfigError, match=r"experiments in it, such as .*simple_baseline$"):
+        load_model(outputs)
+    with pytest.raises(ConfigError, match=f"got none; give its run, {run}, or a file in it"):
+        load_model(run / "checkpoints")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="`lifting train simple_baseline` makes outputs/simple"):
+        load_model(".")
+
+
+def test_a_method_of_one_answer_has_no_hypotheses(points, model, caplog):
+    given = {"image_size": SIZE, "skeleton": "h36m17", "person": 0}
+    assert lift(points, **given, model=model, hypotheses=True).hypotheses is None
+    assert "gives one answer" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("files", "options", "error", "message"),
+    [
+        ("left.npz", {}, ConfigError, "list of keypoint files, one a camera, got 'left.npz'"),
+        ([], {}, ConfigError, "files of two or more cameras, got 0"),
+        ([3, 4], {}, ConfigError, "expected a path of the keypoints of a camera, got 3"),
+        (["a.npz", "b.npz"], {"cameras": {}}, ConfigError, r"a path of cameras, got \{\}"),
+        (["a.npz", "b.npz"], {"cameras": "c.json"}, MissingDataError, "keypoint file .* a.npz"),
+        (["a", "b"], {"reading": {"fsp": 25}}, ConfigError, "'reading.fsp'; did you mean 'fps'"),
+        (["a", "b"], {"options": {"shift": 2}}, ConfigError, "did you mean 'shifts'"),
+        (["a", "b"], {"options": {"shifts": "x"}}, ConfigError, "options.shifts"),
+        (["a", "b"], {"reading": 3}, ConfigError, "expected reading as a dictionary .*got 3"),
+    ],
+)
+def test_what_is_no_rig_is_refused(files, options, error, message):
+    with pytest.raises(error, match=message):
+        solve_rig(files, **options)
+
+
+def test_a_rig_has_the_rate_of_its_files(tmp_path, monkeypatch):
+    """Of two views that share a person; what is solved of them is not looked at."""
+    solved = []
+    monkeypatch.setattr(interface, "solve_views", lambda views, options: solved.append(options))
+    monkeypatch.setattr(interface, "_poses_of_rig", lambda solution, views, fps: fps)
+    rng = np.random.default_rng(0)
+    shape = rng.uniform(300, 500, (17, 2)) + np.arange(30)[:, None, None]
+
+    def rate(rates, **options):
+        files = [tmp_path / f"{name}.npz" for name in "ab"]
+        for file, fps in zip(files, rates, strict=True):
+            facts = {} if fps is None else {"fps": fps}
+            np.savez(file, keypoints_2d=shape, image_size=SIZE, skeleton="h36m17", **facts)
+        return solve_rig(files, **options)
+
+    assert rate((50, 50)) == 50
+    assert rate((50, None), options={"shifts": 2}) == 50
+    assert solved[-1].shifts == 2
+    assert rate((None, None)) is None
+    assert rate((None, None), reading={"fps": 25, "person": 0}) == 25
+    with pytest.raises(DataError, match="got frames a second of a: 50, b: 25; bring"):
+        rate((50, 25))
+    with pytest.raises(DataError, match="expected the 50 frames a second"):
+        rate((50, 50), reading={"fps": 25})
 
 
 def python_blocks(text: str) -> list[str]:

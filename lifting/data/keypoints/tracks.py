@@ -109,6 +109,7 @@ class PersonSeen(NamedTuple):
         keypoints_2d: ``(frames, 17, 2)``, pixels, in ``h36m17``.
         confidence: ``(frames, 17)``, 0 to 1.
         facts: What was read and changed, by key.
+        fps: Frames a second of what was read; None where nobody says.
     """
 
     people: People
@@ -119,6 +120,7 @@ class PersonSeen(NamedTuple):
     keypoints_2d: Pose2D
     confidence: PerJoint
     facts: dict[str, str]
+    fps: float | None
 
 
 def read_person(path: Path, **options: Unpack[Reading]) -> PersonSeen:
@@ -154,6 +156,7 @@ def read_person(path: Path, **options: Unpack[Reading]) -> PersonSeen:
         points,
         confidence,
         video.facts,
+        None if video.fps is None else video.fps / video.when.step,
     )
 
 

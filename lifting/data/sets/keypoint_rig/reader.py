@@ -29,7 +29,7 @@ from lifting.data.keypoints.tracks import PersonSeen, read_person
 from lifting.data.sequence import PoseTracks, offsets_of, rate_of_each
 from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
 from lifting.data.splits import first_held_out
-from lifting.errors import ConfigError, DataError, suggest
+from lifting.errors import ConfigError, DataError, MissingDataError, suggest
 from lifting.files.checks import Size
 from lifting.geometry.camera import Camera, radial_only, without_tangential
 from lifting.skeleton import H36M_17
@@ -39,6 +39,7 @@ NAME = "keypoint_rig"
 VERSION = 2  # to be raised when the same files give other tracks
 CAMERAS_FILE = "cameras.json"
 _KINDS = (".json", ".npz")
+_SAME_RATE = 0.01
 
 
 class SharedFrames(NamedTuple):
@@ -284,11 +285,13 @@ class RecordedRig:
         views: What the teacher is given.
         known: What is known of the cameras.
         left_out: Frames that some camera has and another has not.
+        fps: Frames a second; None where nobody says.
     """
 
     views: RigViews
     known: KnownCameras
     left_out: int
+    fps: float | None = None
 
 
 def read_rig(
@@ -311,8 +314,13 @@ def read_rig(
         MissingDataError: A file is not there.
         DataError: A file is damaged, names are not unique, the file of cameras has another camera
             or a calibration lacks one, or cameras share no frames, or their files have not as many
-            and do not number them.
+            and do not number them, or their rates differ.
     """
+    for path in files:
+        if not path.exists():
+            raise MissingDataError(
+                f"expected a keypoint file or folder at {path}, found none; check the path"
+            )
     options = options or KeypointRigConfig()
     names = camera_names(files)
     given = read_cameras(cameras, Size(options.max_bytes / 2**20))
@@ -343,7 +351,22 @@ def read_rig(
         names=names,
     )
     found: KnownCameras = "given" if placed else "intrinsics" if lens else "sizes"
-    return RecordedRig(views, found, shared.left_out)
+    return RecordedRig(views, found, shared.left_out, _rate(seen))
+
+
+def _rate(seen: Mapping[str, PersonSeen]) -> float | None:
+    """The one rate of all files that say it."""
+    rates = {name: person.fps for name, person in seen.items() if person.fps is not None}
+    if not rates:
+        return None
+    low, high = min(rates.values()), max(rates.values())
+    if high / low - 1 > _SAME_RATE:
+        listed = ", ".join(f"{name}: {rate:g}" for name, rate in rates.items())
+        raise DataError(
+            f"expected one rate of all cameras, got frames a second of {listed}; bring the "
+            "recordings to one rate, or correct the files"
+        )
+    return next(iter(rates.values()))
 
 
 def _check_lengths(seen: Mapping[str, PersonSeen]) -> None:
