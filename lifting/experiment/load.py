@@ -5,9 +5,12 @@ Imports no torch, so a configuration error shows in well under a second.
 
 from __future__ import annotations
 
+import copy
+import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -302,8 +305,7 @@ def read_values(path: Path) -> dict[str, Any]:
         ConfigError: It is no YAML mapping, or cannot be read.
     """
     try:
-        loaded = OmegaConf.load(path)
-        values = OmegaConf.to_container(loaded)
+        values = copy.deepcopy(_parsed(path.read_text(encoding="utf-8")))
     except (YAMLError, OmegaConfBaseException) as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark is not None else ""
@@ -314,6 +316,12 @@ def read_values(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"expected keys and values in {path}, got a {type(values).__name__}")
     return values  # type: ignore[return-value]
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
+    """What YAML says; a file that many extend is parsed once, which takes most of loading it."""
+    return OmegaConf.to_container(OmegaConf.load(io.StringIO(text)))
 
 
 def _split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[dict[str, Any]]]:
