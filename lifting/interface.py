@@ -156,9 +156,9 @@ def solve_rig(
             "files=['left.npz', 'right.npz']"
         )
     paths = [as_path(file, "of the keypoints of a camera") for file in files]
-    if len(paths) < 2:
+    if not paths:
         raise ConfigError(
-            f"expected keypoint files of two or more cameras, got {len(paths)}; give one a camera"
+            "expected keypoint files of two or more cameras, got none; give one a camera"
         )
     known = None if cameras is None else as_path(cameras, "of cameras")
     read = _built(RigReading, "reading", reading)

@@ -266,7 +266,7 @@ def test_a_method_of_one_answer_has_no_hypotheses(points, model, caplog):
     ("files", "options", "error", "message"),
     [
         ("left.npz", {}, ConfigError, "list of keypoint files, one a camera, got 'left.npz'"),
-        ([], {}, ConfigError, "files of two or more cameras, got 0"),
+        ([], {}, ConfigError, "files of two or more cameras, got none"),
         ([3, 4], {}, ConfigError, "expected a path of the keypoints of a camera, got 3"),
         (["a.npz", "b.npz"], {"cameras": {}}, ConfigError, r"a path of cameras, got \{\}"),
         (["a.npz", "b.npz"], {"cameras": "c.json"}, MissingDataError, "keypoint file .* a.npz"),
