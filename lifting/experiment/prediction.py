@@ -153,7 +153,9 @@ def lift_tracks(
     call_trainer(lambda: trainer.predict(model.module, datamodule=data, return_predictions=False))
     poses = store.poses(model, data, command)
     if hypotheses and poses.hypotheses is None:
-        log.warning("%s gives one answer: there are no hypotheses beside it", config.method)
+        log.warning(
+            "%s gives one answer: there are no hypotheses beside it", config.method["name"]
+        )
     return poses
 
 
