@@ -105,7 +105,12 @@ def test_what_is_not_finite_or_not_there_is_a_problem(study, tmp_path, capsys):
         "{method.head.width: 4}", "{optimizer.lr: 1.0e+30}"
     ))  # fmt: skip
     assert main([*study, "--only", "base", "narrow"]) == 2
-    assert "variant 'narrow', seed 0: mpjpe_mm is not finite" in capsys.readouterr().err
+    assert "variant 'narrow', seed 0: expected finite weights in" in capsys.readouterr().err
+    record = next((tmp_path / "board").rglob("result.json"))
+    facts = json.loads(record.read_text())
+    record.write_text(json.dumps(facts | {"metrics": {"mpjpe_mm": float("nan")}}))
+    assert main([*study, "--only", "base"]) == 2
+    assert "variant 'base', seed 0: mpjpe_mm is not finite" in capsys.readouterr().err
     assert table(tmp_path)["by view"]["seeds"] == []
     path.write_text(path.read_text().replace("[mpjpe_mm]", "[mpjpe]"))
     assert main([*study, "--only", "base"]) == 2
