@@ -315,7 +315,7 @@ def read_values(path: Path) -> dict[str, Any]:
         raise ConfigError(f"expected a readable text file, got {path}: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"expected keys and values in {path}, got a {type(values).__name__}")
-    return values  # type: ignore[return-value]
+    return values
 
 
 @lru_cache(maxsize=64)

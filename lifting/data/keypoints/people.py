@@ -154,16 +154,17 @@ def tabulate(path: Path, seen: Sightings, skeleton: str | tuple[str, ...] | None
     joints = _joints(names)
     body = joints.shape[1] - len(seen.extra)
     named = seen.named if skeleton is None and seen.plain else skeleton
+    given = None if isinstance(skeleton, tuple) else skeleton
     if isinstance(named, tuple):
         _check_names(path, named, body)
-        seen, skeleton = replace(seen, named=named), None
-    if skeleton is None and _tell_in_another_order(path, seen.named):
+        seen = replace(seen, named=named)
+    if given is None and _tell_in_another_order(path, seen.named):
         seen, joints = _by_name(path, seen, joints, body)
         body = joints.shape[1] - len(seen.extra)
     order = joint_order(
         path,
         joints[:, :body],
-        skeleton,
+        given,
         named=seen.named,
         form=seen.prescribed,
         plain=seen.plain,
