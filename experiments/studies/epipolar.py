@@ -19,14 +19,7 @@ EXPERIMENT, HELD_OUT = "epipolarpose_cmu", "view3"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Read the arguments, then do what they ask.
-
-    Args:
-        argv: Arguments after the script's name; None takes the process's own.
-
-    Returns:
-        Exit status, 2 after a mistake that the message on the standard error explains.
-    """
+    """Read the arguments, then do what they ask; the exit status is 2 after a mistake, else 0."""
     parser = argparse.ArgumentParser(
         prog="python experiments/studies/epipolar.py",
         description="Measure the labels of teachers that know more or less of the cameras, train "

@@ -18,14 +18,7 @@ SEEDS, PICTURES, STRIDE = (0, 1, 2), 96, 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Read the arguments, then do what they ask.
-
-    Args:
-        argv: Arguments after the script's name; None takes the process's own.
-
-    Returns:
-        Exit status, 2 after a mistake that the message on the standard error explains.
-    """
+    """Read the arguments, then do what they ask; the exit status is 2 after a mistake, else 0."""
     parser = argparse.ArgumentParser(
         prog="python experiments/studies/nbf_claims.py",
         description="Train 3DNBF with pose-dependent and with constant features, fit people to "

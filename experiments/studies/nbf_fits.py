@@ -21,14 +21,7 @@ OCCLUDER, LARGEST = 80, 224
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Read the arguments, then do what they ask.
-
-    Args:
-        argv: Arguments after the script's name; None takes the process's own.
-
-    Returns:
-        Exit status, 2 after a mistake that the message on the standard error explains.
-    """
+    """Read the arguments, then do what they ask; the exit status is 2 after a mistake, else 0."""
     parser = argparse.ArgumentParser(
         prog="python experiments/studies/nbf_fits.py",
         description="Fit bodies to some test images of a trained nbf run, clean and behind a "

@@ -21,14 +21,7 @@ POSES, BATCH = 1000, 64
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Read the arguments, then do what they ask.
-
-    Args:
-        argv: Arguments after the script's name; None takes the process's own.
-
-    Returns:
-        Exit status, 2 after a mistake that the message on the standard error explains.
-    """
+    """Read the arguments, then do what they ask; the exit status is 2 after a mistake, else 0."""
     parser = argparse.ArgumentParser(
         prog="python experiments/studies/sampling.py",
         description="Score what trained diffpose runs answer in few and in many network calls, by "

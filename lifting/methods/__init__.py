@@ -5,6 +5,7 @@ LightningModule ``Module``); larger methods add ``network.py``, ``checkpoint.py`
 method knows the core; the core and other methods do not know it.
 
 * ``base``        the module that every method derives from
+* ``on_base``     that of a method that is built on another one
 * ``settings``    what every method is given, and how its own switches are checked (no torch)
 * ``discovery``   finds methods (no torch)
 * ``conversion``  what a method offers to import weights published elsewhere

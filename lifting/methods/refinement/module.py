@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from pytorch_lightning.callbacks import Callback
 
 from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.errors import ConfigError
 from lifting.methods.base import LiftingModule
+from lifting.methods.on_base import ModuleOnBase
 from lifting.methods.refinement.config import Config
 from lifting.methods.refinement.network import Refiner, refiner_rate
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.nn.start import start_from
-from lifting.tto.adapter import InputLatent
-from lifting.tto.contract import Decoded, Latents, Refinable
+from lifting.tto.contract import Decoded, Latents
 from lifting.typing import Pose3D
 
 STUDENT, UNREFINED = "student", "unrefined"
 STATISTICS_BATCHES = 200
 
 
-class Module(LiftingModule):
+class Module(ModuleOnBase):
     """Trains and applies the unit; before that, if it is not trained yet, what lies below.
 
     Args:
@@ -46,6 +45,11 @@ class Module(LiftingModule):
         self._check(base)
         self.base = base
         self.refiner = Refiner(self.skeleton, config)
+
+    @property
+    def below(self) -> LiftingModule:
+        """What is refined."""
+        return self.base
 
     def stages(self) -> tuple[Stage, ...]:
         """The base unless it is trained, then the unit."""
@@ -72,10 +76,6 @@ class Module(LiftingModule):
         if self._refines:
             self.base.eval()
         return self
-
-    def configure_callbacks(self) -> Sequence[Callback] | Callback:
-        """Those of the base."""
-        return self.base.configure_callbacks()
 
     def on_fit_start(self) -> None:
         """Measure what standardises the unit's input, unless a checkpoint has it."""
@@ -107,8 +107,8 @@ class Module(LiftingModule):
         told = self.base.describe()
         told["refined"] = "by a unit trained on the labels of the data section"
         if self.config.over is not None:
-            below = self.base
-            told["refined_model"] = f"{below.settings.method}, {below.supervision.protocol}"
+            base = self.base
+            told["refined_model"] = f"{base.settings.method}, {base.supervision.protocol}"
         return told
 
     def configure_optimizers(self) -> Any:
@@ -145,15 +145,6 @@ class Module(LiftingModule):
             extras={UNREFINED: first.joints_3d},
         )
 
-    @property
-    def lr_scale(self) -> Mapping[str, float]:
-        """Factor of the learning rate for each latent, those of the base."""
-        return self._latents().lr_scale
-
-    def encode(self, batch: PoseBatch) -> Latents:
-        """Start of test-time optimisation: the base's latents."""
-        return self._latents().encode(batch)
-
     def decode(self, latents: Latents, batch: PoseBatch) -> Decoded:
         """Refined poses of the latents; differentiable, each sample on its own.
 
@@ -161,14 +152,11 @@ class Module(LiftingModule):
             latents: What :meth:`encode` gave, moved.
             batch: For cameras and crops.
         """
-        decoded = self._latents().decode(latents, batch)
+        decoded = super().decode(latents, batch)
         if not self._refines:
             return decoded
         pose = root_relative(decoded.pose, self.skeleton.root)
         return decoded._replace(pose=self.refiner.refine(pose))
-
-    def _latents(self) -> Refinable | InputLatent:
-        return self.base if isinstance(self.base, Refinable) else InputLatent(self.base)
 
     def _labelled_answers(self) -> Iterator[tuple[Pose3D, Pose3D]]:
         """Answers to training batches and their labels, poses with all labels only."""
