@@ -21,7 +21,7 @@ from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.context import VideoSize
 from lifting.skeleton import H36M_17
 from lifting.typing import Pose2D
-from precision import arithmetic, compile_networks
+from sampling_precision import arithmetic, compile_networks
 from timing import BenchRow, cpu_seconds, wall_seconds
 
 POSES = 1024  # released batch

@@ -40,7 +40,6 @@ from lifting.studies.page import (
     write_page,
 )
 from lifting.studies.plan import Plan, Run, View
-from precision import arithmetic, compile_networks
 from sampling_plan import (
     CONTEXT,
     STUDENT,
@@ -52,6 +51,7 @@ from sampling_plan import (
     own_answer,
 )
 from sampling_plots import CallCurve, CallPanel, calls_chart
+from sampling_precision import arithmetic, compile_networks
 
 RUN_TITLES = ("seed", "own steps", "start level", "eta", "hypotheses", "aggregation")
 ROW_TITLES = (

@@ -12,7 +12,7 @@ from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.folded import FoldedTrunk
 from lifting.methods.diffpose.refiner import Refiner
 from lifting.skeleton import H36M_17
-from precision import arithmetic, compile_networks
+from sampling_precision import arithmetic, compile_networks
 
 SMALL = Config(hidden=16, layers=2, heads=2, hypotheses=3, sampling_steps=2, start_level=50)
 RELEASED = replace(

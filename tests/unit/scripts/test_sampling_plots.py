@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from lifting.errors import DataError
-from precision import arithmetic
 from sampling_plots import CallCurve, CallPanel, calls_chart
+from sampling_precision import arithmetic
 
 CPU = torch.device("cpu")
 
