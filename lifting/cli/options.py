@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lifting.errors import ConfigError, LiftingError
 
@@ -71,7 +72,9 @@ def load_for_checkpoint(arguments: argparse.Namespace) -> tuple[ExperimentConfig
     if folder is not None:
         trained = load_experiment(str(folder / CONFIG_FILE))
         _check_method(config, trained, checkpoint)
-        return load_experiment(str(folder / CONFIG_FILE), overrides), checkpoint
+        used = load_experiment(str(folder / CONFIG_FILE), overrides)
+        _say_what_differs(config, used, arguments.experiment)
+        return used, checkpoint
     from lifting.experiment.checkpoint import method_config_of, read_checkpoint
     from lifting.methods.base import CHECKPOINT_KEY
 
@@ -80,6 +83,28 @@ def load_for_checkpoint(arguments: argparse.Namespace) -> tuple[ExperimentConfig
     if frames is not None:  # the window that the weights were trained on, unless it is given
         overrides = [f"data.frames={frames}", *overrides]
     return load_experiment(arguments.experiment, overrides, method=method), checkpoint
+
+
+def _say_what_differs(asked: ExperimentConfig, used: ExperimentConfig, name: str) -> None:
+    """Name the keys in which the run's configuration, which counts, is not the experiment's."""
+    from lifting.experiment.load import to_plain
+
+    mine, theirs = (dict(_keys(to_plain(config))) for config in (asked, used))
+    differ = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+    if differ:
+        more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
+        print(f"as trained, not as in {name}: {', '.join(differ[:3])}{more}")
+
+
+def _keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of the sections that decide what a number means, with dots, and its value."""
+    for key, value in values.items():
+        if not prefix and key not in ("data", "method", "protocol", "flip_test", "tto", "pss"):
+            continue
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _is_of_method(asked: ExperimentConfig, run: Path) -> bool:

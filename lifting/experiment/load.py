@@ -97,9 +97,15 @@ def list_files(pattern: str) -> dict[str, Path]:
 
 
 def list_experiments() -> dict[str, str]:
-    """One-line description of every experiment, by name."""
-    files = list_files("*.yaml")
-    return {n: str(read_values(f).get("description", "")) for n, f in files.items() if n != BASE}
+    """One-line description of every experiment, or what is wrong with its file, by name."""
+    return {n: _description(f) for n, f in list_files("*.yaml").items() if n != BASE}
+
+
+def _description(file: Path) -> str:
+    try:
+        return str(read_values(file).get("description", ""))
+    except ConfigError as error:
+        return f"broken: {error}"
 
 
 def load_experiment(
@@ -133,7 +139,8 @@ def load_experiment(
     if overlays and named is not None:  # keys of another method go before overlays bring its own
         values = _merge(values, {"method": {"name": named}})
     for overlay in overlays:
-        for file in _with_own(_relative(overlay, path), _merge(values, above)):
+        where = f"'extends' of the overrides of {path.stem}"
+        for file in _with_own(_extended(overlay, path, where), _merge(values, above)):
             values = _merge(values, _shared(_compose(file, ())))
     return _validated(_merge(values, above))
 
@@ -189,8 +196,8 @@ def find_experiment(name_or_path: str) -> Path:
         raise ConfigError(f"expected an experiment file, got {given}, which does not exist")
     path = find_file(f"{name_or_path}.yaml") if name_or_path else None
     if path is None:
-        names = list_experiments()
-        raise ConfigError(f"unknown experiment '{name_or_path}'; {suggest(name_or_path, names)}")
+        known = suggest(name_or_path, [name for name in list_files("*.yaml") if name != BASE])
+        raise ConfigError(f"unknown experiment '{name_or_path}'; {known}")
     return path
 
 
@@ -271,7 +278,8 @@ def _compose(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"expected 'extends' in {path} to list names, got {parents!r}")
     merged: dict[str, Any] = {}
     for parent in parents:
-        merged = _merge(merged, _shared(_compose(_relative(parent, path), (*chain, path))))
+        file = _extended(parent, path, f"'extends' of {path}")
+        merged = _merge(merged, _shared(_compose(file, (*chain, path))))
     return _merge(merged, values)
 
 
@@ -280,13 +288,14 @@ def _shared(values: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in values.items() if k not in ("name", "description")}
 
 
-def _relative(name: str, origin: Path) -> Path:
+def _extended(name: str, origin: Path, where: str) -> Path:
     """The file that ``extends`` names: in a folder of experiments, else beside the origin."""
     beside = origin.parent / f"{name}.yaml"
     path = find_file(f"{name}.yaml") or (beside if beside.is_file() else None)
     if path is None:
-        known = suggest(name, [*list_files("*.yaml"), *list_files("*/*.yaml")])
-        raise ConfigError(f"unknown file '{name}' in 'extends' of {origin}; {known}")
+        folder, slash, _ = name.rpartition("/")
+        known = suggest(name, list_files(f"{folder}{slash}*.yaml") or list_files("*/*.yaml"))
+        raise ConfigError(f"unknown file '{name}' in {where}; {known}")
     return path
 
 

@@ -95,6 +95,7 @@ def test_train_test_predict_and_resume(tiny_experiment, capsys, tmp_path):
     out, err = capsys.readouterr()
     assert "preparing tracks, once" in err
     assert f"taking the newest run, {run / 'checkpoints/best.ckpt'}" in out
+    assert "as trained, not as in tiny: method.warm_epochs\n" in out
     assert main(["predict", "tiny"]) == 0
     assert (run / "predictions.npz").is_file()
     assert main(["train", "tiny", "resume=true", "seed=9"]) == 0

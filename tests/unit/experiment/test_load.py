@@ -176,6 +176,24 @@ def test_list_leaves_out_the_base(folder):
     assert "base" not in listed
 
 
+def test_a_broken_file_hides_no_other(folder):
+    write(folder, "broken", "a: [\n")
+    listed = list_experiments()
+    assert listed["broken"].startswith("broken: expected YAML in")
+    assert "tiny" in listed
+    with pytest.raises(ConfigError, match=r"unknown experiment 'tny'; did you mean 'tiny'\?"):
+        find_experiment("tny")
+
+
+def test_an_unknown_overlay_is_named_as_one_of_the_overrides(folder):
+    message = (
+        r"unknown file 'data/cmv' in 'extends' of the overrides of tiny; did you mean 'data/cmu'"
+    )
+    with pytest.raises(ConfigError, match=message) as error:
+        load_experiment("tiny", ["extends=data/cmv"])
+    assert "overlay/" not in str(error.value)
+
+
 def test_files_are_looked_up_one_at_a_time(folder, tmp_path, monkeypatch):
     here = tmp_path / "here"
     for place in (here, here / "experiments"):
