@@ -7,6 +7,7 @@ comparison at every threshold, all distances to all centres.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from lifting.geometry.camera import Camera
 from lifting.metrics.clusters import PoseClusters
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.functional.threshold import CPS_LIMIT_MM
+from lifting.metrics.motion import Tracks
 from lifting.metrics.protocol import AUC_THRESHOLDS_MM, get_protocol
 from lifting.metrics.single import PAMPJPE
 from lifting.metrics.single_scores import PSS, ThresholdCounts
@@ -28,7 +30,7 @@ ALIGNED_POSES = 100_000
 TEST_SET_POSES = 543_344
 _CHUNK = 32_768
 _CLUSTERS = 50
-_BATCH = 1024
+_BATCH, _BATCHES = 1024, 16
 _WIDTH, _LAYERS = 512, 25  # of a network as costly as GUMLP
 
 
@@ -41,6 +43,8 @@ def rows() -> Iterator[BenchRow]:
         yield _alignment_row(*_poses(ALIGNED_POSES))
         yield from _test_set_rows(*_poses(TEST_SET_POSES, dtype=torch.float32))
         yield _update_row()
+        for size in (64, 256, 1024):
+            yield _track_row(size)
         yield _share_row()
 
 
@@ -117,6 +121,46 @@ def _update_row() -> BenchRow:
     )
 
 
+def _track_row(size: int) -> BenchRow:
+    """An evaluation of a track in batches, velocity and acceleration with it, and its scores."""
+    poses = [pose.split(size) for pose in _poses(_BATCHES * size, dtype=torch.float32)]
+    parts = [
+        (
+            Prediction(skeleton=H36M_17, joints_3d=predicted[:, None]),
+            replace(
+                _batch(target),
+                sequence=torch.zeros(size, dtype=torch.long),
+                frame=torch.arange(size) + size * number,
+            ),
+        )
+        for number, (predicted, target) in enumerate(zip(*poses, strict=True))
+    ]
+    tracks = Tracks(torch.tensor([50.0]), torch.tensor([_BATCHES * size]))
+    metrics = PoseMetrics(get_protocol("h36m/p1"), H36M_17, H36M_ACTIONS, (), tracks)
+
+    def ours() -> object:
+        metrics.reset()
+        for prediction, batch in parts:
+            metrics.update(prediction, batch)
+        return metrics.compute()
+
+    def plain() -> None:
+        for (predicted, target), (_, batch) in zip(zip(*poses, strict=True), parts, strict=True):
+            assert batch.action is not None
+            evaluation_by_hand(predicted, target, batch.action)
+            residual = (predicted - target).double()
+            for order in (1, 2):
+                residual.diff(n=order, dim=0).norm(dim=-1).sum()
+
+    return BenchRow(
+        f"evaluation of a track, batches of {size}",
+        cpu_seconds(plain),
+        cpu_seconds(ours),
+        "CPU-s",
+        f"{_BATCHES} batches, with velocity and acceleration, and the scores at the end",
+    )
+
+
 def evaluation_by_hand(predicted: Tensor, target: Tensor, action: Tensor) -> list[Tensor]:
     """Sums of all that an evaluation logs of plain predictions, one score after the other.
 
@@ -164,10 +208,10 @@ def _batch(target: Tensor) -> PoseBatch:
     """A batch with these labels, ``(poses, joints, 3)``, in front of the camera."""
     return PoseBatch(
         skeleton=H36M_17,
-        keypoints_2d=torch.zeros(_BATCH, 1, 17, 2),
-        camera=Camera(intrinsics=torch.zeros(_BATCH, 9), size=torch.zeros(_BATCH, 2)),
+        keypoints_2d=torch.zeros(len(target), 1, 17, 2),
+        camera=Camera(intrinsics=torch.zeros(len(target), 9), size=torch.zeros(len(target), 2)),
         joints_3d=target[:, None] + 4000,
-        action=torch.arange(_BATCH) % len(H36M_ACTIONS),
+        action=torch.arange(len(target)) % len(H36M_ACTIONS),
     )
 
 

@@ -123,7 +123,7 @@ class Motion:
             same two with errors a second, of the tracks whose rate is known.
         """
         if not self._parts:
-            return torch.zeros(len(ORDERS), 4)
+            return torch.zeros(len(ORDERS), 4, device=self._frames.device)
         rows = _merged(self._parts)
         sums = _sums(rows, self.tracks)
         here = 1 + (distributed.get_rank() if _several() else 0)
