@@ -312,7 +312,7 @@ def test_refiner_overfits_one_batch():
     xyz = torch.cat((uv, 0.2 * torch.randn(8, 17, 1)), dim=-1)
     xyz = xyz - xyz[:, :1]
     optimizer = torch.optim.Adam(refiner.denoiser.parameters(), lr=3e-3)
-    for _ in range(250):
+    for _ in range(120):
         loss = refiner.loss(uv, xyz)
         optimizer.zero_grad()
         loss.backward()

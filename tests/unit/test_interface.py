@@ -27,7 +27,8 @@ def outputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("interface")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIFTING_CACHE", str(folder / "cache"))
-        words = ["extends=overlay/smoke", f"output={folder / 'outputs'}"]
+        quiet = ["wandb.mode=disabled", "panels.worst=0"]
+        words = ["extends=overlay/smoke", f"output={folder / 'outputs'}", *quiet]
         assert main(["train", "simple_baseline", *words]) == 0
     return folder / "outputs"
 
