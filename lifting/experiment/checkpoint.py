@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -120,9 +121,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             try:
                 torch.save(checkpoint, temporary)
             except RuntimeError as error:  # how torch's writer reports a full disk
+                free = shutil.disk_usage(temporary.parent).free / 2**20
                 raise OutputError(
-                    f"expected to write {path}, got '{error}'; free some space or choose another "
-                    "folder with output=FOLDER"
+                    f"expected to write {path}, got '{error}' with {free:.1f} MB free; free some "
+                    "space or choose another folder with output=FOLDER"
                 ) from error
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_utilities.core.rank_zero import rank_zero_only
+from pytorch_lightning.core.saving import save_hparams_to_yaml
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
@@ -108,20 +109,39 @@ class CsvLog(CSVLogger):
 
 
 class _KeepingWriter(ExperimentWriter):
-    """Appends to the file of an earlier part of the run instead of deleting it."""
+    """Appends to the file of an earlier part of the run; a full disk leaves whole files and rows."""
+
+    def log_hparams(self, params: dict[str, Any]) -> None:
+        """Write all parameters so far."""
+        self.hparams.update(params)
+        with replacing(Path(self.log_dir) / self.NAME_HPARAMS_FILE) as temporary:
+            save_hparams_to_yaml(temporary, self.hparams)
+
+    def save(self) -> None:
+        """Append the rows that are pending."""
+        try:
+            super().save()
+        except OSError as error:
+            if isinstance(error, OutputError):
+                raise
+            self._check_log_dir_exists()
+            raise OutputError(
+                f"expected to write {self.metrics_file_path}, got '{error.strerror or error}'; "
+                "free some space or choose another folder with output=FOLDER"
+            ) from error
 
     def _check_log_dir_exists(self) -> None:
+        """Cut off half a line, which a killed process or a full disk may have left."""
         path = Path(self.metrics_file_path)
         if not path.is_file():
             return
-        text = path.read_text(encoding="utf-8")
-        # A killed process may have left half a line.
-        whole = text[: text.rfind("\n") + 1]
-        self.metrics_keys = list(csv.DictReader(io.StringIO(whole)).fieldnames or ())
+        content = path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        os.truncate(path, len(whole))
+        text = io.StringIO(whole.decode("utf-8"))
+        self.metrics_keys = list(csv.DictReader(text).fieldnames or ())
         if not self.metrics_keys:
             path.unlink()
-        elif whole != text:
-            write_text(path, whole)
 
     def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
         path = Path(self.metrics_file_path)

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
 from lifting.errors import ConfigError, OutputError
 from lifting.experiment.config import ExperimentConfig, WandbConfig
@@ -236,3 +237,25 @@ def test_server_comes_from_environment_or_settings(tmp_path, monkeypatch):
     assert base_url() == "http://local:8080"
     monkeypatch.setenv("WANDB_BASE_URL", "http://other")
     assert base_url() == "http://other"
+
+
+def test_a_full_disk_leaves_whole_rows(tmp_path, monkeypatch):
+    log = CsvLog(tmp_path)
+    log.log_metrics({"a": 1.0}, step=1)
+    log.save()
+    path = tmp_path / "metrics.csv"
+    before = path.read_bytes()
+
+    def full(writer):
+        with path.open("a") as file:
+            file.write("2.0,")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ExperimentWriter, "save", full)
+        log.log_metrics({"a": 2.0}, step=2)
+        with pytest.raises(OutputError, match=r"metrics.csv, got 'No space left on device'; free"):
+            log.save()
+    assert path.read_bytes() == before
+    log.save()
+    assert path.read_text().splitlines() == ["a,step", "1.0,1", "2.0,2"]
