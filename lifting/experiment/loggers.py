@@ -109,7 +109,7 @@ class CsvLog(CSVLogger):
 
 
 class _KeepingWriter(ExperimentWriter):
-    """Appends to the file of an earlier part of the run; a full disk leaves whole files and rows."""
+    """Appends to the file of an earlier part of the run; a full disk leaves whole files."""
 
     def log_hparams(self, params: dict[str, Any]) -> None:
         """Write all parameters so far."""
