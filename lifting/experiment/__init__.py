@@ -15,6 +15,7 @@ With torch:
 * ``terminal``    what a person sees there: progress, and the table at the end
 * ``checkpoint``  reads weights without trusting them, writes them whole
 * ``trained``     trained weights and the data they are for; authors' weights converted
+* ``monitor``     the score that chooses the best checkpoint
 * ``run``         train, evaluate, predict; ``prediction`` what it writes
 * ``baselines``   mean pose and nearest neighbour
 * ``without_truth``  what goes with labels of a teacher: a guard, and scores that cannot be

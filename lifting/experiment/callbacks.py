@@ -20,21 +20,38 @@ from torch import Tensor
 from lifting.errors import OutputError
 from lifting.experiment.checkpoint import SUFFIX
 from lifting.experiment.config import EmaConfig, TrainerConfig
+from lifting.metrics.protocol import higher_is_better
 
 BEST, LAST, RESCUE = "best", "last", "on_exception"
+VALIDATION = "val/"  # begins the keys of scores that may choose a checkpoint
 AVERAGE_KEY = "averaged_weights"
-_HIGHER_IS_BETTER = ("pck", "auc", "cps", "spearman")
 
 
-def monitor_mode(key: str) -> str:
-    """``max`` for scores that are better when higher, else ``min``.
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the best state by a score of the validation; one that is not finite is never it.
 
     Args:
-        key: Logged key; the names of an action or a joint behind its metric say nothing.
+        folder: Where it is written.
+        monitor: Logged key of the score.
+        mode: ``max`` or ``min``.
     """
-    before, _, after = key.partition("val/")
-    metric = (after or before).partition("/")[0]
-    return "max" if any(word in metric for word in _HIGHER_IS_BETTER) else "min"
+
+    def __init__(self, folder: Path, monitor: str, mode: str) -> None:
+        super().__init__(
+            folder, BEST, monitor=monitor, mode=mode, save_top_k=1, enable_version_counter=False
+        )
+
+    @property
+    def state_key(self) -> str:
+        """That of Lightning's class, under which older checkpoints hold its state."""
+        return ModelCheckpoint.__qualname__ + super().state_key.removeprefix(
+            type(self).__qualname__
+        )
+
+    def check_monitor_top_k(self, trainer: pl.Trainer, current: Tensor | None = None) -> bool:
+        """Whether a score is the best so far."""
+        finite = current is not None and bool(current.isfinite())
+        return finite and super().check_monitor_top_k(trainer, current)
 
 
 def seed_everywhere(*parts: object) -> int:
@@ -204,17 +221,17 @@ def stage_callbacks(
     Returns:
         Them, in the order in which Lightning shall call them.
     """
-    mode = monitor_mode(monitor)
+    mode = "max" if higher_is_better(options.monitor.removeprefix(VALIDATION)) else "min"
     callbacks: list[Callback] = [StepSeed(seed, stage)]
     if options.ema.decay > 0:
         callbacks.append(AveragedWeights(options.ema))
     if options.patience > 0:
         callbacks.append(
-            EarlyStopping(monitor, mode=mode, patience=options.patience, strict=False)
+            EarlyStopping(
+                monitor, mode=mode, patience=options.patience, strict=False, check_finite=False
+            )
         )
-    best = ModelCheckpoint(
-        folder, BEST, monitor=monitor, mode=mode, save_top_k=1, enable_version_counter=False
-    )
+    best = BestCheckpoint(folder, monitor, mode)
     rescue = RescueCheckpoint(folder / f"{RESCUE}{SUFFIX}")
     last = LastCheckpoint(folder / f"{LAST}{SUFFIX}")
     return [*callbacks, best, last, rescue]

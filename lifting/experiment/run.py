@@ -45,6 +45,7 @@ from lifting.experiment.folder import (
 )
 from lifting.experiment.load import save_resolved, to_plain
 from lifting.experiment.loggers import build_loggers, close_loggers, log_facts
+from lifting.experiment.monitor import check_monitor
 from lifting.experiment.panels import FOLDER as PICTURES
 from lifting.experiment.panels import PanelsCallback
 from lifting.experiment.prediction import lift_tracks, model_of
@@ -183,6 +184,7 @@ def _started(
         for split in SPLITS:
             data.tracks(split)
         module = build_module(config, data.skeleton)
+        check_monitor(config, module, data)
         module.claim = claim(config, data)
     else:
         module, data = trained_model(config, checkpoint)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.data.datamodule import PoseDataModule
-from lifting.errors import CollapseError, ConfigError
+from lifting.errors import CollapseError
 from lifting.experiment.config import ExperimentConfig
 from lifting.metrics.protocol import needs_scale
 
@@ -146,21 +146,10 @@ def supervision_callbacks(config: ExperimentConfig, data: PoseDataModule) -> lis
     Args:
         config: The experiment.
         data: Its data.
-
-    Raises:
-        ConfigError: The score that chooses the checkpoint needs a scale that the labels lack.
     """
-    info = data.info("val")
-    monitor = config.trainer.monitor.partition("/")[2]
-    if not info.supervision.metric and needs_scale(monitor):
-        raise ConfigError(
-            f"expected trainer.monitor to be a score that needs no scale, got "
-            f"'{config.trainer.monitor}': labels of a teacher that is not told where the cameras "
-            "are have no true scale; set trainer.monitor to val/n_mpjpe_mm or val/pa_mpjpe_mm"
-        )
     if config.data.labels == "truth":
         return []
-    return [CollapseGuard(info.skeleton.root)]
+    return [CollapseGuard(data.info("val").skeleton.root)]
 
 
 def supervision_facts(data: PoseDataModule) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from lifting.batch import (
     label_weights,
     root_relative,
 )
-from lifting.data.info import Supervision
+from lifting.data.info import DataInfo, Supervision
 from lifting.errors import ConfigError, DataError
 from lifting.methods.settings import ModuleSettings, OptimizerConfig, Stage
 from lifting.metrics.clusters import clusters_for
@@ -168,14 +168,22 @@ class LiftingModule(pl.LightningModule):
         """Build the metrics of the splits that will be scored."""
         for split in _SCORED[stage]:
             info = self.trainer.datamodule.info(split)  # type: ignore[attr-defined]
-            self.metrics[split] = PoseMetrics(
-                get_protocol(self.settings.protocol),
-                info.skeleton,
-                info.action_names,
-                clusters_for(self.settings.pss, info.skeleton),
-                None if info.frames is None else Tracks(info.fps, info.frames, info.window_stride),
-            )
+            self.metrics[split] = self.new_metrics(info)
             self.supervision = info.supervision
+
+    def new_metrics(self, info: DataInfo) -> PoseMetrics:
+        """Empty scores of a split.
+
+        Args:
+            info: Names behind the integers of its batches.
+        """
+        return PoseMetrics(
+            get_protocol(self.settings.protocol),
+            info.skeleton,
+            info.action_names,
+            clusters_for(self.settings.pss, info.skeleton),
+            None if info.frames is None else Tracks(info.fps, info.frames, info.window_stride),
+        )
 
     def validation_step(  # type: ignore[override]
         self, batch: PoseBatch, batch_idx: int

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from lifting.errors import ConfigError, suggest
 from lifting.skeleton import H36M_17, HUMANEVA_15, MPI_INF_3DHP_17, Skeleton
@@ -118,42 +118,49 @@ class Protocol:
         key, rule = _rule_of(metric)
         if rule is None:
             raise ConfigError(f"unknown metric '{metric}'; {suggest(key, _RULES)}")
-        group, align = rule
-        names = self.joints.get(group)
+        names = self.joints.get(rule.group)
         joints = f"{self.skeleton}:{'all' if names is None else '+'.join(names)}"
         pool = f"{self.pooling}>action" if "_action_" in key else self.pooling
         return "|".join(
-            (f"{self.id}/{VERSION}", self.unit, joints, self.root, align, pool, "visible")
+            (f"{self.id}/{VERSION}", self.unit, joints, self.root, rule.align, pool, "visible")
         )
 
 
-_RULES: Mapping[str, tuple[Group, str]] = MappingProxyType(
+class _Rule(NamedTuple):
+    """What a score is taken of, and which is the better one."""
+
+    group: Group
+    align: str
+    higher_is_better: bool | None = False
+
+
+_RULES: Mapping[str, _Rule] = MappingProxyType(
     {
-        "mpjpe_mm": ("position", "none"),
-        "mpjpe_action_mm": ("position", "none"),
-        "pa_mpjpe_mm": ("position", "similarity"),
-        "pa_mpjpe_action_mm": ("position", "similarity"),
-        "n_mpjpe_mm": ("position", "scale"),
-        "p_agg_mpjpe_mm": ("position", "none"),
-        "mpjve_mm_per_frame": ("position", "none"),
-        "mpjve_mm_per_second": ("position", "none"),
-        "acceleration_error_mm_per_frame2": ("position", "none"),
-        "acceleration_error_mm_per_second2": ("position", "none"),
-        "pck_150mm": ("threshold", "none"),
-        "auc": ("threshold", "none"),
-        "pa_pck_150mm": ("threshold", "similarity"),
-        "pa_auc": ("threshold", "similarity"),
-        "cps": ("position", "similarity"),
-        "pss_50": ("position", "none"),
-        "bone_mae_mm": ("position", "none"),
-        "symmetry_mm": ("position", "none"),
-        "oracle/p_best": ("position", "none"),
-        "oracle/j_best": ("position", "none"),
-        "diversity_mm": ("position", "none"),
-        "nll": ("position", "none"),
-        "ece_axis": ("position", "none"),
-        "ause_mm": ("position", "none"),
-        "sigma_spearman": ("position", "none"),
+        "mpjpe_mm": _Rule("position", "none"),
+        "mpjpe_action_mm": _Rule("position", "none"),
+        "pa_mpjpe_mm": _Rule("position", "similarity"),
+        "pa_mpjpe_action_mm": _Rule("position", "similarity"),
+        "n_mpjpe_mm": _Rule("position", "scale"),
+        "p_agg_mpjpe_mm": _Rule("position", "none"),
+        "mpjve_mm_per_frame": _Rule("position", "none"),
+        "mpjve_mm_per_second": _Rule("position", "none"),
+        "acceleration_error_mm_per_frame2": _Rule("position", "none"),
+        "acceleration_error_mm_per_second2": _Rule("position", "none"),
+        "pck_150mm": _Rule("threshold", "none", True),
+        "auc": _Rule("threshold", "none", True),
+        "pa_pck_150mm": _Rule("threshold", "similarity", True),
+        "pa_auc": _Rule("threshold", "similarity", True),
+        "cps": _Rule("position", "similarity", True),
+        "pss_50": _Rule("position", "none", True),
+        "bone_mae_mm": _Rule("position", "none"),
+        "symmetry_mm": _Rule("position", "none"),
+        "oracle/p_best": _Rule("position", "none"),
+        "oracle/j_best": _Rule("position", "none"),
+        "diversity_mm": _Rule("position", "none", None),
+        "nll": _Rule("position", "none"),
+        "ece_axis": _Rule("position", "none"),
+        "ause_mm": _Rule("position", "none"),
+        "sigma_spearman": _Rule("position", "none", True),
     }
 )
 
@@ -168,10 +175,21 @@ def needs_scale(metric: str) -> bool:
         metric: A logged key without its split; counters, which are no scores, need none.
     """
     key, rule = _rule_of(metric)
-    return rule is not None and rule[1] == "none" and key not in _SCALE_FREE
+    return rule is not None and rule.align == "none" and key not in _SCALE_FREE
 
 
-def _rule_of(metric: str) -> tuple[str, tuple[Group, str] | None]:
+def higher_is_better(metric: str) -> bool | None:
+    """Which direction of a score is the better one; None where neither is.
+
+    Args:
+        metric: A logged key without its split, such as ``pck_150mm`` or ``mpjpe_mm/Walking``;
+            what is no score, such as a counter, has no better direction.
+    """
+    rule = _rule_of(metric)[1]
+    return None if rule is None else rule.higher_is_better
+
+
+def _rule_of(metric: str) -> tuple[str, _Rule | None]:
     """Key of a logged number in the table of rules, and its rule if it is a known score."""
     key = metric if metric.startswith("oracle/") else metric.split("/")[0]
     key = re.sub(r"@H\d+_mm$", "", key)

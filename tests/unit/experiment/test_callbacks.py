@@ -2,7 +2,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lifting.experiment.callbacks import AveragedWeights, average_decay, monitor_mode
+from lifting.experiment.callbacks import AveragedWeights, average_decay
 from lifting.experiment.config import EmaConfig
 
 
@@ -49,18 +49,3 @@ def test_the_decay_rises_to_its_value():
     decays = [average_decay(options, step) for step in (0, 90, 500, 10_000)]
     assert decays == pytest.approx([0.1, 0.91, 501 / 510, 0.999])
     assert average_decay(EmaConfig(decay=0.999, warmup=False), 0) == 0.999
-
-
-@pytest.mark.parametrize(
-    ("key", "mode"),
-    [
-        ("val/mpjpe_mm", "min"),
-        ("val/pck_150mm", "max"),
-        ("val/auc", "max"),
-        ("warm/val/sigma_spearman", "max"),
-        ("val/mpjpe_mm/sauce", "min"),
-        ("train/loss", "min"),
-    ],
-)
-def test_better_is_lower_for_errors_and_higher_for_shares(key, mode):
-    assert monitor_mode(key) == mode

@@ -18,7 +18,6 @@ import torch
 
 from lifting.errors import CheckpointError, ConfigError, DataError, MissingDataError, OutputError
 from lifting.experiment import folder as folders
-from lifting.experiment.callbacks import monitor_mode
 from lifting.experiment.folder import check_writable, create_run_folder, newest_run
 from lifting.experiment.load import load_experiment
 from lifting.experiment.panels import PanelsCallback
@@ -365,13 +364,5 @@ def test_room(tmp_path):
 
 
 def test_wrong_settings_are_configuration_errors(tiny_experiment):
-    with pytest.raises(ConfigError, match="val/mpjpe_inch"):
-        train(load_experiment(tiny_experiment, ["trainer.monitor=val/mpjpe_inch"]))
     with pytest.raises(ConfigError, match="unknown protocol 'defualt'; did you mean 'default'"):
         train(load_experiment(tiny_experiment, ["protocol=defualt"]))
-
-
-def test_monitor_mode():
-    assert [monitor_mode(k) for k in ("val/mpjpe_mm", "warm/val/pck_150mm", "val/auc")] == [
-        "min", "max", "max",
-    ]  # fmt: skip

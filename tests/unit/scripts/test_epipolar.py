@@ -17,8 +17,10 @@ from epipolar_table import ratios, student_cells, teacher_cells, write_table
 from epipolar_teachers import TeacherRow, teacher_row
 from lifting.data.datamodule import PoseDataModule, spread_recordings
 from lifting.errors import ConfigError
+from lifting.experiment.build import build_module
 from lifting.experiment.folder import CONFIG_FILE
 from lifting.experiment.load import save_resolved
+from lifting.experiment.monitor import check_monitor
 from lifting.experiment.without_truth import scored, supervision_callbacks
 
 EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
@@ -161,7 +163,7 @@ def test_mpjpe_is_refused_where_the_labels_have_no_scale(tmp_path):
     assert len(supervision_callbacks(config, data)) == 1
     config.trainer.monitor = "val/mpjpe_mm"
     with pytest.raises(ConfigError, match=r"set trainer\.monitor to val/n_mpjpe_mm"):
-        supervision_callbacks(config, data)
+        check_monitor(config, build_module(config, data.skeleton), data)
 
 
 def test_mistakes_of_the_command_show_before_anything_is_run(tmp_path, capsys):
