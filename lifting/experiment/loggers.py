@@ -122,16 +122,16 @@ class _KeepingWriter(ExperimentWriter):
         try:
             super().save()
         except OSError as error:
+            self._check_log_dir_exists()
             if isinstance(error, OutputError):
                 raise
-            self._check_log_dir_exists()
             raise OutputError(
                 f"expected to write {self.metrics_file_path}, got '{error.strerror or error}'; "
                 "free some space or choose another folder with output=FOLDER"
             ) from error
 
     def _check_log_dir_exists(self) -> None:
-        """Cut off half a line, which a killed process or a full disk may have left."""
+        """Cut off half a line, which a kill or a full disk may have left; know what keys remain."""
         path = Path(self.metrics_file_path)
         if not path.is_file():
             return

@@ -259,3 +259,24 @@ def test_a_full_disk_leaves_whole_rows(tmp_path, monkeypatch):
     assert path.read_bytes() == before
     log.save()
     assert path.read_text().splitlines() == ["a,step", "1.0,1", "2.0,2"]
+
+
+def test_keys_that_a_full_disk_kept_out_of_the_header_come_later(tmp_path, monkeypatch):
+    log = CsvLog(tmp_path)
+    log.log_metrics({"a": 1.0}, step=1)
+    log.save()
+
+    def full(path):
+        raise OutputError("expected to write it, got 'No space left on device'; free some")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lifting.experiment.loggers.replacing", full)
+        log.log_metrics({"a": 2.0, "b": 3.0}, step=2)
+        with pytest.raises(OutputError, match="No space left"):
+            log.save()
+    log.save()
+    assert (tmp_path / "metrics.csv").read_text().splitlines() == [
+        "a,b,step",
+        "1.0,,1",
+        "2.0,3.0,2",
+    ]
