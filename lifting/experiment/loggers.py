@@ -131,7 +131,7 @@ class _KeepingWriter(ExperimentWriter):
             ) from error
 
     def _check_log_dir_exists(self) -> None:
-        """Cut off half a line, which a kill or a full disk may have left; know what keys remain."""
+        """Cut off half a line that a kill or a full disk may have left; know which keys remain."""
         path = Path(self.metrics_file_path)
         if not path.is_file():
             return
