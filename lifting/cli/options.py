@@ -48,7 +48,8 @@ def load_for_checkpoint(arguments: argparse.Namespace) -> tuple[ExperimentConfig
 
     The configuration is the one saved beside the weights, with the command line's overrides; for
     weights outside a run's folder it is the experiment's file, with the method as the weights
-    were trained. Without a named checkpoint the newest run of the experiment is taken, and said.
+    were trained. Without a named checkpoint the newest run of the experiment is taken, and said;
+    where the experiment is the configuration of a run, that run.
 
     Args:
         arguments: Of a command with an experiment and a checkpoint.
@@ -64,10 +65,14 @@ def load_for_checkpoint(arguments: argparse.Namespace) -> tuple[ExperimentConfig
     config = load_experiment(arguments.experiment, overrides)
     checkpoint: Path | None = arguments.checkpoint
     if checkpoint is None:
-        best = "checkpoints/best.ckpt"
-        run = newest_run(config.output, config.name, best, partial(_is_of_method, config))
+        best, file = "checkpoints/best.ckpt", Path(arguments.experiment)
+        if file.name == CONFIG_FILE and (file.parent / best).is_file():
+            run, which = file.parent, "the run's own"
+        else:
+            run = newest_run(config.output, config.name, best, partial(_is_of_method, config))
+            which = "the newest run"
         checkpoint = run / best
-        print(f"no checkpoint named: taking the newest run, {checkpoint}")
+        print(f"no checkpoint named: taking {which}, {checkpoint}")
     folder = run_of_checkpoint(checkpoint)
     if folder is not None:
         trained = load_experiment(str(folder / CONFIG_FILE))

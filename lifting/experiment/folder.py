@@ -139,6 +139,11 @@ def newest_run(
     return next(filter(fits, runs), runs[0])
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run, finished or not."""
+    return any((folder / name).exists() for name in (CHECKPOINTS, RECORD_FILE))
+
+
 def run_of_checkpoint(checkpoint: Path) -> Path | None:
     """The run folder that a checkpoint lies in, if it lies in one."""
     for folder in checkpoint.resolve().parents[:3]:

@@ -23,6 +23,7 @@ from lifting.data.config import DataConfig, sections_in_use, without_unused
 from lifting.data.sets import data_sets, find_set
 from lifting.errors import ConfigError, suggest
 from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.folder import CONFIG_FILE, is_run
 from lifting.experiment.schema import (
     check_values,
     first_line,
@@ -124,6 +125,7 @@ def load_experiment(
 
     Returns:
         The validated experiment; its method section holds every key of the method's ``Config``.
+        That of a run's ``config.yaml`` has the run's surroundings as ``output``.
 
     Raises:
         ConfigError: Unknown experiment, key or method, a wrong type or value, or broken YAML.
@@ -132,6 +134,8 @@ def load_experiment(
     overlays, assignments = _split_overrides(overrides)
     values = _compose(path, ())
     values.setdefault("name", path.stem)
+    if path.name == CONFIG_FILE and is_run(path.parent):
+        values = _with_output(values, path)
     above: dict[str, Any] = {} if method is None else {"method": dict(method)}
     for assignment in assignments:
         above = _merge(above, assignment)
@@ -229,18 +233,23 @@ def to_plain(config: ExperimentConfig) -> dict[str, Any]:
     return plain
 
 
+def to_run(config: ExperimentConfig) -> dict[str, Any]:
+    """The same as a run keeps it: all but ``output``, since a run may be moved."""
+    return {key: value for key, value in to_plain(config).items() if key != "output"}
+
+
 def to_yaml(config: ExperimentConfig) -> str:
     """The experiment as the text of a YAML file."""
     return OmegaConf.to_yaml(OmegaConf.create(to_plain(config)))
 
 
 def save_resolved(config: ExperimentConfig, path: Path) -> None:
-    """Write the experiment as a YAML file that loads again to the same experiment.
+    """Write the experiment into its run's folder, as a YAML file that loads again to the same.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    write_text(path, to_yaml(config))
+    write_text(path, OmegaConf.to_yaml(OmegaConf.create(to_run(config))))
 
 
 def _validated(values: dict[str, Any]) -> ExperimentConfig:
@@ -262,6 +271,16 @@ def _validated(values: dict[str, Any]) -> ExperimentConfig:
     check_values(config)
     without_unused(config.data)
     return config
+
+
+def _with_output(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A run's values with the ``output`` that the run now lies in, if it lies in one."""
+    if ".." in path.parts or len(path.parts) < 3:
+        path = path.resolve()
+    kept = {key: value for key, value in values.items() if key != "output"}
+    if path.parent.parent.name == values["name"]:
+        kept["output"] = str(path.parents[2])
+    return kept
 
 
 def _compose(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ from lifting.experiment.folder import (
     existing_run,
     output_folder,
 )
-from lifting.experiment.load import save_resolved, to_plain
+from lifting.experiment.load import save_resolved, to_run
 from lifting.experiment.loggers import build_loggers, close_loggers, log_facts
 from lifting.experiment.monitor import check_monitor
 from lifting.experiment.panels import FOLDER as PICTURES
@@ -193,7 +193,7 @@ def _started(
     save_resolved(config, folder / CONFIG_FILE)
     size = sum(p.numel() for p in module.parameters())
     print_facts({"run": folder, "parameters": f"{size:,}"})
-    loggers = build_loggers(config, folder, to_plain(config))
+    loggers = build_loggers(config, folder, to_run(config))
     done = False
     try:
         yield _Run(config, folder, module, data, loggers)

@@ -24,7 +24,7 @@ from lifting.experiment.build import build_data, build_module
 from lifting.experiment.checkpoint import SUFFIX, AtomicCheckpointIO, load_weights, read_checkpoint
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import CONFIG_FILE, run_of_checkpoint
-from lifting.experiment.load import load_experiment, to_plain
+from lifting.experiment.load import load_experiment, to_run
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.methods.conversion import Convert, Converted
 from lifting.methods.discovery import method_packages
@@ -106,7 +106,7 @@ def claim(config: ExperimentConfig, data: PoseDataModule) -> dict[str, Any]:
         "frames": config.data.frames,
         "dataset": config.data.name,
         "protocol": config.protocol,
-        "experiment": to_plain(config),
+        "experiment": to_run(config),
     }
 
 

@@ -226,11 +226,30 @@ def test_no_folder(monkeypatch, tmp_path):
 
 def test_resolved_file_loads_to_the_same_experiment(tiny_experiment, tmp_path):
     config = load_experiment(tiny_experiment, ["data.frames=3", "method.note=x"])
-    path = tmp_path / "run" / "config.yaml"
+    path = tmp_path / "outputs" / "tiny" / "run" / "config.yaml"
     save_resolved(config, path)
+    (path.parent / "checkpoints").mkdir()
     again = load_experiment(str(path))
     assert to_plain(again) == to_plain(config)
     assert again.name == "tiny"
+
+
+def test_the_output_of_a_run_is_where_the_run_lies(tiny_experiment, tmp_path, monkeypatch):
+    config = load_experiment(tiny_experiment)
+    run = tmp_path / "moved" / "tiny" / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    path = run / "config.yaml"
+    save_resolved(config, path)
+    assert str(tmp_path) not in path.read_text()
+    assert load_experiment(str(path)).output == str(tmp_path / "moved")
+    # Configurations of older versions hold the place where the run was made.
+    path.write_text(f"{path.read_text()}output: {tmp_path / 'gone'}\n")
+    assert load_experiment(str(path)).output == str(tmp_path / "moved")
+    assert load_experiment(str(path), ["output=there"]).output == "there"
+    monkeypatch.chdir(run)
+    assert load_experiment("config.yaml").output == str(tmp_path / "moved")
+    alone = run.rename(tmp_path / "alone")
+    assert load_experiment(str(alone / "config.yaml")).output == "outputs"
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):

@@ -13,14 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import pytorch_lightning as pl
 import torch
 
 from lifting.errors import CheckpointError, ConfigError, DataError, MissingDataError, OutputError
 from lifting.experiment import folder as folders
 from lifting.experiment.folder import check_writable, create_run_folder, newest_run
 from lifting.experiment.load import load_experiment
-from lifting.experiment.panels import PanelsCallback
 from lifting.experiment.run import evaluate, predict, train
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -35,12 +33,6 @@ def assert_same_weights(a: Path, b: Path) -> None:
     assert first.keys() == second.keys()
     for name, value in first.items():
         assert torch.equal(value, second[name]), name
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Charts are not drawn: they cost as much as a tiny training, and say nothing here."""
-    monkeypatch.setattr(PanelsCallback, "_save", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -96,21 +88,6 @@ def test_the_same_seed_gives_the_same_weights(tiny_experiment, undrawn):
         assert_same_weights(a.checkpoint, other.checkpoint)
 
 
-class Killed(BaseException):
-    pass
-
-
-class KillDuring(pl.Callback):
-    """Stops the process' training at a step of a stage, as abruptly as a process can itself."""
-
-    def __init__(self, stage: str, step: int) -> None:
-        self.stage, self.step = stage, step
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        if pl_module.stage.name == self.stage and trainer.global_step == self.step:
-            raise Killed
-
-
 def test_of_runs_of_one_second_the_later_is_the_newest(tmp_path):
     names = ("20260102-030405-z", "20260102-030405-b", "20260102-030405-m", "20260102-030404-zz")
     for i, name in enumerate(names):
@@ -142,25 +119,10 @@ def test_the_newest_run_that_fits_is_taken_else_the_newest(tmp_path):
         ("train", 15, "0.9 trainer.ema.evaluate=false"),
     ],
 )
-def test_resuming_ends_with_the_same_bits(
-    tiny_experiment, undrawn, train_once, monkeypatch, stage, step, average
-):
+def test_resuming_ends_with_the_same_bits(undrawn, train_once, cut_run, stage, step, average):
     overrides = f"trainer.ema.decay={average}".split()
     _, whole = train_once(*overrides)
-
-    from lifting.experiment import run as module
-
-    original = module.build_trainer
-
-    def with_kill(*args, callbacks=(), **options):
-        return original(*args, callbacks=[*callbacks, KillDuring(stage, step)], **options)
-
-    monkeypatch.setattr(module, "build_trainer", with_kill)
-    cut = load_experiment(tiny_experiment, [*overrides, "run=cut"])
-    with pytest.raises(Killed):
-        train(cut)
-    monkeypatch.setattr(module, "build_trainer", original)
-    run = newest_run(cut.output, "tiny", "config.yaml")
+    cut, run = cut_run(stage, step, *overrides, "run=cut")
     assert run.name.endswith("-cut")
     resumed = train(cut, resume=run)
     for name in ("best.ckpt", "last.ckpt", "warm/best.ckpt", "warm/last.ckpt"):
