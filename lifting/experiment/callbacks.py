@@ -30,6 +30,9 @@ AVERAGE_KEY = "averaged_weights"
 class BestCheckpoint(ModelCheckpoint):
     """Keeps the best state by a score of the validation; one that is not finite is never it.
 
+    What it stores of itself names files, not where they lie, so that a run that was moved goes on
+    with the best it had; older states are read by the names of their files, too.
+
     Args:
         folder: Where it is written.
         monitor: Logged key of the score.
@@ -52,6 +55,30 @@ class BestCheckpoint(ModelCheckpoint):
         """Whether a score is the best so far."""
         finite = current is not None and bool(current.isfinite())
         return finite and super().check_monitor_top_k(trainer, current)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Scores and names of files."""
+        return _placed(super().state_dict(), "")
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the scores, and the files in the folder in use."""
+        super().load_state_dict(_placed(state_dict, str(self.dirpath)))
+
+
+def _placed(state: dict[str, Any], folder: str) -> dict[str, Any]:
+    """A state of ``ModelCheckpoint`` with its files in another folder; empty leaves the names."""
+
+    def place(path: str) -> str:
+        name = PureWindowsPath(path).name  # which knows both kinds of slash
+        return str(Path(folder, name)) if name else ""
+
+    paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+    return {
+        **state,
+        **{key: place(state[key]) for key in paths if key in state},
+        "best_k_models": {place(k): v for k, v in state.get("best_k_models", {}).items()},
+        "dirpath": folder,
+    }
 
 
 def seed_everywhere(*parts: object) -> int:
@@ -159,53 +186,6 @@ class AveragedWeights(WeightAveraging):
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
         elif self._average_model is not None and AVERAGE_KEY in checkpoint:
             self._average_model.load_state_dict(checkpoint[AVERAGE_KEY])
-
-
-class BestCheckpoint(ModelCheckpoint):
-    """Keeps the checkpoint that a logged score chooses.
-
-    Its state names files, not where they lie, so that a run that was moved goes on with the best
-    it had; states of older versions are read by the names of their files, too.
-
-    Args:
-        folder: Where the checkpoint goes.
-        monitor: Logged key of the score.
-        mode: ``min`` or ``max``.
-    """
-
-    def __init__(self, folder: Path, monitor: str, mode: str) -> None:
-        super().__init__(
-            folder, BEST, monitor=monitor, mode=mode, save_top_k=1, enable_version_counter=False
-        )
-
-    @property
-    def state_key(self) -> str:
-        """That of the class it derives from, under which older checkpoints hold the state."""
-        return super().state_key.replace(type(self).__qualname__, ModelCheckpoint.__qualname__)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Scores and names of files."""
-        return _placed(super().state_dict(), "")
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the scores, and the files in the folder in use."""
-        super().load_state_dict(_placed(state_dict, str(self.dirpath)))
-
-
-def _placed(state: dict[str, Any], folder: str) -> dict[str, Any]:
-    """A state of ``ModelCheckpoint`` with its files in another folder; empty leaves the names."""
-
-    def place(path: str) -> str:
-        name = PureWindowsPath(path).name  # which knows both kinds of slash
-        return str(Path(folder, name)) if name else ""
-
-    paths = ("best_model_path", "kth_best_model_path", "last_model_path")
-    return {
-        **state,
-        **{key: place(state[key]) for key in paths if key in state},
-        "best_k_models": {place(k): v for k, v in state.get("best_k_models", {}).items()},
-        "dirpath": folder,
-    }
 
 
 class LastCheckpoint(Checkpoint):
