@@ -201,6 +201,22 @@ class LastCheckpoint(Checkpoint):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
+        self.max_steps = -1
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Put a limit of steps aside while the state is restored.
+
+        With one, Lightning takes what was saved at the end of an epoch for the middle of one: it
+        ends that epoch again, and numbers those that follow one too low.
+        """
+        self.max_steps = trainer.max_steps
+        trainer.fit_loop.epoch_loop.max_steps = -1
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Set the limit, and end a stage that the early stop had ended before it was killed."""
+        trainer.fit_loop.epoch_loop.max_steps = self.max_steps
+        if any(stop.wait_count >= stop.patience for stop in trainer.early_stopping_callbacks):
+            trainer.should_stop = True
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save, after validation, early stop and the best checkpoint had their turn."""

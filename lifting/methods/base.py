@@ -164,6 +164,11 @@ class LiftingModule(pl.LightningModule):
         """Empty in the last stage, else ``<stage>/``: logged keys of the main model are stable."""
         return "" if self.stage == self.stages()[-1] else f"{self.stage.name}/"
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of a whole epoch, the last of them of what is left to accumulate."""
+        return math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+
     def setup(self, stage: str) -> None:
         """Build the metrics of the splits that will be scored."""
         for split in _SCORED[stage]:
@@ -240,9 +245,10 @@ class LiftingModule(pl.LightningModule):
             weight_decay=options.weight_decay,
             amsgrad=options.amsgrad,
         )
-        steps = int(self.trainer.estimated_stepping_batches)
-        epochs = max(1, self.trainer.max_epochs or 1)
-        factor = learning_rate_factor(options, total_steps=steps, steps_per_epoch=steps / epochs)
+        total = int(self.trainer.estimated_stepping_batches)  # makes the loader, too
+        factor = learning_rate_factor(
+            options, total_steps=total, steps_per_epoch=self.steps_per_epoch
+        )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {
             "optimizer": optimizer,
@@ -289,7 +295,7 @@ def refused_skeleton(expected: str, skeleton: Skeleton) -> ConfigError:
 
 
 def learning_rate_factor(
-    options: OptimizerConfig, *, total_steps: int, steps_per_epoch: float
+    options: OptimizerConfig, *, total_steps: int, steps_per_epoch: int
 ) -> Callable[[int], float]:
     """Factor on the starting rate at each optimiser step.
 
@@ -305,7 +311,7 @@ def learning_rate_factor(
     def factor(step: int) -> float:
         warmup = min(1.0, (step + 1) / options.warmup_steps) if options.warmup_steps else 1.0
         if options.schedule == "exponential":
-            epoch = math.floor(step / max(1.0, steps_per_epoch) + 1e-9)
+            epoch = step // steps_per_epoch
             return warmup * float(options.gamma ** (epoch // options.every))
         if options.schedule == "cosine":
             done = min(1.0, step / max(1, total_steps))

@@ -41,7 +41,7 @@ class Module(LiftingModule):
 
     def on_train_epoch_start(self) -> None:
         """Lower the momentum of batch normalisation, exponentially over the epochs."""
-        epochs = max(1, self.trainer.max_epochs or 1)
+        epochs = self.trainer.estimated_stepping_batches / self.steps_per_epoch
         self.network.set_norm_momentum(norm_momentum(self.config, self.current_epoch / epochs))
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
