@@ -24,15 +24,17 @@ from lifting.errors import ConfigError
 from lifting.experiment.callbacks import seed_everywhere
 from lifting.experiment.checkpoint import (
     AtomicCheckpointIO,
+    described,
     load_weights,
     method_config_of,
     read_checkpoint,
 )
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.load import find_file, method_config
+from lifting.experiment.schema import to_schema
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.methods.discovery import load_module_class
-from lifting.methods.settings import BuiltOn, ModuleSettings, OptimizerConfig
+from lifting.methods.settings import BuiltOn, ModuleSettings
 from lifting.metrics.protocol import get_protocol
 from lifting.skeleton import H36M_17, Skeleton
 from lifting.tto.callback import TestTimeOptimization
@@ -106,15 +108,16 @@ def frozen_module(path: Path) -> LiftingModule:
         path: Written by ``lifting train`` or ``lifting convert``.
 
     Raises:
-        CheckpointError: No such file, or it is unsafe, damaged, or no checkpoint of a method.
-        ConfigError: The method is not installed.
+        CheckpointError: No such file, or it is unsafe, damaged, or no checkpoint of a method that
+            is installed.
     """
     checkpoint = read_checkpoint(path)
     facts = checkpoint[CHECKPOINT_KEY]
-    values = {**facts["settings"], "method": facts["method"]}
-    values["optimizer"] = OptimizerConfig(**values["optimizer"])
-    settings = ModuleSettings(**values)
-    module = make_module(method_config(method_config_of(checkpoint)), settings)
+    with described(path):
+        values = {**facts["settings"], "method": facts["method"]}
+        skeleton = values.pop("skeleton", H36M_17.name)
+        settings = replace(to_schema(ModuleSettings, values, "settings"), skeleton=skeleton)
+        module = make_module(method_config(method_config_of(checkpoint)), settings)
     load_weights(module, checkpoint, path)
     module.supervision = Supervision(str(facts.get("supervision", "unknown")))
     return module.requires_grad_(False).eval()

@@ -26,7 +26,7 @@ from lifting.experiment.build import (
     prepare_process,
 )
 from lifting.experiment.callbacks import BEST
-from lifting.experiment.checkpoint import SUFFIX, read_checkpoint
+from lifting.experiment.checkpoint import SUFFIX, described, read_checkpoint
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import CHECKPOINTS, CONFIG_FILE, newest_run, run_of_checkpoint
 from lifting.experiment.load import load_experiment, load_values
@@ -88,7 +88,9 @@ def load_model(path: str | Path) -> Model:
             "expected a checkpoint in the folder of its run, or one that says how it was trained, "
             f"got {path}; put the {CONFIG_FILE} of its run beside it"
         )
-    return model_of(load_values(stated), path)
+    with described(path):
+        config = load_values(stated)
+    return model_of(config, path)
 
 
 def _newest_of(folder: Path, best: Path) -> Path:

@@ -21,7 +21,13 @@ from lifting.data.datamodule import PoseDataModule, wished_skeleton
 from lifting.data.sequence import PoseTracks
 from lifting.errors import CheckpointError, ConfigError, OutputError
 from lifting.experiment.build import build_data, build_module
-from lifting.experiment.checkpoint import SUFFIX, AtomicCheckpointIO, load_weights, read_checkpoint
+from lifting.experiment.checkpoint import (
+    SUFFIX,
+    AtomicCheckpointIO,
+    described,
+    load_weights,
+    read_checkpoint,
+)
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import CONFIG_FILE, run_of_checkpoint
 from lifting.experiment.load import load_experiment, to_run
@@ -63,12 +69,14 @@ def claims_of(checkpoint: dict[str, Any], path: Path) -> Claims:
         path: Where it came from; beside it lies the configuration of its run.
 
     Raises:
-        ConfigError: The skeleton it names is none.
+        CheckpointError: The skeleton it names is none.
     """
     facts = checkpoint[CHECKPOINT_KEY]
     if "skeleton" in facts:
+        with described(path):
+            skeleton = Skeleton.of(facts["skeleton"])
         return Claims(
-            Skeleton.of(facts["skeleton"]),
+            skeleton,
             facts.get("fps"),
             facts.get("frames"),
             facts.get("normalisation"),

@@ -7,5 +7,6 @@
 * ``pickles``     data pickles and stored lists of names, without running them
 * ``json_file``   JSON whose size and structure were judged before it is parsed
 * ``sandbox``     MATLAB, HDF5 and C3D, parsed by a child process (``sandbox_child``) with limits
-* ``tensors``     files of ``torch.save``: checkpoints and weights
+* ``tensors``     foreign files of ``torch.save``: published weights
+* ``tensor_archive`` our own ones, tested to the last byte: checkpoints
 """

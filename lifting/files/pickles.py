@@ -31,10 +31,10 @@ _PLAIN_DTYPE = re.compile(r"[|<>=]?[bfiuSU]\d+|[|]?b1|O8?")
 _MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
 _NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
 
-_MAX_DEPTH = 32
+MAX_DEPTH = 32
 _UNDER_WAY = object()
 # What Python's unpickler raises on damaged bytes, beside its own error.
-_DAMAGE = (
+DAMAGE = (
     ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError,
     RecursionError, TypeError, ValueError, struct.error,
 )  # fmt: skip
@@ -205,9 +205,20 @@ def known_names() -> dict[tuple[str, str], Callable[..., object]]:
     return names
 
 
-class _RestrictedUnpickler(pickle._Unpickler):
-    """An unpickler that knows only the given names."""
+class UnknownName(pickle.UnpicklingError):
+    """A pickle asks for what is not known here."""
 
+
+class RestrictedUnpickler(pickle._Unpickler):
+    """An unpickler that knows only the given names.
+
+    Args:
+        stream: Stands at a pickle.
+        names: What stands for every name it may ask for, by (module, name).
+    """
+
+    stateful: ClassVar[tuple[type, ...]] = (PendingArray, Dtype, Inert)
+    """Whose state a pickle may set."""
     stack: list[object]
     read: Callable[[int], bytes]
     append: Callable[[object], None]
@@ -220,17 +231,19 @@ class _RestrictedUnpickler(pickle._Unpickler):
         self._names = names
 
     def find_class(self, module: str, name: str) -> Callable[..., object]:
+        """What stands for a name."""
         try:
             return self._names[module, name]
         except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
+            raise UnknownName(f"it asks for {module}.{name}") from None
 
     def persistent_load(self, pid: object) -> object:
+        """Refuse what lies outside the pickle."""
         raise pickle.UnpicklingError("it asks for an object outside the file")
 
     def load_build(self) -> None:
         """Give a state to a stand-in, and to nothing else: not to our own functions."""
-        if len(self.stack) < 2 or not isinstance(self.stack[-2], PendingArray | Dtype | Inert):
+        if len(self.stack) < 2 or not isinstance(self.stack[-2], self.stateful):
             raise pickle.UnpicklingError("it sets the state of something that has none")
         super().load_build()  # type: ignore[misc]
 
@@ -270,10 +283,10 @@ def read_pickle(
         names[module, name] = _inert_maker(f"{module}.{name}")
     try:
         stream = io.BytesIO(data) if isinstance(data, bytes) else data
-        return _settle(_RestrictedUnpickler(stream, names).load(), 0, {})
+        return _settle(RestrictedUnpickler(stream, names).load(), 0, {})
     except pickle.UnpicklingError as error:
         reason = str(error)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         reason = f"{type(error).__name__}: {error}"
     raise DataError(
         f"expected plain arrays and containers in {where}, but the pickle is damaged or unsafe: "
@@ -296,8 +309,8 @@ def _inert_maker(name: str) -> Callable[..., object]:
 
 def _settle(value: object, depth: int, done: dict[int, object]) -> object:
     """Replace stand-ins by what they stand for; refuse what is too deep or of another kind."""
-    if depth > _MAX_DEPTH:
-        raise pickle.UnpicklingError(f"it is nested deeper than {_MAX_DEPTH}")
+    if depth > MAX_DEPTH:
+        raise pickle.UnpicklingError(f"it is nested deeper than {MAX_DEPTH}")
     if value is None or isinstance(value, str | bytes | int | float | bool):
         return value
     if id(value) in done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -11,11 +12,12 @@ import torch
 from torch import Tensor
 
 from lifting.errors import CheckpointError, MissingDataError
+from lifting.files.checks import UNREADABLE
+from lifting.files.pickles import DAMAGE
 
 State = dict[str, Tensor]
 PREFIX = "module."
 WRAPPED = "state_dict"
-_DAMAGE = (RuntimeError, EOFError, ValueError, KeyError)
 _ARRAYS = tuple(
     f"numpy.{core}.multiarray.{name}"
     for core in ("core", "_core")
@@ -38,12 +40,13 @@ class _Ignored:
         pass
 
 
-def load_tensors(path: Path, *, own: bool = False) -> Any:
-    """Tensors and plain values of a file; numpy's objects beside them become empty ones.
+def load_tensors(path: Path) -> Any:
+    """Tensors and plain values of a foreign file; numpy's objects beside them become empty ones.
+
+    Our own are read by ``lifting.files.tensor_archive``, which asks for more.
 
     Args:
         path: Written by ``torch.save``.
-        own: The file is one of ours: it holds nothing of numpy, and is mapped, not read.
 
     Raises:
         MissingDataError: No such file.
@@ -51,16 +54,15 @@ def load_tensors(path: Path, *, own: bool = False) -> Any:
     """
     if not path.is_file():
         raise MissingDataError(f"expected weights at {path}, found no file; check the path")
-    names = () if own else _NOT_NEEDED
     try:
-        with torch.serialization.safe_globals([(_Ignored, name) for name in names]):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=own or None)
+        with torch.serialization.safe_globals([(_Ignored, name) for name in _NOT_NEEDED]):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         raise CheckpointError(
             f"expected only tensors and plain values in {path}, got other pickled objects, which "
             "could run code when loaded and are refused; save it again without them"
         ) from error
-    except _DAMAGE as error:
+    except (struct.error, *UNREADABLE, *DAMAGE) as error:
         raise CheckpointError(
             f"expected tensors and plain values in {path}, got a file that is damaged or cut "
             f"short ({_first_line(error)}); take another file"
