@@ -7,12 +7,15 @@ or a full disk leaves the old file or none, never half of a new one.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from lifting.errors import OutputError
+
+_UNFINISHED = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")  # as ``replacing`` calls them
 
 
 @contextmanager
@@ -59,6 +62,15 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def unfinished_files(folder: Path) -> list[Path]:
+    """Temporary files of :func:`replacing` anywhere below a folder, of killed or living processes.
+
+    Args:
+        folder: Where to look.
+    """
+    return [p for p in folder.rglob(".*") if _UNFINISHED.fullmatch(p.name) and p.is_file()]
 
 
 def _settle(path: Path) -> None:

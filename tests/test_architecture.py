@@ -32,7 +32,7 @@ NO_TORCH = (
     "tto/__init__.py", "tto/config.py",
     "teacher/__init__.py", "teacher/options.py",
     "experiment/config.py", "experiment/load.py", "experiment/schema.py",
-    "experiment/folder.py", "experiment/__init__.py",
+    "experiment/folder.py", "experiment/lock.py", "experiment/__init__.py",
     "experiment/sweep.py", "studies/command.py", "studies/plan.py", "studies/robustness/plan.py",
     "cli/main.py", "cli/robustness.py", "cli/options.py", "data/__init__.py",
     "methods/__init__.py", "cli/__init__.py",

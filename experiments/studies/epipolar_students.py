@@ -9,7 +9,7 @@ from epipolar_plan import Plan, StudentKind
 from lifting.data.epipolar_labels import view_name
 from lifting.experiment.baselines import MEAN_POSE
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.folder import CONFIG_FILE, RECORD_FILE
+from lifting.experiment.folder import CONFIG_FILE, RECORD_FILE, runs_with
 from lifting.experiment.load import load_experiment
 from lifting.experiment.record import ResultRecord, read_record
 from lifting.experiment.sequences import SEQUENCES_FILE, read_sequences
@@ -89,12 +89,11 @@ def _trained(plan: Plan, kind: StudentKind) -> Path:
 
 def _interrupted(config: ExperimentConfig) -> Path | None:
     """Folder of a run of the same settings that was cut short."""
-    parent = Path(config.output).expanduser() / config.name
-    for file in sorted(parent.glob(f"*/{CONFIG_FILE}"), reverse=True):
-        if (file.parent / RECORD_FILE).is_file():
+    for run in runs_with(config.output, config.name, CONFIG_FILE):
+        if (run / RECORD_FILE).is_file():
             continue
-        if load_experiment(str(file)) == config:
-            return file.parent
+        if load_experiment(str(run / CONFIG_FILE)) == config:
+            return run
     return None
 
 

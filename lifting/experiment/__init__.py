@@ -4,7 +4,8 @@ Without torch, so that a mistake in a configuration shows at once:
 
 * ``config``      the options of an experiment; ``schema`` fills and checks them
 * ``load``        extends, overrides, validation
-* ``folder``      the folders of runs, and which of them are finished
+* ``folder``      the folders of runs, which are finished, which is the newest
+* ``lock``        one training in a folder at a time
 * ``record``      ``result.json``; ``results`` tables from many of them
 * ``sweep``       a grid of experiments from one file
 * ``connection``, ``dashboard``   whether W&B can be reached, and what its page shows

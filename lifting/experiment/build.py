@@ -222,7 +222,7 @@ def build_trainer(
             logger=list(loggers) or False,
             plugins=[AtomicCheckpointIO()],
         )
-    except (MisconfigurationException, ValueError) as error:
+    except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
         raise ConfigError(
             f"expected trainer settings that this machine can follow, got: {error}; change "
             "trainer.accelerator, devices, strategy or precision"

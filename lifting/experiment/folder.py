@@ -1,6 +1,7 @@
 """Folders of runs: ``outputs/<experiment>/<date>-<name>/``, writable or not, finished or not.
 
-A comparison does not repeat a finished run of the same settings. Imports no torch.
+The date is the UTC time of the start, for people; how old a run is stands in the run. A comparison
+does not repeat a finished run of the same settings. Imports no torch.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from lifting.atomic import write_text
 from lifting.errors import ConfigError, OutputError, suggest
@@ -24,6 +26,7 @@ CONFIG_FILE, RECORD_FILE, CHECKPOINTS, FINISHED = (
     "checkpoints",
     "finished",
 )
+START_FILE = "start.json"
 EVALUATION = "-evaluate"  # ends the names of folders in which nothing was trained
 LEAST_FREE_BYTES = 64 * 2**20
 DATE, DATE_LENGTH = "%Y%m%d-%H%M%S", 15
@@ -67,7 +70,7 @@ def create_run_folder(config: ExperimentConfig, suffix: str = "") -> Path:
     if shared and "LOCAL_RANK" in os.environ:
         return Path(shared)
     parent = output_folder(config)
-    date = datetime.now().strftime(DATE)
+    date = datetime.now(UTC).strftime(DATE)
     name = f"{date}-{config.run or config.data.name}{suffix}"
     try:
         folder = _fresh(parent, name)
@@ -119,29 +122,79 @@ def newest_run(
     Raises:
         ConfigError: There is none.
     """
-    parent = Path(output).expanduser() / experiment
-    runs = [
-        folder
-        for folder in parent.glob("*")
-        if (folder / containing).is_file() and not folder.name.endswith(EVALUATION)
-    ]
+    runs = runs_with(output, experiment, containing)
+    runs = [folder for folder in runs if not folder.name.endswith(EVALUATION)]
     if not runs:
         raise ConfigError(
-            f"expected a run with {containing} in {parent}, got none; train one with "
-            f"`lifting train {experiment}` or name the file"
+            f"expected a run with {containing} in {Path(output).expanduser() / experiment}, got "
+            f"none; train one with `lifting train {experiment}` or name the file"
         )
-
-    def age(folder: Path) -> tuple[str, int]:
-        # Names tell the second; of runs that began in one, the later wrote its file later.
-        return folder.name[:DATE_LENGTH], (folder / containing).stat().st_mtime_ns
-
-    runs.sort(key=age, reverse=True)
     return next(filter(fits, runs), runs[0])
+
+
+def runs_with(output: str, experiment: str, containing: str) -> list[Path]:
+    """The runs of an experiment that have a certain file, evaluations included, the newest first.
+
+    Args:
+        output: Folder of all runs.
+        experiment: Name of the experiment.
+        containing: The file, relative to a run's folder.
+    """
+    parent = Path(output).expanduser() / experiment
+    found = [folder for folder in parent.glob("*") if (folder / containing).is_file()]
+
+    def age(folder: Path) -> tuple[datetime, int, int]:
+        began, number = _age(folder)
+        # Names of older versions tell the second; of two, the later wrote its file later.
+        return began, number, (folder / containing).stat().st_mtime_ns
+
+    return sorted(found, key=age, reverse=True)
+
+
+def note_start(folder: Path, data: Mapping[str, str]) -> None:
+    """Write down when a run starts, which of its experiment's runs it is, and what it learns from.
+
+    Args:
+        folder: Folder of the run.
+        data: Fingerprint of each split that decides about the training.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    others = [_age(run)[1] for run in folder.parent.glob("*") if run.is_dir()]
+    facts = {
+        "started": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "number": 1 + max(others, default=0),
+        "data": dict(data),
+    }
+    write_text(folder / START_FILE, json.dumps(facts, indent=2) + "\n")
+
+
+def start_facts(folder: Path) -> dict[str, Any]:
+    """What :func:`note_start` wrote; empty for a run of an older version."""
+    try:
+        facts = json.loads((folder / START_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
+def _age(folder: Path) -> tuple[datetime, int]:
+    """When a run began, and its number; of an older version by its name, in this place's time."""
+    facts = start_facts(folder)
+    try:
+        return datetime.fromisoformat(facts["started"]).astimezone(UTC), int(facts["number"])
+    except (KeyError, TypeError, ValueError):
+        pass
+    try:
+        return datetime.strptime(folder.name[:DATE_LENGTH], DATE).astimezone(UTC), 0
+    except ValueError:
+        return datetime.fromtimestamp(folder.stat().st_mtime, UTC), 0
 
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is that of a run, finished or not."""
-    return any((folder / name).exists() for name in (CHECKPOINTS, RECORD_FILE))
+    return any((folder / name).exists() for name in (START_FILE, CHECKPOINTS, RECORD_FILE))
 
 
 def run_of_checkpoint(checkpoint: Path) -> Path | None:
@@ -191,17 +244,16 @@ def _unwritable(folder: Path, error: OSError) -> OutputError:
 def finished_run(
     config: ExperimentConfig, weights_of: ExperimentConfig | None = None
 ) -> Path | None:
-    """Folder of a run that was marked as finished with these settings, None if there is none.
+    """The newest run that was marked as finished with these settings, None if there is none.
 
     Args:
         config: The experiment.
         weights_of: The experiment whose weights were tested, for a run that trained none.
     """
     wanted = _settings(config, weights_of)
-    parent = Path(config.output).expanduser() / config.name
-    for copy in sorted(parent.glob(f"*/{SETTINGS_FILE}")):
-        if copy.read_text(encoding="utf-8") == wanted:
-            return copy.parent
+    for run in runs_with(config.output, config.name, SETTINGS_FILE):
+        if (run / SETTINGS_FILE).read_text(encoding="utf-8") == wanted:
+            return run
     return None
 
 

@@ -134,7 +134,7 @@ def load_experiment(
     overlays, assignments = _split_overrides(overrides)
     values = _compose(path, ())
     values.setdefault("name", path.stem)
-    if path.name == CONFIG_FILE and is_run(path.parent):
+    if path.name == CONFIG_FILE:
         values = _with_output(values, path)
     above: dict[str, Any] = {} if method is None else {"method": dict(method)}
     for assignment in assignments:
@@ -274,13 +274,12 @@ def _validated(values: dict[str, Any]) -> ExperimentConfig:
 
 
 def _with_output(values: dict[str, Any], path: Path) -> dict[str, Any]:
-    """A run's values with the ``output`` that the run now lies in, if it lies in one."""
+    """A run's values with the ``output`` that the run now lies in; that of older runs is past."""
     if ".." in path.parts or len(path.parts) < 3:
         path = path.resolve()
-    kept = {key: value for key, value in values.items() if key != "output"}
     if path.parent.parent.name == values["name"]:
-        kept["output"] = str(path.parents[2])
-    return kept
+        return {**values, "output": str(path.parents[2])}
+    return {k: v for k, v in values.items() if k != "output" or not is_run(path.parent)}
 
 
 def _compose(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class CsvLog(CSVLogger):
     @property
     def experiment(self) -> Any:
         """The writer of the file; does nothing on other processes than the first."""
-        if self._experiment is None and _first_process():
+        if self._experiment is None and first_process():
             self._experiment = _KeepingWriter(self.log_dir)
         return super().experiment
 
@@ -166,7 +166,7 @@ def _build_wandb(
     except ImportError as error:
         _log.warning("no W&B log: wandb cannot be imported (%s); metrics go to the CSV", error)
         return None
-    if not _first_process():
+    if not first_process():
         return WandbLogger(save_dir=run_dir, project=config.wandb.project)
     choice = choose_mode(config.wandb)
     if choice.mode == "disabled":
@@ -240,7 +240,8 @@ def _init(
     return run
 
 
-def _first_process() -> bool:
+def first_process() -> bool:
+    """Whether this is the process, of several of one training, that writes for all."""
     return getattr(rank_zero_only, "rank", 0) == 0
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,12 @@ from lifting.experiment.folder import (
     check_writable,
     create_run_folder,
     existing_run,
+    note_start,
     output_folder,
 )
 from lifting.experiment.load import save_resolved, to_run
-from lifting.experiment.loggers import build_loggers, close_loggers, log_facts
+from lifting.experiment.lock import remove_litter, training_lock
+from lifting.experiment.loggers import build_loggers, close_loggers, first_process, log_facts
 from lifting.experiment.monitor import check_monitor
 from lifting.experiment.panels import FOLDER as PICTURES
 from lifting.experiment.panels import PanelsCallback
@@ -79,15 +82,16 @@ class RunResult:
     baselines: dict[str, dict[str, float]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Run:
-    """The parts of a run."""
+    """The parts of a run, and whether its folder holds what is worth keeping."""
 
     config: ExperimentConfig
     folder: Path
     module: LiftingModule
     data: PoseDataModule
     loggers: list[Logger]
+    kept: bool
 
 
 def train(config: ExperimentConfig, *, resume: Path | None = None) -> RunResult:
@@ -172,34 +176,55 @@ def _started(
     """Make the parts of a run and open its logs, which are closed at the end, come what may.
 
     Weights are scored on the test split alone; a training needs all splits. Whatever can be
-    missing or unwritable is found out before the run's folder and logs exist.
+    missing or unwritable is found out before the run's folder and logs exist; a run that is
+    refused later, but before its first step, leaves no folder either.
     """
-    if resume is None:
-        output_folder(config)
-    else:
-        existing_run(resume)
-    prepare_process(config)
-    if checkpoint is None:
-        data = build_data(config)
-        for split in SPLITS:
-            data.tracks(split)
-        module = build_module(config, data.skeleton)
-        check_monitor(config, module, data)
-        module.claim = claim(config, data)
-    else:
-        module, data = trained_model(config, checkpoint)
-        data.tracks("test")
-    folder = resume or create_run_folder(config, suffix)
-    save_resolved(config, folder / CONFIG_FILE)
-    size = sum(p.numel() for p in module.parameters())
-    print_facts({"run": folder, "parameters": f"{size:,}"})
-    loggers = build_loggers(config, folder, to_run(config))
-    done = False
+    with ExitStack() as stack:
+        if resume is None:
+            output_folder(config)
+        else:
+            existing_run(resume)
+            if first_process():
+                stack.enter_context(training_lock(resume))
+                remove_litter(resume)
+        prepare_process(config)
+        if checkpoint is None:
+            data = build_data(config)
+            for split in SPLITS:
+                data.tracks(split)
+            module = build_module(config, data.skeleton)
+            check_monitor(config, module, data)
+            module.claim = claim(config, data)
+        else:
+            module, data = trained_model(config, checkpoint)
+            data.tracks("test")
+        folder = resume or create_run_folder(config, suffix)
+        run = _Run(config, folder, module, data, [], kept=resume is not None)
+        with _logged(run):
+            if resume is None and first_process():
+                stack.enter_context(training_lock(folder))
+                note_start(folder, {})
+            save_resolved(config, folder / CONFIG_FILE)
+            size = sum(p.numel() for p in module.parameters())
+            print_facts({"run": folder, "parameters": f"{size:,}"})
+            run.loggers += build_loggers(config, folder, to_run(config))
+            yield run
+
+
+@contextmanager
+def _logged(run: _Run) -> Iterator[None]:
+    """Close the logs at the end, and remove the folder of a run that never began."""
+    done, refused = False, False
     try:
-        yield _Run(config, folder, module, data, loggers)
+        yield
         done = True
+    except Exception:
+        refused = not run.kept
+        raise
     finally:
-        close_loggers(loggers, failed=not done)
+        close_loggers(run.loggers, failed=not done)
+        if refused and first_process():
+            shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def _train_stage(run: _Run, stage: Stage) -> tuple[Path, dict[str, float]]:
@@ -242,9 +267,12 @@ def _fit(run: _Run, stage: Stage, folder: Path, *, final: bool) -> dict[str, flo
         read_checkpoint(last, module.settings.method)
         path = str(last)
     start, cpu_start = time.monotonic(), time.process_time()
-    call_trainer(
-        lambda: trainer.fit(module, datamodule=run.data, ckpt_path=path, weights_only=True)
-    )
+    try:
+        call_trainer(
+            lambda: trainer.fit(module, datamodule=run.data, ckpt_path=path, weights_only=True)
+        )
+    finally:
+        run.kept = run.kept or trainer.global_step > 0
     return {
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
@@ -276,6 +304,7 @@ def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
     record = build_record(config, module, data, scores, baselines, budget)
     if trainer.is_global_zero:
         write_record(run.folder / RECORD_FILE, record)
+    run.kept = True
     print_summary(
         f"{config.name}: {config.data.name}, {SPLIT} split",
         scores,

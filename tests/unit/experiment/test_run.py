@@ -17,7 +17,15 @@ import torch
 
 from lifting.errors import CheckpointError, ConfigError, DataError, MissingDataError, OutputError
 from lifting.experiment import folder as folders
-from lifting.experiment.folder import check_writable, create_run_folder, newest_run
+from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.folder import (
+    check_writable,
+    create_run_folder,
+    newest_run,
+    note_start,
+    runs_with,
+    start_facts,
+)
 from lifting.experiment.load import load_experiment
 from lifting.experiment.run import evaluate, predict, train
 
@@ -88,7 +96,7 @@ def test_the_same_seed_gives_the_same_weights(tiny_experiment, undrawn):
         assert_same_weights(a.checkpoint, other.checkpoint)
 
 
-def test_of_runs_of_one_second_the_later_is_the_newest(tmp_path):
+def test_of_old_runs_of_one_second_the_later_is_the_newest(tmp_path):
     names = ("20260102-030405-z", "20260102-030405-b", "20260102-030405-m", "20260102-030404-zz")
     for i, name in enumerate(names):
         file = tmp_path / "tiny" / name / "config.yaml"
@@ -96,6 +104,49 @@ def test_of_runs_of_one_second_the_later_is_the_newest(tmp_path):
         file.write_text("")
         os.utime(file, ns=(10 * i, 10 * i))
     assert newest_run(str(tmp_path), "tiny", "config.yaml").name == "20260102-030405-m"
+
+
+def test_how_old_a_run_is_stands_in_the_run(tmp_path, monkeypatch):
+    starts = {
+        "20270102-030405-renamed": ("2026-05-01T10:00:00.000001+00:00", 1),
+        "20200102-030405-b": ("2026-05-01T10:00:00.000002+00:00", 2),
+        "20200102-030405-a": ("2026-05-01T10:00:00.000002+00:00", 3),
+        "copy of a run": ("2026-04-01T10:00:00.000000+00:00", 9),
+    }
+    for name, (started, number) in starts.items():
+        run = tmp_path / "tiny" / name
+        run.mkdir(parents=True)
+        (run / "config.yaml").touch()
+        (run / "start.json").write_text(json.dumps({"started": started, "number": number}))
+    found = [run.name for run in runs_with(str(tmp_path), "tiny", "config.yaml")]
+    assert found == [
+        "20200102-030405-a", "20200102-030405-b", "20270102-030405-renamed", "copy of a run",
+    ]  # fmt: skip
+    assert newest_run(str(tmp_path), "tiny", "config.yaml").name == "20200102-030405-a"
+    new = tmp_path / "tiny" / "new"
+    new.mkdir()
+    note_start(new, {"train": "09af"})
+    facts = start_facts(new)
+    assert facts["number"] == 10
+    assert facts["data"] == {"train": "09af"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", facts["started"])
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles"])
+def test_clocks_of_other_places_do_not_make_a_run_older(tmp_path, monkeypatch, zone):
+    first = create_run_folder(ExperimentConfig(name="tiny", output=str(tmp_path), run="first"))
+    note_start(first, {})
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        second = create_run_folder(ExperimentConfig(name="tiny", output=str(tmp_path)))
+        note_start(second, {})
+        for run in (first, second):
+            (run / "config.yaml").touch()
+        assert newest_run(str(tmp_path), "tiny", "config.yaml") == second
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_the_newest_run_that_fits_is_taken_else_the_newest(tmp_path):
