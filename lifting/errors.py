@@ -11,7 +11,13 @@ from typing import Protocol
 
 
 class LiftingError(Exception):
-    """Root of every error the project raises on purpose."""
+    """Root of every error the project raises on purpose.
+
+    Attributes:
+        exit_status: That of a command which it ends.
+    """
+
+    exit_status = 2
 
 
 class ConfigError(LiftingError, ValueError):
@@ -36,6 +42,16 @@ class CheckpointError(LiftingError, ValueError):
 
 class CollapseError(LiftingError, RuntimeError):
     """A training without 3D truth answers the same to everything."""
+
+
+class ProcessError(LiftingError, RuntimeError):
+    """Another process of a run is gone."""
+
+
+class DivergedError(LiftingError, RuntimeError):
+    """A training or its scores have left the finite numbers."""
+
+    exit_status = 3
 
 
 class OutputError(LiftingError, OSError):

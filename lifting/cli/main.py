@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from lifting import __version__
-from lifting.errors import LiftingError
+from lifting.errors import LiftingError, ProcessError
+from lifting.experiment.interruption import Interrupted, interruption
 
 COMMANDS = (
     "train", "test", "predict", "experiments", "data", "results", "leaderboard", "sweep",
@@ -68,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments after the program's name; None takes the process's own.
 
     Returns:
-        Exit status: 0 done, 2 a mistake that the message on the standard error explains.
+        Exit status: 0 done, 2 a mistake that the message on the standard error explains, 3 a
+        training that diverged, 130 and 143 for a signal, see `Interrupted`.
     """
     words = sys.argv[1:] if argv is None else argv
     command = next((word for word in words if not word.startswith("-")), None)
@@ -78,9 +80,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return FAILED
-    arguments = parse(words)
-    arguments.words = shlex.join(["lifting", *words])
-    return answer(arguments.handler, arguments, debug=arguments.debug)
+    typed = shlex.join(["lifting", *words])
+    with interruption.handled(typed):
+        try:
+            arguments = parse(words)
+            arguments.words = typed
+            return answer(arguments.handler, arguments, debug=arguments.debug)
+        except Interrupted as stop:
+            return _stopped(stop, program=argv is None)
 
 
 def answer(
@@ -100,13 +107,18 @@ def answer(
         Exit status, as of :func:`main`.
     """
     try:
-        with _messages():
-            return int(handle(arguments))
+        with interruption.handled(shlex.join(sys.argv)), _messages():
+            status = int(handle(arguments))
+            interruption.join()
+        return status
+    except ProcessError as error:
+        interruption.tell(f"error: {error}")
+        return interruption.leave(error.exit_status)
     except LiftingError as error:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
-        return FAILED
+        return interruption.leave(error.exit_status)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -114,6 +126,11 @@ def answer(
         # The reader of a pipe went away; nothing is wrong, and the flush at exit must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _stopped(stop: Interrupted, *, program: bool) -> int:
+    interruption.tell(interruption.message())
+    return interruption.leave(stop.status, program=program)
 
 
 @contextmanager

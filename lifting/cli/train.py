@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifting.cli.options import add_experiment, all_overrides
 from lifting.errors import ConfigError
+from lifting.experiment.interruption import interruption
 
 if TYPE_CHECKING:
     from lifting.experiment.config import ExperimentConfig
@@ -36,6 +38,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def handle(arguments: argparse.Namespace) -> int:
     """Validate the configuration, then train."""
+    interruption.resume = shlex.join(["lifting", "train", arguments.experiment, "--resume"])
     config, resume = _configuration(arguments)
     from lifting.experiment.run import train
 

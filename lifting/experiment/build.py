@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -196,7 +196,7 @@ def build_trainer(
     length = max(1, round((epochs or options.max_epochs) * options.epoch_scale))
     every = min(LOG_EVERY_STEPS, options.limit_train_batches or LOG_EVERY_STEPS)
     try:
-        return pl.Trainer(
+        trainer = pl.Trainer(
             accelerator=options.accelerator,
             devices=options.devices,
             strategy=options.strategy,
@@ -227,20 +227,10 @@ def build_trainer(
             f"expected trainer settings that this machine can follow, got: {error}; change "
             "trainer.accelerator, devices, strategy or precision"
         ) from error
-
-
-def call_trainer(call: Callable[[], object]) -> None:
-    """Call the trainer; what it reports as a wrong setting is a configuration error.
-
-    Raises:
-        ConfigError: The trainer refuses its settings.
-    """
-    try:
-        call()
-    except MisconfigurationException as error:
-        raise ConfigError(
-            f"expected trainer settings that fit the method and the data, got: {error}"
-        ) from error
+    # It would replace the handlers of the command by one that communicates, and that ends a run as
+    # if it were done. There is no option for it.
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
 
 
 def optimization_callbacks(config: ExperimentConfig) -> list[Callback]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from lifting.errors import OutputError
 from lifting.experiment.checkpoint import SUFFIX
 from lifting.experiment.config import EmaConfig, TrainerConfig
+from lifting.experiment.processes import StopAtStep
 from lifting.metrics.protocol import higher_is_better
 
 BEST, LAST, RESCUE = "best", "last", "on_exception"
@@ -240,8 +241,9 @@ class RescueCheckpoint(Checkpoint):
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Save, once a step was taken; not when it is saving that failed."""
-        if trainer.global_step > 0 and not isinstance(exception, OutputError):
+        """Save, once a step was taken; not when saving has failed, or others are elsewhere."""
+        together = trainer.world_size == 1 or getattr(exception, "agreed", False)
+        if trainer.global_step > 0 and together and not isinstance(exception, OutputError):
             trainer.save_checkpoint(self.path)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -277,4 +279,4 @@ def stage_callbacks(
     best = BestCheckpoint(folder, monitor, mode)
     rescue = RescueCheckpoint(folder / f"{RESCUE}{SUFFIX}")
     last = LastCheckpoint(folder / f"{LAST}{SUFFIX}")
-    return [*callbacks, best, last, rescue]
+    return [*callbacks, best, last, rescue, StopAtStep()]

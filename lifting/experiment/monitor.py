@@ -8,6 +8,7 @@ import torch
 
 from lifting.batch import Prediction, root_relative
 from lifting.data.datamodule import PoseDataModule
+from lifting.data.gather import TrackBatches
 from lifting.errors import ConfigError, suggest
 from lifting.experiment.callbacks import VALIDATION
 from lifting.experiment.config import ExperimentConfig
@@ -67,6 +68,7 @@ def logged_scores(
     """
     info, loader = data.info("val"), data.val_dataloader()
     metrics, samples = module.new_metrics(info), loader.dataset
+    assert isinstance(samples, TrackBatches)
     batches = config.trainer.limit_val_batches
     seen = None if batches is None else batches * config.data.eval_batch_size
     action = samples.tracks.action[samples.windows.track[:seen]].tolist()
@@ -75,14 +77,15 @@ def logged_scores(
     batch = samples.gather(torch.tensor(rows))
     assert batch.joints_3d is not None
     # All joints of all of them count, whether or not they can be seen.
-    batch = replace(batch, joints_3d=batch.joints_3d.nan_to_num(), visible=None)
+    labels = batch.joints_3d.nan_to_num()
+    batch = replace(batch, joints_3d=labels, visible=None)
     if answer:
         modes = {part: part.training for part in module.modules()}
         prediction = module.eval().infer(batch)
         for part, training in modes.items():
             part.training = training
     else:
-        poses = root_relative(batch.joints_3d, module.skeleton.root)
+        poses = root_relative(labels, module.skeleton.root)
         prediction = Prediction(skeleton=info.skeleton, joints_3d=poses)
     metrics.update(prediction, batch)
     found = scored({key: float(value) for key, value in metrics.compute().items()}, data)

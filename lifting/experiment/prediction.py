@@ -21,7 +21,6 @@ from lifting.errors import CheckpointError, ConfigError, DataError
 from lifting.experiment.build import (
     build_data,
     build_trainer,
-    call_trainer,
     optimization_callbacks,
     prepare_process,
 )
@@ -30,6 +29,7 @@ from lifting.experiment.checkpoint import SUFFIX, described, read_checkpoint
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import CHECKPOINTS, CONFIG_FILE, newest_run, run_of_checkpoint
 from lifting.experiment.load import load_experiment, load_values
+from lifting.experiment.processes import call_trainer
 from lifting.experiment.trained import Claims, trained_module
 from lifting.files.checks import as_path, files_hash, sha256_of
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
@@ -152,7 +152,9 @@ def lift_tracks(
     store = PredictionStore(hypotheses=hypotheses)
     callbacks = [*optimization_callbacks(config), store]
     trainer = build_trainer(config, Path(config.output), callbacks=callbacks)
-    call_trainer(lambda: trainer.predict(model.module, datamodule=data, return_predictions=False))
+    call_trainer(
+        trainer, lambda: trainer.predict(model.module, datamodule=data, return_predictions=False)
+    )
     poses = store.poses(model, data, command)
     if hypotheses and poses.hypotheses is None:
         log.warning(

@@ -24,7 +24,6 @@ from lifting.experiment.build import (
     build_data,
     build_module,
     build_trainer,
-    call_trainer,
     optimization_callbacks,
     prepare_process,
 )
@@ -45,6 +44,7 @@ from lifting.experiment.folder import (
     note_start,
     output_folder,
 )
+from lifting.experiment.interruption import interruption
 from lifting.experiment.load import save_resolved, to_run
 from lifting.experiment.lock import remove_litter, training_lock
 from lifting.experiment.loggers import build_loggers, close_loggers, first_process, log_facts
@@ -52,6 +52,7 @@ from lifting.experiment.monitor import check_monitor
 from lifting.experiment.panels import FOLDER as PICTURES
 from lifting.experiment.panels import PanelsCallback
 from lifting.experiment.prediction import lift_tracks, model_of
+from lifting.experiment.processes import call_trainer
 from lifting.experiment.record import write_record
 from lifting.experiment.sequences import SequenceScores
 from lifting.experiment.terminal import SPLIT, print_facts, print_summary, progress_callback
@@ -199,6 +200,8 @@ def _started(
             module, data = trained_model(config, checkpoint)
             data.tracks("test")
         folder = resume or create_run_folder(config, suffix)
+        if checkpoint is None:
+            interruption.run = folder
         run = _Run(config, folder, module, data, [], kept=resume is not None)
         with _logged(run):
             if resume is None and first_process():
@@ -269,7 +272,8 @@ def _fit(run: _Run, stage: Stage, folder: Path, *, final: bool) -> dict[str, flo
     start, cpu_start = time.monotonic(), time.process_time()
     try:
         call_trainer(
-            lambda: trainer.fit(module, datamodule=run.data, ckpt_path=path, weights_only=True)
+            trainer,
+            lambda: trainer.fit(module, datamodule=run.data, ckpt_path=path, weights_only=True),
         )
     finally:
         run.kept = run.kept or trainer.global_step > 0
@@ -295,7 +299,7 @@ def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
     module.pictures = run.folder / PICTURES if config.panels.worst > 0 else None
     trainer = build_trainer(config, run.folder, callbacks=callbacks, loggers=run.loggers)
     seed_everywhere(config.seed, SPLIT)
-    call_trainer(lambda: trainer.test(module, datamodule=data, verbose=False))
+    call_trainer(trainer, lambda: trainer.test(module, datamodule=data, verbose=False))
     scores = {key: float(value) for key, value in trainer.callback_metrics.items()}
     baselines = baseline_scores(data, module.settings, config.trainer.limit_test_batches)
     if not baselines:
