@@ -19,6 +19,7 @@ from lifting.data.config import Split
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.keypoints.tracks import read_keypoints
 from lifting.data.sequence import PoseTracks
+from lifting.errors import ProcessError
 from lifting.experiment.baselines import baseline_scores
 from lifting.experiment.build import (
     build_data,
@@ -221,8 +222,8 @@ def _logged(run: _Run) -> Iterator[None]:
     try:
         yield
         done = True
-    except Exception:
-        refused = not run.kept
+    except Exception as error:
+        refused = not run.kept and not isinstance(error, ProcessError)
         raise
     finally:
         close_loggers(run.loggers, failed=not done)
