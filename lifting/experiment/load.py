@@ -25,6 +25,7 @@ from lifting.errors import ConfigError, suggest
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import CONFIG_FILE, is_run
 from lifting.experiment.schema import (
+    check_plain,
     check_values,
     first_line,
     plain_defaults,
@@ -40,6 +41,12 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 SHIPPED = _PACKAGE / "_experiments"  # made by the wheel
 CHECKOUT = _PACKAGE.parent / OWN
 BASE = "base"
+_LARGEST = 1024**2
+# What reading text as YAML raises: constructors of its tags let errors of Python through.
+_NO_YAML = (
+    YAMLError, OmegaConfBaseException, ArithmeticError, AttributeError, LookupError,
+    RecursionError, TypeError, ValueError,
+)  # fmt: skip
 METHOD_SECTIONS = ("method", "base")
 """The method section, and within it that of a method that it is built on."""
 
@@ -78,7 +85,15 @@ def find_file(name: str) -> Path | None:
         name: Path within a folder of :func:`experiment_folders`.
     """
     places = (folder / name for folder in experiment_folders())
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if _is_file(place)), None)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file; a name that no file can have is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def list_files(pattern: str) -> dict[str, Path]:
@@ -139,7 +154,8 @@ def load_experiment(
     above: dict[str, Any] = {} if method is None else {"method": dict(method)}
     for assignment in assignments:
         above = _merge(above, assignment)
-    named = above.get("method", {}).get("name")
+    section = above.get("method")
+    named = section.get("name") if isinstance(section, Mapping) else None
     if overlays and named is not None:  # keys of another method go before overlays bring its own
         values = _merge(values, {"method": {"name": named}})
     for overlay in overlays:
@@ -178,7 +194,7 @@ def load_data(name: str, root: str | None = None) -> tuple[DataConfig, Path]:
     if path is None:
         raise ConfigError(f"unknown data file '{name}'; {suggest(name, files)}")
     values = _merge(plain_defaults(DataConfig), _data_values(path))
-    data = to_schema(DataConfig, to_container(OmegaConf.create({"data": values}))["data"], "data")
+    data = to_schema(DataConfig, to_container({"data": values})["data"], "data")
     data.root = data.root if root is None else root
     return data, path
 
@@ -195,7 +211,7 @@ def find_experiment(name_or_path: str) -> Path:
     """
     given = Path(name_or_path)
     if given.suffix in (".yaml", ".yml"):
-        if given.is_file():
+        if _is_file(given):
             return given
         raise ConfigError(f"expected an experiment file, got {given}, which does not exist")
     path = find_file(f"{name_or_path}.yaml") if name_or_path else None
@@ -227,7 +243,7 @@ def method_config(section: Mapping[str, Any], key: str = "method") -> Any:
 
 def to_plain(config: ExperimentConfig) -> dict[str, Any]:
     """The experiment as nested mappings, lists and plain values; unused data sections left out."""
-    plain = to_container(OmegaConf.create(asdict(config)))
+    plain = to_container(asdict(config))
     unused = {one.section for one in data_sets().values()} - sections_in_use(config.data)
     plain["data"] = {k: v for k, v in plain["data"].items() if k not in unused}
     return plain
@@ -263,11 +279,11 @@ def _validated(values: dict[str, Any]) -> ExperimentConfig:
     values = {**values, "method": section}
     defaults = plain_defaults(ExperimentConfig)
     defaults["method"] = {"name": name, **plain_defaults(load_config_class(name))}
-    plain = to_container(OmegaConf.create(_merge(defaults, values)))
+    plain = to_container(_merge(defaults, values))
     checked = asdict(method_config(plain["method"]))
     plain["method"] = {}
     config = to_schema(ExperimentConfig, plain)
-    config.method = {"name": name, **to_container(OmegaConf.create(checked))}
+    config.method = {"name": name, **to_container(checked)}
     check_values(config)
     without_unused(config.data)
     return config
@@ -309,11 +325,15 @@ def _shared(values: dict[str, Any]) -> dict[str, Any]:
 def _extended(name: str, origin: Path, where: str) -> Path:
     """The file that ``extends`` names: in a folder of experiments, else beside the origin."""
     beside = origin.parent / f"{name}.yaml"
-    path = find_file(f"{name}.yaml") or (beside if beside.is_file() else None)
+    path = find_file(f"{name}.yaml") or (beside if _is_file(beside) else None)
     if path is None:
         folder, slash, _ = name.rpartition("/")
-        known = suggest(name, list_files(f"{folder}{slash}*.yaml") or list_files("*/*.yaml"))
-        raise ConfigError(f"unknown file '{name}' in {where}; {known}")
+        try:
+            near = list_files(f"{folder}{slash}*.yaml")
+        except (NotImplementedError, OSError, ValueError):  # no folder of experiments
+            near = {}
+        known = suggest(name[:200], near or list_files("*/*.yaml"))
+        raise ConfigError(f"unknown file '{name:.200}' in {where}; {known}")
     return path
 
 
@@ -321,6 +341,8 @@ def _with_own(overlay: Path, values: Mapping[str, Any]) -> list[Path]:
     """An overlay, and its file for the experiment's method if there is one."""
     section = values.get("method")
     name = section.get("name") if isinstance(section, Mapping) else None
+    if name not in method_names():
+        return [overlay]
     own = overlay.with_stem(f"{overlay.stem}_{name}")
     return [overlay, own] if own.is_file() else [overlay]
 
@@ -332,16 +354,24 @@ def read_values(path: Path) -> dict[str, Any]:
         ConfigError: It is no YAML mapping, or cannot be read.
     """
     try:
+        if path.stat().st_size > _LARGEST:
+            raise ConfigError(
+                f"expected at most {_LARGEST} bytes of keys and values in {path}, got "
+                f"{path.stat().st_size}; check that it is the right file"
+            )
         values = copy.deepcopy(_parsed(path.read_text(encoding="utf-8")))
-    except (YAMLError, OmegaConfBaseException) as error:
+    except ConfigError:
+        raise
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"expected a readable text file, got {path}: {error}") from error
+    except _NO_YAML as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or first_line(error)
         raise ConfigError(f"expected YAML in {path}{place}, got: {problem}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"expected a readable text file, got {path}: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"expected keys and values in {path}, got a {type(values).__name__}")
+    check_plain(values, of=str(path))
     return values
 
 
@@ -364,10 +394,11 @@ def _split_overrides(overrides: Sequence[str]) -> tuple[list[str], list[dict[str
             continue
         try:
             parsed = OmegaConf.to_container(OmegaConf.from_dotlist([item]))
-        except (YAMLError, OmegaConfBaseException) as error:
+        except _NO_YAML as error:
             raise ConfigError(
-                f"expected a YAML value in the override, got '{item}': {first_line(error)}"
+                f"expected a YAML value in the override, got '{item:.200}': {first_line(error)}"
             ) from error
+        check_plain(parsed, of=f"the override '{item:.80}'")
         assignments.append(parsed)  # type: ignore[arg-type]
     return overlays, assignments
 

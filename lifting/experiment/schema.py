@@ -7,6 +7,7 @@ torch.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import types
 from collections.abc import Callable, Mapping
@@ -33,8 +34,8 @@ _LIMIT: Check = (lambda v: v is None or v >= 1, "null for all, or a whole number
 _FRACTION: Check = (lambda v: 0 <= v <= 1, "between 0 and 1")
 _DECAY: Check = (lambda v: 0 <= v < 1, "from 0 to below 1")
 _FOLDER: Check = (
-    lambda v: v is None or re.fullmatch(r"[\w][\w.+-]*", v) is not None,
-    "a name fit for a folder: letters, digits, '.', '_', '+', '-'",
+    lambda v: v is None or re.fullmatch(r"[\w][\w.+-]{,99}", v) is not None,
+    "a name fit for a folder: letters, digits, '.', '_', '+', '-', at most 100 of them",
 )
 _SEED: Check = (lambda v: 0 <= v < 2**32, "from 0 to 4294967295")
 CHECKS: dict[str, Check] = {
@@ -83,6 +84,11 @@ CHECKS: dict[str, Check] = {
     "panels.every": _NOT_NEGATIVE,
 }
 
+# `${key}` with nothing in it that could ask a resolver, which reads the environment and more.
+_NAMES_A_KEY = re.compile(r"\$\{[^${}:]*\}")
+_DEEPEST, _REFERENCES = 32, 24
+_INTEGERS = 2**63
+
 T = TypeVar("T")
 # A list in the place of a mapping is a TypeError of OmegaConf's.
 _WRONG_VALUE = (OmegaConfBaseException, TypeError)
@@ -125,6 +131,7 @@ def to_schema(schema: type[T], values: Mapping[str, Any], prefix: str = "") -> T
     Raises:
         ConfigError: An unknown key, one that was removed, or a value of the wrong type.
     """
+    check_plain(values, prefix)
     values = _without_removed(schema, values, prefix)
     _check_keys(schema, values, prefix)
     try:
@@ -133,6 +140,7 @@ def to_schema(schema: type[T], values: Mapping[str, Any], prefix: str = "") -> T
     except _WRONG_VALUE as error:
         _check_values(schema, values, prefix)
         raise ConfigError(f"invalid section '{prefix}': {first_line(error)}") from error
+    check_plain(dataclasses.asdict(built), prefix)  # type: ignore[call-overload]
     return built
 
 
@@ -143,7 +151,7 @@ def plain_defaults(schema: type[Any]) -> dict[str, Any]:
         ConfigError: The dataclass itself is not one OmegaConf can hold.
     """
     try:
-        return to_container(_structured(schema))
+        return OmegaConf.to_container(_structured(schema))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise ConfigError(
             f"expected {schema.__name__} to hold plain fields, got: {first_line(error)}"
@@ -157,19 +165,86 @@ def _structured(schema: type[Any]) -> Any:
     return _MADE[schema]
 
 
-def to_container(config: Any) -> dict[str, Any]:
-    """Plain nested mappings of an OmegaConf object, interpolations resolved.
+def to_container(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings of plain values, interpolations resolved.
+
+    Args:
+        values: The same, in which ``${key}`` stands for another key's value.
 
     Raises:
-        ConfigError: An interpolation has no value, or a mandatory value is missing.
+        ConfigError: As of :func:`check_plain`; or an interpolation has no value, or a mandatory
+            value is missing.
     """
+    check_plain(values)
     try:
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+        created = OmegaConf.create(dict(values))
+        return OmegaConf.to_container(created, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         raise ConfigError(
             f"expected a value for '{error.full_key}', got: {first_line(error)}; give it with "
             f"{error.full_key}=VALUE"
         ) from error
+    except RecursionError as error:
+        raise ConfigError(
+            "expected references that end at a value, got some that lead back to themselves; "
+            "write the value in the place of one ${...}"
+        ) from error
+
+
+def check_plain(values: Any, prefix: str = "", of: str = "the configuration") -> None:
+    """Check what a stranger's text may hold, before anything of it is resolved or converted.
+
+    A ``${...}`` names another key and nothing else: resolvers read the environment, or run code.
+
+    Args:
+        values: Nested mappings and lists of plain values.
+        prefix: Full key of the section, for messages.
+        of: What it is a part of, for messages.
+
+    Raises:
+        ConfigError: A resolver, a number or text that no key takes, or values nested too deep.
+    """
+    references = 0
+    waiting = [(values, prefix, 0)]
+    while waiting:
+        value, key, depth = waiting.pop()
+        if depth > _DEEPEST:
+            raise ConfigError(
+                f"expected at most {_DEEPEST} levels in {of}, got more below '{key:.60}'; write "
+                "it with fewer"
+            )
+        if isinstance(value, Mapping):
+            waiting += [(v, _full(key, k), depth + 1) for k, v in value.items()]
+            waiting += [(k, key, depth + 1) for k in value if isinstance(k, str)]
+        elif isinstance(value, list | tuple):
+            waiting += [(v, f"{key}[{i}]", depth + 1) for i, v in enumerate(value)]
+        else:
+            references += _check_one(value, key, of)
+    if references > _REFERENCES:
+        raise ConfigError(
+            f"expected at most {_REFERENCES} references such as ${{key}} in {of}, got "
+            f"{references}; write the values in their place"
+        )
+
+
+def _check_one(value: Any, key: str, of: str) -> int:
+    """Check one value; returns how many references to other keys it holds."""
+    if isinstance(value, float) and not math.isfinite(value):
+        wanted, got = "a finite number", f"{value}"
+    elif isinstance(value, int) and abs(value) >= _INTEGERS:
+        wanted, got = "a number of 64 bits", f"one of {value.bit_length()}"
+    elif isinstance(value, str) and "\0" in value:
+        wanted, got = "text", "the sign that ends all text (NUL)"
+    elif isinstance(value, str) and "${" in value:
+        inner, left = value, ""
+        while left != inner:
+            left, inner = inner, _NAMES_A_KEY.sub("_", inner)
+        if "${" not in left:
+            return value.count("${")
+        wanted, got = "${...} to name another key", f"{value!r:.80}, which asks for something else"
+    else:
+        return 0
+    raise ConfigError(f"expected {wanted} for '{key:.80}' in {of}, got {got}; write a plain value")
 
 
 def first_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Thousands of damaged and forged checkpoints: own errors, or the weights that were saved."""
+"""Thousands of damaged and forged files: own errors, or what was saved and nothing else."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from statistics import median
 import pytest
 import torch
 from mutated_checkpoint import mutations
+from mutated_yaml import yaml_mutations
 
-from lifting.errors import LiftingError
+from lifting.errors import ConfigError, LiftingError
 from lifting.experiment.build import frozen_module
 from lifting.experiment.checkpoint import AtomicCheckpointIO
-from lifting.experiment.load import load_experiment
+from lifting.experiment.load import CHECKOUT, load_experiment, save_resolved, to_run
 from lifting.experiment.run import train
 
 pytestmark = pytest.mark.slow
@@ -59,3 +60,64 @@ def test_mutations_of_a_checkpoint(checkpoint):
     print(f"ms a read: median {1e3 * median(seconds):.2f}, worst {1e3 * max(seconds):.1f}")
     assert not wrong, wrong[:10]
     assert sum(outcomes.values()) == COUNT
+
+
+def outcome_of(load, path):
+    """What loading a mutation gives; a configuration that loads must load again to the same."""
+    try:
+        config = load()
+    except ConfigError:
+        return "ConfigError"
+    save_resolved(config, path)
+    return "loads" if to_run(load_experiment(str(path))) == to_run(config) else "loads to another"
+
+
+def tell(name, loads, again):
+    """Try them all, print the figures, and fail on a foreign error."""
+    outcomes, seconds, wrong = Counter(), [], []
+    for load in loads:
+        start = time.perf_counter()
+        try:
+            outcome = outcome_of(load, again)
+        except Exception as error:
+            outcome = f"foreign {type(error).__name__}"
+            wrong.append(repr(error)[:300])
+        seconds.append(time.perf_counter() - start)
+        outcomes[outcome] += 1
+    print(f"{name}: {dict(outcomes)}; ms: median {1e3 * median(seconds):.0f}, worst "
+          f"{1e3 * max(seconds):.0f}")  # fmt: skip
+    assert not wrong, wrong[:5]
+    assert not outcomes["loads to another"]
+
+
+def test_mutations_of_a_stored_configuration(tiny_experiment, tmp_path):
+    path = tmp_path / "config.yaml"
+    save_resolved(load_experiment(tiny_experiment), path)
+
+    def loads():
+        for data in yaml_mutations(path.read_bytes(), 1000):
+            path.write_bytes(data)
+            yield lambda: load_experiment(str(path))
+
+    tell("config.yaml", loads(), tmp_path / "again.yaml")
+
+
+def test_mutations_of_every_experiment_file(tmp_path, monkeypatch):
+    """A file that is laid over others is read through an experiment that it is laid over."""
+    folder = tmp_path / "experiments"
+    monkeypatch.setenv("LIFTING_EXPERIMENTS", str(folder))
+    files = [f for f in sorted(CHECKOUT.rglob("*.yaml")) if f.parent.name != "sweep"]
+    each = -(-1000 // len(files))
+
+    def loads():
+        for number, file in enumerate(files):
+            name = file.relative_to(CHECKOUT)
+            copy = folder / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            laid = [f"extends={name.with_suffix('')}"] if len(name.parts) > 1 else []
+            for data in yaml_mutations(file.read_bytes(), each, seed=number):
+                copy.write_bytes(data)
+                yield lambda n=name, o=laid: load_experiment("uao" if o else n.stem, o)
+            copy.unlink()
+
+    tell(f"{len(files)} experiment files", loads(), tmp_path / "again.yaml")

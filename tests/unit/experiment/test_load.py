@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from mutated_yaml import LAUGHS, REFERENCES, yaml_mutations
 
 from lifting.atomic import replacing, write_text
 from lifting.errors import ConfigError, OutputError
@@ -14,10 +16,13 @@ from lifting.experiment.load import (
     find_experiment,
     find_file,
     list_experiments,
+    load_data,
     load_experiment,
+    load_values,
     method_config,
     save_resolved,
     to_plain,
+    to_run,
 )
 
 
@@ -133,6 +138,17 @@ def test_override_values(tiny_experiment, override, expected):
         ("seed", r"expected an override as key=value, got 'seed'"),
         ("=3", r"expected an override as key=value, got '=3'"),
         ("extends=data/cmv", r"unknown file 'data/cmv' in 'extends'"),
+        ("extends=../../../x", r"unknown file '../../../x' in 'extends'"),
+        ("extends=" + "x" * 300, r"unknown file 'xxx"),
+        ("optimizer.lr=1e999", r"expected a finite number for 'optimizer.lr' in the override"),
+        ("optimizer.lr=nan", r"'optimizer.lr'.* got nan"),
+        ("seed=" + "9" * 5000, r"expected a YAML value in the override, got 'seed=999"),
+        ("seed=" + "9" * 400, r"expected a number of 64 bits for 'seed'.*, got one of 1329"),
+        ("description=" + "[" * 40 + "]" * 40, r"expected at most 32 levels in the override"),
+        ("seed=!!bool z", r"expected a YAML value in the override"),
+        ("method=[1]", r"expected 'method.name', got method: \[1\]"),
+        ("run=" + "x" * 101, r"a name fit for a folder"),
+        ('output="a\\0b"', r"expected text for 'output' .*NUL"),
     ],
 )
 def test_mistakes_are_named(tiny_experiment, override, message):
@@ -275,3 +291,80 @@ def test_loading_imports_no_torch(tiny_experiment):
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+RESOLVERS = (
+    "${oc.env:LIFTING_SECRET}", "\\${oc.env:LIFTING_SECRET}", "x${oc.env:LIFTING_SECRET,y}",
+    "${${oc.env:LIFTING_SECRET}}", "${oc.decode:'1'}", "${oc.create:{a: 1}}", "${mine:1}",
+    "${${name}:LIFTING_SECRET}", "${ oc.env : LIFTING_SECRET }",
+)  # fmt: skip
+NO_RESOLVER = r"expected \$\{\.\.\.\} to name another key for .*, which asks for something"
+
+
+@pytest.mark.parametrize("asked", RESOLVERS)
+def test_nothing_but_a_key_can_be_referred_to(folder, tmp_path, monkeypatch, asked):
+    monkeypatch.setenv("LIFTING_SECRET", "hunter2")
+    text = json.dumps(asked)
+    plain = to_plain(load_experiment("tiny"))
+    write(folder, "asking", f"extends: tiny\ntags: 1\nwandb: {{tags: [a, {text}]}}\n")
+    write(folder, "data/asking", f"data: {{root: {text}}}\n")
+    stored = tmp_path / "config.yaml"
+    stored.write_text(f"{text}: 1\n", encoding="utf-8")
+    for load in (
+        lambda: load_experiment("asking"),
+        lambda: load_experiment("tiny", ["extends=data/asking"]),
+        lambda: load_experiment("tiny", [f"description={text}"]),
+        lambda: load_experiment("tiny", method={"name": "tiny_method", "note": asked}),
+        lambda: load_experiment(str(stored)),
+        lambda: load_values({**plain, "method": {**plain["method"], "note": asked}}),
+        lambda: method_config({"name": "tiny_method", "note": asked}),
+        lambda: load_data("asking"),
+    ):
+        with pytest.raises(ConfigError, match=NO_RESOLVER) as error:
+            load()
+        assert "hunter2" not in str(error.value)
+
+
+def test_a_resolver_cannot_be_put_together_from_parts(tiny_experiment):
+    with pytest.raises(ConfigError, match=NO_RESOLVER):
+        load_experiment(tiny_experiment, ["run=$", "description=${run}{oc.env:HOME}"])
+
+
+def test_keys_are_referred_to_in_every_form(folder):
+    text = "extends: tiny\nseed: ${data.frames}\nrun: frames\ndata: {noise_seed: '${..seed}'}\n"
+    write(folder, "refers", text + "description: a ${name} ${data[frames]} ${data.${run}}\n")
+    config = load_experiment("refers", ["data.frames=3"])
+    assert (config.seed, config.data.noise_seed) == (3, 3)
+    assert config.description == "a refers 3 3"
+
+
+def test_references_that_multiply_or_go_in_a_circle(folder):
+    for text, message in ((REFERENCES, "at most 24 references"), (LAUGHS, "alias")):
+        write(folder, "bomb", f"extends: tiny\n{text}")
+        with pytest.raises(ConfigError, match=message):
+            load_experiment("bomb")
+    write(folder, "bomb", "extends: tiny\nrun: ${description}\ndescription: ${run}\n")
+    with pytest.raises(ConfigError, match=r"expected (a value|references)"):
+        load_experiment("bomb")
+
+
+def test_a_file_that_no_person_wrote_is_not_parsed(folder):
+    write(folder, "long", "# x\n" * 300_000)
+    with pytest.raises(ConfigError, match="expected at most 1048576 bytes of keys and values"):
+        load_experiment("long")
+
+
+def test_mutations_of_a_stored_configuration(tiny_experiment, tmp_path):
+    path = tmp_path / "config.yaml"
+    save_resolved(load_experiment(tiny_experiment), path)
+    loaded = 0
+    for data in yaml_mutations(path.read_bytes(), 20):
+        path.write_bytes(data)
+        try:
+            config = load_experiment(str(path))
+        except ConfigError:
+            continue
+        loaded += 1
+        save_resolved(config, path)
+        assert to_run(load_experiment(str(path))) == to_run(config)
+    assert loaded < 10
