@@ -49,9 +49,14 @@ class ProcessError(LiftingError, RuntimeError):
 
 
 class DivergedError(LiftingError, RuntimeError):
-    """A training or its scores have left the finite numbers."""
+    """A training or its scores have left the finite numbers.
+
+    Attributes:
+        agreed: All processes of a run raise it, at the same step.
+    """
 
     exit_status = 3
+    agreed = True
 
 
 class OutputError(LiftingError, OSError):

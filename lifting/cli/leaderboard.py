@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
+from lifting.cli.sweep import STATUS_INCOMPLETE
 from lifting.errors import ConfigError
 
 
@@ -15,7 +17,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="train and compare every method under one budget",
         description="Train every method on the same data with the same number of training "
         "samples and the same seeds, and write one table of scores, intervals and cost. "
-        "Called again, it repeats only what is missing.",
+        "Called again, it repeats only what is missing. A training that diverges is noted, the "
+        "rest goes on, and the exit status is 2.",
     )
     parser.add_argument("methods", nargs="*", metavar="METHOD", help="default: all")
     parser.add_argument(
@@ -78,4 +81,7 @@ def handle(arguments: argparse.Namespace) -> int:
     console.print(table)
     for path in write_leaderboard(standings, plan):
         console.print(f"written: {path}", highlight=False, markup=False)
-    return 0
+    problems = [text for row in standings for text in row.problems]
+    for text in problems:
+        print(f"error: {text}", file=sys.stderr)
+    return STATUS_INCOMPLETE if problems else 0

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from lifting import __version__
-from lifting.errors import LiftingError, ProcessError
+from lifting.errors import DivergedError, LiftingError, ProcessError
 from lifting.experiment.interruption import Interrupted, interruption
 
 COMMANDS = (
@@ -111,13 +111,13 @@ def answer(
             status = int(handle(arguments))
             interruption.join()
         return status
-    except ProcessError as error:
-        interruption.tell(f"error: {error}")
-        return interruption.leave(error.exit_status)
     except LiftingError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        if isinstance(error, DivergedError | ProcessError):  # of all processes of a run
+            interruption.tell(f"error: {error}")
+        else:
+            print(f"error: {error}", file=sys.stderr)
         return interruption.leave(error.exit_status)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

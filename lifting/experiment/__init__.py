@@ -8,6 +8,7 @@ Without torch, so that a mistake in a configuration shows at once:
 * ``lock``        one training in a folder at a time
 * ``record``      ``result.json``; ``results`` tables from many of them
 * ``sweep``       a grid of experiments from one file
+* ``interruption``  signals, and how to go on after one
 * ``connection``, ``dashboard``   whether W&B can be reached, and what its page shows
 
 With torch:
@@ -16,7 +17,8 @@ With torch:
 * ``terminal``    what a person sees there: progress, and the table at the end
 * ``checkpoint``  reads weights without trusting them, writes them whole
 * ``trained``     trained weights and the data they are for; authors' weights converted
-* ``monitor``     the score that chooses the best checkpoint
+* ``monitor``     the score that chooses the best checkpoint; ``divergence`` when to give up
+* ``processes``   several of one run
 * ``run``         train, evaluate, predict; ``prediction`` what it writes
 * ``baselines``   mean pose and nearest neighbour
 * ``without_truth``  what goes with labels of a teacher: a guard, and scores that cannot be

@@ -20,6 +20,7 @@ from torch import Tensor
 from lifting.errors import OutputError
 from lifting.experiment.checkpoint import SUFFIX
 from lifting.experiment.config import EmaConfig, TrainerConfig
+from lifting.experiment.divergence import DivergenceGuard
 from lifting.experiment.processes import StopAtStep
 from lifting.metrics.protocol import higher_is_better
 
@@ -267,7 +268,11 @@ def stage_callbacks(
         Them, in the order in which Lightning shall call them.
     """
     mode = "max" if higher_is_better(options.monitor.removeprefix(VALIDATION)) else "min"
-    callbacks: list[Callback] = [StepSeed(seed, stage)]
+    best = BestCheckpoint(folder, monitor, mode)
+    rescue = RescueCheckpoint(folder / f"{RESCUE}{SUFFIX}")
+    last = LastCheckpoint(folder / f"{LAST}{SUFFIX}")
+    guard = DivergenceGuard(stage, [folder / f"{BEST}{SUFFIX}", last.path])
+    callbacks: list[Callback] = [StepSeed(seed, stage), guard]
     if options.ema.decay > 0:
         callbacks.append(AveragedWeights(options.ema))
     if options.patience > 0:
@@ -276,7 +281,4 @@ def stage_callbacks(
                 monitor, mode=mode, patience=options.patience, strict=False, check_finite=False
             )
         )
-    best = BestCheckpoint(folder, monitor, mode)
-    rescue = RescueCheckpoint(folder / f"{RESCUE}{SUFFIX}")
-    last = LastCheckpoint(folder / f"{LAST}{SUFFIX}")
     return [*callbacks, best, last, rescue, StopAtStep()]

@@ -31,6 +31,7 @@ from lifting.experiment.build import (
 from lifting.experiment.callbacks import BEST, LAST, seed_everywhere, stage_callbacks
 from lifting.experiment.checkpoint import SUFFIX, load_weights, read_checkpoint
 from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.divergence import check_scores
 from lifting.experiment.facts import build_record, run_facts
 from lifting.experiment.folder import (
     CHECKPOINTS,
@@ -61,6 +62,7 @@ from lifting.experiment.trained import claim, trained_model
 from lifting.experiment.without_truth import supervision_callbacks
 from lifting.methods.base import LiftingModule
 from lifting.methods.settings import Stage
+from lifting.metrics.protocol import get_protocol
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 # Weights, two moments of Adam, an average, for the best, the last and one being written.
@@ -302,6 +304,7 @@ def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
     seed_everywhere(config.seed, SPLIT)
     call_trainer(trainer, lambda: trainer.test(module, datamodule=data, verbose=False))
     scores = {key: float(value) for key, value in trainer.callback_metrics.items()}
+    check_scores(scores, get_protocol(config.protocol).headline)
     baselines = baseline_scores(data, module.settings, config.trainer.limit_test_batches)
     if not baselines:
         print_facts({"baselines": "left out, the training data are not there"})

@@ -8,13 +8,14 @@ independent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from lifting.errors import ConfigError, suggest
+from lifting.errors import ConfigError, DivergedError, suggest
 from lifting.experiment.build import build_data, build_module
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import RECORD_FILE
@@ -69,6 +70,7 @@ class Standing:
         samples: Training samples really seen.
         train_seconds: Wall time of a training.
         pose_cpu_ms: Processor milliseconds to lift a pose.
+        problems: What became of seeds whose training diverged; they are in no score.
     """
 
     method: str
@@ -80,6 +82,7 @@ class Standing:
     samples: int | None = None
     train_seconds: float | None = None
     pose_cpu_ms: float | None = None
+    problems: tuple[str, ...] = ()
 
 
 def comparable_methods() -> list[str]:
@@ -109,14 +112,24 @@ def run_leaderboard(methods: Sequence[str], plan: Contest) -> list[Standing]:
             )
     standings, baselines = [], {}
     for method in methods:
-        runs = [trained_run(_config(method, seed, plan)) for seed in plan.seeds]
-        records = [read_record(folder / RECORD_FILE) for folder in runs]
+        runs: dict[int, Path] = {}
+        problems: list[str] = []
+        for seed in plan.seeds:
+            try:
+                runs[seed] = trained_run(_config(method, seed, plan))
+            except DivergedError as error:
+                problems.append(f"{method}, seed {seed}: {error}")
+        if not runs:
+            standings.append(Standing(method, (), {}, problems=tuple(problems)))
+            continue
+        records = [read_record(folder / RECORD_FILE) for folder in runs.values()]
         baselines = records[0].baselines
-        standings.append(_standing(method, plan, runs, records))
+        found = _standing(method, replace(plan, seeds=tuple(runs)), list(runs.values()), records)
+        standings.append(replace(found, problems=tuple(problems)))
     for name, scores in baselines.items():
         chosen = {key: scores[key] for key in SCORES}
         standings.append(Standing(method=name, seeds=(), scores=chosen))
-    return sorted(standings, key=lambda row: row.scores["mpjpe_mm"])
+    return sorted(standings, key=lambda row: row.scores.get("mpjpe_mm", math.inf))
 
 
 def bootstrap_interval(
@@ -160,6 +173,12 @@ def write_leaderboard(standings: Sequence[Standing], plan: Contest) -> tuple[Pat
         f"{caption(where)}.",
         "",
         *markdown(TITLES, map(cells, standings), left=1),
+        *(
+            line
+            for row in standings
+            for text in row.problems
+            for line in ("", f"Left out: {text}")
+        ),
     ]
     return write_page(plan.output, "leaderboard", lines, values)
 
@@ -183,6 +202,8 @@ def cells(row: Standing) -> tuple[str, ...]:
 
 
 def _score(row: Standing, key: str) -> str:
+    if key not in row.scores:
+        return MISSING
     text = f"{row.scores[key]:.1f}"
     if row.intervals is None:
         return text

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from lifting.errors import ConfigError, DataError
+from lifting.errors import ConfigError, DataError, DivergedError
 from lifting.experiment.record import read_record
 from lifting.experiment.sequences import SequenceScore, read_sequences
 from lifting.studies.leaderboard import (
@@ -101,6 +102,21 @@ def test_methods_are_trained_once_and_compared(plan, rows, monkeypatch):
     text, values = write_leaderboard(rows, plan)
     assert "| simple_baseline |" in text.read_text()
     assert json.loads(values.read_text())["plan"]["samples"] == 64
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_training_that_diverged_is_told_and_the_others_are_shown(plan, monkeypatch):
+    def diverge(config, resume=None):
+        raise DivergedError(f"got a loss that is not finite with seed {config.seed}")
+
+    monkeypatch.setattr("lifting.studies.measure.train", diverge)
+    rows = run_leaderboard(["uao", "simple_baseline"], replace(plan, seeds=(1, 2)))
+    one, none = (next(r for r in rows if r.method == m) for m in ("simple_baseline", "uao"))
+    assert rows[-1] is none
+    assert (one.seeds, len(one.problems), len(none.problems)) == ((1,), 1, 2)
+    assert cells(none)[1:3] == ("-", "-")
+    text, _ = write_leaderboard(rows, plan)
+    assert "Left out: uao, seed 2: got a loss that is not finite" in text.read_text()
 
 
 @pytest.mark.usefixtures("rows")
