@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lifting.errors import ConfigError, LiftingError
 
@@ -92,24 +91,17 @@ def load_for_checkpoint(arguments: argparse.Namespace) -> tuple[ExperimentConfig
 
 def _say_what_differs(asked: ExperimentConfig, used: ExperimentConfig, name: str) -> None:
     """Name the keys in which the run's configuration, which counts, is not the experiment's."""
-    from lifting.experiment.load import to_plain
+    from lifting.experiment.load import flat, to_plain
 
-    mine, theirs = (dict(_keys(to_plain(config))) for config in (asked, used))
+    sections = ("data", "method", "protocol", "flip_test", "tto", "pss")  # what a number means
+    mine, theirs = (
+        {k: v for k, v in flat(to_plain(config)) if k.split(".")[0] in sections}
+        for config in (asked, used)
+    )
     differ = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     if differ:
         more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
         print(f"as trained, not as in {name}: {', '.join(differ[:3])}{more}")
-
-
-def _keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Every key of the sections that decide what a number means, with dots, and its value."""
-    for key, value in values.items():
-        if not prefix and key not in ("data", "method", "protocol", "flip_test", "tto", "pss"):
-            continue
-        if isinstance(value, Mapping):
-            yield from _keys(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _is_of_method(asked: ExperimentConfig, run: Path) -> bool:

@@ -30,8 +30,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--resume",
         metavar="RUN",
-        help="continue an interrupted run: its folder, or 'last' for the experiment's newest "
-        "(the override resume=true says the same)",
+        help="continue an interrupted run, with the settings it was started with: its folder, or "
+        "'last' for the experiment's newest (the override resume=true says the same)",
+    )
+    parser.add_argument(
+        "--init-from",
+        type=Path,
+        metavar="RUN_OR_CHECKPOINT",
+        help="start a new run from trained weights: the best ones of a run's folder, or a file",
     )
     parser.set_defaults(handler=handle)
 
@@ -42,7 +48,7 @@ def handle(arguments: argparse.Namespace) -> int:
     config, resume = _configuration(arguments)
     from lifting.experiment.run import train
 
-    train(config, resume=resume)
+    train(config, resume=resume, init_from=arguments.init_from)
     return 0
 
 

@@ -152,12 +152,16 @@ class PoseDataModule(pl.LightningDataModule):
             supervision=supervision_of(self.config, tracks),
         )
 
-    def fingerprint(self) -> str:
-        """Hash of the content of each loaded split, such as ``test:09af… train:77c1…``."""
+    def fingerprints(self) -> dict[Split, str]:
+        """Hash of the content of each loaded split."""
         for split, tracks in self._tracks.items():
             if split not in self._hashes:
                 self._hashes[split] = tracks_hash(tracks)
-        return " ".join(f"{split}:{value}" for split, value in sorted(self._hashes.items()))
+        return dict(sorted(self._hashes.items()))
+
+    def fingerprint(self) -> str:
+        """The same as text, such as ``test:09af… train:77c1…``."""
+        return " ".join(f"{split}:{value}" for split, value in self.fingerprints().items())
 
     def train_dataloader(self) -> BatchLoader:
         """Shuffled, augmented batches of the training split."""

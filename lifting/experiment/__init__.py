@@ -19,6 +19,7 @@ With torch:
 * ``trained``     trained weights and the data they are for; authors' weights converted
 * ``monitor``     the score that chooses the best checkpoint; ``divergence`` when to give up
 * ``processes``   several of one run
+* ``resume``      what of a run may change when it goes on
 * ``run``         train, evaluate, predict; ``prediction`` what it writes
 * ``baselines``   mean pose and nearest neighbour
 * ``without_truth``  what goes with labels of a teacher: a guard, and scores that cannot be

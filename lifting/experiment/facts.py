@@ -33,6 +33,7 @@ PACKAGES = (
     "torch", "pytorch-lightning", "torchmetrics", "numpy", "scipy", "omegaconf", "wandb",
 )  # fmt: skip
 GIT_SECONDS = 10.0
+INITIALISED = "initialised_from"  # where a training got its first weights
 ORACLE = "oracle"
 SPLITS = frozenset(get_args(Split))
 
@@ -108,7 +109,7 @@ def build_record(
             "every": config.data.eval_every,
             "target": config.data.target,
             "batches": config.trainer.limit_test_batches,
-            "fingerprint": _fingerprint(data.fingerprint(), split),
+            "fingerprint": data.fingerprints().get(split, ""),
         },
         seed=config.seed,
         weights=weights_hash(module.state_dict()),
@@ -126,6 +127,7 @@ def build_record(
         extras={
             "supervision": supervision_facts(data),
             "trained_on": module.claim.get("dataset"),
+            **{k: v for k, v in module.claim.items() if k == INITIALISED},
             "joints_of": module.skeleton.name,
             "frame_rate": data.fps,
             "camera": data.tracks(split).camera_kind,
@@ -239,11 +241,6 @@ def _cluster_ids(files: Iterable[str], skeleton: Skeleton) -> dict[str, str]:
     """Fingerprint of the clusters behind every pose structure score."""
     clusters = clusters_for(files, skeleton)
     return {f"{CLUSTERS_OF}pss_{len(one)}": one.fingerprint for one in clusters}
-
-
-def _fingerprint(fingerprints: str, split: str) -> str:
-    named = dict(part.split(":", 1) for part in fingerprints.split())
-    return named.get(split, "")
 
 
 def _add_tensors(digest: Any, tensors: Mapping[str, Tensor]) -> None:

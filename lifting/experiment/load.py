@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -247,6 +247,15 @@ def to_plain(config: ExperimentConfig) -> dict[str, Any]:
     unused = {one.section for one in data_sets().values()} - sections_in_use(config.data)
     plain["data"] = {k: v for k, v in plain["data"].items() if k not in unused}
     return plain
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every key of nested mappings with its value, dots between sections."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def to_run(config: ExperimentConfig) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from lifting.data.config import Split
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.keypoints.tracks import read_keypoints
 from lifting.data.sequence import PoseTracks
-from lifting.errors import ProcessError
+from lifting.errors import ConfigError, ProcessError
 from lifting.experiment.baselines import baseline_scores
 from lifting.experiment.build import (
     build_data,
@@ -56,9 +56,16 @@ from lifting.experiment.panels import PanelsCallback
 from lifting.experiment.prediction import lift_tracks, model_of
 from lifting.experiment.processes import call_trainer
 from lifting.experiment.record import write_record
+from lifting.experiment.resume import check_data, check_settings, lengthen, stage_folder
 from lifting.experiment.sequences import SequenceScores
 from lifting.experiment.terminal import SPLIT, print_facts, print_summary, progress_callback
-from lifting.experiment.trained import claim, trained_model
+from lifting.experiment.trained import (
+    INITIAL,
+    claim,
+    initialised_model,
+    trained_model,
+    write_weights,
+)
 from lifting.experiment.without_truth import supervision_callbacks
 from lifting.methods.base import LiftingModule
 from lifting.methods.settings import Stage
@@ -98,19 +105,29 @@ class _Run:
     kept: bool
 
 
-def train(config: ExperimentConfig, *, resume: Path | None = None) -> RunResult:
+def train(
+    config: ExperimentConfig, *, resume: Path | None = None, init_from: Path | None = None
+) -> RunResult:
     """Train all stages of a method, then score the best checkpoint on the test split.
 
     Args:
-        config: The experiment.
+        config: The experiment; of a run that is resumed, as it was started, see ``resume``.
         resume: Folder of an interrupted run to continue; finished stages are not repeated.
+        init_from: Folder of a run, or a checkpoint, whose weights a new run starts from.
 
     Raises:
         ConfigError: The configuration cannot be followed.
-        DataError: Data are missing or damaged.
-        OutputError: The run's folder cannot be written; known before training starts.
+        CheckpointError: The weights to start from do not fit.
+        DataError: Data are missing or damaged, or not those that the run began with.
+        OutputError: The run's folder cannot be written, which is known before training starts; or
+            another process trains in it.
     """
-    with _started(config, resume=resume) as run:
+    if resume is not None and init_from is not None:
+        raise ConfigError(
+            f"expected a run to resume or weights to start a new run from, got both, {resume} and "
+            f"{init_from}; leave --resume or --init-from out"
+        )
+    with _started(config, resume=resume, init_from=init_from) as run:
         check_writable(run.folder, _space_needed(run.module))
         stages = [_train_stage(run, stage) for stage in run.module.stages()]
         budget: dict[str, Any] = {"devices": config.trainer.devices}
@@ -175,6 +192,7 @@ def _started(
     *,
     suffix: str = "",
     resume: Path | None = None,
+    init_from: Path | None = None,
     checkpoint: Path | None = None,
 ) -> Iterator[_Run]:
     """Make the parts of a run and open its logs, which are closed at the end, come what may.
@@ -184,6 +202,7 @@ def _started(
     refused later, but before its first step, leaves no folder either.
     """
     with ExitStack() as stack:
+        longer = False
         if resume is None:
             output_folder(config)
         else:
@@ -191,30 +210,52 @@ def _started(
             if first_process():
                 stack.enter_context(training_lock(resume))
                 remove_litter(resume)
+            longer = check_settings(config, resume)
         prepare_process(config)
         if checkpoint is None:
-            data = build_data(config)
-            for split in SPLITS:
-                data.tracks(split)
-            module = build_module(config, data.skeleton)
-            check_monitor(config, module, data)
-            module.claim = claim(config, data)
+            module, data = _untrained(config, resume, init_from)
         else:
             module, data = trained_model(config, checkpoint)
             data.tracks("test")
+        if longer and resume is not None and first_process():
+            lengthen(config, resume, module)
         folder = resume or create_run_folder(config, suffix)
         if checkpoint is None:
             interruption.run = folder
         run = _Run(config, folder, module, data, [], kept=resume is not None)
         with _logged(run):
-            if resume is None and first_process():
-                stack.enter_context(training_lock(folder))
-                note_start(folder, {})
-            save_resolved(config, folder / CONFIG_FILE)
+            if first_process():
+                if resume is None:
+                    stack.enter_context(training_lock(folder))
+                    note_start(folder, module.claim.get("data", {}))
+                    if init_from is not None:
+                        write_weights(module, folder / CHECKPOINTS / INITIAL)
+                save_resolved(config, folder / CONFIG_FILE)
             size = sum(p.numel() for p in module.parameters())
             print_facts({"run": folder, "parameters": f"{size:,}"})
             run.loggers += build_loggers(config, folder, to_run(config))
             yield run
+
+
+def _untrained(
+    config: ExperimentConfig, resume: Path | None, init_from: Path | None
+) -> tuple[LiftingModule, PoseDataModule]:
+    """The module as its training starts, and all splits of its data."""
+    if resume is not None and (resume / CHECKPOINTS / INITIAL).is_file():
+        init_from = resume / CHECKPOINTS / INITIAL
+    origin: dict[str, Any] = {}
+    if init_from is None:
+        data = build_data(config)
+        module = build_module(config, data.skeleton)
+    else:
+        module, data, origin = initialised_model(config, init_from)
+    for split in SPLITS:
+        data.tracks(split)
+    check_monitor(config, module, data)
+    module.claim = {**claim(config, data), **origin}
+    if resume is not None:
+        check_data(config, resume, module.claim["data"])
+    return module, data
 
 
 @contextmanager
@@ -240,7 +281,7 @@ def _train_stage(run: _Run, stage: Stage) -> tuple[Path, dict[str, float]]:
         The checkpoint that was selected, and what the stage cost.
     """
     final = stage == run.module.stages()[-1]
-    folder = run.folder / CHECKPOINTS / ("" if final else stage.name)
+    folder = stage_folder(run.folder, run.module, stage)
     run.module.begin_stage(stage)
     if not (folder / FINISHED).is_file():
         spent = _fit(run, stage, folder, final=final)

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from lifting.data.config import DataConfig
-from lifting.data.datamodule import PoseDataModule, wished_skeleton
+from lifting.data.datamodule import STAGE_SPLITS, PoseDataModule, wished_skeleton
 from lifting.data.sequence import PoseTracks
 from lifting.errors import CheckpointError, ConfigError, OutputError
 from lifting.experiment.build import build_data, build_module
+from lifting.experiment.callbacks import BEST
 from lifting.experiment.checkpoint import (
     SUFFIX,
     AtomicCheckpointIO,
@@ -29,7 +30,8 @@ from lifting.experiment.checkpoint import (
     read_checkpoint,
 )
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.folder import CONFIG_FILE, run_of_checkpoint
+from lifting.experiment.facts import INITIALISED, weights_hash
+from lifting.experiment.folder import CHECKPOINTS, CONFIG_FILE, run_of_checkpoint
 from lifting.experiment.load import load_experiment, to_run
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.methods.conversion import Convert, Converted
@@ -40,6 +42,8 @@ log = logging.getLogger(__name__)
 OLD_FPS = 50.0  # of nearly all data sets there were before checkpoints said it
 
 IMPORTER = "checkpoint"
+INITIAL = f"init{SUFFIX}"
+"""In a run's checkpoints: the trained weights that its training starts from."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,14 @@ def claim(config: ExperimentConfig, data: PoseDataModule) -> dict[str, Any]:
         "dataset": config.data.name,
         "protocol": config.protocol,
         "experiment": to_run(config),
+        "data": learnt_from(data),
     }
+
+
+def learnt_from(data: PoseDataModule) -> dict[str, str]:
+    """Fingerprint of each split that decides about a training."""
+    found = data.fingerprints()
+    return {split: found[split] for split in STAGE_SPLITS["fit"]}
 
 
 def trained_module(config: ExperimentConfig, path: Path) -> tuple[LiftingModule, Claims]:
@@ -143,7 +154,7 @@ def trained_module(config: ExperimentConfig, path: Path) -> tuple[LiftingModule,
     return module, claims
 
 
-CLAIMED = ("fps", "frames", "dataset", "protocol", "experiment")
+CLAIMED = ("fps", "frames", "dataset", "protocol", "experiment", "data", INITIALISED)
 
 
 def trained_model(
@@ -162,6 +173,52 @@ def trained_model(
     """
     module, claims = trained_module(config, path)
     return module, build_data(config, claims.skeleton, claims.fps, test)
+
+
+def initialised_model(
+    config: ExperimentConfig, path: Path
+) -> tuple[LiftingModule, PoseDataModule, dict[str, Any]]:
+    """A method that a training starts from trained weights, and its data in their joints and rate.
+
+    Args:
+        config: The experiment.
+        path: A checkpoint; or the folder of a run, whose best one is taken. Of a run that started
+            from trained weights, its copy of them still says whose they were.
+
+    Returns:
+        The module, the data, and what the training's claim has to say of where it started.
+
+    Raises:
+        CheckpointError: The checkpoint does not fit.
+        ConfigError: The data section contradicts what the weights were trained for.
+    """
+    path = path / CHECKPOINTS / f"{BEST}{SUFFIX}" if path.is_dir() else path
+    module, data = trained_model(config, path)
+    run, told = run_of_checkpoint(path), module.claim
+    origin = told.get(INITIALISED) if path.name == INITIAL else None
+    return (
+        module,
+        data,
+        {
+            INITIALISED: origin
+            or {
+                "experiment": told.get("experiment", {}).get("name"),
+                "run": path.name if run is None else run.name,
+                "weights": weights_hash(module.state_dict()),
+            }
+        },
+    )
+
+
+def write_weights(module: LiftingModule, path: Path) -> None:
+    """Write a checkpoint of weights alone, and of what they are for.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    checkpoint: dict[str, Any] = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    AtomicCheckpointIO().save_checkpoint(checkpoint, path)
 
 
 def trained_data(config: ExperimentConfig, path: Path) -> PoseDataModule:
@@ -227,9 +284,7 @@ def convert(config: ExperimentConfig, files: Sequence[Path], output: Path) -> Co
     module = build_module(config)
     converted = importer(files, module.config, module.settings)
     load_weights(module, {"state_dict": converted.state}, files[0])
-    checkpoint: dict[str, Any] = {"state_dict": module.state_dict()}
-    module.on_save_checkpoint(checkpoint)
-    AtomicCheckpointIO().save_checkpoint(checkpoint, output)
+    write_weights(module, output)
     return converted
 
 

@@ -54,6 +54,9 @@ class LiftingModule(pl.LightningModule):
     normalisation = "screen units: half image widths from the centre"
     """How pixels become the network's input; stored with weights and compared."""
 
+    length_matters = False
+    """Whether an epoch depends on how many there will be: no run of such is made longer."""
+
     def __init__(self, config: Any, settings: ModuleSettings) -> None:
         super().__init__()
         self.claim: dict[str, Any] = {}  # what a checkpoint says of its training; set by the run

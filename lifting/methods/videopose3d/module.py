@@ -28,6 +28,8 @@ class Module(LiftingModule):
 
     config: Config
 
+    length_matters = True  # the momentum of its normalisation
+
     def __init__(self, config: Config, settings: ModuleSettings) -> None:
         super().__init__(config, settings)
         field = config.receptive_field

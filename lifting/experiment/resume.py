@@ -1,0 +1,145 @@
+"""What a run keeps when it is resumed, and what may change.
+
+A run keeps the configuration that it was started with, so that its record says how its weights
+came about. Where its data lie may change, but not the data; so may what is logged and drawn, and a
+training whose course does not depend on its length may become longer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from lifting.errors import ConfigError, DataError
+from lifting.experiment.callbacks import LAST
+from lifting.experiment.checkpoint import SUFFIX
+from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.folder import (
+    CHECKPOINTS,
+    CONFIG_FILE,
+    FINISHED,
+    SETTINGS_FILE,
+    start_facts,
+)
+from lifting.experiment.load import flat, load_experiment, to_plain
+from lifting.methods.base import LiftingModule
+from lifting.methods.settings import Stage
+
+log = logging.getLogger(__name__)
+
+LENGTH = "trainer.max_epochs"
+FREE = (
+    "description", "output", "data.root", "data.cache", "data.workers", "data.device",
+    "trainer.threads", "trainer.progress", "wandb", "panels",
+)  # fmt: skip
+"""Keys and sections that say nothing of how weights come about."""
+_OF_A_TEST = ("tto", "flip_test")
+_SHOWN = 3
+
+
+def check_settings(asked: ExperimentConfig, run: Path) -> bool:
+    """Compare settings with those that a run was started with.
+
+    Args:
+        asked: With what it shall go on.
+        run: Its folder.
+
+    Returns:
+        Whether its training shall have another length, see :func:`lengthen`.
+
+    Raises:
+        ConfigError: A setting differs that decides about the weights or the record.
+    """
+    mine = dict(flat(to_plain(asked)))
+    theirs = dict(flat(to_plain(load_experiment(str(run / CONFIG_FILE)))))
+    changed = [
+        key
+        for key in dict.fromkeys((*theirs, *mine))
+        if not any(key == free or key.startswith(f"{free}.") for free in FREE)
+        and (key not in mine or key not in theirs or mine[key] != theirs[key])
+    ]
+    if not changed or changed == [LENGTH]:
+        return bool(changed)
+    found = [
+        f"{key} ({theirs.get(key, 'nothing')}, now {mine.get(key, 'nothing')})"
+        for key in changed[:_SHOWN]
+    ]
+    more = f" and {len(changed) - _SHOWN} more" if len(changed) > _SHOWN else ""
+    scored = any(key.split(".")[0] in _OF_A_TEST for key in changed)
+    raise ConfigError(
+        f"expected the settings that {run} was started with, which it keeps, got others: "
+        f"{', '.join(found)}{more}; leave them out to go on, or start a new run from its weights: "
+        f"{_anew(asked, run)}"
+        + (f"; to score its weights so: `lifting test {run / CONFIG_FILE} ...`" if scored else "")
+    )
+
+
+def check_data(asked: ExperimentConfig, run: Path, found: Mapping[str, str]) -> None:
+    """Compare the data with those that a run began to learn from.
+
+    Args:
+        asked: With what it shall go on.
+        run: Its folder.
+        found: Fingerprint of each split that decides about the training.
+
+    Raises:
+        DataError: They are others.
+    """
+    began = start_facts(run).get("data")
+    if not isinstance(began, dict) or not began:
+        log.warning("%s does not say which data it began with: they are not compared", run)
+        return
+    for split, fingerprint in found.items():
+        if fingerprint != began.get(split):
+            raise DataError(
+                f"expected the {split} split that {run} began with, of fingerprint "
+                f"{began.get(split)}, got one of {fingerprint}; name the folder of its data with "
+                f"data.root=FOLDER, or start a new run from its weights: {_anew(asked, run)}"
+            )
+
+
+def lengthen(asked: ExperimentConfig, run: Path, module: LiftingModule) -> None:
+    """Let a training go on to another number of epochs, also one that was finished.
+
+    It is no longer the finished run of a sweep or leaderboard then.
+
+    Args:
+        asked: With what it shall go on.
+        run: Its folder.
+        module: Its method.
+
+    Raises:
+        ConfigError: It would be shorter, or what was trained so far depends on the length.
+    """
+    old = load_experiment(str(run / CONFIG_FILE)).trainer.max_epochs
+    places = [stage_folder(run, module, stage) for stage in module.stages()]
+    growing = [i for i, stage in enumerate(module.stages()) if stage.epochs is None]
+    later = places[growing[0] + 1 :] if growing else []
+    reason = None
+    if asked.trainer.max_epochs < old:
+        reason = "a training is not made shorter"
+    elif asked.optimizer.schedule == "cosine":
+        reason = "under optimizer.schedule=cosine every step depends on the length"
+    elif module.length_matters:
+        reason = f"every epoch of {asked.method['name']} depends on the length"
+    elif any((place / f"{LAST}{SUFFIX}").is_file() for place in later):
+        reason = "a later stage has begun from the weights of the one that would be longer"
+    if reason is not None:
+        raise ConfigError(
+            f"expected {LENGTH}={old}, with which {run} was started, got "
+            f"{asked.trainer.max_epochs}: {reason}; leave it out to go on, or start a new run "
+            f"from its weights: {_anew(asked, run)}"
+        )
+    (run / SETTINGS_FILE).unlink(missing_ok=True)
+    for index in growing:
+        (places[index] / FINISHED).unlink(missing_ok=True)
+
+
+def stage_folder(run: Path, module: LiftingModule, stage: Stage) -> Path:
+    """Where the checkpoints of a stage lie; those of the last, which count, on top."""
+    return run / CHECKPOINTS / ("" if stage == module.stages()[-1] else stage.name)
+
+
+def _anew(asked: ExperimentConfig, run: Path) -> str:
+    return f"`lifting train {asked.name} ... --init-from {run}`"
