@@ -133,3 +133,25 @@ def tiny_experiment(tiny_method, tmp_path, monkeypatch):
     monkeypatch.setenv("LIFTING_EXPERIMENTS", str(folder))
     monkeypatch.setenv("LIFTING_CACHE", str(tmp_path / "cache"))
     return "tiny"
+
+
+@pytest.fixture
+def fitted(tiny_experiment):
+    """Fits the last stage of ``tiny`` with no run around it, and gives the trainer."""
+    from lifting.experiment.build import build_data, build_module, build_trainer
+    from lifting.experiment.callbacks import stage_callbacks
+    from lifting.experiment.load import load_experiment
+
+    def fit(folder, *overrides, resume=None, callbacks=(), loggers=()):
+        config = load_experiment(tiny_experiment, list(overrides))
+        data = build_data(config)
+        module = build_module(config, data.skeleton)
+        module.begin_stage(module.stages()[-1])
+        own = stage_callbacks(
+            config.trainer, seed=0, stage="train", monitor=config.trainer.monitor, folder=folder
+        )
+        trainer = build_trainer(config, folder, callbacks=[*own, *callbacks], loggers=loggers)
+        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        return trainer
+
+    return fit

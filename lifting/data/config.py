@@ -78,8 +78,9 @@ class CommonConfig:
             and every n-th counts.
         views: ``together`` trains on all views of an instant at once, with an axis of views after
             the first; evaluation always sees them apart.
-        batch_size: Training samples a batch; with views together, instants.
-        eval_batch_size: Validation, test and prediction samples a batch.
+        batch_size: Training samples a batch at most, over all processes, each of which takes an
+            equal slice; with views together, instants.
+        eval_batch_size: Validation, test and prediction samples a batch at most, of each process.
         flip: Mirror half of the training samples.
         bone_jitter: Standard deviation of random bone-length factors in training, 0 is off.
         workers: Loader processes; 0 gathers in the main one, which is faster for keypoints.

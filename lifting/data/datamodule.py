@@ -163,8 +163,12 @@ class PoseDataModule(pl.LightningDataModule):
         """The same as text, such as ``test:09af… train:77c1…``."""
         return " ".join(f"{split}:{value}" for split, value in self.fingerprints().items())
 
-    def train_dataloader(self) -> BatchLoader:
-        """Shuffled, augmented batches of the training split."""
+    def train_dataloader(self, share: Share | None = None) -> BatchLoader:
+        """Shuffled, augmented batches of the training split.
+
+        Args:
+            share: Which part of each; None is that of this process.
+        """
         config = self.config
         options = replace(
             self._options(config.train_every),
@@ -172,7 +176,8 @@ class PoseDataModule(pl.LightningDataModule):
             flip=config.flip,
             bone_jitter=config.bone_jitter,
         )
-        return self._loader("train", options, config.batch_size, config.views == "together")
+        together = config.views == "together"
+        return self._loader("train", options, config.batch_size, together, share)
 
     def val_dataloader(self) -> BatchLoader:
         """Batches of the validation split, in order."""
@@ -243,6 +248,7 @@ class PoseDataModule(pl.LightningDataModule):
         options: GatherOptions,
         batch_size: int | None = None,
         together: bool = False,
+        share: Share | None = None,
     ) -> BatchLoader:
         tracks = self._placed(split)
         single = TrackBatches(tracks, options)
@@ -254,7 +260,7 @@ class PoseDataModule(pl.LightningDataModule):
             batch_size or self.config.eval_batch_size,
             seed=self.seed,
             shuffle=batch_size is not None,
-            share=self._share(),
+            share=share or self._share(),
         )
         return BatchLoader(
             batches,

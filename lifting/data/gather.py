@@ -41,9 +41,9 @@ def random_half(size: int, generator: Generator) -> Tensor:
     """Choose each of ``size`` samples with probability one half.
 
     Returns:
-        ``(chosen,)`` int64, rising indices, on the CPU.
+        ``(size,)`` bool, on the CPU.
     """
-    return torch.nonzero(torch.rand(size, generator=generator) < 0.5)[:, 0]
+    return torch.rand(size, generator=generator) < 0.5
 
 
 def mirror_samples(batch: PoseBatch, chosen: Tensor, skeleton: Skeleton) -> None:
@@ -203,13 +203,15 @@ class TrackBatches(Dataset[PoseBatch]):
             return batch
         device = batch.keypoints_2d.device
         generator = stream(options.seed, key.epoch, key.number)
+        # Drawn for the whole batch, of which this may be one process's slice.
         if options.bone_jitter:
-            factors = random_bone_factors(len(batch), options.bone_jitter, skeleton, generator)
-            batch = jitter_bones(batch, factors.to(device), skeleton)
+            factors = random_bone_factors(key.size, options.bone_jitter, skeleton, generator)
+            batch = jitter_bones(batch, factors[key.slice].to(device), skeleton)
             if not options.all_targets:
                 self._keep_middle(batch)
         if options.flip:
-            mirror_samples(batch, random_half(len(batch), generator).to(device), skeleton)
+            chosen = random_half(key.size, generator)[key.slice].nonzero()[:, 0]
+            mirror_samples(batch, chosen.to(device), skeleton)
         return batch
 
     def gather(self, samples: Tensor) -> PoseBatch:
@@ -338,7 +340,8 @@ class ViewBatches(Dataset[PoseBatch]):
         def folded(value: Tensor) -> Tensor:
             return value.view(*chosen.shape, *value.shape[1:])  # (batch, views, ...)
 
-        flat = self.batches[BatchKey(key.epoch, key.number, chosen.flatten())]
+        before, after = key.before * self.views, key.after * self.views
+        flat = self.batches[BatchKey(key.epoch, key.number, chosen.flatten(), before, after)]
         views = map_tensors(flat, folded)
         return replace(views, **{name: getattr(views, name)[:, 0] for name in _SHARED})
 

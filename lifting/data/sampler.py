@@ -1,7 +1,8 @@
 """Which samples a batch holds, and when: seeded epochs that resume and split to the bit.
 
 An epoch is a permutation drawn from (seed, epoch) alone. It is cut into the fewest batches of at
-most ``batch_size`` samples, equal in size within one, so that no batch is a lone leftover.
+most ``batch_size`` samples, equal in size within one, so that no batch is a lone leftover. Of
+several processes each takes a slice of every batch, equal in size within one again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Generator, Tensor
@@ -24,13 +26,27 @@ class BatchKey:
 
     Attributes:
         epoch: Epoch, counted from 0.
-        number: Batch within the epoch, counted from 0 over all processes.
-        samples: ``(batch,)`` int64, indices of samples.
+        number: Batch within the epoch, counted from 0; in evaluation over all processes.
+        samples: ``(batch,)`` int64, indices of samples: a process's slice of the batch.
+        before: Samples of the batch before the slice.
+        after: Samples of the batch behind it.
     """
 
     epoch: int
     number: int
     samples: Tensor
+    before: int = 0
+    after: int = 0
+
+    @property
+    def size(self) -> int:
+        """Samples of the whole batch: what is random is drawn for all of them."""
+        return self.before + len(self.samples) + self.after
+
+    @property
+    def slice(self) -> slice:
+        """Where the samples stand in the whole batch."""
+        return slice(self.before, self.before + len(self.samples))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +72,19 @@ def stream(seed: int, *numbers: int) -> Generator:
 class BatchSampler(Sampler[BatchKey]):
     """Cuts an epoch into batches; shared out among processes without padding.
 
-    In training every process gets the same number of samples, so at most ``world - 1`` of an
-    epoch's permutation are left out. In evaluation every sample belongs to exactly one process,
-    and all processes have the same number of batches.
+    In training the batches are those of a single process, and every process gets its slice of
+    each. In evaluation every process has batches of its own, as many as the others. Either way
+    every sample belongs to exactly one of them.
 
     Args:
         samples: Number of samples of the split.
-        batch_size: Samples a batch at most.
+        batch_size: Samples a batch at most; in training over all processes.
         seed: Seed of the permutations.
         shuffle: Permute, as in training; else keep the order of the tracks.
         share: Part of this process.
 
     Raises:
-        DataError: There are fewer samples than processes.
+        DataError: There are fewer samples than processes, in a batch of training or at all.
     """
 
     def __init__(
@@ -85,8 +101,17 @@ class BatchSampler(Sampler[BatchKey]):
         self.share = share
         self.epoch = 0
         self.resumed: tuple[int, int] | None = None
-        largest = samples // share.world if shuffle else -(-samples // share.world)
-        self.batches = min(-(-largest // batch_size), samples // share.world)
+        if shuffle:
+            self.batches = -(-samples // batch_size)
+            if (smallest := samples // self.batches) < share.world:
+                raise DataError(
+                    f"expected batches of at least one sample for each of {share.world} "
+                    f"processes, got some of {smallest}; raise data.batch_size or use fewer "
+                    "trainer.devices"
+                )
+        else:
+            largest = -(-samples // share.world)
+            self.batches = min(-(-largest // batch_size), samples // share.world)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration; Lightning calls this, on resuming too."""
@@ -106,19 +131,42 @@ class BatchSampler(Sampler[BatchKey]):
         return self.batches
 
     def __iter__(self) -> Iterator[BatchKey]:
-        pieces = torch.tensor_split(self._mine(), self.batches)
         start = self.first()
         self.resumed = None
-        for i in range(start, self.batches):
-            number = i * self.share.world + self.share.rank
-            yield BatchKey(self.epoch, number, pieces[i])
+        yield from islice(self._slices() if self.shuffle else self._own(), start, None)
 
-    def _mine(self) -> Tensor:
-        rank, world = self.share.rank, self.share.world
-        if not self.shuffle:
-            return torch.tensor_split(torch.arange(self.samples), world)[rank]
+    def size(self, number: int) -> int:
+        """Samples of a batch of training, over all processes."""
+        return self.samples // self.batches + (number < self.samples % self.batches)
+
+    def share_of_step(self, number: int, accumulate: int, batches: int) -> float:
+        """What makes the mean over processes and batches of a step the mean over its samples.
+
+        Args:
+            number: The batch of the step that is at work.
+            accumulate: Batches of a step, but for the last of an epoch, which has what is left.
+            batches: Batches of an epoch, where it does not have them all.
+
+        Returns:
+            Factor of the batch's loss; 1 where all that the step consists of are equal in size.
+        """
+        start = number - number % accumulate
+        step = sum(self.size(i) for i in range(start, min(start + accumulate, batches)))
+        return accumulate * self.size(number) / step
+
+    def _slices(self) -> Iterator[BatchKey]:
         order = torch.randperm(self.samples, generator=stream(self.seed, self.epoch))
-        return order[rank : self.samples - self.samples % world : world]
+        for number, batch in enumerate(torch.tensor_split(order, self.batches)):
+            slices = torch.tensor_split(batch, self.share.world)
+            own, before = slices[self.share.rank], sum(map(len, slices[: self.share.rank]))
+            after = len(batch) - before - len(own)
+            yield BatchKey(self.epoch, number, own, before, after)
+
+    def _own(self) -> Iterator[BatchKey]:
+        rank, world = self.share.rank, self.share.world
+        mine = torch.tensor_split(torch.arange(self.samples), world)[rank]
+        for i, piece in enumerate(torch.tensor_split(mine, self.batches)):
+            yield BatchKey(self.epoch, i * world + rank, piece)
 
 
 class BatchLoader(DataLoader[PoseBatch]):

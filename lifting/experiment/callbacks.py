@@ -144,6 +144,12 @@ class AveragedWeights(WeightAveraging):
         self.options = options
         self.evaluate = options.evaluate
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Make the average, in the precision that the weights are about to get."""
+        super().setup(trainer, pl_module, stage)
+        if self._average_model is not None:
+            trainer.precision_plugin.convert_module(self._average_model)
+
     def _interpolate(self, averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
         """One step of the average."""
         if not averaged[0].is_floating_point():  # counters have no mean; lists have one type

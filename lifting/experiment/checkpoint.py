@@ -156,6 +156,7 @@ def load_weights(module: nn.Module, checkpoint: dict[str, Any], path: Path) -> N
     """
     if isinstance(module, LiftingModule):
         module.on_load_checkpoint(checkpoint)  # where weights of older versions get today's names
+        module.processes = int(checkpoint.get(CHECKPOINT_KEY, {}).get("processes", 1))
     given, wanted = checkpoint["state_dict"], module.state_dict()
     problems = [f"{k} is missing" for k in wanted if k not in given]
     problems += [f"{k} is not known" for k in given if k not in wanted]

@@ -38,11 +38,13 @@ class TrainerConfig:
         limit_val_batches: Validation batches at most, None for all.
         limit_test_batches: Test batches at most, None for all.
         accelerator: Lightning's accelerator.
-        devices: Number of devices.
+        devices: Number of devices, each with a process of its own; they share out the batches of
+            ``data.batch_size``, so that steps and epochs are those of one.
         strategy: Lightning's strategy.
         precision: Lightning's precision, for example 32-true or bf16-mixed.
         gradient_clip: Global norm, 0 is off.
-        accumulate: Batches whose gradients are added up for one step.
+        accumulate: Batches whose gradients are averaged over their samples for one step; the last
+            step of an epoch takes those that are left.
         check_val_every: Epochs between two validations at most; the last epoch is always
             validated.
         patience: Validations without improvement before stopping, 0 never stops early.

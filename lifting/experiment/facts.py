@@ -131,6 +131,7 @@ def build_record(
             "joints_of": module.skeleton.name,
             "frame_rate": data.fps,
             "camera": data.tracks(split).camera_kind,
+            **batch_statistics(module),
             **told,
             "parameters": parameter_count(module),
             "machine": machine_facts(),
@@ -176,6 +177,14 @@ def parameter_count(module: nn.Module) -> dict[str, int]:
         "total": sum(n for n, _ in sizes),
         "trainable": sum(n for n, wanted in sizes if wanted),
     }
+
+
+def batch_statistics(module: LiftingModule) -> dict[str, str]:
+    """Says of a network with batch normalisation whose batches those of several processes were."""
+    norms = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    if module.processes == 1 or not any(isinstance(m, norms) for m in module.modules()):
+        return {}
+    return {"batch_statistics": f"of the slices of each of {module.processes} processes"}
 
 
 def machine_facts() -> dict[str, Any]:

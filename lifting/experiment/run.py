@@ -18,6 +18,7 @@ from lifting.atomic import write_text
 from lifting.data.config import Split
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.keypoints.tracks import read_keypoints
+from lifting.data.sampler import Share
 from lifting.data.sequence import PoseTracks
 from lifting.errors import ConfigError, ProcessError
 from lifting.experiment.baselines import baseline_scores
@@ -251,6 +252,8 @@ def _untrained(
         module, data, origin = initialised_model(config, init_from)
     for split in SPLITS:
         data.tracks(split)
+    if config.trainer.devices > 1:
+        data.train_dataloader(Share(0, config.trainer.devices))  # refuses too small batches
     check_monitor(config, module, data)
     module.claim = {**claim(config, data), **origin}
     if resume is not None:

@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -29,6 +29,7 @@ from lifting.batch import (
     root_relative,
 )
 from lifting.data.info import DataInfo, Supervision
+from lifting.data.sampler import BatchSampler
 from lifting.errors import ConfigError, DataError
 from lifting.methods.settings import ModuleSettings, OptimizerConfig, Stage
 from lifting.metrics.clusters import clusters_for
@@ -60,6 +61,7 @@ class LiftingModule(pl.LightningModule):
     def __init__(self, config: Any, settings: ModuleSettings) -> None:
         super().__init__()
         self.claim: dict[str, Any] = {}  # what a checkpoint says of its training; set by the run
+        self.processes = 1  # that trained the weights together
         self.pictures: Path | None = None  # where own pictures go, None for none; set by the run
         self.config = config
         self.settings = settings
@@ -72,6 +74,7 @@ class LiftingModule(pl.LightningModule):
         self.stage = self.stages()[-1]
         self.metrics: dict[str, PoseMetrics] = {}
         self.supervision = Supervision()  # of the data; known once they are
+        self._part: float | Tensor | None = None  # this process's of a batch, times all of them
 
     @abstractmethod
     def predict(self, batch: PoseBatch) -> Prediction:
@@ -157,10 +160,53 @@ class LiftingModule(pl.LightningModule):
             batch: Says of how many samples they are.
         """
         total = torch.stack(tuple(losses.values())).sum()
-        for name, value in {**losses, "loss": total}.items():
+        values = [value.detach() for value in (*losses.values(), total)]
+        if self._part is not None:  # of several processes: what one would log
+            weighted = torch.stack(values) * self._part
+            values = list(self.trainer.strategy.reduce(weighted, reduce_op="mean"))
+        for name, value in zip((*losses, "loss"), values, strict=True):
             key = f"{self.key_prefix}train/{name}"
-            self.log(key, value.detach(), batch_size=len(batch), on_step=True, on_epoch=False)
+            self.log(key, value, batch_size=len(batch), on_step=True, on_epoch=False)
         return total
+
+    def loss_weights(self, batch: PoseBatch) -> PerJoint | None:
+        """Weights by whose sum the method's loss is divided; None where it is a mean over samples.
+
+        Of several processes each counts by the sum of its own, at least 1 as in a loss. Override
+        for a loss that is not divided by that of :meth:`label_weights`.
+        """
+        return self.label_weights(batch)
+
+    def on_train_batch_start(self, batch: PoseBatch, batch_idx: int) -> None:
+        """Find out how much this process's slice counts in the batch; wait for the others."""
+        world = self.trainer.world_size
+        if world == 1:
+            return
+        weights = self.loss_weights(batch)
+        if weights is None:
+            self._part = world * len(batch) / self._sampler.size(batch_idx)
+        else:
+            own = weights.sum(dtype=torch.float64)
+            every = self.trainer.strategy.reduce(own.clone(), reduce_op="sum")
+            self._part = world * own.clamp(min=1) / every.clamp(min=1)
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Differentiate a loss so that a step's gradient is that of the mean over its samples.
+
+        Lightning divides by ``trainer.accumulate``, also where fewer batches are left in the
+        epoch, and takes the plain mean over the processes, whose slices differ by a sample.
+
+        Args:
+            loss: Of a batch, or of this process's slice, as Lightning has divided it.
+            args: Handed on.
+            kwargs: Handed on.
+        """
+        trainer, accumulate = self.trainer, self.trainer.accumulate_grad_batches
+        if accumulate > 1:
+            loss = loss * self._sampler.share_of_step(
+                trainer.fit_loop.batch_idx, accumulate, int(trainer.num_training_batches)
+            )
+        super().backward(loss if self._part is None else loss * self._part, *args, **kwargs)
 
     @property
     def key_prefix(self) -> str:
@@ -172,8 +218,15 @@ class LiftingModule(pl.LightningModule):
         """Optimiser steps of a whole epoch, the last of them of what is left to accumulate."""
         return math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
 
+    @property
+    def _sampler(self) -> BatchSampler:
+        loader: Any = self.trainer.train_dataloader
+        return cast(BatchSampler, loader.sampler)
+
     def setup(self, stage: str) -> None:
         """Build the metrics of the splits that will be scored."""
+        if stage == "fit":
+            self.processes = self.trainer.world_size
         for split in _SCORED[stage]:
             info = self.trainer.datamodule.info(split)  # type: ignore[attr-defined]
             self.metrics[split] = self.new_metrics(info)
@@ -267,6 +320,7 @@ class LiftingModule(pl.LightningModule):
             "normalisation": self.normalisation,
             "stage": self.stage.name,
             "supervision": self.supervision.protocol,
+            "processes": self.processes,
             "settings": asdict(self.settings),
             "config": asdict(self.config),
         }

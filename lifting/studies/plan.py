@@ -222,5 +222,5 @@ def _budget(folder: Path, trained: ExperimentConfig) -> Budget | None:
     spent = read_record(folder / RECORD_FILE).budget
     if not spent:
         return None
-    step = trained.data.batch_size * trained.trainer.accumulate * trained.trainer.devices
+    step = trained.data.batch_size * trained.trainer.accumulate
     return Budget(seconds=float(spent["seconds"]), samples=int(spent["steps"]) * step)

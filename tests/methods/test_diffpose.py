@@ -165,7 +165,9 @@ def test_context_stage_has_its_own_learning_rate(rate, wanted):
     module = make_module(
         replace(SMALL, context_lr=rate), optimizer=OptimizerConfig(lr=1e-3, warmup_steps=2)
     )
-    module._trainer = SimpleNamespace(estimated_stepping_batches=10, max_epochs=2)
+    module._trainer = SimpleNamespace(
+        estimated_stepping_batches=10, num_training_batches=5, accumulate_grad_batches=1
+    )
     module.begin_stage(module.stages()[0])
     configured = module.configure_optimizers()
     optimizer, schedule = configured["optimizer"], configured["lr_scheduler"]["scheduler"]

@@ -166,6 +166,11 @@ class Module(LiftingModule):
             return self.log_losses({"consistency": loss}, batch)
         return self.log_losses({"denoising": self.network.loss(uv, xyz, visible, mixture)}, batch)
 
+    def loss_weights(self, batch: PoseBatch) -> PerJoint | None:
+        """Valid labels where a loss is their mean; the released ones are means over poses."""
+        sampled = self.stage.name == DISTIL or self.config.loss != "distance"
+        return None if sampled and not self._in_context_stage else batch.visible
+
     def predict(self, batch: PoseBatch) -> Prediction:
         """Lift and, after the context stage, refine each frame that is a target."""
         uv = self._screen(batch)

@@ -10,6 +10,7 @@ from typing import Any, Self
 import torch
 
 from lifting.batch import PoseBatch, Prediction, root_relative
+from lifting.data.sampler import Share
 from lifting.errors import ConfigError
 from lifting.methods.base import LiftingModule
 from lifting.methods.on_base import ModuleOnBase
@@ -18,7 +19,7 @@ from lifting.methods.refinement.network import Refiner, refiner_rate
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.nn.start import start_from
 from lifting.tto.contract import Decoded, Latents
-from lifting.typing import Pose3D
+from lifting.typing import PerJoint, Pose3D
 
 STUDENT, UNREFINED = "student", "unrefined"
 STATISTICS_BATCHES = 200
@@ -88,6 +89,16 @@ class Module(ModuleOnBase):
         """Let the base do what it does at the start of an epoch of its training."""
         if not self._refines:
             self.base.on_train_epoch_start()
+
+    def on_train_batch_start(self, batch: PoseBatch, batch_idx: int) -> None:
+        """Let the base do what it does before a step of its training, too."""
+        super().on_train_batch_start(batch, batch_idx)
+        if not self._refines:
+            self.base.on_train_batch_start(batch, batch_idx)
+
+    def loss_weights(self, batch: PoseBatch) -> PerJoint | None:
+        """Those of the stage's own part."""
+        return batch.visible if self._refines else self.base.loss_weights(batch)
 
     def on_train_batch_end(self, outputs: Any, batch: PoseBatch, batch_idx: int) -> None:
         """Let the base do what it does after a step of its training."""
@@ -161,12 +172,13 @@ class Module(ModuleOnBase):
     def _labelled_answers(self) -> Iterator[tuple[Pose3D, Pose3D]]:
         """Answers to training batches and their labels, poses with all labels only."""
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        for found in islice(data.train_dataloader(), STATISTICS_BATCHES):
+        whole = data.train_dataloader(Share())  # the same in every process
+        for found in islice(whole, STATISTICS_BATCHES):
             batch = data.transfer_batch_to_device(found, self.device, 0)
             pose, target = self.base.predict(batch).joints_3d, self.target(batch)
             if batch.visible is not None:
-                whole = batch.visible.all(-1)
-                pose, target = pose[whole], target[whole]
+                labelled = batch.visible.all(-1)
+                pose, target = pose[labelled], target[labelled]
             yield pose, target
 
     @property

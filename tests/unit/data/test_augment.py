@@ -109,8 +109,8 @@ def test_mirroring_drops_extrinsics_and_marks_extras():
 
 def test_half_of_the_samples_are_chosen():
     chosen = random_half(4000, torch.Generator().manual_seed(0))
-    assert 1850 < len(chosen) < 2150
-    assert (chosen.diff() > 0).all()
+    assert chosen.shape == (4000,)
+    assert 1850 < chosen.sum() < 2150
 
 
 def test_bone_factors_are_symmetric_and_limited():

@@ -1,7 +1,8 @@
 """From tracks to batches: every sample once, the same stream always, errors by message."""
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import pytest
 import pytorch_lightning as pl
@@ -256,25 +257,89 @@ def test_resuming_within_an_epoch_gives_the_next_batch(tmp_path, workers, step):
     assert_same_run(whole.seen[step:], rest.seen)
 
 
+def keys(samples, batch_size, world, *, shuffle):
+    """Of each process, in turn."""
+    return [
+        list(BatchSampler(samples, batch_size, seed=0, shuffle=shuffle, share=Share(rank, world)))
+        for rank in range(world)
+    ]
+
+
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("samples", [30, 31, 32])
-def test_processes_share_a_split_without_overlap(world, samples):
-    for shuffle in (True, False):
-        parts = [
-            list(BatchSampler(samples, 4, seed=0, shuffle=shuffle, share=Share(rank, world)))
-            for rank in range(world)
-        ]
-        assert len({len(part) for part in parts}) == 1
-        assert all(len(key.samples) <= 4 for part in parts for key in part)
-        seen = torch.cat([key.samples for part in parts for key in part]).tolist()
-        assert len(seen) == len(set(seen)) == (samples - samples % world if shuffle else samples)
-        numbers = [key.number for part in parts for key in part]
-        assert len(numbers) == len(set(numbers))
+def test_processes_evaluate_every_sample_once(world, samples):
+    parts = keys(samples, 4, world, shuffle=False)
+    assert len({len(part) for part in parts}) == 1
+    assert all(len(key.samples) == key.size <= 4 for part in parts for key in part)
+    seen = torch.cat([key.samples for part in parts for key in part]).tolist()
+    assert sorted(seen) == list(range(samples))
+    numbers = [key.number for part in parts for key in part]
+    assert len(numbers) == len(set(numbers))
+
+
+@pytest.mark.parametrize("world", [2, 3, 4])
+@pytest.mark.parametrize("samples", [30, 31, 32])
+def test_processes_train_on_slices_of_the_batches_of_one(world, samples):
+    whole = keys(samples, 6, 1, shuffle=True)[0]
+    parts = keys(samples, 6, world, shuffle=True)
+    sampler = BatchSampler(samples, 6, seed=0, shuffle=True, share=Share(0, world))
+    for key, *slices in zip(whole, *parts, strict=True):
+        assert torch.equal(torch.cat([s.samples for s in slices]), key.samples)
+        assert {s.number for s in slices} == {key.number}
+        assert {s.size for s in slices} == {len(key.samples)} == {sampler.size(key.number)}
+        assert all(torch.equal(key.samples[s.slice], s.samples) for s in slices)
+        counts = [len(s.samples) for s in slices]
+        assert max(counts) - min(counts) <= 1 <= min(counts)
+
+
+def trained_by(world, rank, workers=0, tracks=None, **options):
+    """Training batches of one of several processes, of the second epoch."""
+    data = module(tracks, workers=workers, **options)
+    data.trainer = SimpleNamespace(
+        global_rank=rank, world_size=world,
+        strategy=SimpleNamespace(root_device=torch.device("cpu")),
+    )  # fmt: skip
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(1)
+    return list(loader)
+
+
+def fields_of(batch):
+    """All of a batch's tensors, by name."""
+    found = {
+        f.name: getattr(batch, f.name)
+        for f in fields(batch)
+        if torch.is_tensor(getattr(batch, f.name))
+    }
+    return found | {"intrinsics": batch.camera.intrinsics, "size": batch.camera.size}
+
+
+@pytest.mark.parametrize("world", [2, 3])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"workers": 1, "frames": 3, "bone_jitter": 0.1},
+        {"frames": 5, "target": "all", "bone_jitter": 0.1, "window_stride": 2},
+        {"frames": 3, "windows": "chunks", "target": "all"},
+        {"views": "together", "flip": False, "bone_jitter": 0.1, "batch_size": 4},
+    ],
+)
+def test_what_processes_see_is_what_one_sees(world, options):
+    tracks = make_tracks((9, 9, 9, 9))
+    whole = trained_by(1, 0, tracks=tracks, **options)
+    parts = [trained_by(world, rank, tracks=tracks, **options) for rank in range(world)]
+    for batch, *slices in zip(whole, *parts, strict=True):
+        for name, value in fields_of(batch).items():
+            assert torch.equal(value, torch.cat([fields_of(s)[name] for s in slices])), name
 
 
 def test_fewer_samples_than_processes_are_refused():
     with pytest.raises(DataError, match="one sample for each of 4 processes, got 3"):
         BatchSampler(3, 2, seed=0, shuffle=False, share=Share(0, 4))
+    expected = r"one sample for each of 4 processes, got some of 3; raise data.batch_size"
+    with pytest.raises(DataError, match=expected):  # three batches: 4, 3 and 3
+        BatchSampler(10, 4, seed=0, shuffle=True, share=Share(0, 4))
 
 
 def test_no_training_batch_is_a_lone_sample():

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
+import pytorch_lightning as pl
 import torch
 
-from lifting.experiment.build import build_data, build_module, build_trainer
-from lifting.experiment.callbacks import stage_callbacks
-from lifting.experiment.load import load_experiment
+from lifting.batch import collate
+from lifting.methods.settings import ModuleSettings
+from lifting.methods.simple_baseline.config import Config as SimpleBaseline
+from lifting.methods.simple_baseline.module import Module as SimpleBaselineModule
+from lifting.nn.pose_loss import mean_of_valid
 
 EPOCH = 6  # batches of 32 of the 192 samples
-
-
-def fitted(folder, *overrides, resume=None):
-    """The trainer of the last stage of ``tiny`` after its fit; its file is ``last.ckpt``."""
-    config = load_experiment("tiny", list(overrides))
-    data = build_data(config)
-    module = build_module(config, data.skeleton)
-    module.begin_stage(module.stages()[-1])
-    callbacks = stage_callbacks(
-        config.trainer, seed=0, stage="train", monitor=config.trainer.monitor, folder=folder
-    )
-    trainer = build_trainer(config, folder, callbacks=callbacks)
-    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-    return trainer
 
 
 def rate(trainer):
@@ -44,7 +35,7 @@ def rate(trainer):
 )
 @pytest.mark.filterwarnings("ignore")
 def test_the_exponential_schedule_counts_true_epochs(
-    tiny_experiment, tmp_path, options, steps, epochs_behind
+    fitted, tmp_path, options, steps, epochs_behind
 ):
     trainer = fitted(
         tmp_path, "optimizer.schedule=exponential", "optimizer.gamma=0.5", *options.split()
@@ -55,7 +46,7 @@ def test_the_exponential_schedule_counts_true_epochs(
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("options", ["", "trainer.max_steps=8", "trainer.accumulate=4"])
-def test_the_cosine_ends_with_the_training(tiny_experiment, tmp_path, options):
+def test_the_cosine_ends_with_the_training(fitted, tmp_path, options):
     trainer = fitted(
         tmp_path, "optimizer.schedule=cosine", "trainer.max_epochs=2", *options.split()
     )
@@ -71,9 +62,7 @@ def assert_equal(a, b):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("schedule", ["exponential", "constant"])
 @pytest.mark.parametrize("limit", ["accumulate=4", "max_steps=15"])
-def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(
-    tiny_experiment, tmp_path, schedule, limit
-):
+def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(fitted, tmp_path, schedule, limit):
     options = (
         f"optimizer.schedule={schedule}", "optimizer.gamma=0.5", f"trainer.{limit}",
         "trainer.ema.decay=0.9",
@@ -87,7 +76,7 @@ def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("limit", ["9", "9 trainer.max_steps=50", "8 trainer.check_val_every=2"])
-def test_an_early_stop_is_restored(tiny_experiment, tmp_path, limit):
+def test_an_early_stop_is_restored(fitted, tmp_path, limit):
     options = ("optimizer.lr=1e-12", "trainer.patience=2")
     whole = fitted(tmp_path / "whole", *options, *f"trainer.max_epochs={limit}".split())
     part = f"2{limit[1:]}"
@@ -101,3 +90,52 @@ def test_an_early_stop_is_restored(tiny_experiment, tmp_path, limit):
         stops = [t.early_stopping_callbacks[0] for t in (whole, resumed)]
         assert stops[0].best_score == stops[1].best_score
         assert stops[0].wait_count == stops[1].wait_count == 2
+
+
+class Gradients(pl.Callback):
+    """Keeps the batches, and the gradient of each step."""
+
+    def __init__(self) -> None:
+        self.batches, self.seen = [], []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.batches.append(batch)
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+        self.seen.append([p.grad.clone() for p in pl_module.correction.parameters()])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("size", [32, 30])  # six alike; seven of 28 and 27
+def test_a_step_of_several_batches_is_that_of_one_big_batch(fitted, tmp_path, size):
+    kept = Gradients()
+    trainer = fitted(
+        tmp_path, "trainer.precision=64-true", "trainer.accumulate=4", "optimizer.lr=1e-300",
+        f"data.batch_size={size}", "method.noise=0", "method.head.dropout=0",
+        "trainer.max_epochs=1", callbacks=[kept],
+    )  # fmt: skip
+    module = trainer.lightning_module
+    assert len(kept.seen) == 2
+    for step, gradients in enumerate(kept.seen):
+        whole = collate(kept.batches[4 * step : 4 * step + 4])
+        error = module(whole)[:, None] - module.target(whole) / 1000
+        expected = torch.autograd.grad(error.square().mean(), module.correction.parameters())
+        for got, wanted in zip(gradients, expected, strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-15)
+
+
+def test_labels_that_do_not_count_weigh_nothing_over_all_processes(tiny_batch):
+    """The mean of the processes' losses, each over its own valid labels, is that over all."""
+    batch = tiny_batch.rows(slice(0, 9))
+    batch.visible = torch.rand(9, 1, 17, generator=torch.Generator().manual_seed(0)) < 0.4
+    module = SimpleBaselineModule(SimpleBaseline(channels=8), ModuleSettings("simple_baseline"))
+    errors = torch.rand(9, 1, 17, dtype=torch.float64)
+    total = torch.zeros((), dtype=torch.float64)
+    for rows in (slice(0, 5), slice(5, 9)):
+        part, label = batch.rows(rows), module.label_weights(batch.rows(rows))
+        module.trainer = SimpleNamespace(
+            world_size=2, strategy=SimpleNamespace(reduce=lambda own, **_: batch.visible.sum())
+        )
+        module.on_train_batch_start(part, 0)
+        total += module._part * mean_of_valid(errors[rows], label) / 2
+    torch.testing.assert_close(total, mean_of_valid(errors, batch.visible), rtol=1e-12, atol=0)

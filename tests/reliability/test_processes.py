@@ -1,0 +1,82 @@
+"""Several processes train what one trains: the same batches, the same steps, the same weights."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+import torch
+from torch import Tensor
+
+from lifting.experiment.loggers import METRICS_FILE, CsvLog
+
+TOLERANCE = 1e-9  # relative to the size of the weights
+# 192 samples in seven batches of 28 and 27, of which a step takes four or what is left: slices
+# and batches differ in size, and the second step of an epoch has fewer of them.
+OPTIONS = (
+    "trainer.precision=64-true", "trainer.accumulate=4", "trainer.ema.decay=0.9",
+    "data.batch_size=30", "trainer.limit_train_batches=7", "method.head.dropout=0",
+    "method.noise=0", "optimizer.schedule=exponential", "optimizer.gamma=0.99",
+)  # fmt: skip
+
+
+def several(count: int) -> tuple[str, ...]:
+    return (f"trainer.devices={count}", "trainer.strategy=ddp_fork") if count > 1 else ()
+
+
+def trained(fitted, folder, count: int, epochs: int, *options: str):
+    """Weights, averages and counters of processes that were stopped half-way and resumed."""
+    options = (*OPTIONS, *options, *several(count))
+    fitted(folder, *options, f"trainer.max_epochs={epochs // 2}", loggers=[CsvLog(folder)])
+    resume = str(folder / "last.ckpt")
+    fitted(
+        folder, *options, f"trainer.max_epochs={epochs}", resume=resume, loggers=[CsvLog(folder)]
+    )
+    saved = torch.load(folder / "last.ckpt", weights_only=True)
+    counters = saved["epoch"], saved["global_step"], saved["lr_schedulers"][0]["_last_lr"]
+    weights = {**saved["state_dict"]}
+    for i, state in saved["optimizer_states"][0]["state"].items():
+        weights |= {f"moment {i} {name}": state[name] for name in ("exp_avg", "exp_avg_sq")}
+    for name, value in saved["current_model_state"].items():
+        weights[f"current {name}"] = value
+    return weights, counters
+
+
+def farthest(one: dict[str, Tensor], other: dict[str, Tensor]) -> float:
+    """The largest difference, relative to the largest number of its tensor."""
+    assert one.keys() == other.keys()
+    return max(
+        float((one[k] - other[k]).abs().max() / one[k].abs().max().clamp(min=1e-300)) for k in one
+    )
+
+
+def rows(folder):
+    with (folder / METRICS_FILE).open(newline="", encoding="utf-8") as file:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+
+def compare(fitted, folder, count: int, epochs: int, *options: str) -> float:
+    """The farthest weight; epochs, steps, rates and the log must agree."""
+    one, several_of_it = folder / "one", folder / f"{count}"
+    weights, counters = trained(fitted, one, 1, epochs, *options)
+    others, counted = trained(fitted, several_of_it, count, epochs, *options)
+    assert counted == counters == (epochs - 1, 2 * epochs, counters[2])
+    assert any("train/loss" in row for row in rows(one)) == (2 * epochs >= 7)
+    for a, b in zip(rows(one), rows(several_of_it), strict=True):
+        assert b == pytest.approx(a, rel=1e-6)
+    found = farthest(weights, others)
+    print(f"{count} processes, {2 * epochs} steps {' '.join(options)}: {found:.1e}")
+    return found
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_two_processes_train_what_one_trains(fitted, tmp_path):
+    assert compare(fitted, tmp_path, 2, 2) < TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("count", [2, 3, 4])
+@pytest.mark.parametrize("options", ["", "data.bone_jitter=0.1 data.workers=1 data.frames=3"])
+def test_fifty_steps_of_several_processes(fitted, tmp_path, count, options):
+    assert compare(fitted, tmp_path, count, 25, *options.split()) < TOLERANCE
