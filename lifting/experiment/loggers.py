@@ -10,6 +10,8 @@ import importlib
 import io
 import logging
 import os
+import shlex
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 
 METRICS_FILE = ExperimentWriter.NAME_METRICS_FILE
 ID_FILE = "wandb-id.txt"
-FINISH_SECONDS = 120.0
+FINISH_SECONDS, LEAST_SECONDS = 120.0, 1.0
+BYTES_PER_STEP = 32
 _FOLDERS = {
     "WANDB_DIR": ".",
     "WANDB_DATA_DIR": "wandb/data",
@@ -79,6 +82,8 @@ def close_loggers(loggers: Sequence[Logger], *, failed: bool = False) -> None:
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish(exit_code=int(failed))
+            if first_process() and logger.experiment.offline:
+                _log.info("W&B gets the run by: %s", sync_command(Path(str(logger.save_dir))))
         else:
             logger.save()
 
@@ -168,15 +173,16 @@ def _build_wandb(
         return None
     if not first_process():
         return WandbLogger(save_dir=run_dir, project=config.wandb.project)
+    until = time.monotonic() + config.wandb.timeout
     choice = choose_mode(config.wandb)
     if choice.mode == "disabled":
         return None
     _use_folders(run_dir)
-    return _started(config, run_dir, plain, choice)
+    return _started(config, run_dir, plain, choice, until)
 
 
 def _started(
-    config: ExperimentConfig, run_dir: Path, plain: Mapping[str, Any], choice: Choice
+    config: ExperimentConfig, run_dir: Path, plain: Mapping[str, Any], choice: Choice, until: float
 ) -> WandbLogger | None:
     """Start the run in the chosen mode; what fails online is tried offline, then given up."""
     import wandb
@@ -184,7 +190,7 @@ def _started(
     if wandb.run is not None:
         wandb.finish()
     try:
-        run = _init(config, run_dir, plain, choice)
+        run = _init(config, run_dir, plain, choice, until)
     except wandb.Error as error:
         if choice.mode == "online" and config.wandb.mode == "online":
             raise OutputError(
@@ -195,12 +201,11 @@ def _started(
             # The background service still holds the identity of the refused run.
             wandb.teardown()
             fallback = Choice("offline", f"{choice.reason} refused the run: {error}")
-            return _started(config, run_dir, plain, fallback)
+            return _started(config, run_dir, plain, fallback, until)
         _log.warning("no W&B log: %s; metrics go to the CSV", error)
         return None
     if choice.mode == "offline" and config.wandb.mode != "offline":
-        folder = Path(run.dir).parent
-        _log.warning("W&B is offline (%s); upload with: wandb sync %s", choice.reason, folder)
+        _log.warning("W&B is offline (%s); upload with: %s", choice.reason, sync_command(run_dir))
     return WandbLogger(
         experiment=run,
         save_dir=run_dir,
@@ -210,11 +215,19 @@ def _started(
 
 
 def _init(
-    config: ExperimentConfig, run_dir: Path, plain: Mapping[str, Any], choice: Choice
+    config: ExperimentConfig, run_dir: Path, plain: Mapping[str, Any], choice: Choice, until: float
 ) -> Run:
-    """Start a run. Lightning would do it too, but only later, and with no limit of time."""
+    """Start a run, or a further part of it under the same identity.
+
+    Lightning would do it too, but only later, and with no limit of time. What W&B would note by
+    itself of the command line and the repository is left out: there are keys in it at times. What
+    matters of them is among the facts of the run.
+    """
     import wandb
 
+    _wait_for_own_second(run_dir)
+    patience = max(LEAST_SECONDS, until - time.monotonic())
+    before = _steps_before(run_dir)
     run = wandb.init(
         mode=choice.mode,
         project=config.wandb.project,
@@ -222,22 +235,55 @@ def _init(
         name=f"{config.name}/{run_dir.name}",
         group=config.name,
         id=_run_id(run_dir),
-        resume="allow" if choice.mode == "online" else None,
+        resume="allow",
         dir=str(run_dir),
         tags=config.wandb.tags,
         config=dict(plain),
         settings=wandb.Settings(
-            init_timeout=max(1.0, config.wandb.timeout),
-            login_timeout=max(1.0, config.wandb.timeout),
+            init_timeout=patience,
+            login_timeout=patience,
             finish_timeout=FINISH_SECONDS,
             silent=True,
             # Progress bars redraw their line many times a second and would flood the log.
             console="off",
+            disable_git=True,
+            x_disable_meta=True,
+            x_save_requirements=False,
         ),
     )
+    if before > run.step:
+        run.log({}, step=before, commit=False)
     run.define_metric("trainer/global_step")
     run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
     return run
+
+
+def sync_command(run_dir: Path) -> str:
+    """What sends all offline parts of a run, which W&B does in the order in which they began.
+
+    Args:
+        run_dir: Folder of the run; said as seen from the working folder where it lies below that.
+    """
+    folder = run_dir.resolve()
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    return f"wandb sync {shlex.quote(str(folder / 'wandb'))}/offline-run-*"
+
+
+def _wait_for_own_second(run_dir: Path) -> None:
+    """W&B names a part by its second, and would write over one that began in the same."""
+    while any(run_dir.glob(f"wandb/*run-{time.strftime('%Y%m%d_%H%M%S')}-*")):
+        time.sleep(0.05)
+
+
+def _steps_before(run_dir: Path) -> int:
+    """A number that no step of W&B's own in earlier parts of the run has reached.
+
+    Offline, every part would count its steps anew, and the server drops what lies behind the last
+    step that it has. No step takes less than so many bytes of a part's file.
+    """
+    parts = {part.resolve() for part in run_dir.glob("wandb/*run-*/*.wandb")}
+    return sum(part.stat().st_size for part in parts) // BYTES_PER_STEP
 
 
 def first_process() -> bool:

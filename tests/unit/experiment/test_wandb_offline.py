@@ -1,7 +1,12 @@
 """An offline run holds the metrics and the pictures: read back from the run's own file."""
 
 import json
+import os
+import shlex
 import struct
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import pytorch_lightning as pl
@@ -17,7 +22,7 @@ from lifting.experiment.dashboard import (
     TABLE_WORST,
 )
 from lifting.experiment.facts import run_facts
-from lifting.experiment.loggers import build_loggers, close_loggers, log_facts
+from lifting.experiment.loggers import build_loggers, close_loggers, log_facts, sync_command
 from lifting.experiment.panels import COLUMNS, PanelsCallback
 from lifting.methods.settings import ModuleSettings
 
@@ -144,3 +149,94 @@ def test_the_reader_joins_records_that_span_blocks(tmp_path):
     assert len(rows) == 300
     assert rows[299]["key19"] == pytest.approx(299.19)
     assert len(read_config(path)["note"]) == 100_000
+
+
+def written(run_dir):
+    """The files of all parts of a run in their order, once the background service has ended."""
+    import wandb
+
+    wandb.teardown()
+    return sorted(run_dir.glob("wandb/offline-run-*/run-*.wandb"))
+
+
+def log_steps(run_dir, steps):
+    config = ExperimentConfig(name="parts", wandb=WandbConfig(mode="offline"))
+    loggers = build_loggers(config, run_dir, {"seed": 1})
+    for step in steps:
+        loggers[1].log_metrics({"train/loss": 1 / (1 + step)}, step)
+    close_loggers(loggers)
+
+
+def test_a_resumed_run_goes_on_in_a_part_of_its_own(tmp_path, caplog):
+    caplog.set_level("INFO", "lifting")
+    started = iter((range(40), range(35, 60), range(60, 61)))
+    seen = {}
+    for number, steps in enumerate(started, 1):
+        log_steps(tmp_path, steps)
+        parts = written(tmp_path)
+        assert len(parts) == number
+        for part, content in seen.items():
+            assert part.read_bytes() == content  # no part is written to again
+        seen = {part: part.read_bytes() for part in parts}
+    runs, rows = [], []
+    for part in parts:
+        records = list(read_run(part))
+        assert sum(r.WhichOneof("record_type") == "exit" for r in records) == 1
+        (run,) = (r.run for r in records if r.WhichOneof("record_type") == "run")
+        runs.append(run)
+        rows.append(read_history(part))
+    assert len({run.run_id for run in runs}) == 1
+    assert all(run.resume for run in runs)
+    assert [len(part) for part in rows] == [40, 25, 1]
+    taken = [row["trainer/global_step"] for part in rows for row in part]
+    assert taken == [*range(40), *range(35, 60), 60]
+    own = [row["_step"] for part in rows for row in part]
+    assert own == sorted(set(own))
+    assert caplog.messages[-1] == f"W&B gets the run by: {sync_command(tmp_path)}"
+
+
+def test_the_command_names_all_parts_as_seen_from_here(tmp_path, monkeypatch):
+    run_dir = tmp_path / "my runs" / "one"
+    outside = sync_command(run_dir)
+    assert outside == f"wandb sync {shlex.quote(str(run_dir.resolve() / 'wandb'))}/offline-run-*"
+    monkeypatch.chdir(tmp_path)
+    assert sync_command(run_dir) == "wandb sync 'my runs/one/wandb'/offline-run-*"
+    log_steps(run_dir, range(2))
+    log_steps(run_dir, range(2, 4))
+    parts = written(run_dir)
+    command = f"{Path(sys.executable).parent}/{sync_command(run_dir)} --dry-run --verbose"
+    answer = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False,
+        env={**os.environ, "WANDB_SILENT": "false"},
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    assert [part.name for part in parts if part.parent.name in answer.stderr + answer.stdout] == [
+        part.name for part in parts
+    ]
+
+
+def test_an_offline_run_keeps_no_secret_of_its_surroundings(tmp_path, monkeypatch):
+    secrets = {
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY",
+        "WANDB_API_KEY": "0123456789abcdef0123456789abcdef01234567",
+        "HF_TOKEN": "hf_abcdefghijklmnopqrstuvwxyz",
+        "QUITE_PRIVATE": "correct-horse-battery",
+    }
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    token = "ghp_tokenInTheRemote"
+    for arguments in (
+        ("init", "-q"), ("commit", "-q", "--allow-empty", "-m", "one"),
+        ("remote", "add", "origin", f"https://{token}@example.org/a.git"),
+    ):  # fmt: skip
+        who = ("-c", "user.email=a@example.org", "-c", "user.name=a")
+        subprocess.run(["git", *who, *arguments], check=True, cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["lifting", "train", "tiny", "--token=word-on-the-line"])
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    log_steps(run_dir, range(3))
+    assert written(run_dir)
+    for secret in (*secrets.values(), token, "word-on-the-line"):
+        for file in run_dir.rglob("*"):
+            assert not file.is_file() or secret.encode() not in file.read_bytes(), (secret, file)
