@@ -155,3 +155,11 @@ def fitted(tiny_experiment):
         return trainer
 
     return fit
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Charts are not drawn: they cost as much as a tiny training, and say nothing here."""
+    from lifting.experiment.panels import PanelsCallback
+
+    monkeypatch.setattr(PanelsCallback, "_save", lambda *_: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -210,6 +211,21 @@ class LastCheckpoint(Checkpoint):
         super().__init__()
         self.path = path
         self.max_steps = -1
+        self._before = {"seconds": 0.0, "cpu_seconds": 0.0}
+        self._start = {"seconds": time.monotonic(), "cpu_seconds": time.process_time()}
+
+    def spent(self) -> dict[str, float]:
+        """Seconds of the stage so far, of the wall and the processor, earlier parts included."""
+        now = {"seconds": time.monotonic(), "cpu_seconds": time.process_time()}
+        return {k: round(self._before[k] + now[k] - self._start[k], 1) for k in now}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the stage cost so far."""
+        return self.spent()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Add what the earlier parts cost."""
+        self._before = dict(state_dict)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Put a limit of steps aside while the state is restored.

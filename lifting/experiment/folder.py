@@ -209,7 +209,7 @@ def existing_run(folder: Path) -> Path:
     """A run's folder that is to be continued.
 
     Raises:
-        ConfigError: It is not the folder of a run.
+        ConfigError: It is not the folder of a run, or of one that trained nothing.
         OutputError: It cannot be written or has no room.
     """
     if not (folder / CONFIG_FILE).is_file():
@@ -217,6 +217,11 @@ def existing_run(folder: Path) -> Path:
         raise ConfigError(
             f"expected the folder of a run, got {folder}, which has no {CONFIG_FILE}; "
             f"{suggest(folder.name, near)}"
+        )
+    if folder.name.endswith(EVALUATION):
+        raise ConfigError(
+            f"expected the folder of a training, got {folder}, which only tested weights; name "
+            "the run that trained them"
         )
     check_writable(folder)
     return folder

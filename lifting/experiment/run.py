@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -29,7 +28,13 @@ from lifting.experiment.build import (
     optimization_callbacks,
     prepare_process,
 )
-from lifting.experiment.callbacks import BEST, LAST, seed_everywhere, stage_callbacks
+from lifting.experiment.callbacks import (
+    BEST,
+    LAST,
+    LastCheckpoint,
+    seed_everywhere,
+    stage_callbacks,
+)
 from lifting.experiment.checkpoint import SUFFIX, load_weights, read_checkpoint
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.divergence import check_scores
@@ -316,7 +321,6 @@ def _fit(run: _Run, stage: Stage, folder: Path, *, final: bool) -> dict[str, flo
     if last.is_file():
         read_checkpoint(last, module.settings.method)
         path = str(last)
-    start, cpu_start = time.monotonic(), time.process_time()
     try:
         call_trainer(
             trainer,
@@ -327,8 +331,7 @@ def _fit(run: _Run, stage: Stage, folder: Path, *, final: bool) -> dict[str, flo
     return {
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
-        "seconds": round(time.monotonic() - start, 1),
-        "cpu_seconds": round(time.process_time() - cpu_start, 1),
+        **next(c for c in callbacks if isinstance(c, LastCheckpoint)).spent(),
     }
 
 

@@ -8,14 +8,6 @@ import pytest
 
 
 @pytest.fixture
-def undrawn(monkeypatch):
-    """Charts are not drawn: they cost as much as a tiny training, and say nothing here."""
-    from lifting.experiment.panels import PanelsCallback
-
-    monkeypatch.setattr(PanelsCallback, "_save", lambda *_: None)
-
-
-@pytest.fixture
 def cut_run(tiny_experiment, undrawn, monkeypatch):
     """Trains the tiny experiment up to a step of a stage; gives its configuration and folder.
 

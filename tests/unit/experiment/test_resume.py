@@ -212,6 +212,24 @@ def test_weights_that_do_not_fit_start_nothing(tiny_experiment, finished, tmp_pa
     assert [p.name for p in finished.parent.iterdir()] == [finished.name]
 
 
+def test_what_only_tested_weights_is_not_resumed(finished):
+    tested = finished.rename(finished.with_name("20260101-000000-evaluate"))
+    with pytest.raises(ConfigError, match=r"got .*-evaluate, which only tested weights; "):
+        train(going_on(tested), resume=tested)
+
+
+def test_the_cost_of_a_training_counts_all_its_parts(finished):
+    path = finished / "checkpoints/last.ckpt"
+    last = torch.load(path, weights_only=True)
+    last["callbacks"]["LastCheckpoint"]["seconds"] += 1000
+    torch.save(last, path)
+    train(going_on(finished, "trainer.max_epochs=3"), resume=finished)
+    spent = json.loads((finished / "checkpoints/finished").read_text())
+    assert spent["epochs"] == 3
+    assert spent["seconds"] > 1000
+    assert spent["cpu_seconds"] < 1000
+
+
 def test_the_command_refuses_with_status_2(finished, capsys):
     before = content(finished)
     assert main(["train", "tiny", "--resume", "last", "optimizer.lr=0.5"]) == 2

@@ -5,9 +5,6 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -186,35 +183,6 @@ def test_resuming_ends_with_the_same_bits(undrawn, train_once, cut_run, stage, s
     for key in ("current_model_state", "averaged_weights"):
         for name, value in last[0].get(key, {}).items():
             assert torch.equal(value, last[1][key][name]), name
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, str(FIXTURES / "train_tiny.py"), *arguments]
-
-
-@pytest.mark.slow
-def test_sigkill_in_an_epoch_and_resume(tiny_experiment, tmp_path):
-    """A real process, killed in the middle of the second stage."""
-    options = ["tiny", "trainer.max_epochs=6", "trainer.ema.decay=0.9"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    marker = tmp_path / "reached"
-    slow = {**environment, "TINY_PAUSE_AT": "train:15", "TINY_MARKER": str(marker)}
-    process = subprocess.Popen(command(*options, "run=cut"), env=slow)
-    while not marker.exists():
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    subprocess.run(command(*options, "run=whole"), env=environment, check=True)
-    runs = sorted((tmp_path / "outputs" / "tiny").iterdir())
-    cut, whole = (next(r for r in runs if r.name.endswith(n)) for n in ("cut", "whole"))
-    assert not (cut / "result.json").exists()
-    assert not list(cut.rglob(".*.ckpt"))
-    subprocess.run(command("tiny", "--resume", str(cut)), env=environment, check=True)
-    for name in ("best.ckpt", "last.ckpt"):
-        assert_same_weights(cut / "checkpoints" / name, whole / "checkpoints" / name)
-    scores = [json.loads((r / "result.json").read_text())["metrics"] for r in (cut, whole)]
-    assert scores[0] == scores[1]
 
 
 def test_averaged_weights_are_evaluated_or_kept_beside(tiny_experiment, undrawn, train_once):
