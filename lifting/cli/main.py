@@ -81,13 +81,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return FAILED
     typed = shlex.join(["lifting", *words])
-    with interruption.handled(typed):
+    with interruption.handled(typed, program=argv is None):
         try:
             arguments = parse(words)
             arguments.words = typed
             return answer(arguments.handler, arguments, debug=arguments.debug)
         except Interrupted as stop:
-            return _stopped(stop, program=argv is None)
+            return interruption.leave(stop.status, interruption.message())
 
 
 def answer(
@@ -114,11 +114,10 @@ def answer(
     except LiftingError as error:
         if debug:
             raise
-        if isinstance(error, DivergedError | ProcessError):  # of all processes of a run
-            interruption.tell(f"error: {error}")
-        else:
-            print(f"error: {error}", file=sys.stderr)
-        return interruption.leave(error.exit_status)
+        common = isinstance(error, DivergedError | ProcessError)  # of all processes of a run
+        return interruption.leave(error.exit_status, f"error: {error}", common=common)
+    except Interrupted as stop:
+        return interruption.leave(stop.status, interruption.message())
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
@@ -126,11 +125,6 @@ def answer(
         # The reader of a pipe went away; nothing is wrong, and the flush at exit must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-def _stopped(stop: Interrupted, *, program: bool) -> int:
-    interruption.tell(interruption.message())
-    return interruption.leave(stop.status, program=program)
 
 
 @contextmanager

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
@@ -101,7 +101,7 @@ class DivergenceGuard(Callback):
         """The same without a validation: the last state is saved next."""
         self._look_at_all(trainer, pl_module)
         if self.usual is None and self._first:
-            self.usual, self._first = median(self._first), []
+            self.usual, self._first = _middle(self._first), []
 
     def _look_at_all(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._look(trainer)
@@ -130,7 +130,7 @@ class DivergenceGuard(Callback):
             if found:
                 raise self._error(found, step.epoch, step.number)
             if self.usual is None:
-                self._first.append(abs(loss))
+                insort(self._first, abs(loss))
 
     def _judge(self, loss: float, norm: float) -> str:
         """What is wrong with a step; empty where nothing is."""
@@ -141,7 +141,7 @@ class DivergenceGuard(Callback):
         if self.usual is not None:
             usual, least = self.usual, 0.0
         elif self._first:
-            usual, least = median(self._first), FACTOR * (len(self._first) < EARLY_STEPS)
+            usual, least = _middle(self._first), FACTOR * (len(self._first) < EARLY_STEPS)
         else:
             return ""
         if usual and loss > max(FACTOR * usual, least):
@@ -181,6 +181,10 @@ def check_scores(scores: Mapping[str, float], headline: str) -> None:
                 "earlier checkpoint, train with a lower optimizer.lr, or see by `lifting data "
                 "check` whether any label counts"
             )
+
+
+def _middle(ascending: Sequence[float]) -> float:
+    return ascending[len(ascending) // 2]
 
 
 def _size(module: torch.nn.Module) -> float:

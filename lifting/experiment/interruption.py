@@ -65,7 +65,7 @@ class Interruption:
     """
 
     def __init__(self) -> None:
-        self._active = False
+        self._active = self._program = False
         self._begin("lifting")
 
     def _begin(self, words: str) -> None:
@@ -82,17 +82,18 @@ class Interruption:
         self._raised = False
 
     @contextlib.contextmanager
-    def handled(self, words: str) -> Iterator[None]:
+    def handled(self, words: str, *, program: bool = False) -> Iterator[None]:
         """Catch the signals meanwhile; those that are ignored stay so, as under ``nohup``.
 
         Args:
             words: The command.
+            program: It is all that this process does.
         """
         if self._active or threading.current_thread() is not threading.main_thread():
             yield
             return
         self._begin(words)
-        self._active = True
+        self._active, self._program = True, program
         wanted = [one for one in SIGNALS if signal.getsignal(one) != signal.SIG_IGN]
         reader, writer = os.pipe()
         os.set_blocking(writer, False)
@@ -148,11 +149,6 @@ class Interruption:
             done = "no epoch was whole, go on from the start of the training"
         return f"{done} with `{self.resume} {self.run}`"
 
-    def tell(self, message: str) -> None:
-        """Say the last word on the standard error, once; of a run's processes the first does."""
-        if self._speaks():
-            sys.stderr.write(f"{message}\n")
-
     def watch_child(self, number: int, child: subprocess.Popen[bytes]) -> None:
         """Watch a process that was started for this run.
 
@@ -176,20 +172,25 @@ class Interruption:
         """
         return ProcessError(self._loss) if self._lost.wait(2 * GRACE_SECONDS) else None
 
-    def leave(self, status: int, *, program: bool = False) -> int:
-        """End the other processes, and this one with them.
+    def leave(self, status: int, message: str, *, common: bool = True) -> int:
+        """Say the last word on the standard error, and end the other processes.
 
-        The groups of several would wait for one another in torch's own clean-up, and a logger that
-        was interrupted as it ended would try it again.
+        This one ends here, too, if it is one of several, whose groups would wait for one another
+        in torch's own clean-up, or if a signal came: a logger that was interrupted as it ended
+        would try it again.
 
         Args:
             status: Exit status.
-            program: End this one here in any case.
+            message: The last word.
+            common: It is that of all processes, of which the first says it once.
 
         Returns:
-            The status, where it is not ended here.
+            The status, where this process is not ended here.
         """
-        if program or self._children or PARENT_VARIABLE in os.environ:
+        if not common or self._speaks():
+            sys.stderr.write(f"{message}\n")
+        stopped = self._program and self.signum is not None
+        if stopped or self._children or PARENT_VARIABLE in os.environ:
             sys.stdout.flush()
             sys.stderr.flush()
             self._end_children(GRACE_SECONDS)
