@@ -17,6 +17,7 @@ import pickle
 import struct
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,6 +29,7 @@ from lifting.errors import CheckpointError
 from lifting.files.checks import UNREADABLE
 from lifting.files.pickles import DAMAGE, MAX_DEPTH, RestrictedUnpickler, UnknownName
 
+_EXPANDED = 2**24  # numbers at most of a tensor that repeats some
 _PICKLE, _ORDER = "/data.pkl", "/byteorder"
 _NUMBERS = {
     "Double": torch.float64, "Float": torch.float32, "Half": torch.float16,
@@ -109,7 +111,10 @@ class _Unpickler(RestrictedUnpickler):
             ("torch", f"{name}Storage"): kind for name, kind in _NUMBERS.items()
         }
         names["torch._utils", "_rebuild_tensor_v2"] = _tensor
+        names["torch._utils", "_rebuild_parameter"] = lambda tensor, *_: tensor
         names["collections", "OrderedDict"] = lambda: _Named()
+        names["collections", "Counter"] = Counter  # the milestones of a schedule
+        names["torch", "Size"] = _counts
         super().__init__(io.BytesIO(members[_PICKLE]), names)
         self._members = members
         self._numbers: dict[str, Tensor] = {}
@@ -144,14 +149,14 @@ class _Unpickler(RestrictedUnpickler):
 def _tensor(
     numbers: object, start: object, shape: object, strides: object, _grad: object, hooks: object
 ) -> Tensor:
-    """A tensor over a row of numbers, none of which is outside it or, for the most, used twice."""
+    """A tensor over a row of numbers, none of which is outside it; few repeat, as expanded."""
     if not isinstance(numbers, Tensor) or numbers.ndim != 1 or hooks:
         raise pickle.UnpicklingError("unexpected arguments of a tensor")
     sizes, steps = _counts(shape), _counts(strides)
     (first,) = _counts((start,))
     count = math.prod(sizes)
     last = first + sum((n - 1) * step for n, step in zip(sizes, steps, strict=True))
-    if max(count, last + 1 if count else first) > len(numbers):
+    if count > max(len(numbers), _EXPANDED) or (last + 1 if count else first) > len(numbers):
         raise pickle.UnpicklingError(
             f"a tensor of shape {sizes!s:.80} asks for more than its {len(numbers)} numbers"
         )

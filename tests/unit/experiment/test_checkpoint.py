@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import pickle
 import zipfile
+from collections import Counter
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from lifting.experiment.checkpoint import (
     read_checkpoint,
 )
 from lifting.experiment.trained import claims_of
+from lifting.files.tensor_archive import read_tensor_archive
 from lifting.methods.base import CHECKPOINT_KEY
 
 STATE = {
@@ -277,3 +279,19 @@ def test_a_deep_or_endless_pickle_is_refused(path):
         path.write_bytes(archive_of([(name, b"\x80\x02" + inner + b".")]))
         with pytest.raises(CheckpointError, match=r"nested deeply|without end"):
             read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Counter({30: 1, 60: 1}), torch.zeros(2, 3).shape, torch.ones(1, 3).expand(4, 3),
+     nn.Parameter(torch.ones(2, 2)), torch.arange(6.0).view(2, 3).T, torch.zeros(0, 3)],
+    ids=["milestones", "shape", "expanded", "parameter", "transposed", "empty"],
+)  # fmt: skip
+def test_what_schedules_and_modules_of_others_save_is_read_back(tmp_path, value):
+    torch.save({"state": [value]}, tmp_path / "some.ckpt")
+    (found,) = read_tensor_archive(tmp_path / "some.ckpt")["state"]
+    if isinstance(value, torch.Tensor):
+        assert torch.equal(found, value)
+    else:
+        assert found == value
+        assert isinstance(found, Counter if isinstance(value, Counter) else tuple)
