@@ -142,8 +142,10 @@ def fitted(tiny_experiment):
     from lifting.experiment.callbacks import stage_callbacks
     from lifting.experiment.load import load_experiment
 
-    def fit(folder, *overrides, resume=None, callbacks=(), loggers=()):
+    def fit(folder, *overrides, processes=1, resume=None, callbacks=(), loggers=()):
         config = load_experiment(tiny_experiment, list(overrides))
+        if processes > 1:  # quicker than commands of their own; what they write counts
+            config.trainer.devices, config.trainer.strategy = processes, "ddp_fork"
         data = build_data(config)
         module = build_module(config, data.skeleton)
         module.begin_stage(module.stages()[-1])

@@ -68,6 +68,10 @@ CHECKS: dict[str, Check] = {
     "trainer.limit_test_batches": _LIMIT,
     "trainer.accelerator": (lambda v: v in ACCELERATORS, "one of " + ", ".join(ACCELERATORS)),
     "trainer.devices": _COUNT,
+    "trainer.strategy": (
+        lambda v: not any(word in v for word in ("fork", "spawn", "notebook")),
+        "one that starts a command for each device, such as auto or ddp",
+    ),
     "trainer.precision": (lambda v: v in PRECISIONS, "one of " + ", ".join(PRECISIONS)),
     "trainer.gradient_clip": _NOT_NEGATIVE,
     "trainer.accumulate": _COUNT,
