@@ -14,8 +14,10 @@ from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
 from lifting.errors import DataError, OutputError
 from lifting.experiment.build import build_module
+from lifting.experiment.checkpoint import load_weights
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.facts import (
+    batch_statistics,
     build_record,
     git_state,
     machine_facts,
@@ -146,6 +148,19 @@ def test_facts_of_machine_packages_and_parameters():
     layers = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
     layers[1].requires_grad_(False)
     assert parameter_count(layers) == {"total": 21, "trainable": 16}
+
+
+def test_batch_statistics_of_several_processes_are_told(tmp_path):
+    module = build_module(ExperimentConfig(method={"name": "simple_baseline", "channels": 8}))
+    assert batch_statistics(module) == {}
+    module.processes = 2
+    checkpoint = {"state_dict": module.state_dict()}
+    module.on_save_checkpoint(checkpoint)
+    other = build_module(ExperimentConfig(method={"name": "simple_baseline", "channels": 8}))
+    load_weights(other, checkpoint, tmp_path / "best.ckpt")
+    assert batch_statistics(other) == {"batch_statistics": "of the slices of each of 2 processes"}
+    other.network.layers = nn.Linear(3, 4)
+    assert batch_statistics(other) == {}
 
 
 @pytest.fixture
