@@ -123,7 +123,9 @@ def test_norm_momentum_falls_exponentially():
 
 def test_norm_momentum_follows_the_epoch():
     module = make_module()
-    module._trainer = type("Trainer", (), {"max_epochs": 4, "current_epoch": 2})()
+    length = {"estimated_stepping_batches": 40, "num_training_batches": 10}
+    state = {"accumulate_grad_batches": 1, "current_epoch": 2}
+    module._trainer = type("Trainer", (), {**length, **state})()
     module.on_train_epoch_start()
     momenta = {
         la.momentum for la in module.network.modules() if isinstance(la, torch.nn.BatchNorm1d)
