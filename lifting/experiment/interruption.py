@@ -28,7 +28,8 @@ from lifting.experiment.folder import CHECKPOINTS, FINISHED
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 LIMIT_SECONDS = 25.0  # from the first signal to the end, come what may
 TWICE_SECONDS = 0.1  # `timeout` and its like send one signal to a process and to its group
-GRACE_SECONDS = 5.0  # for a process to end by itself, once another is gone
+GRACE_SECONDS = 5.0  # for this process to end by itself, once another is gone
+LEAVE_SECONDS = 2.0  # for those that were started here, once this one is done
 PARENT_VARIABLE = "LIFTING_FIRST_PROCESS"
 _FAILED = 2
 
@@ -193,7 +194,7 @@ class Interruption:
         if stopped or self._children or PARENT_VARIABLE in os.environ:
             sys.stdout.flush()
             sys.stderr.flush()
-            self._end_children(GRACE_SECONDS)
+            self._end_children(LEAVE_SECONDS)
             os._exit(status)
         return status
 
