@@ -147,6 +147,7 @@ def test_two_processes_leave_at_the_same_step_and_go_on(tiny_experiment, tmp_pat
     while not list(outputs.glob("*-cut/checkpoints/last.ckpt")):
         assert started.process.poll() is None, started.said()
         time.sleep(0.05)
+    time.sleep(0.2)  # into the steps of the next epoch
     if whom == "group":  # as Ctrl-C in a terminal
         os.killpg(started.process.pid, signal.SIGTERM)
     elif whom == "first":
@@ -159,7 +160,7 @@ def test_two_processes_leave_at_the_same_step_and_go_on(tiny_experiment, tmp_pat
     assert "go on from the last whole epoch with" in told
     (cut,) = outputs.glob("*-cut")
     together = (cut / "checkpoints" / "on_exception.ckpt").is_file()
-    print("all at the same step" if together else "in a validation, each for itself")
+    print("all at the same step" if together else "between steps, each for itself")
     resumed = Started(tmp_path, "tiny", "--resume", str(cut))
     assert resumed.ended("resumed") == 0, resumed.said()
     whole = Started(tmp_path, *options, "run=whole")
