@@ -139,4 +139,5 @@ class StopAtStep(Callback):
             (signum, work), self._told = self._told, None
             if work is not None:
                 work.wait()
-            interruption.check(agreed=int(signum))
+            if int(signum):  # else this process alone knows of one, and tells it with this step
+                interruption.check(agreed=int(signum))
