@@ -44,7 +44,9 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def handle(arguments: argparse.Namespace) -> int:
     """Validate the configuration, then train."""
-    interruption.resume = shlex.join(["lifting", "train", arguments.experiment, "--resume"])
+    named = [o for o in all_overrides(arguments) if o.startswith("name=")]
+    words = ["lifting", "train", arguments.experiment, *named, "--resume"]
+    interruption.resume = shlex.join(words)
     config, resume = _configuration(arguments)
     from lifting.experiment.run import train
 

@@ -10,7 +10,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,8 +39,11 @@ SETTINGS_FILE = "settings.json"
 _BESIDE = ("description", "output", "panels", "wandb")
 
 
-def output_folder(config: ExperimentConfig) -> Path:
+@contextmanager
+def output_folder(config: ExperimentConfig) -> Iterator[Path]:
     """The folder of an experiment's runs, made when missing, after a test that it can be written.
+
+    If it was made here and is still empty in the end, because a run was refused, it goes again.
 
     Args:
         config: The experiment; ``output`` and ``name`` are read.
@@ -48,6 +52,16 @@ def output_folder(config: ExperimentConfig) -> Path:
         OutputError: The place cannot be written or has no room.
     """
     folder = Path(config.output).expanduser() / config.name
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        yield _made(folder)
+    finally:
+        with suppress(OSError):  # of a run that stays, the first of them
+            for place in made:
+                place.rmdir()
+
+
+def _made(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -67,9 +81,9 @@ def create_run_folder(config: ExperimentConfig, suffix: str = "") -> Path:
         OutputError: The place cannot be written or has no room.
     """
     shared = os.environ.get(SHARED_RUN_VARIABLE)
-    if shared and "LOCAL_RANK" in os.environ:
+    if shared and os.environ.get("LOCAL_RANK", "0") != "0":
         return Path(shared)
-    parent = output_folder(config)
+    parent = _made(Path(config.output).expanduser() / config.name)
     date = datetime.now(UTC).strftime(DATE)
     name = f"{date}-{config.run or config.data.name}{suffix}"
     try:

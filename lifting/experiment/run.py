@@ -210,7 +210,7 @@ def _started(
     with ExitStack() as stack:
         longer = False
         if resume is None:
-            output_folder(config)
+            stack.enter_context(output_folder(config))
         else:
             existing_run(resume)
             if first_process():

@@ -321,7 +321,8 @@ class LiftingModule(pl.LightningModule):
             "stage": self.stage.name,
             "supervision": self.supervision.protocol,
             "processes": self.processes,
-            "settings": asdict(self.settings),
+            # Files of clusters lie on this machine; the experiment in the claim names them.
+            "settings": {k: v for k, v in asdict(self.settings).items() if k != "pss"},
             "config": asdict(self.config),
         }
 

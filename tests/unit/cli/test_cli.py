@@ -10,6 +10,7 @@ import pytest
 from lifting.cli.main import COMMANDS, REMOVED, build_parser, main, parse
 from lifting.cli.train import _take_resume
 from lifting.errors import LiftingError
+from lifting.experiment.interruption import interruption
 from lifting.experiment.load import load_experiment
 
 REPOSITORY = Path(__file__).parents[3]
@@ -151,3 +152,14 @@ def test_a_removed_command_names_its_successor(command, arguments, capsys):
     assert err.count(f"error: `lifting {command}` is now") == 2
     for path in re.findall(r"python (\S+\.py)", err):
         assert (REPOSITORY / path).is_file()
+
+
+def test_the_line_that_goes_on_names_an_experiment_of_another_name(tiny_experiment, monkeypatch):
+    from lifting.experiment import run
+
+    monkeypatch.setattr(run, "train", lambda *_, **__: None)
+    assert main(["train", "tiny", "name=other", "seed=3"]) == 0
+    interruption.run = Path("outputs/other/1")
+    assert "with `lifting train tiny name=other --resume outputs/other/1`" in (
+        interruption.how_to_go_on()
+    )

@@ -119,7 +119,7 @@ def test_a_monitor_that_is_never_logged_leaves_no_folder(
 ):
     with pytest.raises(ConfigError, match=message):
         train(load_experiment(tiny_experiment, overrides))
-    assert not list((tmp_path / "outputs" / "tiny").iterdir())
+    assert not (tmp_path / "outputs").exists()
 
 
 @pytest.mark.parametrize(

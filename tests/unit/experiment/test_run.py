@@ -305,7 +305,7 @@ def test_missing_data_leave_no_folder(tiny_experiment, tmp_path):
     overrides = ["data.name=cmu", f"data.root={tmp_path / 'none'}"]
     with pytest.raises(MissingDataError, match=r"cmu_h36m17.*lifting data prepare cmu"):
         train(load_experiment(tiny_experiment, overrides))
-    assert not list((tmp_path / "outputs" / "tiny").iterdir())
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_a_disk_that_fills_up_leaves_whole_checkpoints(tiny_experiment, undrawn, monkeypatch):
