@@ -64,7 +64,8 @@ def read_checkpoint(path: Path, method: str | None = None) -> dict[str, Any]:
         if other is None:
             raise
         raise CheckpointError(
-            f"{error}; the other checkpoint of the run is whole: --checkpoint {other}"
+            f"{error}; the other checkpoint of the run is whole: --checkpoint {other}, or for a "
+            f"new training --init-from {other}"
         ) from error
     found = checkpoint[CHECKPOINT_KEY]["method"]
     if method is not None and found != method:

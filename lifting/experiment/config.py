@@ -92,7 +92,7 @@ class WandbConfig:
     mode: Literal["auto", "online", "offline", "disabled"] = "auto"
     project: str = "lifting"
     entity: str | None = None
-    timeout: float = 2.5
+    timeout: float = 2.0
     log_model: bool = True
     tags: tuple[str, ...] = ()
 

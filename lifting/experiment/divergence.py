@@ -154,7 +154,7 @@ class DivergenceGuard(Callback):
             "no state was good enough to be kept"
             if good is None
             else f"the last good state is {good}: `lifting test` and `predict` take it by "
-            "--checkpoint"
+            "--checkpoint, a new training by --init-from"
         )
         return DivergedError(
             f"expected a training that converges, got {found}, in stage '{self.stage}', epoch "

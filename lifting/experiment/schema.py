@@ -278,7 +278,10 @@ def _without_removed(schema: type[Any], values: Any, prefix: str) -> Any:
 
 
 def _check_keys(schema: type[Any], values: Any, prefix: str) -> None:
-    """Name the first key that is unknown, or the section that is none."""
+    """Name the first key that is unknown, the section that is none, or the list that holds lists.
+
+    OmegaConf takes anything but single values of the wrong type for an item of a list.
+    """
     if not isinstance(values, Mapping):
         hint = "; to change the data set say extends=data/NAME" if prefix == "data" else ""
         raise ConfigError(
@@ -292,6 +295,16 @@ def _check_keys(schema: type[Any], values: Any, prefix: str) -> None:
             raise ConfigError(f"unknown key '{_full(prefix, key)}'; {suggest(str(key), names)}")
         if dataclasses.is_dataclass(hints[key]):
             _check_keys(hints[key], value, _full(prefix, key))
+        elif isinstance(value, list | tuple) and _of_single_values(hints[key]):
+            if any(isinstance(item, Mapping | list | tuple) for item in value):
+                raise _wrong_value(_full(prefix, key), hints[key], value)
+
+
+def _of_single_values(hint: Any) -> bool:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(map(_of_single_values, args))
+    return origin in (tuple, list) and bool(args) and args[0] in _WORDS
 
 
 def _check_values(schema: type[Any], values: Mapping[str, Any], prefix: str) -> None:
@@ -314,11 +327,14 @@ def _check_value(key: str, value: Any, full: str, hint: Any) -> None:
     try:
         OmegaConf.merge(OmegaConf.structured(alone), {key: value})
     except _WRONG_VALUE as error:
-        kind = type(value).__name__
-        raise ConfigError(
-            f"expected '{full}' to be {type_words(hint)}, got {value!r} ({kind}); correct it in "
-            f"the file or with {full}=VALUE"
-        ) from error
+        raise _wrong_value(full, hint, value) from error
+
+
+def _wrong_value(full: str, hint: Any, value: Any) -> ConfigError:
+    return ConfigError(
+        f"expected '{full}' to be {type_words(hint)}, got {value!r} ({type(value).__name__}); "
+        f"correct it in the file or with {full}=VALUE"
+    )
 
 
 def type_words(hint: Any) -> str:

@@ -118,6 +118,12 @@ def test_override_values(tiny_experiment, override, expected):
         ("data.frames=1.5", r"'data.frames' to be a whole number, got 1.5 \(float\)"),
         ("data.teacher.bone_lengths=[1]", r"expected .data.teacher.bone_lengths. to be a section"),
         ("data.flip=7.5", r"expected 'data.flip' to be true or false, got 7.5"),
+        (
+            "optimizer.betas=[[0.9],0.9]",
+            r"'optimizer.betas' to be a list of 2 values, each a number",
+        ),
+        ("pss=[[clusters]]", r"'pss' to be a list, each text, got \[\['clusters'\]\]"),
+        ("wandb.tags=[{a: 1}]", r"'wandb.tags' to be a list, each text"),
         ("optimizer.betas=[0.9]", r"'optimizer.betas' to be a list of 2 values, each a number"),
         ("data.cameras=h37m", r"'data.cameras' to be one of h36m, random, wild, got 'h37m'"),
         ("trainer.max_epochs=null", r"'trainer.max_epochs' to be a whole number, got None"),
