@@ -295,9 +295,13 @@ def _check_keys(schema: type[Any], values: Any, prefix: str) -> None:
             raise ConfigError(f"unknown key '{_full(prefix, key)}'; {suggest(str(key), names)}")
         if dataclasses.is_dataclass(hints[key]):
             _check_keys(hints[key], value, _full(prefix, key))
-        elif isinstance(value, list | tuple) and _of_single_values(hints[key]):
-            if any(isinstance(item, Mapping | list | tuple) for item in value):
-                raise _wrong_value(_full(prefix, key), hints[key], value)
+        elif _holds_lists(value) and _of_single_values(hints[key]):
+            raise _wrong_value(_full(prefix, key), hints[key], value)
+
+
+def _holds_lists(value: Any) -> bool:
+    inner = value if isinstance(value, list | tuple) else ()
+    return any(isinstance(item, Mapping | list | tuple) for item in inner)
 
 
 def _of_single_values(hint: Any) -> bool:

@@ -46,6 +46,7 @@ def test_defaults_and_method_keys_are_filled_in(tiny_experiment):
         "name": "tiny_method",
         "head": {"width": 16, "dropout": 0.2},
         "warm_epochs": 2,
+        "noise": 0.01,
         "loss": "squared",
         "scales": (1.0, 1.0),
         "note": None,
