@@ -127,7 +127,7 @@ class Interruption:
         Raises:
             Interrupted: It did.
         """
-        signum = agreed or self.signum
+        signum = (agreed or self.signum) if self._active else 0  # else what an earlier one left
         if signum:
             self.signum, self._raised = signum, True
             raise Interrupted(signum, agreed=bool(agreed))

@@ -215,8 +215,15 @@ class LiftingModule(pl.LightningModule):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps of a whole epoch, the last of them of what is left to accumulate."""
-        return math.ceil(self.trainer.num_training_batches / self.trainer.accumulate_grad_batches)
+        """Optimiser steps of a whole epoch, the last of them of what is left to accumulate.
+
+        An epoch that does not end, of a stream of batches, has those of the training.
+        """
+        trainer = self.trainer
+        trainer.fit_loop.setup_data()  # makes the loader, if that was not needed before
+        if math.isinf(trainer.num_training_batches):
+            return max(1, int(trainer.estimated_stepping_batches))
+        return math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
 
     @property
     def _sampler(self) -> BatchSampler:
@@ -301,7 +308,7 @@ class LiftingModule(pl.LightningModule):
             weight_decay=options.weight_decay,
             amsgrad=options.amsgrad,
         )
-        total = int(self.trainer.estimated_stepping_batches)  # makes the loader, too
+        total = int(self.trainer.estimated_stepping_batches)
         factor = learning_rate_factor(
             options, total_steps=total, steps_per_epoch=self.steps_per_epoch
         )
