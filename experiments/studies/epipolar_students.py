@@ -8,9 +8,7 @@ from pathlib import Path
 from epipolar_plan import Plan, StudentKind
 from lifting.data.epipolar_labels import view_name
 from lifting.experiment.baselines import MEAN_POSE
-from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.folder import CONFIG_FILE, RECORD_FILE, runs_with
-from lifting.experiment.load import load_experiment
+from lifting.experiment.folder import RECORD_FILE
 from lifting.experiment.record import ResultRecord, read_record
 from lifting.experiment.sequences import SEQUENCES_FILE, read_sequences
 from lifting.studies.measure import scored_checkpoint, trained_run
@@ -84,17 +82,7 @@ def _trained(plan: Plan, kind: StudentKind) -> Path:
         below = next(k for k in plan.all_kinds() if k.key == kind.over)
         over = scored_checkpoint(_trained(plan, below))
     config = plan.config(kind, over)
-    return trained_run(config, _interrupted(config))
-
-
-def _interrupted(config: ExperimentConfig) -> Path | None:
-    """Folder of a run of the same settings that was cut short."""
-    for run in runs_with(config.output, config.name, CONFIG_FILE):
-        if (run / RECORD_FILE).is_file():
-            continue
-        if load_experiment(str(run / CONFIG_FILE)) == config:
-            return run
-    return None
+    return trained_run(config)
 
 
 def _on_view(folder: Path, view: str) -> float | None:

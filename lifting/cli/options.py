@@ -57,7 +57,7 @@ def load_for_checkpoint(arguments: argparse.Namespace) -> tuple[ExperimentConfig
         ConfigError: The experiment is unknown or has no run.
         CheckpointError: The checkpoint cannot be used.
     """
-    from lifting.experiment.folder import CONFIG_FILE, newest_run, run_of_checkpoint
+    from lifting.experiment.folder import CONFIG_FILE, FINISHED, newest_run, run_of_checkpoint
     from lifting.experiment.load import load_experiment
 
     overrides = all_overrides(arguments)
@@ -71,7 +71,8 @@ def load_for_checkpoint(arguments: argparse.Namespace) -> tuple[ExperimentConfig
             run = newest_run(config.output, config.name, best, partial(_is_of_method, config))
             which = "the newest run"
         checkpoint = run / best
-        print(f"no checkpoint named: taking {which}, {checkpoint}")
+        more = "" if checkpoint.with_name(FINISHED).is_file() else ", whose training has not ended"
+        print(f"no checkpoint named: taking {which}, {checkpoint}{more}")
     folder = run_of_checkpoint(checkpoint)
     if folder is not None:
         trained = load_experiment(str(folder / CONFIG_FILE))

@@ -62,7 +62,14 @@ from lifting.experiment.panels import PanelsCallback
 from lifting.experiment.prediction import lift_tracks, model_of
 from lifting.experiment.processes import call_trainer
 from lifting.experiment.record import write_record
-from lifting.experiment.resume import check_data, check_settings, lengthen, stage_folder
+from lifting.experiment.resume import (
+    check_claim,
+    check_data,
+    check_nothing_selected,
+    check_settings,
+    lengthen,
+    stage_folder,
+)
 from lifting.experiment.sequences import SequenceScores
 from lifting.experiment.terminal import SPLIT, print_facts, print_summary, progress_callback
 from lifting.experiment.trained import (
@@ -78,6 +85,7 @@ from lifting.methods.settings import Stage
 from lifting.metrics.protocol import get_protocol
 
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+SPENT = ("epochs", "steps", "seconds", "cpu_seconds")  # what a stage costs
 # Weights, two moments of Adam, an average, for the best, the last and one being written.
 COPIES_ON_DISK = 4 * 3
 
@@ -137,7 +145,7 @@ def train(
         check_writable(run.folder, _space_needed(run.module))
         stages = [_train_stage(run, stage) for stage in run.module.stages()]
         budget: dict[str, Any] = {"devices": config.trainer.devices}
-        for key in ("epochs", "steps", "seconds", "cpu_seconds"):
+        for key in SPENT:
             budget[key] = sum(spent[key] for _, spent in stages)
         return _score(run, stages[-1][0], budget)
 
@@ -291,14 +299,28 @@ def _train_stage(run: _Run, stage: Stage) -> tuple[Path, dict[str, float]]:
     final = stage == run.module.stages()[-1]
     folder = stage_folder(run.folder, run.module, stage)
     run.module.begin_stage(stage)
-    if not (folder / FINISHED).is_file():
+    spent = _spent(folder)
+    if spent is None:
         spent = _fit(run, stage, folder, final=final)
         write_text(folder / FINISHED, json.dumps(spent) + "\n")
-    best = folder / f"{BEST}{SUFFIX}"
-    # A step limit may end a stage before its first validation: then nothing was selected.
-    chosen = best if best.is_file() else folder / f"{LAST}{SUFFIX}"
-    load_weights(run.module, read_checkpoint(chosen, run.module.settings.method), chosen)
-    return chosen, json.loads((folder / FINISHED).read_text(encoding="utf-8"))
+    chosen = folder / f"{BEST}{SUFFIX}"
+    if not chosen.is_file():
+        # A step limit may end a stage before its first validation: then nothing was selected.
+        chosen = folder / f"{LAST}{SUFFIX}"
+        check_nothing_selected(read_checkpoint(chosen), chosen)
+    checkpoint = read_checkpoint(chosen, run.module.settings.method)
+    check_claim(run.config, run.folder, checkpoint)
+    load_weights(run.module, checkpoint, chosen)
+    return chosen, spent
+
+
+def _spent(folder: Path) -> dict[str, float] | None:
+    """What a finished stage cost; None for one that is not, or whose note of it is damaged."""
+    try:
+        spent = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
+        return spent if all(spent[key] >= 0 for key in SPENT) else None
+    except (OSError, ValueError, TypeError, LookupError):
+        return None
 
 
 def _fit(run: _Run, stage: Stage, folder: Path, *, final: bool) -> dict[str, float]:
@@ -319,8 +341,13 @@ def _fit(run: _Run, stage: Stage, folder: Path, *, final: bool) -> dict[str, flo
     last = folder / f"{LAST}{SUFFIX}"
     path = None
     if last.is_file():
-        read_checkpoint(last, module.settings.method)
+        checkpoint = read_checkpoint(last, module.settings.method)
+        check_claim(config, run.folder, checkpoint)
+        if not (folder / f"{BEST}{SUFFIX}").is_file():
+            check_nothing_selected(checkpoint, last)
         path = str(last)
+    elif (folder / f"{BEST}{SUFFIX}").is_file():
+        print_facts({"stage": f"{stage.name} from its start, there is no {last}"})
     try:
         call_trainer(
             trainer,

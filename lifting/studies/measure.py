@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from lifting.experiment.callbacks import BEST, LAST, seed_everywhere
 from lifting.experiment.checkpoint import SUFFIX
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import CHECKPOINTS, finished_run, mark_finished
+from lifting.experiment.resume import unfinished_run
 from lifting.experiment.run import train
 from lifting.experiment.trained import trained_model, trained_module
 from lifting.geometry.camera import project
@@ -38,6 +40,8 @@ from lifting.tto.config import TtoConfig
 from lifting.tto.contract import TtoResult
 from lifting.tto.refine import refine
 from lifting.typing import PerJoint, PerSample
+
+log = logging.getLogger(__name__)
 
 PLAIN, OPTIMISED = "plain", "optimised"
 RESAMPLES = 2000
@@ -151,17 +155,24 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
-def trained_run(config: ExperimentConfig, resume: Path | None = None) -> Path:
+def trained_run(config: ExperimentConfig) -> Path:
     """Folder of a finished run of an experiment, trained now unless it is there already.
+
+    One that was stopped goes on.
 
     Args:
         config: The experiment.
-        resume: Folder of a run that was cut short, to go on with.
 
     Raises:
         LiftingError: The training failed.
     """
-    return finished_run(config) or mark_finished(train(config, resume=resume).run_dir, config)
+    finished = finished_run(config)
+    if finished is not None:
+        return finished
+    stopped = unfinished_run(config)
+    if stopped is not None:
+        log.info("continuing %s", stopped)
+    return mark_finished(train(config, resume=stopped).run_dir, config)
 
 
 def scored_checkpoint(folder: Path) -> Path:

@@ -14,7 +14,9 @@ from lifting.cli.main import main
 from lifting.errors import CheckpointError, ConfigError, DataError
 from lifting.experiment.folder import finished_run, mark_finished, start_facts
 from lifting.experiment.load import load_experiment
+from lifting.experiment.resume import unfinished_run
 from lifting.experiment.run import evaluate, train
+from lifting.studies.measure import trained_run
 
 SHORT = ("method.warm_epochs=1", "trainer.max_epochs=2")
 
@@ -57,9 +59,9 @@ def finished(tiny_experiment, undrawn, train_once, tmp_path):
     ("overrides", "message"),
     [
         (["optimizer.lr=0.5", "seed=99"],
-         r"seed \(0, now 99\), optimizer.lr \(0.001, now 0.5\); .*train tiny ... --init-from"),
+         r"seed \(0, now 99\), optimizer.lr \(0.001, now 0.5\); .*tiny KEY=VALUE --init-from"),
         (["data.name=cmu"], r"got others: data.name \(synthetic, now cmu\); leave them out"),
-        (["flip_test=true"], r"flip_test \(False, now True\); .*`lifting test .*config.yaml ...`"),
+        (["flip_test=true"], r"flip_test \(False, now True\); .*`lifting test .*config.yaml`"),
         (["method.note=x"], r"method.note \(None, now x\)"),
         (["run=other"], r"run \(None, now other\)"),
         (["trainer.max_epochs=1"], r"max_epochs=2, .* got 1: a training is not made shorter"),
@@ -239,3 +241,58 @@ def test_the_command_refuses_with_status_2(finished, capsys):
     assert "leave --resume or --init-from out" in capsys.readouterr().err
     assert content(finished) == before
     assert main(["train", "tiny", "resume=true"]) == 0
+
+
+def test_a_configuration_that_was_edited_is_not_believed(finished):
+    path = finished / "config.yaml"
+    path.write_text(path.read_text().replace("lr: 0.001", "lr: 0.01"))
+    record = (finished / "result.json").read_bytes()
+    with pytest.raises(
+        ConfigError, match=r"other settings in it: optimizer.lr \(0.001, now 0.01\)"
+    ):
+        train(going_on(finished), resume=finished)
+    assert (finished / "result.json").read_bytes() == record
+
+
+def test_nor_is_that_of_a_run_that_was_cut(cut_run):
+    _, run = cut_run("train", 8, *SHORT)
+    path = run / "config.yaml"
+    path.write_text(path.read_text().replace("weight_decay: 0.0", "weight_decay: 0.1"))
+    with pytest.raises(
+        ConfigError, match=r"optimizer.weight_decay \(0.0, now 0.1\); put them back"
+    ):
+        train(going_on(run), resume=run)
+
+
+def test_a_best_checkpoint_that_is_gone_is_missed(finished):
+    record = (finished / "result.json").read_bytes()
+    (finished / "checkpoints/best.ckpt").unlink()
+    with pytest.raises(CheckpointError, match=r"best.ckpt, which the validation selected.*put it"):
+        train(going_on(finished), resume=finished)
+    assert (finished / "result.json").read_bytes() == record
+
+
+def test_nothing_is_made_longer_without_its_last_state(finished):
+    (finished / "checkpoints/last.ckpt").unlink()
+    with pytest.raises(ConfigError, match=r"there is no last\.ckpt to go on from"):
+        train(going_on(finished, "trainer.max_epochs=3"), resume=finished)
+
+
+@pytest.mark.parametrize("damaged", ["", '{"epochs": 2, "ste', "[]", '{"epochs": 2}'])
+def test_a_damaged_note_of_a_finished_stage_is_written_anew(finished, damaged):
+    before = json.loads((finished / "result.json").read_text())
+    (finished / "checkpoints/finished").write_text(damaged)
+    train(going_on(finished), resume=finished)
+    after = json.loads((finished / "result.json").read_text())
+    for budget in (before["budget"], after["budget"]):
+        del budget["seconds"], budget["cpu_seconds"]
+    assert after == before
+
+
+def test_what_a_study_began_goes_on(cut_run):
+    config, run = cut_run("train", 8, *SHORT)
+    assert unfinished_run(config) == run
+    assert trained_run(config) == run
+    assert unfinished_run(config) is None
+    assert finished_run(config) == run
+    assert unfinished_run(load_experiment("tiny", [*SHORT, "seed=3"])) is None
