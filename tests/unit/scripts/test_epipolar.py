@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import epipolar_students as student
 import epipolar_teachers as teacher
 from epipolar import main
 from epipolar_plan import TEACHERS, Plan
@@ -18,8 +17,6 @@ from epipolar_teachers import TeacherRow, teacher_row
 from lifting.data.datamodule import PoseDataModule, spread_recordings
 from lifting.errors import ConfigError
 from lifting.experiment.build import build_module
-from lifting.experiment.folder import CONFIG_FILE
-from lifting.experiment.load import save_resolved
 from lifting.experiment.monitor import check_monitor
 from lifting.experiment.without_truth import scored, supervision_callbacks
 
@@ -128,20 +125,6 @@ def test_the_table_is_written_whole(tmp_path):
     assert teacher_cells(teachers[1])[1:] == ["-", "-", "-", "-", "-", "-", "-"]
     assert student_cells(ROWS[1], ROWS)[-1] == "1.00"
     assert ratios(ROWS[0], []) == {"over_truth": None, "over_mean_pose": None}
-
-
-def test_an_interrupted_training_of_the_same_settings_is_continued(tmp_path):
-    plan = make_plan(tmp_path)
-    kind = plan.all_kinds()[1]
-    config = plan.config(kind)
-    assert student._interrupted(config) is None
-    folder = Path(config.output) / config.name / "20260101-000000-synthetic"
-    folder.mkdir(parents=True)
-    save_resolved(config, folder / CONFIG_FILE)
-    assert student._interrupted(config) == folder
-    assert student._interrupted(make_plan(tmp_path, epochs=3).config(kind)) is None
-    (folder / "result.json").write_text("{}")
-    assert student._interrupted(config) is None
 
 
 def test_recordings_are_spread_and_keep_their_views(tiny_tracks):
