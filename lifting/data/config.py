@@ -80,7 +80,8 @@ class CommonConfig:
             the first; evaluation always sees them apart.
         batch_size: Training samples a batch at most, over all processes, each of which takes an
             equal slice; with views together, instants.
-        eval_batch_size: Validation, test and prediction samples a batch at most, of each process.
+        eval_batch_size: Validation, test and prediction samples a batch at most, over all
+            processes; a batch has at least one of each process.
         flip: Mirror half of the training samples.
         bone_jitter: Standard deviation of random bone-length factors in training, 0 is off.
         workers: Loader processes; 0 gathers in the main one, which is faster for keypoints.

@@ -1,8 +1,9 @@
 """Which samples a batch holds, and when: seeded epochs that resume and split to the bit.
 
-An epoch is a permutation drawn from (seed, epoch) alone. It is cut into the fewest batches of at
-most ``batch_size`` samples, equal in size within one, so that no batch is a lone leftover. Of
-several processes each takes a slice of every batch, equal in size within one again.
+An epoch of training is a permutation drawn from (seed, epoch) alone, one of evaluation has the
+order of the tracks. It is cut into the fewest batches of at most ``batch_size`` samples, equal in
+size within one, so that no batch is a lone leftover. Of several processes each takes a slice of
+every batch, equal in size within one again.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class BatchKey:
 
     Attributes:
         epoch: Epoch, counted from 0.
-        number: Batch within the epoch, counted from 0; in evaluation over all processes.
+        number: Batch within the epoch, counted from 0; the same for all processes' slices.
         samples: ``(batch,)`` int64, indices of samples: a process's slice of the batch.
         before: Samples of the batch before the slice.
         after: Samples of the batch behind it.
@@ -72,13 +73,14 @@ def stream(seed: int, *numbers: int) -> Generator:
 class BatchSampler(Sampler[BatchKey]):
     """Cuts an epoch into batches; shared out among processes without padding.
 
-    In training the batches are those of a single process, and every process gets its slice of
-    each. In evaluation every process has batches of its own, as many as the others. Either way
-    every sample belongs to exactly one of them.
+    The batches are those of a single process, and every process gets its slice of each; so every
+    sample belongs to exactly one slice, and the first batches hold the same samples whatever the
+    number of processes. In evaluation, where a batch would have fewer samples than there are
+    processes, there are fewer and larger ones.
 
     Args:
         samples: Number of samples of the split.
-        batch_size: Samples a batch at most; in training over all processes.
+        batch_size: Samples a batch at most, over all processes.
         seed: Seed of the permutations.
         shuffle: Permute, as in training; else keep the order of the tracks.
         share: Part of this process.
@@ -101,17 +103,15 @@ class BatchSampler(Sampler[BatchKey]):
         self.share = share
         self.epoch = 0
         self.resumed: tuple[int, int] | None = None
-        if shuffle:
-            self.batches = -(-samples // batch_size)
-            if (smallest := samples // self.batches) < share.world:
-                raise DataError(
-                    f"expected batches of at least one sample for each of {share.world} "
-                    f"processes, got some of {smallest}; raise data.batch_size or use fewer "
-                    "trainer.devices"
-                )
-        else:
-            largest = -(-samples // share.world)
-            self.batches = min(-(-largest // batch_size), samples // share.world)
+        self.batches = -(-samples // batch_size)
+        if not shuffle:
+            self.batches = min(self.batches, samples // share.world)
+        elif (smallest := samples // self.batches) < share.world:
+            raise DataError(
+                f"expected batches of at least one sample for each of {share.world} "
+                f"processes, got some of {smallest}; raise data.batch_size or use fewer "
+                "trainer.devices"
+            )
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration; Lightning calls this, on resuming too."""
@@ -133,10 +133,10 @@ class BatchSampler(Sampler[BatchKey]):
     def __iter__(self) -> Iterator[BatchKey]:
         start = self.first()
         self.resumed = None
-        yield from islice(self._slices() if self.shuffle else self._own(), start, None)
+        yield from islice(self._slices(), start, None)
 
     def size(self, number: int) -> int:
-        """Samples of a batch of training, over all processes."""
+        """Samples of a batch, over all processes."""
         return self.samples // self.batches + (number < self.samples % self.batches)
 
     def share_of_step(self, number: int, accumulate: int, batches: int) -> float:
@@ -155,18 +155,14 @@ class BatchSampler(Sampler[BatchKey]):
         return accumulate * self.size(number) / step
 
     def _slices(self) -> Iterator[BatchKey]:
-        order = torch.randperm(self.samples, generator=stream(self.seed, self.epoch))
+        order = torch.arange(self.samples)
+        if self.shuffle:
+            order = torch.randperm(self.samples, generator=stream(self.seed, self.epoch))
         for number, batch in enumerate(torch.tensor_split(order, self.batches)):
             slices = torch.tensor_split(batch, self.share.world)
             own, before = slices[self.share.rank], sum(map(len, slices[: self.share.rank]))
             after = len(batch) - before - len(own)
             yield BatchKey(self.epoch, number, own, before, after)
-
-    def _own(self) -> Iterator[BatchKey]:
-        rank, world = self.share.rank, self.share.world
-        mine = torch.tensor_split(torch.arange(self.samples), world)[rank]
-        for i, piece in enumerate(torch.tensor_split(mine, self.batches)):
-            yield BatchKey(self.epoch, i * world + rank, piece)
 
 
 class BatchLoader(DataLoader[PoseBatch]):

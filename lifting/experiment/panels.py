@@ -11,6 +11,7 @@ import csv
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from lifting.experiment.dashboard import (
     TABLE_WORST,
 )
 from lifting.experiment.loggers import METRICS_FILE
+from lifting.experiment.processes import of_all
 from lifting.metrics.functional.errors import JointErrors
 from lifting.typing import PerJoint, PerSample, Pose2D, Pose3D
 from lifting.visualization.charts import Curve, bar_chart, curve_chart, joint_chart
@@ -82,6 +84,10 @@ class Samples:
         """Some of the samples, in the given order."""
         return Samples(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
+    def worst(self, count: int) -> Samples:
+        """Those of the greatest errors, see :func:`worst_rows_of`."""
+        return self.select(worst_rows_of(self.error, self.sequence, count))
+
     def cpu(self) -> Samples:
         """The same samples on the CPU."""
         return Samples(**{f.name: getattr(self, f.name).cpu() for f in fields(self)})
@@ -118,7 +124,7 @@ class WorstSamples:
         found = self._worst_of(prediction, batch, errors)
         if self.samples is not None:
             found = _joined(self.samples, found)
-        self.samples = found.select(worst_rows_of(found.error, found.sequence, self.count))
+        self.samples = found.worst(self.count)
 
     def _worst_of(self, prediction: Prediction, batch: PoseBatch, errors: JointErrors) -> Samples:
         """The batch's candidates: only their rows are gathered, not the whole batch."""
@@ -269,11 +275,13 @@ class PanelsCallback(Callback):
     def _draw_worst(self, trainer: pl.Trainer, module: Any, split: str) -> None:
         worst = self._worst
         self._forget(module, split)
-        if worst is None or worst.samples is None or not len(worst.samples):
+        if worst is None:
             return
-        if not trainer.is_global_zero or not _metric(trainer, split):
+        shares = of_all(None if worst.samples is None else worst.samples.cpu())
+        known = [share for share in shares if share is not None and len(share)]
+        if not known or not trainer.is_global_zero or not _metric(trainer, split):
             return
-        samples = worst.samples.cpu()
+        samples = reduce(_joined, known).worst(worst.count)
         info = trainer.datamodule.info(split)  # type: ignore[attr-defined]
         rows = worst_rows(samples, info)
         stem = split if split == "test" else f"{split}_step{trainer.global_step}"

@@ -29,7 +29,7 @@ from lifting.experiment.checkpoint import SUFFIX, described, read_checkpoint
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import CHECKPOINTS, CONFIG_FILE, newest_run, run_of_checkpoint
 from lifting.experiment.load import load_experiment, load_values
-from lifting.experiment.processes import call_trainer
+from lifting.experiment.processes import call_trainer, of_all
 from lifting.experiment.trained import Claims, trained_module
 from lifting.files.checks import as_path, files_hash, sha256_of
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
@@ -196,6 +196,13 @@ class PredictionStore(Callback):
         for name, value in values.items():
             if value is not None:
                 self.columns.setdefault(name, []).append(value.detach().cpu())
+
+    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give all processes the answers of all, in the order in which one would have them."""
+        shares = of_all(self.columns)  # each has a slice of every batch
+        for name in tuple(self.columns):
+            batches = zip(*[share[name] for share in shares], strict=True)
+            self.columns[name] = [part for slices in batches for part in slices]
 
     def poses(self, model: Model, data: PoseDataModule, command: str | None = None) -> Poses:
         """What was collected, a row a frame in order of track and frame.

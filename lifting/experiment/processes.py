@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -24,6 +24,8 @@ from torch import Tensor
 
 from lifting.errors import ConfigError
 from lifting.experiment.interruption import PARENT_VARIABLE, interruption
+
+T = TypeVar("T")
 
 
 def call_trainer(trainer: pl.Trainer, call: Callable[[], object]) -> None:
@@ -82,6 +84,15 @@ def _start(trainer: pl.Trainer) -> None:
         command = [sys.executable, *script, *sys.argv[1:]]
         child = subprocess.Popen(command, env={**os.environ, **own})
         interruption.watch_child(rank, child)
+
+
+def of_all(value: T) -> list[T]:
+    """What each process has in the place of this value, by rank; every process must call this."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return [value]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, value)
+    return found
 
 
 class StopAtStep(Callback):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Self
 
 import torch
@@ -159,10 +160,7 @@ class PoseMetrics:
         """
         values = scores(self._known_totals(), self.layout, self.protocol)
         if self._motion is not None and "mpjve_mm_per_frame" not in values:
-            log.info(
-                "no velocity or acceleration: no two neighbouring frames of a track are samples; "
-                "data.eval_every=1 takes them all"
-            )
+            _say_no_motion()
         device = self._sums.device
         dtype = torch.float32 if device.type == "mps" else torch.float64
         stacked = torch.tensor(list(values.values()), dtype=dtype).to(device)
@@ -353,6 +351,15 @@ class PoseMetrics:
 
     def _count(self, name: str, flags: Tensor) -> None:
         self._sums.add(f"n/{name}", flags.sum())
+
+
+@cache
+def _say_no_motion() -> None:
+    """Once a process: the same holds for every evaluation of its data."""
+    log.info(
+        "no velocity or acceleration: no two neighbouring frames of a track are samples; "
+        "data.eval_every=1 takes them all"
+    )
 
 
 def _trailing(field: int) -> int:

@@ -2,8 +2,9 @@
 
 A difference along time needs neighbouring frames of one track, which may come in any order, in
 several batches and to several processes. So the residual of a frame (prediction minus label) is
-kept until its neighbours are there: in an evaluation in order that is the ends of each track, in a
-scrambled one everything. Only frames whose index differs by one are neighbours: of a split that
+kept until its neighbours are there: in an evaluation in order that is the ends of each track (and
+of each slice of a batch), in a scrambled one everything, and so where windows of several processes
+may answer the same frame. Only frames whose index differs by one are neighbours: of a split that
 takes every n-th frame there is no motion to score.
 """
 
@@ -52,14 +53,14 @@ class _Rows(NamedTuple):
     Attributes:
         key: ``(rows,)`` int64, number of the frame and, from 2^32 on, of its track.
         residual: ``(rows, joints, 3)``, mm; NaN where the prediction is not finite.
-        valid: ``(rows, joints)`` bool.
+        answers: ``(rows, joints)``, how many the residual is the mean of; 0 where there is none.
         home: ``(rows,)`` int64: rows of one home have had the differences among them counted; 0
             for those that have not.
     """
 
     key: Tensor
     residual: Pose3D
-    valid: PerJoint
+    answers: PerJoint
     home: Tensor
 
 
@@ -82,6 +83,7 @@ class Motion:
 
     def reset(self) -> None:
         """Forget all frames."""
+        self._shared = False
         self._parts: list[_Rows] = []
         self._new = 0
 
@@ -110,13 +112,17 @@ class Motion:
         residual = residual.masked_fill(pair.nonfinite[..., None], torch.nan)
         valid = (pair.usable | pair.nonfinite) & inside[:, None]
         key = track * _TRACK + frame
-        self._parts.append(_Rows(key, residual, valid, torch.zeros_like(key)))
+        answers = valid.to(residual.dtype)
+        self._parts.append(_Rows(key, residual, answers, torch.zeros_like(key)))
+        self._shared = self._shared or (targets > 1 and _several())
         self._new += len(key)
 
     def settle(self) -> Tensor:
         """Errors of all differences that have become known since the last time.
 
-        Frames that have all their neighbours are let go.
+        Frames that have all their neighbours are let go; but where windows are answered as a
+        whole in several processes, all are kept for :meth:`across_processes`, since another one
+        may answer them too.
 
         Returns:
             ``(orders, 4)`` by order: sum of errors, mm a frame to that power; their count; the
@@ -125,6 +131,9 @@ class Motion:
         if not self._parts:
             return torch.zeros(len(ORDERS), 4, device=self._frames.device)
         rows = _merged(self._parts)
+        if self._shared:
+            self._parts, self._new = [rows], 0
+            return rows.residual.new_zeros(len(ORDERS), 4)
         sums = _sums(rows, self.tracks)
         here = 1 + (distributed.get_rank() if _several() else 0)
         rows = _Rows(*(part[~_surrounded(rows.key)] for part in rows))
@@ -156,7 +165,7 @@ def _several() -> bool:
 def _merged(parts: list[_Rows]) -> _Rows:
     """Rows by track and frame; a frame that was answered more than once has the mean residual."""
     rows = _Rows(*(torch.cat(values) for values in zip(*parts, strict=True)))
-    known = rows.valid.any(-1)
+    known = (rows.answers > 0).any(-1)
     if not bool(known.all()):
         rows = _Rows(*(value[known] for value in rows))
     if not bool((rows.key.diff() > 0).all()):
@@ -165,12 +174,12 @@ def _merged(parts: list[_Rows]) -> _Rows:
     key, inverse = torch.unique_consecutive(rows.key, return_inverse=True)
     if len(key) == len(rows.key):
         return rows
-    residual = torch.where(rows.valid[..., None], rows.residual, 0.0)
+    answers = rows.answers[..., None]
+    residual = torch.where(answers > 0, rows.residual * answers, 0.0)
     summed = residual.new_zeros(len(key), *residual.shape[1:]).index_add_(0, inverse, residual)
-    count = summed[..., 0].new_zeros(summed.shape[:-1])
-    count.index_add_(0, inverse, rows.valid.to(count.dtype))
+    count = summed[..., 0].new_zeros(summed.shape[:-1]).index_add_(0, inverse, rows.answers)
     home = rows.home.new_zeros(len(key)).scatter_reduce_(0, inverse, rows.home, reduce="amax")
-    return _Rows(key, summed / count.clamp(min=1)[..., None], count > 0, home)
+    return _Rows(key, summed / count.clamp(min=1)[..., None], count, home)
 
 
 def _surrounded(key: Tensor) -> Tensor:
@@ -203,7 +212,7 @@ def _new_errors(rows: _Rows, run: Tensor, order: int) -> JointErrors:
     """Errors of differences along rows, without those that were counted before."""
     nothing = torch.zeros((), dtype=rows.residual.dtype, device=rows.residual.device)
     target = nothing.expand(rows.residual.shape)
-    errors = difference_errors(rows.residual, target, rows.valid, run, order=order)
+    errors = difference_errors(rows.residual, target, rows.answers > 0, run, order=order)
     frames = len(errors.error)
     homes = torch.stack([rows.home[shift : shift + frames] for shift in range(order + 1)])
     known = (homes == homes[0]).all(0) & (homes[0] > 0)

@@ -265,16 +265,31 @@ def keys(samples, batch_size, world, *, shuffle):
     ]
 
 
+def samples_of(batches):
+    """Of each batch, whose slices come from all processes."""
+    return [torch.cat([key.samples for key in slices]).tolist() for slices in batches]
+
+
 @pytest.mark.parametrize("world", [1, 2, 3])
 @pytest.mark.parametrize("samples", [30, 31, 32])
-def test_processes_evaluate_every_sample_once(world, samples):
+def test_processes_evaluate_the_batches_of_one(world, samples):
+    whole = samples_of(zip(*keys(samples, 4, 1, shuffle=False), strict=True))
     parts = keys(samples, 4, world, shuffle=False)
-    assert len({len(part) for part in parts}) == 1
-    assert all(len(key.samples) == key.size <= 4 for part in parts for key in part)
-    seen = torch.cat([key.samples for part in parts for key in part]).tolist()
-    assert sorted(seen) == list(range(samples))
-    numbers = [key.number for part in parts for key in part]
-    assert len(numbers) == len(set(numbers))
+    found = samples_of(zip(*parts, strict=True))
+    assert found == whole  # so a limited split has the same samples, too
+    assert [sample for batch in found for sample in batch] == list(range(samples))
+    for part in parts:
+        assert [key.number for key in part] == list(range(len(whole)))
+        assert all(len(key.samples) > 0 for key in part)
+        assert [key.size for key in part] == [len(batch) for batch in whole]
+
+
+@pytest.mark.parametrize("samples", [3, 7, 8])
+def test_evaluation_leaves_no_process_without_samples(samples):
+    parts = keys(samples, 2, 3, shuffle=False)
+    found = samples_of(zip(*parts, strict=True))
+    assert [sample for batch in found for sample in batch] == list(range(samples))
+    assert all(len(key.samples) > 0 for part in parts for key in part)
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])

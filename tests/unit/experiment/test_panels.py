@@ -206,6 +206,19 @@ def test_a_training_draws_curves_and_samples_when_asked(parts, tmp_path):
     assert names[1] == "validation_curves.png"
 
 
+def test_the_worst_samples_are_those_of_all_processes(parts, tmp_path, monkeypatch, undrawn):
+    module, data = parts
+    other = WorstSamples(2, root=0)
+    batch = window_batch(2, 1, 1, sequence=[0, 1])
+    look(other, off_by(batch, [9e4, 8e4]), batch)
+    drawn = []
+    monkeypatch.setattr(panels, "of_all", lambda mine: [mine, None, other.samples])
+    monkeypatch.setattr(panels, "worst_rows", lambda found, _: drawn.append(found) or [])
+    callback = PanelsCallback(PanelsConfig(worst=2), tmp_path)
+    trainer_with(tmp_path, callback).test(module, data, verbose=False)
+    torch.testing.assert_close(drawn[0].error, torch.tensor((9e4, 8e4)) * 16 / 17)
+
+
 def test_no_samples_are_drawn_when_none_are_wanted(parts, tmp_path):
     module, data = parts
     callback = PanelsCallback(PanelsConfig(worst=0), tmp_path)

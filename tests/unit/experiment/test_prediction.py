@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import torch
 
-from lifting.experiment.prediction import one_answer_a_frame
+from lifting.experiment import prediction
+from lifting.experiment.prediction import PredictionStore, one_answer_a_frame
 
 
 def _columns(middles, tracks, frames, stride=1):
@@ -58,3 +59,16 @@ def test_middle_frames_stay_as_they_are():
     assert {name: values.tolist() for name, values in answers.items()} == {
         name: values.tolist() for name, values in columns.items()
     }
+
+
+def test_answers_of_all_processes_come_in_the_order_of_one(monkeypatch):
+    frame = torch.arange(11)
+    shares = [
+        {"frame": [torch.tensor_split(batch, 3)[rank] for batch in frame.split(6)]}
+        for rank in range(3)
+    ]
+    monkeypatch.setattr(prediction, "of_all", lambda mine: shares)
+    store = PredictionStore()
+    store.columns = dict(shares[1])
+    store.on_predict_end(None, None)
+    assert torch.cat(store.columns["frame"]).tolist() == frame.tolist()

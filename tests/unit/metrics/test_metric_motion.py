@@ -1,5 +1,7 @@
 """Velocity and acceleration of neighbouring frames of a track, in any order and any batches."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -7,7 +9,8 @@ from torch.testing import assert_close
 from lifting.batch import PoseBatch, Prediction
 from lifting.geometry.camera import Camera
 from lifting.metrics import motion
-from lifting.metrics.collection import PoseMetrics
+from lifting.metrics.collection import PoseMetrics, _say_no_motion
+from lifting.metrics.functional.errors import PosePair, pose_pair
 from lifting.metrics.functional.temporal import acceleration_error, mpjve
 from lifting.metrics.motion import Tracks
 from lifting.metrics.protocol import get_protocol, needs_scale
@@ -204,3 +207,45 @@ def test_the_keys_have_a_rule():
     for key in KEYS:
         assert protocol.id_for(key).endswith("|hip|none|joint|visible")
         assert needs_scale(key)
+
+
+@pytest.mark.parametrize("targets", [1, 9])
+@pytest.mark.parametrize("world", [2, 3])
+def test_slices_of_processes_give_what_one_gives(monkeypatch, targets, world):
+    """Also of whole windows that overlap, whose frames several processes answer."""
+    count = 40
+    generator = torch.Generator().manual_seed(0)
+    shape = (count, targets, 17, 3)
+    predicted = torch.randn(shape, generator=generator, dtype=torch.float64)
+    tracks = Tracks(torch.tensor((50.0,)), torch.tensor((count,)))
+
+    def kept(rank, processes):
+        found = motion.Motion(tracks)
+        monkeypatch.setattr(motion.distributed, "get_rank", lambda: rank)
+        monkeypatch.setattr(motion, "_several", lambda: processes > 1)
+        for whole in torch.arange(count).split(16):
+            index = torch.tensor_split(whole, processes)[rank]
+            pair = pose_pair(predicted[index], torch.zeros_like(predicted[index]), None)
+            pair = PosePair(*(field.flatten(0, 1) for field in pair))
+            found.add(pair, SimpleNamespace(sequence=index * 0, frame=index), targets)
+        return found.settle(), found
+
+    one, _ = kept(0, 1)
+    sums, found = zip(*(kept(rank, world) for rank in range(world)), strict=True)
+    shares = [share._parts for share in found]
+
+    def gather(gathered, _):
+        gathered[:] = shares
+
+    monkeypatch.setattr(motion.distributed, "get_world_size", lambda: world)
+    monkeypatch.setattr(motion.distributed, "all_gather_object", gather)
+    assert_close(sum(sums) + found[0].across_processes(), one)
+
+
+def test_why_there_is_no_motion_is_said_once(caplog):
+    _say_no_motion.cache_clear()
+    caplog.set_level("INFO")
+    prediction, batch = frames()
+    for _ in range(3):
+        scored(cut(prediction, batch, [torch.arange(13, 14)])).compute()
+    assert caplog.text.count("no velocity or acceleration") == 1
