@@ -166,7 +166,10 @@ def test_context_stage_has_its_own_learning_rate(rate, wanted):
         replace(SMALL, context_lr=rate), optimizer=OptimizerConfig(lr=1e-3, warmup_steps=2)
     )
     module._trainer = SimpleNamespace(
-        estimated_stepping_batches=10, num_training_batches=5, accumulate_grad_batches=1
+        estimated_stepping_batches=10,
+        num_training_batches=5,
+        accumulate_grad_batches=1,
+        fit_loop=SimpleNamespace(setup_data=lambda: None),
     )
     module.begin_stage(module.stages()[0])
     configured = module.configure_optimizers()

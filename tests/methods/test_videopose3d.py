@@ -1,6 +1,7 @@
 """VideoPose3D: size, receptive field, the two forms, and that it can learn a batch."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -125,7 +126,8 @@ def test_norm_momentum_follows_the_epoch():
     module = make_module()
     length = {"estimated_stepping_batches": 40, "num_training_batches": 10}
     state = {"accumulate_grad_batches": 1, "current_epoch": 2}
-    module._trainer = type("Trainer", (), {**length, **state})()
+    loop = SimpleNamespace(setup_data=lambda: None)
+    module._trainer = SimpleNamespace(**length, **state, fit_loop=loop)
     module.on_train_epoch_start()
     momenta = {
         la.momentum for la in module.network.modules() if isinstance(la, torch.nn.BatchNorm1d)

@@ -144,7 +144,7 @@ def test_the_reader_joins_records_that_span_blocks(tmp_path):
     for step in range(300):
         loggers[1].log_metrics({f"key{k}": step + k / 100 for k in range(20)}, step)
     close_loggers(loggers)
-    (path,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    (path,) = written(tmp_path)
     rows = read_history(path)
     assert len(rows) == 300
     assert rows[299]["key19"] == pytest.approx(299.19)
