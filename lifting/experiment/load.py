@@ -243,7 +243,7 @@ def method_config(section: Mapping[str, Any], key: str = "method") -> Any:
 
 def to_plain(config: ExperimentConfig) -> dict[str, Any]:
     """The experiment as nested mappings, lists and plain values; unused data sections left out."""
-    plain = to_container(asdict(config))
+    plain = asdict(config)  # which has been checked, and resolved
     unused = {one.section for one in data_sets().values()} - sections_in_use(config.data)
     plain["data"] = {k: v for k, v in plain["data"].items() if k not in unused}
     return plain

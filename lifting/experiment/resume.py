@@ -28,7 +28,7 @@ from lifting.experiment.folder import (
     runs_with,
     start_facts,
 )
-from lifting.experiment.load import flat, load_experiment, load_values, to_plain
+from lifting.experiment.load import flat, load_experiment, load_values, to_plain, to_run
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.methods.settings import Stage
 
@@ -82,7 +82,7 @@ def check_claim(asked: ExperimentConfig, run: Path, checkpoint: Mapping[str, Any
         ConfigError: They differ: somebody changed the configuration of the run.
     """
     claimed = checkpoint[CHECKPOINT_KEY].get("experiment")
-    if claimed is None:  # of an older version
+    if claimed is None or claimed == to_run(asked):  # none: of an older version
         return
     changed = _changed(load_values(claimed), asked)
     changed.pop(LENGTH, None)
