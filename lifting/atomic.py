@@ -45,13 +45,23 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         if isinstance(error, OutputError):
             raise
-        raise OutputError(
-            f"expected to write {path}, got '{error.strerror or error}'; free some space or "
-            "choose another folder with output=FOLDER"
-        ) from error
+        raise not_written(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def not_written(path: Path | str, error: OSError) -> OutputError:
+    """The error of a file that cannot be written, such as on a full disk.
+
+    Args:
+        path: The file.
+        error: What the system says.
+    """
+    return OutputError(
+        f"expected to write {path}, got '{error.strerror or error}'; free some space or choose "
+        "another folder with output=FOLDER"
+    )
 
 
 def write_text(path: Path, text: str) -> None:

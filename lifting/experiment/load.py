@@ -265,7 +265,7 @@ def to_run(config: ExperimentConfig) -> dict[str, Any]:
 
 def to_yaml(config: ExperimentConfig) -> str:
     """The experiment as the text of a YAML file."""
-    return OmegaConf.to_yaml(OmegaConf.create(to_plain(config)))
+    return _as_yaml(to_plain(config))
 
 
 def save_resolved(config: ExperimentConfig, path: Path) -> None:
@@ -274,7 +274,11 @@ def save_resolved(config: ExperimentConfig, path: Path) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    write_text(path, OmegaConf.to_yaml(OmegaConf.create(to_run(config))))
+    write_text(path, _as_yaml(to_run(config)))
+
+
+def _as_yaml(plain: dict[str, Any]) -> str:
+    return OmegaConf.to_yaml(OmegaConf.create(plain))
 
 
 def _validated(values: dict[str, Any]) -> ExperimentConfig:

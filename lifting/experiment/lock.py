@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lifting.atomic import unfinished_files
+from lifting.atomic import not_written, unfinished_files
 from lifting.errors import OutputError
 
 try:
@@ -54,10 +54,7 @@ def training_lock(folder: Path) -> Iterator[None]:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        raise OutputError(
-            f"expected to write {path}, got '{error.strerror or error}'; choose another folder, "
-            "or make this one writable"
-        ) from error
+        raise not_written(path, error) from error
     _held.add(handle)
     try:
         _take(handle, folder)

@@ -22,7 +22,7 @@ from pytorch_lightning.core.saving import save_hparams_to_yaml
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 from pytorch_lightning.loggers.csv_logs import ExperimentWriter
 
-from lifting.atomic import replacing, write_text
+from lifting.atomic import not_written, replacing, write_text
 from lifting.errors import OutputError
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.connection import Choice, choose_mode
@@ -130,10 +130,7 @@ class _KeepingWriter(ExperimentWriter):
             self._check_log_dir_exists()
             if isinstance(error, OutputError):
                 raise
-            raise OutputError(
-                f"expected to write {self.metrics_file_path}, got '{error.strerror or error}'; "
-                "free some space or choose another folder with output=FOLDER"
-            ) from error
+            raise not_written(self.metrics_file_path, error) from error
 
     def _check_log_dir_exists(self) -> None:
         """Cut off half a line that a kill or a full disk may have left; know which keys remain."""

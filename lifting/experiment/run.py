@@ -303,12 +303,12 @@ def _train_stage(run: _Run, stage: Stage) -> tuple[Path, dict[str, float]]:
     if spent is None:
         spent = _fit(run, stage, folder, final=final)
         write_text(folder / FINISHED, json.dumps(spent) + "\n")
-    chosen = folder / f"{BEST}{SUFFIX}"
-    if not chosen.is_file():
-        # A step limit may end a stage before its first validation: then nothing was selected.
-        chosen = folder / f"{LAST}{SUFFIX}"
-        check_nothing_selected(read_checkpoint(chosen), chosen)
+    best = folder / f"{BEST}{SUFFIX}"
+    # A step limit may end a stage before its first validation: then nothing was selected.
+    chosen = best if best.is_file() else folder / f"{LAST}{SUFFIX}"
     checkpoint = read_checkpoint(chosen, run.module.settings.method)
+    if chosen != best:
+        check_nothing_selected(checkpoint, chosen)
     check_claim(run.config, run.folder, checkpoint)
     load_weights(run.module, checkpoint, chosen)
     return chosen, spent
@@ -363,9 +363,8 @@ def _fit(run: _Run, stage: Stage, folder: Path, *, final: bool) -> dict[str, flo
 
 
 def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
-    """Test a checkpoint, compare with the baselines, and write and print the outcome."""
+    """Test a checkpoint's weights, which the module has; write and print the outcome."""
     config, module, data = run.config, run.module, run.data
-    load_weights(module, read_checkpoint(checkpoint, module.settings.method), checkpoint)
     callbacks: list[Callback] = [
         *optimization_callbacks(config),
         PanelsCallback(config.panels, run.folder),

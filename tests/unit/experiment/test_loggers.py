@@ -145,26 +145,26 @@ def test_unreachable_host_with_a_key_falls_back_to_offline(
     assert "did not answer within 1 s" in caplog.text
 
 
-def test_a_silent_host_leads_to_offline(tmp_path, caplog, monkeypatch, silent_server):
-    monkeypatch.setenv("WANDB_API_KEY", FAKE_KEY)
-    monkeypatch.setenv("WANDB_BASE_URL", silent_server)
-    with caplog.at_level(logging.WARNING):
-        loggers = build_loggers(experiment(), tmp_path, {})
-    close_loggers(loggers)
-    assert loggers[1].experiment.offline
-    assert "did not answer within 1 s); upload with: wandb sync wandb/offline-run-*" in caplog.text
-
-
-def test_a_server_that_refuses_the_run_leads_to_offline(
-    tmp_path, no_questions, caplog, monkeypatch, refusing_server
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        (
+            "silent_server",
+            "did not answer within 1 s); upload with: wandb sync wandb/offline-run-*",
+        ),
+        ("refusing_server", "refused the run"),
+    ],
+)
+def test_a_host_that_does_not_serve_leads_to_offline(
+    tmp_path, no_questions, caplog, monkeypatch, request, server, said
 ):
     monkeypatch.setenv("WANDB_API_KEY", FAKE_KEY)
-    monkeypatch.setenv("WANDB_BASE_URL", refusing_server)
+    monkeypatch.setenv("WANDB_BASE_URL", request.getfixturevalue(server))
     with caplog.at_level(logging.WARNING):
         loggers = build_loggers(experiment(), tmp_path, {})
     close_loggers(loggers)
     assert loggers[1].experiment.offline
-    assert "refused the run" in caplog.text
+    assert said in caplog.text
 
 
 def test_a_server_that_never_speaks_is_given_up_on(silent_server):
