@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from functools import partial
 from statistics import median
 
 import pytest
@@ -14,12 +15,15 @@ from mutated_yaml import yaml_mutations
 from lifting.errors import ConfigError, LiftingError
 from lifting.experiment.build import frozen_module
 from lifting.experiment.checkpoint import AtomicCheckpointIO
+from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.load import CHECKOUT, load_experiment, save_resolved, to_run
 from lifting.experiment.run import train
+from lifting.experiment.sweep import load_sweep
 
 pytestmark = pytest.mark.slow
 
 COUNT = 10_000
+FILES = [file.relative_to(CHECKOUT) for file in sorted(CHECKOUT.rglob("*.yaml"))]
 
 
 @pytest.fixture
@@ -62,23 +66,25 @@ def test_mutations_of_a_checkpoint(checkpoint):
     assert sum(outcomes.values()) == COUNT
 
 
-def outcome_of(load, path):
+def outcome_of(load, path, again):
     """What loading a mutation gives; a configuration that loads must load again to the same."""
     try:
         config = load()
     except ConfigError:
         return "ConfigError"
+    if not again or not isinstance(config, ExperimentConfig):
+        return "loads"
     save_resolved(config, path)
     return "loads" if to_run(load_experiment(str(path))) == to_run(config) else "loads to another"
 
 
-def tell(name, loads, again):
-    """Try them all, print the figures, and fail on a foreign error."""
+def tell(name, loads, path, every=1):
+    """Try them all, print the figures, and fail on a foreign error; every n-th is loaded again."""
     outcomes, seconds, wrong = Counter(), [], []
-    for load in loads:
+    for number, load in enumerate(loads):
         start = time.perf_counter()
         try:
-            outcome = outcome_of(load, again)
+            outcome = outcome_of(load, path, number % every == 0)
         except Exception as error:
             outcome = f"foreign {type(error).__name__}"
             wrong.append(repr(error)[:300])
@@ -102,22 +108,24 @@ def test_mutations_of_a_stored_configuration(tiny_experiment, tmp_path):
     tell("config.yaml", loads(), tmp_path / "again.yaml")
 
 
-def test_mutations_of_every_experiment_file(tmp_path, monkeypatch):
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.with_suffix("")))
+def test_mutations_of_every_experiment_file(tmp_path, monkeypatch, file):
     """A file that is laid over others is read through an experiment that it is laid over."""
     folder = tmp_path / "experiments"
     monkeypatch.setenv("LIFTING_EXPERIMENTS", str(folder))
-    files = [f for f in sorted(CHECKOUT.rglob("*.yaml")) if f.parent.name != "sweep"]
-    each = -(-1000 // len(files))
+    copy = folder / file
+    copy.parent.mkdir(parents=True)
+    count = 1000
+    if file.parent.name == "sweep":
+        load, count = partial(load_sweep, file.stem), 100  # of a whole grid, which takes seconds
+    elif len(file.parts) > 1:
+        load = partial(load_experiment, "uao", [f"extends={file.with_suffix('')}"])
+    else:
+        load = partial(load_experiment, file.stem)
 
     def loads():
-        for number, file in enumerate(files):
-            name = file.relative_to(CHECKOUT)
-            copy = folder / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            laid = [f"extends={name.with_suffix('')}"] if len(name.parts) > 1 else []
-            for data in yaml_mutations(file.read_bytes(), each, seed=number):
-                copy.write_bytes(data)
-                yield lambda n=name, o=laid: load_experiment("uao" if o else n.stem, o)
-            copy.unlink()
+        for data in yaml_mutations((CHECKOUT / file).read_bytes(), count):
+            copy.write_bytes(data)
+            yield load
 
-    tell(f"{len(files)} experiment files", loads(), tmp_path / "again.yaml")
+    tell(str(file), loads(), tmp_path / "again.yaml", every=10)
