@@ -87,7 +87,7 @@ def has_key(url: str) -> bool:
 
 
 def answers(url: str, timeout: float) -> bool:
-    """Whether a server answers anything at all, through a proxy when one is configured.
+    """Whether a server's interface answers anything at all, through a proxy if one is configured.
 
     The question is asked in a thread that is given up on, because looking a name up has no time
     limit of its own.
@@ -107,7 +107,12 @@ def answers(url: str, timeout: float) -> bool:
 
 def _ask(url: str, timeout: float) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=timeout):
+        question = urllib.request.Request(
+            f"{url}/graphql",  # what W&B itself asks; a front page may answer without it
+            data=b'{"query": "query {__typename}"}',
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(question, timeout=timeout):
             return True
     except urllib.error.HTTPError as error:
         error.close()

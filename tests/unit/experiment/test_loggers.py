@@ -6,6 +6,7 @@ import logging
 import socket
 import sys
 import threading
+from contextlib import contextmanager
 
 import pytest
 from pytorch_lightning.loggers import WandbLogger
@@ -51,28 +52,49 @@ def silent_server():
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-@pytest.fixture
-def refusing_server():
-    """Answers everything with 401."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(401)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        do_POST = do_GET  # noqa: N815
-
-        def log_message(self, *_):
-            return
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+@contextmanager
+def serving(handler):
+    """A server on a thread, by its address."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(401)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *_):
+        return
+
+
+@pytest.fixture
+def refusing_server():
+    """Answers everything with 401."""
+    with serving(Refusing) as url:
+        yield url
+
+
+@pytest.fixture
+def front_page():
+    """Has a front page, and an interface that never says a word."""
+    over = threading.Event()
+
+    class Handler(Refusing):
+        def do_POST(self):
+            over.wait(60)
+
+    with serving(Handler) as url:
+        yield url
+        over.set()
 
 
 def closed_port():
@@ -152,6 +174,7 @@ def test_unreachable_host_with_a_key_falls_back_to_offline(
             "silent_server",
             "did not answer within 1 s); upload with: wandb sync wandb/offline-run-*",
         ),
+        ("front_page", "did not answer within 1 s"),
         ("refusing_server", "refused the run"),
     ],
 )
