@@ -72,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit status: 0 done, 2 a mistake that the message on the standard error explains, 3 a
         training that diverged, 130 and 143 for a signal, see `Interrupted`.
     """
+    # Threads without work sleep instead of spinning; read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = sys.argv[1:] if argv is None else argv
     command = next((word for word in words if not word.startswith("-")), None)
     if command in REMOVED:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
@@ -32,6 +31,7 @@ from lifting.experiment.checkpoint import (
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.load import find_file, method_config
 from lifting.experiment.schema import to_schema
+from lifting.experiment.threads import set_threads
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.methods.discovery import load_module_class
 from lifting.methods.settings import BuiltOn, ModuleSettings
@@ -242,8 +242,7 @@ def optimization_callbacks(config: ExperimentConfig) -> list[Callback]:
 
 def prepare_process(config: ExperimentConfig) -> None:
     """Threads of torch, and silence for hints that do not concern the user."""
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)
+    set_threads(config.trainer.threads)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for hint in (
         ".*does not have many workers.*",  # tensors are gathered in the main process on purpose

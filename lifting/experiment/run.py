@@ -72,6 +72,7 @@ from lifting.experiment.resume import (
 )
 from lifting.experiment.sequences import SequenceScores
 from lifting.experiment.terminal import SPLIT, print_facts, print_summary, progress_callback
+from lifting.experiment.threads import with_threads
 from lifting.experiment.trained import (
     INITIAL,
     claim,
@@ -228,6 +229,7 @@ def _started(
         prepare_process(config)
         if checkpoint is None:
             module, data = _untrained(config, resume, init_from)
+            config = with_threads(config, module, data)
         else:
             module, data = trained_model(config, checkpoint)
             data.tracks("test")

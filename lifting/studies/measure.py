@@ -22,7 +22,7 @@ from lifting.errors import ConfigError
 from lifting.experiment.build import prepare_process
 from lifting.experiment.callbacks import BEST, LAST, seed_everywhere
 from lifting.experiment.checkpoint import SUFFIX
-from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.config import AUTO, ExperimentConfig
 from lifting.experiment.folder import CHECKPOINTS, finished_run, mark_finished
 from lifting.experiment.resume import unfinished_run
 from lifting.experiment.run import train
@@ -158,7 +158,8 @@ def choose_device(name: str) -> torch.device:
 def trained_run(config: ExperimentConfig) -> Path:
     """Folder of a finished run of an experiment, trained now unless it is there already.
 
-    One that was stopped goes on.
+    One that was stopped goes on. Where the number of threads is left open, it is one: processor
+    seconds are compared, and the numbers are the same on every machine.
 
     Args:
         config: The experiment.
@@ -166,6 +167,8 @@ def trained_run(config: ExperimentConfig) -> Path:
     Raises:
         LiftingError: The training failed.
     """
+    if config.trainer.threads == AUTO:
+        config = replace(config, trainer=replace(config.trainer, threads=1))
     finished = finished_run(config)
     if finished is not None:
         return finished

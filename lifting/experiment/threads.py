@@ -1,0 +1,186 @@
+"""How many threads a training computes in: measured with its own step, not assumed.
+
+On an idle machine a second core may nearly double the speed of large matrix products; of small
+ones, or where something else is at work, it may cost several times what it brings.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lifting.batch import PoseBatch
+from lifting.data.datamodule import PoseDataModule
+from lifting.experiment.config import AUTO, ExperimentConfig
+from lifting.methods.base import LiftingModule
+
+GAIN = 1.3  # that all cores must bring, or one is taken
+LIMIT_S = 2.0  # of the whole probe
+_STEP_S = 0.15  # that one timed step shall take at most
+_ROUNDS = 4
+_LEAST_ROWS = 2  # batch normalisation needs two
+log = logging.getLogger(__name__)
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+_TORCHS_OWN = torch.get_num_threads()  # heeds OMP_NUM_THREADS, and takes no core twice
+
+
+def usable_threads() -> int:
+    """Threads that this process may use, of its affinity and its control groups."""
+    count = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        count = len(os.sched_getaffinity(0))
+    quota = _quota()
+    return max(1, count if quota is None else min(count, round(quota)))
+
+
+def set_threads(wanted: int | str) -> None:
+    """Let torch compute in so many threads, but no more than the process may use.
+
+    Args:
+        wanted: Number; ``auto`` and 0 take torch's own choice.
+    """
+    count = _TORCHS_OWN if wanted in (AUTO, 0) else int(wanted)
+    torch.set_num_threads(min(count, usable_threads()))
+
+
+def _quota() -> float | None:
+    """Processors that the control groups of this process grant it; None without a limit."""
+    pairs = []
+    with suppress(OSError):
+        own = Path("/proc/self/cgroup").read_text(encoding="ascii").rpartition("::")[2].strip()
+        folder = _CGROUP / own.lstrip("/")
+        pairs += [
+            _words(place / "cpu.max")
+            for place in (folder, *folder.parents)
+            if place.is_relative_to(_CGROUP)
+        ]
+    older = _CGROUP / "cpu"
+    pairs.append(_words(older / "cpu.cfs_quota_us") + _words(older / "cpu.cfs_period_us"))
+    limited = [p for p in pairs if len(p) == 2 and all(word.isdigit() for word in p)]
+    return min((int(limit) / int(period) for limit, period in limited), default=None)
+
+
+def _words(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="ascii").split()
+    except OSError:
+        return []
+
+
+def with_threads(
+    config: ExperimentConfig, module: LiftingModule, data: PoseDataModule
+) -> ExperimentConfig:
+    """The same experiment with a number of threads in the place of ``auto``.
+
+    Args:
+        config: The experiment.
+        module: As its training starts; a copy of it takes the steps.
+        data: Its data.
+    """
+    if config.trainer.threads != AUTO:
+        return config
+    most = min(_TORCHS_OWN, usable_threads())
+    if config.trainer.devices > 1:
+        chosen = max(1, most // config.trainer.devices)
+    elif most == 1 or config.trainer.accelerator not in ("auto", "cpu") or _gpu(config):
+        chosen = most
+    else:
+        chosen = _measured(module, data, most)
+    torch.set_num_threads(chosen)
+    return replace(config, trainer=replace(config.trainer, threads=chosen))
+
+
+def _gpu(config: ExperimentConfig) -> bool:
+    return config.trainer.accelerator != "cpu" and torch.accelerator.is_available()
+
+
+def _measured(module: LiftingModule, data: PoseDataModule, most: int) -> int:
+    try:
+        return faster(probe_step(module, data), most)
+    except Exception as error:  # a method may need more of the trainer than there is yet
+        log.info("one thread, as no step could be tried before the training: %s", error)
+        return 1
+
+
+def faster(step: Callable[[int | None], int], most: int) -> int:
+    """One thread or all of them: those only if they are ``GAIN`` times as fast.
+
+    Args:
+        step: Takes a step on so many rows of a batch, None for all, and says on how many.
+        most: Threads that may be used.
+
+    Returns:
+        1 or ``most``.
+    """
+    end = time.perf_counter() + LIMIT_S
+    with _threads(1):
+        rows: int | None = _LEAST_ROWS
+        _seconds(step, rows)  # what is done once
+        while rows is not None:
+            took, taken = _seconds(step, rows)
+            if took > _STEP_S / 2 or time.perf_counter() > end - LIMIT_S / 2:
+                break
+            rows = None if taken < rows else 2 * rows
+    best = {1: float("inf"), most: float("inf")}
+    for _ in range(_ROUNDS):
+        for threads in best:
+            with _threads(threads):
+                best[threads] = min(best[threads], _seconds(step, rows)[0])
+        if time.perf_counter() > end - sum(best.values()):
+            break
+    return most if best[1] >= GAIN * best[most] else 1
+
+
+def probe_step(module: LiftingModule, data: PoseDataModule) -> Callable[[int | None], int]:
+    """A training step of a copy of a module, in its first stage, that leaves no trace.
+
+    Args:
+        module: As its training starts.
+        data: Its data.
+
+    Returns:
+        Takes a step on so many rows of the first batch, None for all, and says on how many.
+    """
+    own = copy.deepcopy(module)
+    own.train()
+    own.begin_stage(own.stages()[0])
+    batch: PoseBatch = next(iter(data.train_dataloader()))
+
+    def step(rows: int | None) -> int:
+        part = batch if rows is None else batch.rows(slice(0, rows))
+        with torch.random.fork_rng(devices=()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # nothing is logged without a trainer
+            own.zero_grad()
+            loss: Any = own.training_step(part, 0)
+            loss.backward()
+        return len(part)
+
+    return step
+
+
+def _seconds(step: Callable[[int | None], int], rows: int | None) -> tuple[float, int]:
+    start = time.perf_counter()
+    taken = step(rows)
+    return time.perf_counter() - start, taken
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
