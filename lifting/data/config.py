@@ -80,6 +80,8 @@ class CommonConfig:
             the first; evaluation always sees them apart.
         batch_size: Training samples a batch at most, over all processes, each of which takes an
             equal slice; with views together, instants.
+        epoch_batches: Batches of an epoch of training, whatever the number of samples: one pass
+            over them follows another, each in an order of its own; null: an epoch is one pass.
         eval_batch_size: Validation, test and prediction samples a batch at most, over all
             processes; a batch has at least one of each process.
         flip: Mirror half of the training samples.
@@ -112,6 +114,7 @@ class CommonConfig:
     eval_every: int = 1
     views: Literal["apart", "together"] = "apart"
     batch_size: int = 1024
+    epoch_batches: int | None = None
     eval_batch_size: int = 1024
     flip: bool = True
     bone_jitter: float = 0.0

@@ -261,6 +261,7 @@ class PoseDataModule(pl.LightningDataModule):
             seed=self.seed,
             shuffle=batch_size is not None,
             share=share or self._share(),
+            batches=None if batch_size is None else self.config.epoch_batches,
         )
         return BatchLoader(
             batches,

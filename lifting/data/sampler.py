@@ -1,9 +1,11 @@
 """Which samples a batch holds, and when: seeded epochs that resume and split to the bit.
 
-An epoch of training is a permutation drawn from (seed, epoch) alone, one of evaluation has the
-order of the tracks. It is cut into the fewest batches of at most ``batch_size`` samples, equal in
-size within one, so that no batch is a lone leftover. Of several processes each takes a slice of
-every batch, equal in size within one again.
+A pass over the training samples is a permutation drawn from (seed, number of the pass) alone, one
+over those of evaluation has the order of the tracks. An epoch is one pass, cut into the fewest
+batches of at most ``batch_size`` samples, equal in size within one, so that no batch is a lone
+leftover; or it has so many full batches as are asked for, whatever the number of samples, and the
+passes go on from one epoch to the next. Of several processes each takes a slice of every batch,
+equal in size within one again.
 """
 
 from __future__ import annotations
@@ -84,13 +86,21 @@ class BatchSampler(Sampler[BatchKey]):
         seed: Seed of the permutations.
         shuffle: Permute, as in training; else keep the order of the tracks.
         share: Part of this process.
+        batches: Batches of an epoch; None cuts one pass.
 
     Raises:
         DataError: There are fewer samples than processes, in a batch of training or at all.
     """
 
     def __init__(
-        self, samples: int, batch_size: int, *, seed: int, shuffle: bool, share: Share
+        self,
+        samples: int,
+        batch_size: int,
+        *,
+        seed: int,
+        shuffle: bool,
+        share: Share,
+        batches: int | None = None,
     ) -> None:
         if samples < share.world:
             raise DataError(
@@ -103,10 +113,11 @@ class BatchSampler(Sampler[BatchKey]):
         self.share = share
         self.epoch = 0
         self.resumed: tuple[int, int] | None = None
-        self.batches = -(-samples // batch_size)
+        self.batches = batches or -(-samples // batch_size)
+        self.length = samples if batches is None else batches * min(batch_size, samples)
         if not shuffle:
             self.batches = min(self.batches, samples // share.world)
-        elif (smallest := samples // self.batches) < share.world:
+        elif (smallest := self.length // self.batches) < share.world:
             raise DataError(
                 f"expected batches of at least one sample for each of {share.world} "
                 f"processes, got some of {smallest}; raise data.batch_size or use fewer "
@@ -137,7 +148,7 @@ class BatchSampler(Sampler[BatchKey]):
 
     def size(self, number: int) -> int:
         """Samples of a batch, over all processes."""
-        return self.samples // self.batches + (number < self.samples % self.batches)
+        return self.length // self.batches + (number < self.length % self.batches)
 
     def share_of_step(self, number: int, accumulate: int, batches: int) -> float:
         """What makes the mean over processes and batches of a step the mean over its samples.
@@ -155,14 +166,22 @@ class BatchSampler(Sampler[BatchKey]):
         return accumulate * self.size(number) / step
 
     def _slices(self) -> Iterator[BatchKey]:
-        order = torch.arange(self.samples)
-        if self.shuffle:
-            order = torch.randperm(self.samples, generator=stream(self.seed, self.epoch))
+        order = self._order() if self.shuffle else torch.arange(self.samples)
         for number, batch in enumerate(torch.tensor_split(order, self.batches)):
             slices = torch.tensor_split(batch, self.share.world)
             own, before = slices[self.share.rank], sum(map(len, slices[: self.share.rank]))
             after = len(batch) - before - len(own)
             yield BatchKey(self.epoch, number, own, before, after)
+
+    def _order(self) -> Tensor:
+        """The samples of an epoch: what it takes of the permutations one after another."""
+        start = self.epoch * self.length
+        first, last = start // self.samples, (start + self.length - 1) // self.samples
+        passes = [
+            torch.randperm(self.samples, generator=stream(self.seed, number))
+            for number in range(first, last + 1)
+        ]
+        return torch.cat(passes).narrow(0, start - first * self.samples, self.length)
 
 
 class BatchLoader(DataLoader[PoseBatch]):

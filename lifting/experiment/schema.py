@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lifting.data.sets import find_set
 from lifting.errors import ConfigError, suggest
-from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.config import AUTO, ExperimentConfig
 from lifting.skeleton import get_skeleton
 from lifting.tto.config import check_tto
 
@@ -49,6 +49,7 @@ CHECKS: dict[str, Check] = {
     "data.train_every": _COUNT,
     "data.eval_every": _COUNT,
     "data.batch_size": _COUNT,
+    "data.epoch_batches": _LIMIT,
     "data.eval_batch_size": _COUNT,
     "data.bone_jitter": _NOT_NEGATIVE,
     "data.workers": _NOT_NEGATIVE,
@@ -81,7 +82,10 @@ CHECKS: dict[str, Check] = {
         lambda v: v.startswith("val/"),
         "a key of the validation split, such as val/mpjpe_mm (the test split never chooses)",
     ),
-    "trainer.threads": _NOT_NEGATIVE,
+    "trainer.threads": (
+        lambda v: v == AUTO or (isinstance(v, int) and v >= 0),
+        "auto, or a whole number from 0",
+    ),
     "trainer.ema.decay": _DECAY,
     "wandb.timeout": _POSITIVE,
     "panels.worst": _NOT_NEGATIVE,

@@ -15,7 +15,7 @@ from lifting.data.sets.cmu import reader as cmu
 from lifting.data.sets.cmu.config import FILE_NAME
 from lifting.data.sets.cmu.files import FILE_JOINTS, read_cmu_file, verify_values
 from lifting.data.splits import CMU_PUBLIC_SPLIT, SubjectSplit
-from lifting.errors import DataError, MissingDataError
+from lifting.errors import ConfigError, DataError, MissingDataError
 from lifting.files import checks
 from lifting.files.npz import write_npz_atomically
 from lifting.geometry.kinematics import bone_lengths
@@ -117,6 +117,20 @@ def test_empty_part_says_which_parts_there_are(tmp_path):
         cmu.motion(config, "val")
 
 
+def test_chosen_actions_validate_in_place_of_the_files_part(tmp_path):
+    names = np.array(["climb", "walk", "dance"])  # of train, val and test
+    config = write(tmp_path, actions=names)
+    config.cmu.val_actions = ("climb",)
+    parts = {split: cmu.motion(config, split) for split in ("train", "val", "test")}
+    assert {k: v.names[0] for k, v in parts.items()} == dict(
+        zip(("val", "train", "test"), content()["names"], strict=True)
+    )
+    assert "validation on actions climb" in parts["val"].source["split_rule"]
+    config.cmu.val_actions = ("dance",)
+    with pytest.raises(ConfigError, match=r"'dance' in data\.cmu\.val_actions"):
+        cmu.motion(config, "val")
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(MissingDataError, match=FILE_NAME):
         cmu.cache_key(DataConfig(name="cmu", root=str(tmp_path)), "train")
@@ -129,6 +143,13 @@ def test_cache_key_follows_content_and_part(tmp_path):
     assert train != cmu.cache_key(config, "val")
     write(tmp_path, actions=np.array(["walk", "jump", "run"]))
     assert cmu.cache_key(config, "train") != train
+
+
+def test_cache_key_follows_the_actions_that_validate(tmp_path):
+    config = write(tmp_path)
+    plain = cmu.cache_key(config, "val")
+    config.cmu.val_actions = ("climb",)
+    assert cmu.cache_key(config, "val") != plain
 
 
 def test_unchanged_file_is_hashed_once(tmp_path):

@@ -307,6 +307,48 @@ def test_processes_train_on_slices_of_the_batches_of_one(world, samples):
         assert max(counts) - min(counts) <= 1 <= min(counts)
 
 
+@pytest.mark.parametrize("world", [1, 3])
+@pytest.mark.parametrize(("samples", "batches"), [(30, 4), (30, 1), (7, 5), (3, 2), (1000, 2)])
+def test_an_epoch_of_so_many_batches_takes_passes_one_after_another(samples, batches, world):
+    epochs, size = 6, min(6, samples)
+    seen = []
+    for rank in range(world):
+        sampler = BatchSampler(
+            samples, 6, seed=0, shuffle=True, share=Share(rank, world), batches=batches
+        )
+        seen.append([])
+        for epoch in range(epochs):
+            sampler.set_epoch(epoch)
+            keys_of_epoch = list(sampler)
+            assert len(keys_of_epoch) == len(sampler) == batches
+            assert {key.size for key in keys_of_epoch} == {size} == {sampler.size(0)}
+            assert sampler.share_of_step(0, 2, batches) == 1 or batches == 1
+            seen[-1] += keys_of_epoch
+    found = [sample for batch in samples_of(zip(*seen, strict=True)) for sample in batch]
+    whole = len(found) // samples
+    for start in range(0, whole * samples, samples):
+        assert sorted(found[start : start + samples]) == list(range(samples))
+    assert len(set(found[whole * samples :])) == len(found) % samples
+    if whole > 1 and samples > 7:
+        assert found[:samples] != found[samples : 2 * samples]
+
+
+def test_an_epoch_that_is_one_pass_has_the_order_it_had():
+    one_pass = BatchSampler(12, 6, seed=5, shuffle=True, share=Share())
+    counted = BatchSampler(12, 6, seed=5, shuffle=True, share=Share(), batches=2)
+    for epoch in range(3):
+        one_pass.set_epoch(epoch)
+        counted.set_epoch(epoch)
+        for a, b in zip(one_pass, counted, strict=True):
+            assert torch.equal(a.samples, b.samples)
+
+
+def test_only_training_epochs_are_counted_in_batches():
+    data = module(batch_size=4, eval_batch_size=4, epoch_batches=50)
+    assert len(data.train_dataloader()) == 50
+    assert len(data.val_dataloader()) == len(module(eval_batch_size=4).val_dataloader())
+
+
 def trained_by(world, rank, workers=0, tracks=None, **options):
     """Training batches of one of several processes, of the second epoch."""
     data = module(tracks, workers=workers, **options)

@@ -7,13 +7,14 @@ Source: Carnegie Mellon University Graphics Lab Motion Capture Database, mocap.c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from lifting.data.check import check_names
 from lifting.data.config import DataConfig, Split
 from lifting.data.doctor.check import check_takes
 from lifting.data.doctor.presence import attempt
@@ -24,6 +25,7 @@ from lifting.data.sets.cmu.config import CREDIT, FILE_NAME
 from lifting.data.sets.cmu.files import PARTS, CmuFile, read_cmu_file, verify_values
 from lifting.errors import DataError, MissingDataError
 from lifting.files.checks import sha256_of
+from lifting.files.npz import Array
 from lifting.skeleton import H36M_17
 
 
@@ -44,15 +46,16 @@ def motion(config: DataConfig, split: Split) -> MotionClips:
     path = find_file("cmu", FILE_NAME, config.root)
     file = read_cmu_file(path)
     verify_values(file)
-    chosen = np.flatnonzero(np.array(file.split) == split)
+    parts = _parts(file, config.cmu.val_actions)
+    chosen = np.flatnonzero(parts == split)
     if len(chosen) == 0:
         raise DataError(
             f"expected sequences in part '{split}' of {path}, got none (parts: "
-            f"{', '.join(sorted(set(file.split)))}); convert recordings of further subjects"
+            f"{', '.join(sorted(set(parts)))}); convert recordings of further subjects"
         )
     subject_names, action_names = sorted(set(file.subjects)), sorted(set(file.actions))
     lengths = np.diff(file.offsets)
-    in_part = np.repeat(np.array(file.split) == split, lengths)
+    in_part = np.repeat(parts == split, lengths)
     return MotionClips(
         skeleton=H36M_17,
         joints_3d=torch.from_numpy(file.positions[in_part].astype(np.float32)),
@@ -63,15 +66,27 @@ def motion(config: DataConfig, split: Split) -> MotionClips:
         subject_names=tuple(subject_names),
         action_names=tuple(action_names),
         fps=rate_of_each(file.fps, len(chosen)),
-        source=_source(file, split),
+        source=_source(file, split, config.cmu.val_actions),
     )
 
 
-def _source(file: CmuFile, split: Split) -> dict[str, str]:
+def _parts(file: CmuFile, val_actions: Sequence[str]) -> Array:
+    """Part of each sequence, ``(S,)`` text, where chosen actions validate."""
+    parts = np.array(file.split)
+    if not val_actions:
+        return parts
+    actions, trains = np.array(file.actions), parts != "test"
+    check_names("cmu.val_actions", val_actions, sorted(set(actions[parts == "train"])))
+    parts[trains] = np.where(np.isin(actions[trains], val_actions), "val", "train")
+    return parts
+
+
+def _source(file: CmuFile, split: Split, val_actions: Sequence[str]) -> dict[str, str]:
+    held_out = f"; validation on actions {', '.join(val_actions)}, held out of the training"
     return {
         "dataset": "cmu",
         "split": split,
-        "split_rule": file.split_name,
+        "split_rule": file.split_name + (held_out if val_actions else ""),
         "file_sha256": sha256_of(file.path),
         "credit": CREDIT,
     }
@@ -91,7 +106,10 @@ def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
         MissingDataError: The file is not found.
     """
     path = find_file("cmu", FILE_NAME, config.root)
-    return {"dataset": "cmu", "sha256": sha256_of(path), "split": split}
+    key: dict[str, object] = {"dataset": "cmu", "sha256": sha256_of(path), "split": split}
+    if config.cmu.val_actions:
+        key["val_actions"] = list(config.cmu.val_actions)
+    return key
 
 
 DISTRIBUTED_SHA256 = "95623775d1cd59fd57c274fba6c6139901a00308f51f5112a529e7d471dd5c05"
