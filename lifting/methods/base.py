@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -184,7 +184,9 @@ class LiftingModule(pl.LightningModule):
             return
         weights = self.loss_weights(batch)
         if weights is None:
-            self._part = world * len(batch) / self._sampler.size(batch_idx)
+            sampler = self._sampler
+            whole = None if sampler is None else sampler.size(batch_idx)
+            self._part = None if whole is None else world * len(batch) / whole
         else:
             own = weights.sum(dtype=torch.float64)
             every = self.trainer.strategy.reduce(own.clone(), reduce_op="sum")
@@ -203,9 +205,13 @@ class LiftingModule(pl.LightningModule):
         """
         trainer, accumulate = self.trainer, self.trainer.accumulate_grad_batches
         if accumulate > 1:
-            loss = loss * self._sampler.share_of_step(
-                trainer.fit_loop.batch_idx, accumulate, int(trainer.num_training_batches)
-            )
+            number, batches = trainer.fit_loop.batch_idx, int(trainer.num_training_batches)
+            sampler = self._sampler
+            if sampler is not None:
+                loss = loss * sampler.share_of_step(number, accumulate, batches)
+            else:  # of a loader that does not tell: batches count alike
+                start = number - number % accumulate
+                loss = loss * (accumulate / min(accumulate, batches - start))
         super().backward(loss if self._part is None else loss * self._part, *args, **kwargs)
 
     @property
@@ -226,9 +232,10 @@ class LiftingModule(pl.LightningModule):
         return math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
 
     @property
-    def _sampler(self) -> BatchSampler:
-        loader: Any = self.trainer.train_dataloader
-        return cast(BatchSampler, loader.sampler)
+    def _sampler(self) -> BatchSampler | None:
+        """The sampler of the data module's loader; None where a trainer was given another."""
+        sampler = getattr(self.trainer.train_dataloader, "sampler", None)
+        return sampler if isinstance(sampler, BatchSampler) else None
 
     def setup(self, stage: str) -> None:
         """Build the metrics of the splits that will be scored."""
@@ -307,6 +314,8 @@ class LiftingModule(pl.LightningModule):
             betas=(options.betas[0], options.betas[1]),
             weight_decay=options.weight_decay,
             amsgrad=options.amsgrad,
+            # One pass over the weights; on a GPU it would forbid clipping under a gradient scaler.
+            fused=self.device.type == "cpu" or None,
         )
         total = int(self.trainer.estimated_stepping_batches)
         factor = learning_rate_factor(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 BITS = 16
 
@@ -16,6 +16,22 @@ def dropout(x: Tensor, rate: float) -> Tensor:
         rate: Probability of zero; 0 returns ``x`` itself.
     """
     return x if rate == 0 else x * keep_mask(x, rate)
+
+
+class Dropout(nn.Module):
+    """:func:`dropout` in training, as a layer.
+
+    Args:
+        rate: Probability of zero.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Drop elements in training, and none in evaluation."""
+        return dropout(x, self.rate) if self.training else x
 
 
 def keep_mask(like: Tensor, rate: float) -> Tensor:

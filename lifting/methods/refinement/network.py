@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lifting.errors import ConfigError, DataError, check_shape
 from lifting.methods.refinement.config import Config
+from lifting.nn.dropout import Dropout
 from lifting.skeleton import MPII_16, Skeleton
 from lifting.typing import PerJoint, Pose3D
 
@@ -234,4 +235,4 @@ def refiner_rate(step: int) -> float:
 
 def _after(dropout: float, activation: Activation) -> nn.Sequential:
     kind = nn.LeakyReLU() if activation == "leaky" else nn.ReLU()
-    return nn.Sequential(kind, nn.Dropout(dropout))
+    return nn.Sequential(kind, Dropout(dropout))

@@ -12,6 +12,7 @@ from lifting.errors import check_shape
 from lifting.methods.base import LiftingModule
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.simple_baseline.config import Config
+from lifting.nn.dropout import Dropout
 from lifting.nn.pose_loss import pose_loss
 from lifting.nn.units import MM_PER_METRE, from_network_units, to_network_units
 from lifting.typing import Pose2D, Pose3D
@@ -126,5 +127,5 @@ def _hidden(inputs: int, outputs: int, dropout: float) -> tuple[nn.Module, ...]:
         nn.Linear(inputs, outputs),
         nn.BatchNorm1d(outputs),
         nn.ReLU(inplace=True),
-        nn.Dropout(dropout),
+        Dropout(dropout),
     )

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from lifting.errors import ShapeError, check_shape
 from lifting.methods.videopose3d.config import Config
+from lifting.nn.dropout import Dropout
 from lifting.typing import Pose2D, Pose3D
 
 
@@ -168,4 +169,4 @@ def _grouped(x: Tensor, layer: nn.Conv1d) -> Tensor:
 
 
 def _activation(channels: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(nn.BatchNorm1d(channels), nn.ReLU(inplace=True), nn.Dropout(dropout))
+    return nn.Sequential(nn.BatchNorm1d(channels), nn.ReLU(inplace=True), Dropout(dropout))

@@ -7,8 +7,11 @@ from types import SimpleNamespace
 import pytest
 import pytorch_lightning as pl
 import torch
+from torch.utils.data import DataLoader
 
 from lifting.batch import collate
+from lifting.experiment.build import build_module, build_trainer
+from lifting.experiment.load import load_experiment
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.simple_baseline.config import Config as SimpleBaseline
 from lifting.methods.simple_baseline.module import Module as SimpleBaselineModule
@@ -103,6 +106,27 @@ class Gradients(pl.Callback):
 
     def on_before_optimizer_step(self, trainer, pl_module, optimizer):
         self.seen.append([p.grad.clone() for p in pl_module.correction.parameters()])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_batches_of_a_foreign_loader_count_alike(fitted, tmp_path, tiny_experiment, monkeypatch):
+    """A data module may have any loader of pose batches; the last step has two of them."""
+    kept = Gradients()
+    options = (
+        "trainer.precision=64-true", "trainer.accumulate=4", "optimizer.lr=1e-300",
+        "method.noise=0", "method.head.dropout=0", "trainer.max_epochs=1",
+    )  # fmt: skip
+    own = fitted(tmp_path / "own", *options, callbacks=[kept])
+    expected, kept.seen = kept.seen, []
+    config = load_experiment(tiny_experiment, options)
+    module, data = build_module(config), own.datamodule
+    trainer = build_trainer(config, tmp_path, callbacks=[kept])
+    loader = DataLoader(kept.batches[:EPOCH], batch_size=None)
+    monkeypatch.setattr(data, "train_dataloader", lambda: loader)
+    trainer.fit(module, datamodule=data)
+    for got, wanted in zip(kept.seen, expected, strict=True):
+        for a, b in zip(got, wanted, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.filterwarnings("ignore")
