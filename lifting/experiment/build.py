@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -40,6 +41,8 @@ from lifting.skeleton import H36M_17, Skeleton
 from lifting.tto.callback import TestTimeOptimization
 
 LOG_EVERY_STEPS = 50
+FEW_STEPS = 20
+log = logging.getLogger(__name__)
 
 
 def build_settings(config: ExperimentConfig, skeleton: Skeleton = H36M_17) -> ModuleSettings:
@@ -162,6 +165,26 @@ def build_data(
     return PoseDataModule(
         config.data, config.seed, given, skeleton=skeleton, fps=fps, scored=scored
     )
+
+
+def warn_of_few_steps(config: ExperimentConfig, data: PoseDataModule) -> None:
+    """Say when an epoch is so short that a training of some epochs learns nothing.
+
+    Args:
+        config: The experiment.
+        data: Its data.
+    """
+    if config.data.epoch_batches is not None or config.trainer.limit_train_batches is not None:
+        return
+    loader = data.train_dataloader()
+    steps = math.ceil(len(loader) / config.trainer.accumulate)
+    if steps < FEW_STEPS:
+        log.warning(
+            "expected an epoch of at least %d steps, got %d from %s samples: lower "
+            "data.batch_size=%d, or let data.epoch_batches say how many batches an epoch has, "
+            "whatever the number of samples",
+            FEW_STEPS, steps, f"{loader.sampler.samples:,}", config.data.batch_size,
+        )  # fmt: skip
 
 
 def validation_period(epochs: int, wanted: int) -> int:

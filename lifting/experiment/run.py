@@ -27,6 +27,7 @@ from lifting.experiment.build import (
     build_trainer,
     optimization_callbacks,
     prepare_process,
+    warn_of_few_steps,
 )
 from lifting.experiment.callbacks import (
     BEST,
@@ -270,6 +271,7 @@ def _untrained(
     if config.trainer.devices > 1:
         data.train_dataloader(Share(0, config.trainer.devices))  # refuses too small batches
     check_monitor(config, module, data)
+    warn_of_few_steps(config, data)
     module.claim = {**claim(config, data), **origin}
     if resume is not None:
         check_data(config, resume, module.claim["data"])

@@ -1,6 +1,11 @@
 import pytest
 
-from lifting.experiment.build import build_settings, validation_period
+from lifting.experiment.build import (
+    build_data,
+    build_settings,
+    validation_period,
+    warn_of_few_steps,
+)
 from lifting.experiment.load import load_experiment
 
 
@@ -22,3 +27,21 @@ def test_the_last_epoch_is_always_validated(epochs, wanted, period):
 )
 def test_a_method_is_told_the_size_of_the_pictures(settings, size):
     assert build_settings(load_experiment("nbf", settings)).image_size == size
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            "data.batch_size=64",
+            "at least 20 steps, got 3 from 192 samples: lower data.batch_size=64",
+        ),
+        ("data.batch_size=8", None),
+        ("data.batch_size=8 trainer.accumulate=2", "got 12 from"),
+        ("data.batch_size=64 data.epoch_batches=5", None),
+    ],
+)
+def test_an_epoch_of_few_steps_is_warned_of(tiny_experiment, caplog, options, told):
+    config = load_experiment(tiny_experiment, options.split())
+    warn_of_few_steps(config, build_data(config))
+    assert (told in caplog.text) if told else not caplog.text
