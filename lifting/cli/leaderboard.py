@@ -1,8 +1,9 @@
-"""``lifting leaderboard``: every method under one stated budget."""
+"""``lifting leaderboard``: every method under one stated budget, or its learning curve."""
 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -15,25 +16,38 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = subparsers.add_parser(
         "leaderboard",
         help="train and compare every method under one budget",
-        description="Train every method on the same data with the same number of training "
-        "samples and the same seeds, and write one table of scores, intervals and cost. "
-        "Called again, it repeats only what is missing. A training that diverges is noted, the "
-        "rest goes on, and the exit status is 2.",
-    )
-    parser.add_argument("methods", nargs="*", metavar="METHOD", help="default: all")
-    parser.add_argument(
-        "--data", default="synthetic", metavar="NAME", help="data/NAME.yaml of the experiments"
+        description="Train every method on the same data for the same processor seconds, and "
+        "write one table of scores, intervals and cost, and a chart, renewed after every "
+        "training. What counts is the training itself, its validations and checkpoints; how many "
+        "steps that buys is measured first. Called again, it repeats only what is missing. A "
+        "training that diverges is noted, the rest goes on, and the exit status is 2.",
     )
     parser.add_argument(
-        "--samples",
+        "methods",
+        nargs="*",
+        metavar="EXPERIMENT",
+        help="default: those named as a method, of keypoints or of pictures as the data are",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="NAME",
+        help="data/NAME.yaml of the experiments, for those that do not extend it (default: their "
+        "own data)",
+    )
+    parser.add_argument(
+        "--budgets",
+        type=_budget,
+        nargs="+",
+        default=[(60, 1), (200, 1)],
+        metavar="SECONDS[xSEEDS]",
+        help="processor seconds of a training, and how many seeds (default: 60 200)",
+    )
+    parser.add_argument(
+        "--every",
         type=int,
-        default=500_000,
+        default=5,
         metavar="N",
-        help="training samples a method sees, all its stages together",
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED")
-    parser.add_argument(
-        "--every", type=int, default=5, metavar="N", help="score every n-th test frame"
+        help="validate and score every n-th frame",
     )
     parser.add_argument("--output", type=Path, default=Path("outputs/leaderboard"), metavar="DIR")
     parser.add_argument(
@@ -47,10 +61,25 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(handler=handle)
 
 
+def _budget(text: str) -> tuple[int, int]:
+    """Seconds and number of seeds of ``200x3`` or ``200``."""
+    found = re.fullmatch(r"([1-9]\d*)(?:x([1-9]\d*))?", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(
+            f"expected processor seconds and a number of seeds, such as 200x3 or 1800, got "
+            f"'{text}'; name whole numbers from 1"
+        )
+    return int(found[1]), int(found[2] or 1)
+
+
 def handle(arguments: argparse.Namespace) -> int:
-    """Train what is missing, then print and write the table."""
-    if arguments.samples < 1:
-        raise ConfigError(f"expected --samples from 1, got {arguments.samples}; name a budget")
+    """Train what is missing, write the table after each training, and print it in the end."""
+    budgets = dict(arguments.budgets)
+    if len(budgets) < len(arguments.budgets):
+        raise ConfigError(
+            f"expected each budget once, got {len(arguments.budgets)} with only {len(budgets)} "
+            "different ones; say how many seeds after an x"
+        )
     from rich.console import Console
     from rich.table import Table
 
@@ -65,23 +94,23 @@ def handle(arguments: argparse.Namespace) -> int:
 
     plan = Contest(
         data=arguments.data,
-        samples=arguments.samples,
-        seeds=tuple(dict.fromkeys(arguments.seeds)),
+        budgets=tuple(sorted(budgets.items())),
         output=arguments.output,
         every=arguments.every,
         overrides=tuple(arguments.overrides),
     )
-    standings = run_leaderboard(arguments.methods or comparable_methods(), plan)
-    table = Table(title=f"leaderboard: {plan.data}, {plan.samples:,} training samples")
+    methods = arguments.methods or comparable_methods(plan.data)
+    for board in run_leaderboard(methods, plan):
+        files = write_leaderboard(board)
+    table = Table(title=f"leaderboard: {board.data['name']}, CPU-seconds of training")
     for title in TITLES:
         table.add_column(title, justify="left" if title == "method" else "right")
-    for row in standings:
+    for row in board.rows:
         table.add_row(*cells(row))
     console = Console(soft_wrap=True)
     console.print(table)
-    for path in write_leaderboard(standings, plan):
+    for path in files:
         console.print(f"written: {path}", highlight=False, markup=False)
-    problems = [text for row in standings for text in row.problems]
-    for text in problems:
+    for text in board.problems:
         print(f"error: {text}", file=sys.stderr)
-    return STATUS_INCOMPLETE if problems else 0
+    return STATUS_INCOMPLETE if board.problems else 0

@@ -29,7 +29,7 @@ from lifting.experiment.checkpoint import (
     method_config_of,
     read_checkpoint,
 )
-from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.config import ExperimentConfig, TrainerConfig
 from lifting.experiment.load import find_file, method_config
 from lifting.experiment.schema import to_schema
 from lifting.experiment.threads import set_threads
@@ -195,6 +195,16 @@ def validation_period(epochs: int, wanted: int) -> int:
     return next(n for n in range(min(wanted, epochs), 0, -1) if epochs % n == 0)
 
 
+def stage_epochs(options: TrainerConfig, epochs: int | None) -> int:
+    """Epochs of a stage after scaling.
+
+    Args:
+        options: Trainer section.
+        epochs: Those that the stage asks for; None takes the section's.
+    """
+    return max(1, round((epochs or options.max_epochs) * options.epoch_scale))
+
+
 def build_trainer(
     config: ExperimentConfig,
     run_dir: Path,
@@ -216,7 +226,7 @@ def build_trainer(
         ConfigError: The machine cannot do what the trainer section asks for.
     """
     options = config.trainer
-    length = max(1, round((epochs or options.max_epochs) * options.epoch_scale))
+    length = stage_epochs(options, epochs)
     every = min(LOG_EVERY_STEPS, options.limit_train_batches or LOG_EVERY_STEPS)
     try:
         trainer = pl.Trainer(

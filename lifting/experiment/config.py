@@ -34,7 +34,8 @@ class TrainerConfig:
     Attributes:
         max_epochs: Epochs of the last stage (a method's earlier stages name their own).
         epoch_scale: Multiplies the epochs of every stage (at least one is left): a small value
-            gives a quick run, and `lifting leaderboard` sets it to give all methods one budget.
+            gives a quick run, and `lifting leaderboard` sets it where an experiment has
+            no ``data.epoch_batches``, which else it scales.
         max_steps: Optimiser steps at most in a stage, -1 for no limit.
         limit_train_batches: Batches an epoch at most, None for all.
         limit_val_batches: Validation batches at most, None for all.

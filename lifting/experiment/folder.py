@@ -269,7 +269,7 @@ def finished_run(
         config: The experiment.
         weights_of: The experiment whose weights were tested, for a run that trained none.
     """
-    wanted = _settings(config, weights_of)
+    wanted = settings_text(config, weights_of)
     for run in runs_with(config.output, config.name, SETTINGS_FILE):
         if (run / SETTINGS_FILE).read_text(encoding="utf-8") == wanted:
             return run
@@ -292,11 +292,17 @@ def mark_finished(
     Raises:
         OutputError: The file cannot be written.
     """
-    write_text(folder / SETTINGS_FILE, _settings(config, weights_of))
+    write_text(folder / SETTINGS_FILE, settings_text(config, weights_of))
     return folder
 
 
-def _settings(config: ExperimentConfig, weights_of: ExperimentConfig | None) -> str:
+def settings_text(config: ExperimentConfig, weights_of: ExperimentConfig | None = None) -> str:
+    """What decides about a run's numbers, as JSON.
+
+    Args:
+        config: The experiment.
+        weights_of: As in :func:`finished_run`.
+    """
     parts = [config] if weights_of is None else [config, weights_of]
     plain = [{k: v for k, v in asdict(part).items() if k not in _BESIDE} for part in parts]
     return json.dumps(plain, sort_keys=True)

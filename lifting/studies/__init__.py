@@ -5,7 +5,8 @@
 * ``frames``        the test frames that all runs see
 * ``measure``       trained runs, their answers, errors and cost
 * ``page``          Markdown, JSON, CSV and charts
-* ``leaderboard``   every method under one budget
+* ``leaderboard``   every method under one budget, and learning curves
+* ``cut``           how long a training of so many processor seconds is
 * ``sweep``         one experiment under many settings
 * ``wandb_sweep``   the same with W&B handing out the variants
 * ``optimisation``  methods beside variants of test-time optimisation

@@ -1,38 +1,61 @@
 """Every method under one budget: trained on the same data, scored on the same samples.
 
-The budget is a number of training samples, mirrored ones counted as they come, shared by all
-stages of a method; what it costs in time stands beside the scores. Confidence intervals are
-bootstrapped over recordings, because neighbouring frames and the views of one recording are not
-independent.
+The budget is processor time of the training, validations and checkpoints included; data are made
+ready before, and the test comes after. Several budgets make a learning curve. Confidence intervals
+are bootstrapped over recordings, because neighbouring frames and the views of one recording are
+not independent.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from lifting.errors import ConfigError, DivergedError, suggest
-from lifting.experiment.build import build_data, build_module
+from lifting.data.config import DataConfig
+from lifting.data.sets import find_set
+from lifting.errors import ConfigError, DivergedError
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import RECORD_FILE
-from lifting.experiment.load import list_experiments, load_experiment
+from lifting.experiment.load import (
+    find_experiment,
+    list_experiments,
+    load_data,
+    load_experiment,
+    read_values,
+)
 from lifting.experiment.record import ResultRecord, read_record
 from lifting.experiment.sequences import SEQUENCES_FILE, SequenceScore, read_sequences
+from lifting.experiment.terminal import print_facts
 from lifting.methods.discovery import method_names
+from lifting.studies.cut import CostFile, scaled
 from lifting.studies.measure import (
     RESAMPLES,
     mean_interval,
     pose_cpu_ms,
     scored_checkpoint,
     trained_run,
+    validation_mpjpe,
 )
-from lifting.studies.page import MISSING, caption, machine, markdown, number, write_page
+from lifting.studies.page import (
+    MISSING,
+    caption,
+    draw,
+    machine,
+    markdown,
+    matrix_gflops,
+    number,
+    write_page,
+)
+from lifting.visualization.charts import LearningCurve, learning_chart
 
 SCORES = ("mpjpe_mm", "pa_mpjpe_mm")
+CALIBRATION_SHARE = 0.05
+"""Of the least budget, that the steps of a stage may cost before the first training."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +63,16 @@ class Contest:
     """What a leaderboard compares.
 
     Attributes:
-        data: Data section, by its file in ``experiments/data``.
-        samples: Training samples that every method sees, all stages together.
-        seeds: Seeds; each method is trained once with each.
+        data: Data section, by its file in ``experiments/data``, laid over experiments that do not
+            extend it; None takes their own.
+        budgets: Processor seconds of a training, and how many seeds, from 0, are trained so long.
         output: Folder of the runs and of the table.
-        every: Every n-th frame is scored, the same for all methods.
+        every: Every n-th frame is validated and scored, the same for all methods.
         overrides: Further ``key=value`` settings for all methods.
     """
 
-    data: str
-    samples: int
-    seeds: tuple[int, ...]
+    data: str | None
+    budgets: tuple[tuple[int, int], ...]
     output: Path
     every: int = 5
     overrides: tuple[str, ...] = ()
@@ -61,75 +83,128 @@ class Standing:
     """One line of the table.
 
     Attributes:
-        method: Name of the method, or of a baseline that needs no training.
+        method: Name of the method's experiment, or of a baseline that needs no training.
+        budget: Processor seconds that a training was to cost; None for a baseline.
         seeds: Seeds that went in.
-        scores: Mean over the seeds, by key, mm.
+        cpu_seconds: Those that it cost, the mean over the seeds.
+        val_mpjpe_mm: That of the checkpoints that were chosen; None where another score chose.
+        scores: Mean over the seeds on the test split, by key, mm.
         intervals: 95 % interval of each score over resampled recordings, mm.
         spread: Standard deviation over the seeds, None with a single one, mm.
         parameters: Number of parameters.
-        samples: Training samples really seen.
-        train_seconds: Wall time of a training.
+        samples: Training samples seen, the stages together, mirrored ones as they come.
         pose_cpu_ms: Processor milliseconds to lift a pose.
+        test: Fingerprint of the test split.
         problems: What became of seeds whose training diverged; they are in no score.
     """
 
     method: str
+    budget: int | None
     seeds: tuple[int, ...]
     scores: dict[str, float]
+    cpu_seconds: float | None = None
+    val_mpjpe_mm: float | None = None
     intervals: dict[str, tuple[float, float]] | None = None
     spread: dict[str, float] | None = None
     parameters: int | None = None
     samples: int | None = None
-    train_seconds: float | None = None
     pose_cpu_ms: float | None = None
+    test: str | None = None
     problems: tuple[str, ...] = ()
 
 
-def comparable_methods() -> list[str]:
-    """Methods that have an experiment of their own name."""
+@dataclass(frozen=True)
+class Board:
+    """The table as far as it goes.
+
+    Attributes:
+        plan: What is compared.
+        rows: Its lines, budget by budget, the best MPJPE of each first.
+        data: ``name``, fingerprint of the ``test`` split, ``protocol``, and ``every``.
+        calibration: Processor seconds that the calibration of each method took.
+    """
+
+    plan: Contest
+    rows: tuple[Standing, ...]
+    data: dict[str, Any]
+    calibration: dict[str, float]
+
+    @property
+    def problems(self) -> list[str]:
+        """Of all lines."""
+        return [text for row in self.rows for text in row.problems]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A finished training."""
+
+    folder: Path
+    record: ResultRecord
+    tracks: Sequence[SequenceScore]
+    validation: float | None
+
+
+@dataclass
+class _Line:
+    """The trainings of a method under a budget."""
+
+    method: str
+    budget: int
+    file: CostFile
+    config: ExperimentConfig  # of the first seed
+    runs: list[_Run] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def comparable_methods(data: str | None = None) -> list[str]:
+    """Methods with an experiment of their own name that can be trained on the same data.
+
+    Args:
+        data: File in ``experiments/data``; None for the keypoints that most methods are trained
+            on. Those that look at pictures are compared on pictures.
+    """
     experiments = list_experiments()
-    return [name for name in method_names() if name in experiments]
+    named = [name for name in method_names() if name in experiments]
+    pictures = data is not None and _pictures(load_data(data)[0])
+    return [name for name in named if _pictures(load_experiment(name).data) == pictures]
 
 
-def run_leaderboard(methods: Sequence[str], plan: Contest) -> list[Standing]:
+def run_leaderboard(methods: Sequence[str], plan: Contest) -> Iterator[Board]:
     """Train and score methods under one plan; finished runs of the same plan are not repeated.
 
     Args:
-        methods: Names, from :func:`comparable_methods`.
-        plan: Data, budget and seeds.
+        methods: Names of experiments, such as :func:`comparable_methods` gives.
+        plan: Data, budgets and seeds.
 
-    Returns:
-        Lines of the table, the best MPJPE first.
+    Yields:
+        The table after every training, the smaller budgets of all methods first.
 
     Raises:
-        ConfigError: A method is unknown, or the plan cannot be followed.
+        ConfigError: An experiment is unknown, or the plan cannot be followed.
     """
-    known = comparable_methods()
-    for method in methods:
-        if method not in known:
-            raise ConfigError(
-                f"unknown method '{method}' for a leaderboard; {suggest(method, known)}"
-            )
-    standings, baselines = [], {}
-    for method in methods:
-        runs: dict[int, Path] = {}
-        problems: list[str] = []
-        for seed in plan.seeds:
-            try:
-                runs[seed] = trained_run(_config(method, seed, plan))
-            except DivergedError as error:
-                problems.append(f"{method}, seed {seed}: {error}")
-        if not runs:
-            standings.append(Standing(method, (), {}, problems=tuple(problems)))
-            continue
-        records = [read_record(folder / RECORD_FILE) for folder in runs.values()]
-        baselines = records[0].baselines
-        found = _standing(method, replace(plan, seeds=tuple(runs)), list(runs.values()), records)
-        standings.append(replace(found, problems=tuple(problems)))
-    for name, scores in baselines.items():
-        chosen = {key: scores[key] for key in SCORES}
-        standings.append(Standing(method=name, seeds=(), scores=chosen))
-    return sorted(standings, key=lambda row: row.scores.get("mpjpe_mm", math.inf))
+    configs = {name: _config(name, plan) for name in dict.fromkeys(methods)}
+    if not configs:
+        raise ConfigError("expected experiments to compare, got none; name one or more")
+    names = {config.data.name for config in configs.values()}
+    if len(names) > 1:
+        raise ConfigError(
+            f"expected experiments on the same data, got {', '.join(sorted(names))}; choose a "
+            "section for all with --data, or compare them apart"
+        )
+    least = min(seconds for seconds, _ in plan.budgets)
+    files = {name: CostFile(plan.output, config) for name, config in configs.items()}
+    lines: list[_Line] = []
+    for budget, seeds in sorted(plan.budgets):
+        for name, config in configs.items():
+            before = [line for line in lines if line.method == name and line.runs][-1:]
+            scale = _cut(files[name], budget, before, CALIBRATION_SHARE * least)
+            line = _Line(name, budget, files[name], scaled(config, scale))
+            lines.append(line)
+            for seed in range(seeds):
+                one = scaled(_config(name, plan, seed), scale)
+                _train(line, replace(one, run=f"{one.data.name}-{budget}s-seed{seed}"))
+                yield _board(plan, lines)
 
 
 def bootstrap_interval(
@@ -154,38 +229,41 @@ def bootstrap_interval(
     )
 
 
-def write_leaderboard(standings: Sequence[Standing], plan: Contest) -> tuple[Path, ...]:
-    """Write the table as Markdown and JSON into the plan's folder.
+def write_leaderboard(board: Board) -> tuple[Path, ...]:
+    """Write the table as Markdown and JSON, and the curves as a chart, into the plan's folder.
 
     Raises:
         OutputError: They cannot be written.
     """
-    where = machine()
+    plan, where, gflops = board.plan, machine(), matrix_gflops()
     values = {
         "plan": {**asdict(plan), "output": str(plan.output)},
-        "machine": where,
-        "rows": [asdict(row) for row in standings],
+        "machine": {**where, "gflops": gflops},
+        "data": board.data,
+        "calibration": board.calibration,
+        "rows": [asdict(row) for row in board.rows],
     }
+    budgets = ", ".join(f"{budget:,} ({seeds})" for budget, seeds in sorted(plan.budgets))
+    costs = ", ".join(f"{name} {spent:.0f}" for name, spent in board.calibration.items())
     lines = [
-        f"Data {plan.data}; {plan.samples:,} training samples a method; seeds "
-        f"{', '.join(map(str, plan.seeds))}; every {plan.every}th test frame; errors in mm "
-        f"with 95 % intervals over {RESAMPLES:,} resamples of the test recordings; "
-        f"{caption(where)}.",
+        f"Data {board.data.get('name', plan.data)}; CPU-seconds of training (seeds): {budgets}; "
+        f"every {plan.every}th frame of validation and test; errors in mm with 95 % intervals "
+        f"over {RESAMPLES:,} resamples of the test recordings; validation of the checkpoint that "
+        f"it chose. Before, so many CPU-seconds showed what a step costs: {costs or MISSING}. "
+        f"{caption(where)}, {gflops} GFLOP/s in a 1,024 x 1,024 x 1,024 float32 product of one "
+        "thread.",
         "",
-        *markdown(TITLES, map(cells, standings), left=1),
-        *(
-            line
-            for row in standings
-            for text in row.problems
-            for line in ("", f"Left out: {text}")
-        ),
+        *markdown(TITLES, map(cells, board.rows), left=1),
+        *(line for text in _notes(board) for line in ("", text)),
     ]
-    return write_page(plan.output, "leaderboard", lines, values)
+    files = write_page(plan.output, "leaderboard", lines, values)
+    chart = _chart(board)
+    return files if chart is None else (*files, chart)
 
 
 TITLES = (
-    "method", "MPJPE", "PA-MPJPE", "seed spread", "parameters", "samples seen", "training s",
-    "CPU ms a pose",
+    "method", "budget", "CPU s", "validation MPJPE", "MPJPE", "PA-MPJPE", "seed spread",
+    "parameters", "samples seen", "CPU ms a pose",
 )  # fmt: skip
 
 
@@ -193,12 +271,19 @@ def cells(row: Standing) -> tuple[str, ...]:
     """One line of the table as text; what does not apply is a dash."""
     return (
         row.method,
+        _count(row.budget),
+        number(row.cpu_seconds, ",.0f"),
+        number(row.val_mpjpe_mm),
         *(_score(row, key) for key in SCORES),
         number(None if row.spread is None else row.spread["mpjpe_mm"], ".2f"),
-        *(f"{n:,}" if n is not None else MISSING for n in (row.parameters, row.samples)),
-        number(row.train_seconds, ".0f"),
+        _count(row.parameters),
+        _count(row.samples),
         number(row.pose_cpu_ms, ".3f"),
     )
+
+
+def _count(value: int | None) -> str:
+    return MISSING if value is None else f"{value:,}"
 
 
 def _score(row: Standing, key: str) -> str:
@@ -211,48 +296,137 @@ def _score(row: Standing, key: str) -> str:
     return f"{text} ({low:.1f} to {high:.1f})"
 
 
-def _config(method: str, seed: int, plan: Contest) -> ExperimentConfig:
-    """A method's experiment, cut to the budget."""
-    settings = [
-        f"extends=data/{plan.data}", f"seed={seed}", f"output={plan.output}",
-        f"data.eval_every={plan.every}", *plan.overrides,
-    ]  # fmt: skip
-    config = load_experiment(method, settings)
-    scale = plan.samples / _nominal_samples(config)
-    text = f"{plan.data}-{plan.samples}-seed{seed}"
-    return load_experiment(method, [*settings, f"trainer.epoch_scale={scale:.6f}", f"run={text}"])
+def _notes(board: Board) -> Iterator[str]:
+    """What the reader of a table has to know of single lines."""
+    for row in board.rows:
+        if row.test not in (None, board.data["test"]):
+            yield f"Other test samples: {row.method} under {row.budget}, fingerprint {row.test}"
+    for text in board.problems:
+        yield f"Left out: {text}"
 
 
-def _nominal_samples(config: ExperimentConfig) -> int:
-    """Training samples that the experiment's own length would show to the method."""
-    epochs = [s.epochs or config.trainer.max_epochs for s in build_module(config).stages()]
-    return sum(epochs) * _epoch_samples(config)
+def _chart(board: Board) -> Path | None:
+    """The curves, once there are any."""
+    found: dict[str, list[Standing]] = {}
+    for row in board.rows:
+        if row.cpu_seconds is not None:
+            found.setdefault(row.method, []).append(row)
+    curves = {
+        name: LearningCurve(
+            seconds=np.array([row.cpu_seconds for row in rows], float),
+            validation=np.array([row.val_mpjpe_mm for row in rows], float),
+            test=np.array([row.scores["mpjpe_mm"] for row in rows], float),
+        )
+        for name, rows in found.items()
+    }
+    if not curves:
+        return None
+    lines = {r.method: r.scores["mpjpe_mm"] for r in board.rows if r.budget is None}
+    title = f"MPJPE after so much training: {board.data['name']}"
+    return draw(learning_chart(curves, lines, title=title), board.plan.output, "leaderboard")
 
 
-def _epoch_samples(config: ExperimentConfig) -> int:
-    data = build_data(config)
-    data.setup("fit")
-    samples = len(data.train_dataloader().dataset)  # type: ignore[arg-type]
-    limit = config.trainer.limit_train_batches
-    return samples if limit is None else min(samples, limit * config.data.batch_size)
+def _config(name: str, plan: Contest, seed: int = 0) -> ExperimentConfig:
+    """An experiment on the plan's data, before it is cut to a budget."""
+    given = plan.data is not None and not _extends(name, f"data/{plan.data}")
+    return load_experiment(
+        name,
+        [
+            *([f"extends=data/{plan.data}"] if given else []),
+            f"seed={seed}", f"output={plan.output}", f"data.eval_every={plan.every}",
+            "trainer.threads=1",
+            *plan.overrides,
+        ],
+    )  # fmt: skip
 
 
-def _standing(
-    method: str, plan: Contest, runs: Sequence[Path], records: Sequence[ResultRecord]
-) -> Standing:
-    config = _config(method, plan.seeds[0], plan)
-    sequences = [read_sequences(folder / SEQUENCES_FILE) for folder in runs]
+def _extends(name: str, file: str) -> bool:
+    """Whether an experiment lies over a file, so that what it changes in that counts."""
+    parents = read_values(find_experiment(name)).get("extends", [])
+    parents = [parents] if isinstance(parents, str) else parents
+    return file in parents or any(_extends(parent, file) for parent in parents)
+
+
+def _pictures(data: DataConfig) -> bool:
+    """Whether there are pictures to look at."""
+    return find_set(data.name).fact("image_size", lambda data: None)(data) is not None
+
+
+def _cut(file: CostFile, budget: int, before: Sequence[_Line], seconds: float) -> float:
+    """How much longer than its own an experiment trains under a budget, decided once."""
+    name = file.config.name
+    if file.costs is None:
+        print_facts({"calibration": f"{name} begins, to learn what a step costs"})
+    costs = file.calibrated(seconds)
+    if str(budget) not in costs.scales:
+        known = costs
+        for line in before:
+            known = costs.corrected([run.folder for run in line.runs], line.config)
+        costs.scales[str(budget)] = known.scale_for(file.config, budget)
+        file.save()
+    return costs.scales[str(budget)]
+
+
+def _train(line: _Line, config: ExperimentConfig) -> None:
+    """Train with one seed, unless that is done, and add it to the line."""
+    try:
+        folder = trained_run(config)
+    except DivergedError as error:
+        line.problems.append(f"{line.method}, {line.budget}, seed {config.seed}: {error}")
+        return
+    weights, costs = scored_checkpoint(folder), line.file.costs
+    assert costs is not None
+    if costs.pose_cpu_ms is None:
+        costs.pose_cpu_ms = pose_cpu_ms(config, weights)
+        line.file.save()
+    record, tracks = read_record(folder / RECORD_FILE), read_sequences(folder / SEQUENCES_FILE)
+    line.runs.append(_Run(folder, record, tracks, validation_mpjpe(weights)))
+
+
+def _board(plan: Contest, lines: Sequence[_Line]) -> Board:
+    rows = [_standing(line) for line in lines if line.runs or line.problems]
+    rows.sort(key=lambda row: (row.budget, row.scores.get("mpjpe_mm", math.inf)))
+    config = lines[0].config
+    record = next((run.record for line in lines for run in line.runs), None)
+    for name, scores in (record.baselines if record else {}).items():
+        rows.append(Standing(name, None, (), {key: scores[key] for key in SCORES}))
+    return Board(
+        plan=plan,
+        rows=tuple(rows),
+        data={
+            "name": config.data.name,
+            "test": record.samples["fingerprint"] if record else None,
+            "protocol": config.protocol,
+            "every": plan.every,
+        },
+        calibration={
+            line.method: line.file.costs.seconds for line in lines if line.file.costs is not None
+        },
+    )
+
+
+def _standing(line: _Line) -> Standing:
+    if not line.runs:
+        return Standing(line.method, line.budget, (), {}, problems=tuple(line.problems))
+    records, costs = [run.record for run in line.runs], line.file.costs
+    assert costs is not None
     values = {key: np.array([record.metrics[key] for record in records]) for key in SCORES}
-    epochs = float(np.mean([record.budget["epochs"] for record in records]))
+    validation = [run.validation for run in line.runs if run.validation is not None]
+    steps = float(np.mean([record.budget["steps"] for record in records]))
     several = len(records) > 1
+    tracks = [run.tracks for run in line.runs]
     return Standing(
-        method=method,
-        seeds=plan.seeds,
+        method=line.method,
+        budget=line.budget,
+        seeds=tuple(record.seed for record in records),
         scores={key: float(v.mean()) for key, v in values.items()},
-        intervals={key: bootstrap_interval(sequences, key) for key in SCORES},
+        cpu_seconds=float(np.mean([record.budget["cpu_seconds"] for record in records])),
+        val_mpjpe_mm=float(np.mean(validation)) if validation else None,
+        intervals={key: bootstrap_interval(tracks, key) for key in SCORES},
         spread={key: float(v.std(ddof=1)) for key, v in values.items()} if several else None,
         parameters=records[0].extras["parameters"]["total"],
-        samples=round(epochs * _epoch_samples(config)),
-        train_seconds=float(np.mean([record.budget["seconds"] for record in records])),
-        pose_cpu_ms=pose_cpu_ms(config, scored_checkpoint(runs[0])),
+        samples=round(steps * line.config.trainer.accumulate * costs.samples),
+        pose_cpu_ms=costs.pose_cpu_ms,
+        test=records[0].samples["fingerprint"],
+        problems=tuple(line.problems),
     )

@@ -1,12 +1,15 @@
-"""Charts of a run: an error per joint or per action as bars, logged scalars as curves."""
+"""Charts of runs: errors per joint or action as bars, scalars and errors as curves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 
 from lifting.errors import DataError
 from lifting.skeleton import Skeleton
@@ -167,5 +170,80 @@ def curve_chart(
     axes.set_title(title, fontsize=style.font_size + 1, color=style.text, loc="left")
     axes.grid(axis="y", color=style.floor, linewidth=0.6)
     axes.legend(frameon=False, fontsize=style.font_size - 1)
+    quiet_frame(axes, style)
+    return figure
+
+
+class LearningCurve(NamedTuple):
+    """Errors of a method after ever longer trainings.
+
+    Attributes:
+        seconds: Processor seconds of the trainings, ``(points,)``, rising.
+        validation: ``(points,)``, mm; NaN where there is none.
+        test: ``(points,)``, mm.
+    """
+
+    seconds: FloatArray
+    validation: FloatArray
+    test: FloatArray
+
+
+def learning_chart(
+    curves: Mapping[str, LearningCurve],
+    lines: Mapping[str, float],
+    *,
+    title: str,
+    style: Style = DEFAULT_STYLE,
+) -> Figure:
+    """Draw errors against processor seconds of training, a colour a method, validation dashed.
+
+    Args:
+        curves: Curve by name of the method.
+        lines: Errors that need no training, by name, mm; each is a dotted line, or only named
+            where it lies far above the curves and the others.
+        title: Above the chart.
+        style: Colours and sizes.
+
+    Raises:
+        DataError: There is no curve, or an error of a test is not finite.
+    """
+    if not curves or not all(np.isfinite(curve.test).all() for curve in curves.values()):
+        raise DataError(
+            f"expected finite test errors for the chart '{title}', got {list(curves)} with "
+            "others; check the runs"
+        )
+    figure = new_figure(6.8, 4.6)
+    axes = figure.add_subplot()
+    handles = []
+    for (name, curve), colour in zip(curves.items(), cycle(LINE_COLOURS), strict=False):
+        for error, dash in ((curve.test, "-"), (curve.validation, "--")):
+            axes.plot(
+                curve.seconds, error, color=colour, linestyle=dash, linewidth=1.6, marker="o",
+                markersize=3.5,
+            )  # fmt: skip
+        handles.append(Line2D([], [], color=colour, label=name))
+    handles.append(Line2D([], [], color=style.quiet, label="test"))
+    handles.append(Line2D([], [], color=style.quiet, linestyle="--", label="validation"))
+    highest = max(float(np.nanmax(curve[1:])) for curve in curves.values())
+    axes.set_ylim(top=1.05 * max(highest, min(lines.values(), default=0)))
+    for name, value in lines.items():
+        label = f"{name.replace('_', ' ')} {value:.1f}"
+        line = axes.axhline(value, color=style.quiet, linestyle=":", linewidth=1, label=label)
+        handles.append(line)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.xaxis.set_minor_formatter("")
+    axes.set_xlabel("CPU-seconds of training", fontsize=style.font_size, color=style.text)
+    axes.set_ylabel("MPJPE, mm", fontsize=style.font_size, color=style.text)
+    axes.set_title(title, fontsize=style.font_size + 1, color=style.text, loc="left")
+    axes.grid(color=style.floor, linewidth=0.6)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(4, len(handles)),
+        frameon=False,
+        fontsize=style.font_size - 1,
+    )
     quiet_frame(axes, style)
     return figure

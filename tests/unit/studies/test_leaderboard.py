@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+import argparse
+import csv
 import json
 from dataclasses import replace
 
 import pytest
 
+from lifting.cli.leaderboard import _budget
+from lifting.cli.main import main
 from lifting.errors import ConfigError, DataError, DivergedError
 from lifting.experiment.record import read_record
 from lifting.experiment.sequences import SequenceScore, read_sequences
+from lifting.studies import measure as training
+from lifting.studies.cut import Costs, StageCost
 from lifting.studies.leaderboard import (
     Contest,
     Standing,
+    _config,
     bootstrap_interval,
     cells,
     comparable_methods,
@@ -60,68 +67,154 @@ def test_longer_recordings_weigh_more():
     assert (low, high) == pytest.approx((10, 110))
 
 
-@pytest.fixture(scope="module")
-def plan(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("leaderboard")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LIFTING_CACHE", str(folder / "cache"))
-        yield Contest(
-            "synthetic", 64, (0, 1), folder / "board",
-            overrides=("extends=overlay/smoke", "wandb.mode=disabled", "panels.worst=0"),
-        )  # fmt: skip
+STAGES = [
+    StageCost("warm", 1, start=0.0, step=0.1, validation=0.0, epoch=0.0),
+    StageCost("train", None, start=0.0, step=0.1, validation=0.0, epoch=0.0),
+]
 
 
-@pytest.fixture(scope="module")
-def rows(plan):
-    """Two runs of one method, trained once for all that is asked of them."""
-    return run_leaderboard(["simple_baseline"], plan)
+@pytest.fixture
+def plan(tiny_experiment, tmp_path, monkeypatch, undrawn):
+    """Two epochs; a step is said to cost a tenth of a second, so that budgets buy few."""
+    monkeypatch.setattr(
+        "lifting.studies.cut.calibrate", lambda config, seconds: Costs(2.0, 3, 32.0, STAGES[:])
+    )
+    return Contest(
+        None, ((1, 2), (2, 1)), tmp_path / "board", every=2,
+        overrides=("data.epoch_batches=3", "method.warm_epochs=1", "trainer.max_epochs=1"),
+    )  # fmt: skip
 
 
-def test_methods_are_trained_once_and_compared(plan, rows, monkeypatch):
-    assert {row.method for row in rows} == {"simple_baseline", "mean_pose", "nearest_neighbour"}
-    errors = [row.scores["mpjpe_mm"] for row in rows]
-    assert errors == sorted(errors)
-    (ours,) = (row for row in rows if row.method == "simple_baseline")
-    runs = sorted((plan.output / "simple_baseline").iterdir())
-    records = [read_record(run / "result.json") for run in runs]
-    assert [r.seed for r in records] == [0, 1]
-    mean = sum(r.metrics["mpjpe_mm"] for r in records) / 2
+def last(methods, plan):
+    *_, board = run_leaderboard(methods, plan)
+    return board
+
+
+def records(plan):
+    found = sorted((plan.output / "tiny").glob("*/result.json"))
+    return {(run.parent / "config.yaml").parent.name[16:]: read_record(run) for run in found}
+
+
+def test_budgets_become_steps_and_runs_become_lines(plan, monkeypatch):
+    board = last(["tiny"], plan)
+    found = records(plan)
+    steps = {name: record.budget["steps"] for name, record in found.items()}
+    assert steps == {"synthetic-1s-seed0": 10, "synthetic-1s-seed1": 10, "synthetic-2s-seed0": 20}
+    names = [(row.method, row.budget, row.seeds) for row in board.rows]
+    assert names == [
+        ("tiny", 1, (0, 1)), ("tiny", 2, (0,)), ("mean_pose", None, ()),
+        ("nearest_neighbour", None, ()),
+    ]  # fmt: skip
+    ours, longer, *_ = board.rows
+    pair = [found[f"synthetic-1s-seed{seed}"] for seed in (0, 1)]
+    mean = sum(r.metrics["mpjpe_mm"] for r in pair) / 2
     assert ours.scores["mpjpe_mm"] == pytest.approx(mean)
     low, high = ours.intervals["mpjpe_mm"]
     assert low <= mean + 1e-6
     assert high >= mean - 1e-6
-    assert ours.samples == 16
-    assert ours.parameters == 4_296_755
-
-    def refuse(config, resume=None):
-        raise AssertionError(f"{config.name} was trained again")
-
-    monkeypatch.setattr("lifting.studies.measure.train", refuse)
-    again = run_leaderboard(["simple_baseline"], plan)
-    assert [row.scores for row in again] == [row.scores for row in rows]
-    text, values = write_leaderboard(rows, plan)
-    assert "| simple_baseline |" in text.read_text()
-    assert json.loads(values.read_text())["plan"]["samples"] == 64
+    assert ours.cpu_seconds == pytest.approx(sum(r.budget["cpu_seconds"] for r in pair) / 2)
+    assert (ours.samples, longer.samples) == (320, 640)
+    assert ours.spread["mpjpe_mm"] > 0
+    assert longer.spread is None
+    assert board.calibration == {"tiny": 2.0}
+    (curves,) = (plan.output / "tiny").glob("*2s-seed0/metrics.csv")
+    rows = csv.DictReader(curves.read_text().splitlines())
+    logged = [float(row["val/mpjpe_mm"]) for row in rows if row["val/mpjpe_mm"]]
+    assert longer.val_mpjpe_mm == pytest.approx(min(logged), rel=1e-6)
 
 
-@pytest.mark.usefixtures("rows")
+def test_table_and_chart_hold_what_a_reader_asks_for(plan, monkeypatch):
+    monkeypatch.setattr("lifting.studies.leaderboard.matrix_gflops", lambda: 60.1)
+    board = last(["tiny"], plan)
+    text, values, chart = write_leaderboard(board)
+    lines = text.read_text()
+    row = board.rows[0]
+    assert f"| tiny | 1 | {row.cpu_seconds:,.0f} | {row.val_mpjpe_mm:.1f} |" in lines
+    assert "so many CPU-seconds showed what a step costs: tiny 2." in lines
+    assert "60.1 GFLOP/s in a 1,024" in lines
+    plain = json.loads(values.read_text())
+    assert plain["machine"]["gflops"] == 60.1
+    assert plain["plan"]["budgets"] == [[1, 2], [2, 1]]
+    test = next(iter(records(plan).values())).samples["fingerprint"]
+    assert plain["data"] == {"name": "synthetic", "test": test, "protocol": "default", "every": 2}
+    first, baseline = plain["rows"][0], plain["rows"][-1]
+    assert (first["method"], first["budget"], first["seeds"]) == ("tiny", 1, [0, 1])
+    assert first["scores"].keys() == {"mpjpe_mm", "pa_mpjpe_mm"}
+    assert first["val_mpjpe_mm"] == row.val_mpjpe_mm
+    assert baseline["budget"] is None
+    assert chart.stat().st_size > 10_000
+
+
+def test_the_table_is_renewed_after_every_training(plan):
+    seen = [
+        [(row.budget, row.seeds) for row in b.rows[:-2]] for b in run_leaderboard(["tiny"], plan)
+    ]
+    assert seen == [[(1, (0,))], [(1, (0, 1))], [(1, (0, 1)), (2, (0,))]]
+
+
+def test_a_killed_command_goes_on_with_the_same_trainings(plan, monkeypatch):
+    train, begun = training.train, []
+
+    def stop(config, resume=None):
+        begun.append((config.run, config.data.epoch_batches))
+        if len(begun) in (2, 4):
+            raise KeyboardInterrupt
+        return train(config, resume=resume)
+
+    def another(config, seconds):
+        raise AssertionError("calibrated again")
+
+    monkeypatch.setattr(training, "train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        last(["tiny"], plan)
+    monkeypatch.setattr("lifting.studies.cut.calibrate", another)
+    with pytest.raises(KeyboardInterrupt):
+        last(["tiny"], plan)
+    # what a training really cost would now decide otherwise
+    monkeypatch.setattr("lifting.studies.cut.Costs.scale_for", another)
+    rows = last(["tiny"], plan).rows
+    one, two, three = (f"synthetic-{name}" for name in ("1s-seed0", "1s-seed1", "2s-seed0"))
+    assert begun == [(one, 5), (two, 5), (two, 5), (three, 10), (three, 10)]
+    assert [row.seeds for row in rows[:2]] == [(0, 1), (0,)]
+    assert last(["tiny"], plan).rows == rows
+    assert len(begun) == 5
+
+
+def test_finished_trainings_correct_the_next_budget(plan, monkeypatch):
+    train = training.train
+
+    def dear(config, resume=None):
+        result = train(config, resume=resume)
+        for note in (result.run_dir / "checkpoints").rglob("finished"):
+            spent = {**json.loads(note.read_text()), "cpu_seconds": 1.0}  # twice what was said
+            note.write_text(json.dumps(spent))
+        return result
+
+    monkeypatch.setattr(training, "train", dear)
+    last(["tiny"], plan)
+    assert {r.budget["steps"] for r in records(plan).values()} == {10}
+
+
 def test_a_training_that_diverged_is_told_and_the_others_are_shown(plan, monkeypatch):
+    train = training.train
+
     def diverge(config, resume=None):
-        raise DivergedError(f"got a loss that is not finite with seed {config.seed}")
+        if config.seed == 1 or config.run.startswith("synthetic-2s"):
+            raise DivergedError(f"got a loss that is not finite with seed {config.seed}")
+        return train(config, resume=resume)
 
-    monkeypatch.setattr("lifting.studies.measure.train", diverge)
-    rows = run_leaderboard(["uao", "simple_baseline"], replace(plan, seeds=(1, 2)))
-    one, none = (next(r for r in rows if r.method == m) for m in ("simple_baseline", "uao"))
-    assert rows[-1] is none
-    assert (one.seeds, len(one.problems), len(none.problems)) == ((1,), 1, 2)
-    assert cells(none)[1:3] == ("-", "-")
-    text, _ = write_leaderboard(rows, plan)
-    assert "Left out: uao, seed 2: got a loss that is not finite" in text.read_text()
+    monkeypatch.setattr(training, "train", diverge)
+    board = last(["tiny"], plan)
+    one, none = board.rows[:2]
+    assert (one.seeds, len(one.problems), len(none.problems)) == ((0,), 1, 1)
+    assert cells(none)[2:6] == ("-",) * 4
+    text, *_ = write_leaderboard(board)
+    assert "Left out: tiny, 2, seed 0: got a loss that is not finite" in text.read_text()
 
 
-@pytest.mark.usefixtures("rows")
 def test_tracks_add_up_to_the_score(plan):
-    run = next((plan.output / "simple_baseline").iterdir())
+    last(["tiny"], replace(plan, budgets=((1, 1),)))
+    (run,) = (plan.output / "tiny").iterdir()
     tracks = read_sequences(run / "sequences.csv")
     joints = sum(t.joints for t in tracks)
     record = read_record(run / "result.json")
@@ -139,15 +232,47 @@ def test_a_damaged_table_of_sequences_is_refused(tmp_path):
         read_sequences(tmp_path / "absent.csv")
 
 
-def test_unknown_methods_are_named(plan):
-    with pytest.raises(ConfigError, match=r"unknown method 'simple_base'.*'simple_baseline'"):
-        run_leaderboard(["simple_base"], plan)
+def test_unknown_and_unlike_experiments_are_named(plan):
+    with pytest.raises(ConfigError, match=r"unknown experiment 'simple_base'.*'simple_baseline'"):
+        last(["simple_base"], plan)
+    with pytest.raises(ConfigError, match="same data, got images, synthetic; choose"):
+        last(["nbf", "simple_baseline"], replace(plan, overrides=()))
+    with pytest.raises(ConfigError, match="expected experiments to compare, got none"):
+        last([], plan)
 
 
-def test_every_method_has_an_experiment_of_its_name():
-    assert {"diffpose", "simple_baseline", "videopose3d"} <= set(comparable_methods())
+def test_methods_are_compared_on_keypoints_or_on_pictures():
+    keypoints = comparable_methods()
+    assert {"diffpose", "simple_baseline", "uao", "videopose3d"} <= set(keypoints)
+    assert "nbf" not in keypoints
+    assert comparable_methods("cmu") == keypoints
+    assert "nbf" in comparable_methods("images")
+
+
+def test_experiments_keep_their_own_settings_of_the_data(tmp_path):
+    """Those that do not extend the section get it."""
+    plan = Contest("images", ((60, 1),), tmp_path)
+    own, other = _config("epipolarpose_image", plan), _config("nbf_128", plan)
+    assert (own.data.images.size, other.data.images.extras) == (160, ("body", "parts"))
+    assert _config("simple_baseline", replace(plan, data="cmu")).data.name == "cmu"
 
 
 def test_what_does_not_apply_is_a_dash():
-    row = Standing("mean_pose", (), {"mpjpe_mm": 200.04, "pa_mpjpe_mm": 175.0})
-    assert cells(row) == ("mean_pose", "200.0", "175.0", "-", "-", "-", "-", "-")
+    row = Standing("mean_pose", None, (), {"mpjpe_mm": 200.04, "pa_mpjpe_mm": 175.0})
+    assert cells(row) == ("mean_pose", "-", "-", "-", "200.0", "175.0", "-", "-", "-", "-")
+
+
+@pytest.mark.parametrize("text", ["0", "60x0", "sixty", "1.5x3", "-60"])
+def test_a_budget_is_seconds_and_seeds(text):
+    assert (_budget("200x3"), _budget("1800")) == ((200, 3), (1800, 1))
+    with pytest.raises(argparse.ArgumentTypeError, match="such as 200x3 or 1800, got"):
+        _budget(text)
+
+
+def test_the_command_writes_and_says_where(plan, capsys, monkeypatch):
+    options = ["--every", "2", "--output", str(plan.output)]
+    options += [word for setting in plan.overrides for word in ("--set", setting)]
+    assert main(["leaderboard", "tiny", "--budgets", "1", *options]) == 0
+    assert "leaderboard.png" in capsys.readouterr().out
+    assert main(["leaderboard", "tiny", "--budgets", "1", "1x3", *options]) == 2
+    assert "expected each budget once" in capsys.readouterr().err

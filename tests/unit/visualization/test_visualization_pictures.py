@@ -12,7 +12,14 @@ from PIL import Image
 
 from lifting.errors import DataError, ShapeError
 from lifting.skeleton import H36M_17, SKELETONS
-from lifting.visualization.charts import Curve, bar_chart, curve_chart, joint_chart
+from lifting.visualization.charts import (
+    Curve,
+    LearningCurve,
+    bar_chart,
+    curve_chart,
+    joint_chart,
+    learning_chart,
+)
 from lifting.visualization.sheets import contact_sheet
 from lifting.visualization.skeleton_plot import (
     SamplePicture,
@@ -221,6 +228,27 @@ def test_curves_name_their_least_value():
     assert line.get_label() == "val/a_mm (least 2.0 at 10)"
     with pytest.raises(DataError, match="none in 1 curves"):
         curve_chart({"x": curves["val/b_mm"]}, title="t")
+
+
+def test_learning_curves_are_solid_for_the_test_and_dashed_for_the_validation():
+    seconds, test = np.array([60.0, 200.0]), np.array([90.0, 80.0])
+    curves = {
+        "a": LearningCurve(seconds, np.array([70.0, 60.0]), test),
+        "b": LearningCurve(seconds, np.full(2, np.nan), test + 5),
+    }
+    figure = learning_chart(curves, {"mean_pose": 200.0, "neighbour": 110.0}, title="t")
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    solid, dashed, other, _, baseline, _ = axes.get_lines()
+    assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
+    assert solid.get_color() == dashed.get_color() != other.get_color()
+    assert list(solid.get_ydata()) == [90, 80]
+    assert list(baseline.get_ydata()) == [200, 200]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["a", "b", "test", "validation", "mean pose 200.0", "neighbour 110.0"]
+    assert axes.get_ylim()[1] < 200
+    with pytest.raises(DataError, match="expected finite test errors for the chart 't'"):
+        learning_chart({"a": curves["a"]._replace(test=seconds * np.nan)}, {}, title="t")
 
 
 def test_no_global_figure_is_kept_and_no_display_is_asked_for():
