@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from lifting.metrics.protocol import AUC_THRESHOLDS_MM, get_protocol
 from lifting.metrics.single import PAMPJPE
 from lifting.metrics.single_scores import PSS, ThresholdCounts
 from lifting.skeleton import H36M_17
+from reference.alignment import aligned_by_decomposition, aligned_error_by_decomposition
 from timing import BenchRow, cpu_seconds, torch_threads
 
 ALIGNED_POSES = 100_000
@@ -193,17 +193,6 @@ def evaluation_by_hand(predicted: Tensor, target: Tensor, action: Tensor) -> lis
     return sums
 
 
-def aligned_by_decomposition(x: Tensor, y: Tensor) -> Tensor:
-    """Poses after the similarity onto their labels, ``(poses, joints, 3)``, by torch's SVD."""
-    x, middle = x - x.mean(1, keepdim=True), y.mean(1, keepdim=True)
-    u, s, vt = torch.linalg.svd(x.mT @ (y - middle))
-    sign = torch.ones_like(s)
-    sign[:, 2] = torch.det(vt.mT @ u.mT).sign()
-    rotation = (vt.mT * sign[:, None]) @ u.mT
-    scale = (s * sign).sum(1) / x.square().sum((1, 2))
-    return scale[:, None, None] * (x @ rotation.mT) + middle
-
-
 def _batch(target: Tensor) -> PoseBatch:
     """A batch with these labels, ``(poses, joints, 3)``, in front of the camera."""
     return PoseBatch(
@@ -234,27 +223,6 @@ def _share_row() -> BenchRow:
         "per cent",
         f"{_BATCH} poses; the network does {work:.0f} M multiply-adds a pose, as GUMLP does",
     )
-
-
-def aligned_error_by_decomposition(predicted: np.ndarray, target: np.ndarray) -> float:
-    """PA-MPJPE by numpy's batched singular value decomposition, mm.
-
-    Args:
-        predicted: ``(poses, joints, 3)``.
-        target: ``(poses, joints, 3)``.
-    """
-    x = predicted - predicted.mean(1, keepdims=True)
-    middle = target.mean(1, keepdims=True)
-    y = target - middle
-    u, s, vt = np.linalg.svd(np.einsum("nji,njk->nik", x, y))
-    v = vt.transpose(0, 2, 1)
-    sign = np.sign(np.linalg.det(v @ u.transpose(0, 2, 1)))
-    v[:, :, 2] *= sign[:, None]
-    s[:, 2] *= sign
-    rotation = v @ u.transpose(0, 2, 1)
-    scale = s.sum(1) / np.square(x).sum((1, 2))
-    aligned = scale[:, None, None] * (x @ rotation.transpose(0, 2, 1)) + middle
-    return float(np.linalg.norm(aligned - target, axis=-1).mean())
 
 
 def thresholds_by_comparison(predicted: Tensor, target: Tensor) -> Tensor:

@@ -1,8 +1,10 @@
 """Alignment of one pose to another: by root, by scale, by a rigid motion, by a similarity.
 
-The similarity is Procrustes' least-squares one. Its rotation comes from a unit quaternion (see
+The similarity is Procrustes' least-squares one. Its rotation comes from a polynomial (see
 :mod:`lifting.geometry.rotation`) and not from a batched singular value decomposition, which loops
 over the poses on a processor, waits for the device, and fails for a whole batch on one bad pose.
+Results have the poses innermost in memory: a processor then works on many poses at once, where
+three coordinates are too few for its vector units.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lifting.errors import check_shape
-from lifting.geometry.rotation import dominant_quaternion, quaternion_to_matrix
+from lifting.geometry.rotation import best_rotation
 from lifting.typing import PerJoint, Points3D, Pose3D, RotationMatrix
 
 VANISHING = 1e-12
@@ -36,13 +38,11 @@ class Similarity(NamedTuple):
 
     def apply(self, pose: Pose3D) -> Pose3D:
         """Move a pose, ``(*batch, joints, 3)``."""
-        matrix = self.scale[..., None, None] * self.rotation
-        flat = torch.baddbmm(
-            self.translation.reshape(-1, 1, 3),
-            pose.reshape(-1, *pose.shape[-2:]),
-            matrix.reshape(-1, 3, 3).mT,
-        )
-        return flat.reshape(pose.shape)
+        matrix = (self.scale[..., None, None] * self.rotation)[..., None, :, :]
+        moved = self.translation[..., None, :]
+        for axis in range(3):
+            moved = torch.addcmul(moved, pose[..., axis, None], matrix[..., axis])
+        return moved
 
 
 def center(pose: Pose3D, root: int | Sequence[int]) -> Pose3D:
@@ -120,21 +120,27 @@ def similarity(
     Schoenemann and Carroll for the scale.
     """
     _check_pair(pose, target, mask)
-    x, x_mean = _centred(pose, mask)
-    y, y_mean = _centred(target, mask)
-    x_size = x.flatten(-2).norm(dim=-1)
-    y_size = y.flatten(-2).norm(dim=-1)
+    batch = pose.shape[:-2]
+    used = None if mask is None else mask.reshape(-1, 1, mask.shape[-1]).permute(2, 1, 0)
+    x, x_mean = _centred(_poses_last(pose), used)
+    y, y_mean = _centred(_poses_last(target), used)
+    x_size = x.square().sum((0, 1)).sqrt()
+    y_size = y.square().sum((0, 1)).sqrt()
     point = x_size <= VANISHING * y_size.clamp(min=unit)
-    x_safe = torch.where(point, torch.ones_like(x_size), x_size)
-    y_safe = torch.where(y_size > 0, y_size, torch.ones_like(y_size))
-    moment = (x.mT @ y) / (x_safe * y_safe)[..., None, None]
-    rotation = _best_rotation(moment, reflection=reflection)
+    x_safe = torch.where(point, 1.0, x_size)
+    y_safe = torch.where(y_size > 0, y_size, 1.0)
+    moment = torch.stack([(x[:, axis, None] * y).sum(0) for axis in range(3)])
+    moment = moment / (x_safe * y_safe)
+    turn = _transposed_rotation(moment, reflection=reflection)
     factor = torch.ones_like(x_size)
     if scale:
-        alignment = (rotation.mT * moment).sum((-2, -1))
-        factor = torch.where(point, 0.0, alignment * y_size / x_safe)
-    moved = (rotation @ x_mean[..., None])[..., 0]
-    return Similarity(factor, rotation, y_mean - factor[..., None] * moved)
+        factor = torch.where(point, 0.0, (turn * moment).sum((0, 1)) * y_size / x_safe)
+    shift = y_mean - factor * (turn * x_mean[:, None]).sum(0)
+    return Similarity(
+        factor.reshape(batch),
+        turn.permute(2, 1, 0).reshape(*batch, 3, 3),
+        shift.mT.reshape(*batch, 3),
+    )
 
 
 def align(
@@ -174,24 +180,36 @@ def _pattern(shape: Sequence[int]) -> str:
     return " ".join(str(size) for size in shape)
 
 
-def _centred(pose: Pose3D, mask: PerJoint | None) -> tuple[Pose3D, Points3D]:
-    """Pose minus the mean of its valid joints, zero at the others, and that mean."""
+def _poses_last(pose: Pose3D) -> Tensor:
+    """Poses ``(*batch, joints, 3)`` as ``(joints, 3, poses)``, contiguous."""
+    joints = pose.shape[-2]
+    return pose.reshape(-1, 3 * joints).mT.contiguous().reshape(joints, 3, -1)
+
+
+def _centred(pose: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Pose minus the mean of its valid joints, zero at the others, and that mean.
+
+    Args:
+        pose: ``(joints, 3, poses)``.
+        mask: ``(joints, 1, poses)`` bool.
+
+    Returns:
+        ``(joints, 3, poses)`` and ``(3, poses)``.
+    """
     if mask is None:
-        weight = pose.new_full((1, pose.shape[-2]), 1 / max(1, pose.shape[-2]))
-        mean = weight @ pose
-        return pose - mean, mean[..., 0, :]
-    pose = torch.where(mask[..., None], pose, 0.0)
-    weight = mask.to(pose.dtype)
-    mean = (weight / weight.sum(-1, keepdim=True).clamp(min=1))[..., None, :] @ pose
-    return torch.where(mask[..., None], pose - mean, 0.0), mean[..., 0, :]
+        mean = pose.sum(0) / max(1, len(pose))
+        return pose - mean, mean
+    pose = torch.where(mask, pose, 0.0)
+    mean = pose.sum(0) / mask.sum(0).clamp(min=1)
+    return torch.where(mask, pose - mean, 0.0), mean
 
 
-def _best_rotation(moment: Tensor, *, reflection: bool) -> RotationMatrix:
-    """Rotation R with the largest ``trace(R @ moment)``, ``(*batch, 3, 3)``."""
-    flat = moment.reshape(-1, 3, 3)
-    rotation = quaternion_to_matrix(dominant_quaternion(flat))
+def _transposed_rotation(moment: Tensor, *, reflection: bool) -> Tensor:
+    """Transpose of the rotation R with the largest ``trace(R @ moment)``, ``(3, 3, poses)``."""
+    poses_first = moment.permute(2, 0, 1)
+    turn = best_rotation(poses_first).permute(2, 1, 0)
     if reflection:
-        mirrored = -quaternion_to_matrix(dominant_quaternion(-flat))
-        gain = ((mirrored - rotation).mT * flat).sum((-2, -1))
-        rotation = torch.where(gain[:, None, None] > 0, mirrored, rotation)
-    return rotation.reshape(moment.shape)
+        mirrored = -best_rotation(-poses_first).permute(2, 1, 0)
+        gain = ((mirrored - turn) * moment).sum((0, 1))
+        turn = torch.where(gain > 0, mirrored, turn)
+    return turn

@@ -2,11 +2,12 @@
 
 Matrices act on column vectors from the left. Quaternions are (w, x, y, z).
 
-The rotation nearest to a moment matrix is a unit quaternion, the dominant eigenvector of Horn's
-symmetric 4x4 matrix. On a processor it is taken from the characteristic polynomial, which costs
-little but loses precision where the two largest eigenvalues meet (collinear poses, some mirror
-images); those matrices, and all of them on other devices, where choosing would wait for the
-device, go through Jacobi rotations instead. Means are taken in the chordal metric.
+The rotation nearest to a moment matrix is a polynomial in that matrix and the largest eigenvalue
+of Horn's symmetric 4x4 matrix, a root of its characteristic polynomial. That costs little but
+loses precision where the two largest eigenvalues meet (collinear poses, some mirror images); those
+matrices, and all of them on other devices than a processor, where choosing would wait for the
+device, take Horn's dominant eigenvector, a quaternion, from Jacobi rotations instead. Means are
+taken in the chordal metric.
 """
 
 from __future__ import annotations
@@ -151,62 +152,83 @@ def look_at(position: Points3D, target: Points3D, roll: Tensor | None = None) ->
     return axis_angle_to_matrix(axis) @ rotation
 
 
-_CHUNK = 4096
 _NEWTON_STEPS = 10
 _SWEEPS = 5
-# Least slope of the characteristic polynomial at its largest root: the eigenvector's error is the
-# rounding error divided by this.
-_LEAST_SLOPE = 1e-3
-
-_PAIRS = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
-# Entries ``4 row + column`` of a 4x4 matrix that make up its 2x2 minors in two rows: a, b, c, d of
-# ``a d - b c``, each for the first two rows and then for the last two.
-_OF_MINORS = torch.tensor(
-    [8 * half + 4 * row + pair[column]
-     for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)) for half in (0, 1) for pair in _PAIRS]
-)  # fmt: skip
-# The ten different entries of the adjugate, 00 01 02 03 11 12 13 22 23 33: three entries each, the
-# minors they are multiplied with, and the sign.
-_FACTORS = torch.tensor((
-    5, 1, 13, 9, 0, 12, 8, 12, 8, 8,
-    6, 2, 14, 10, 2, 14, 10, 13, 9, 9,
-    7, 3, 15, 11, 3, 15, 11, 15, 11, 10,
-))  # fmt: skip
-_COFACTORS = torch.tensor((
-    11, 11, 5, 5, 11, 5, 5, 4, 4, 3,
-    10, 10, 4, 4, 8, 2, 2, 2, 2, 1,
-    9, 9, 3, 3, 7, 1, 1, 0, 0, 0,
-))  # fmt: skip
-_SIGNS = torch.tensor((1.0, -1, 1, -1, 1, -1, 1, 1, -1, 1))[:, None]
-_SYMMETRIC = torch.tensor((0, 1, 2, 3, 1, 4, 5, 6, 2, 5, 7, 8, 3, 6, 8, 9))
+# Least product of the sums of two singular values, the last one with the sign of the determinant,
+# in units of the largest there can be: the rotation's error is the rounding error divided by this.
+_LEAST_SPREAD = 1e-2
 
 
-def dominant_quaternion(moment: Tensor) -> Quaternion:
-    """Unit quaternion of the rotation R with the largest ``trace(R @ moment)``.
+def best_rotation(moment: Tensor) -> RotationMatrix:
+    """Rotation R with the largest ``trace(R @ moment)``.
 
     Args:
-        moment: ``(batch, 3, 3)``, sum of outer products pose by target, both scaled to unit
-            Frobenius norm.
+        moment: ``(batch, 3, 3)``, sum of outer products pose by target.
 
     Returns:
-        ``(batch, 4)``, (w, x, y, z); any of the best where several are equally good.
+        ``(batch, 3, 3)``; any of the best where several are equally good.
 
-    Source: Horn 1987, equations for the matrix; the polynomial as in Theobald 2005.
+    Source: Markley, "Attitude determination using vector observations: a fast optimal matrix
+    algorithm", 1993; Horn 1987 for the quaternion.
     """
     if moment.device.type != "cpu":
-        return _jacobi(_shifted_horn(moment)).mT
-    if not len(moment):
-        return moment.new_zeros(0, 4)
-    parts = [_by_polynomial(m) for m in torch.split(moment, _CHUNK)]
-    vector = torch.cat([part[0] for part in parts], dim=1).mT.contiguous()
-    doubtful = (~torch.cat([part[1] for part in parts])).nonzero()[:, 0]
+        return _by_quaternion(moment)
+    found, sound = _by_polynomial(moment.permute(1, 2, 0).contiguous())
+    rotation = found.permute(2, 1, 0)
+    doubtful = (~sound).nonzero()[:, 0]
     if len(doubtful):
-        vector[doubtful] = _jacobi(_shifted_horn(moment[doubtful])).mT
-    return vector
+        rotation[doubtful] = _by_quaternion(moment[doubtful])
+    return rotation
+
+
+def _by_polynomial(moment: Tensor) -> tuple[Tensor, Tensor]:
+    """Transposed rotations from the largest root of Horn's characteristic polynomial.
+
+    That root is the sum of the singular values, the last one with the sign of the determinant.
+
+    Args:
+        moment: ``(3, 3, batch)``.
+
+    Returns:
+        The matrices, ``(3, 3, batch)``, and whether each can be relied on, ``(batch,)``.
+    """
+    wide = torch.cat((moment, moment[:2]))
+    wide = torch.cat((wide, wide[:, :2]), dim=1)
+    cofactors = wide[1:4, 1:4] * wide[2:, 2:] - wide[1:4, 2:] * wide[2:, 1:4]
+    determinant = (moment[0] * cofactors[0]).sum(0)
+    square = moment.square().sum((0, 1))
+    minors = cofactors.square().sum((0, 1))
+    less, constant = square / -2, -minors
+    # No root is larger than this, so Newton's method comes down on the largest from above.
+    root = (square + (12 * minors).sqrt()).sqrt()
+    step = root
+    for _ in range(_NEWTON_STEPS):
+        half = torch.addcmul(less, root, root, value=0.5)
+        value = torch.addcmul(constant, half, half).addcmul_(root, determinant, value=-2)
+        step = value / torch.addcmul(-determinant, half, root)
+        root = root.sub(step, alpha=0.5)
+    half = torch.addcmul(less, root, root, value=0.5)
+    spread = half * root - determinant
+    gram = (moment[:, :, None] * moment[:, None]).sum(0)
+    cube = (moment[:, :, None] * gram).sum(1)
+    rotation = ((half + square) * moment + root * cofactors - cube) / spread
+    # The next step would be about the square of the last.
+    settled = step.abs() < torch.finfo(moment.dtype).eps ** 0.5 * root
+    return rotation, settled & (spread > _LEAST_SPREAD * square * root)
+
+
+def _by_quaternion(moment: Tensor) -> RotationMatrix:
+    """Rotations from the dominant eigenvectors of Horn's matrices, ``(batch, 3, 3)`` both."""
+    size = moment.square().sum((1, 2), keepdim=True).sqrt()
+    unit = moment / torch.where(size > 0, size, 1.0)
+    return quaternion_to_matrix(_jacobi(_shifted_horn(unit)).mT)
 
 
 def _shifted_horn(moment: Tensor) -> Tensor:
-    """Horn's matrix plus the identity, ``(4, 4, batch)``; positive semidefinite by the scaling."""
+    """Horn's matrix plus the identity, ``(4, 4, batch)``, for a Frobenius norm of one.
+
+    No eigenvalue is then larger in size than the sought one, which becomes at least one.
+    """
     xx, xy, xz, yx, yy, yz, zx, zy, zz = moment.reshape(-1, 9).mT.contiguous().unbind(0)
     a, b, c = yz - zy, zx - xz, xy - yx
     d, e, f = xy + yx, zx + xz, yz + zy
@@ -219,73 +241,8 @@ def _shifted_horn(moment: Tensor) -> Tensor:
     return torch.stack(entries).reshape(4, 4, -1)
 
 
-def _by_polynomial(moment: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvectors from the largest root of the characteristic polynomial.
-
-    Args:
-        moment: ``(batch, 3, 3)``.
-
-    Returns:
-        The vectors, ``(4, batch)``, and whether each can be relied on, ``(batch,)``.
-    """
-    identity = torch.eye(4, dtype=moment.dtype, device=moment.device)[..., None]
-    plain = _shifted_horn(moment) - identity
-    constant = _determinant(_minors(plain))
-    quadratic = -2 * moment.square().sum((1, 2))
-    linear = -8 * _determinant_3(moment)
-    # Both bounds hold for the largest root, so Newton's method comes down on it from above.
-    root = (-1.5 * quadratic).sqrt().clamp(max=1)
-    step = root
-    slope = root
-    for _ in range(_NEWTON_STEPS):
-        lower = root * root + quadratic
-        value = (lower * root + linear) * root + constant
-        slope = (4 * root * root + 2 * quadratic) * root + linear
-        step = value / slope
-        root = root - step
-    adjugate = _adjugate(plain - root * identity)
-    best = adjugate.diagonal(dim1=0, dim2=1).abs().argmax(-1)
-    vector = adjugate.gather(0, best[None, None].expand(1, 4, -1))[0]
-    length = vector.norm(dim=0)
-    settled = step.abs() < torch.finfo(moment.dtype).eps ** 0.5  # the next one is its square
-    sound = settled & (slope > _LEAST_SLOPE) & (length > 0)
-    return vector / length.clamp(min=torch.finfo(moment.dtype).tiny), sound
-
-
-def _minors(m: Tensor) -> Tensor:
-    """2x2 minors of the first and of the last two rows, columns 01 02 03 12 13 23.
-
-    Args:
-        m: ``(4, 4, batch)``.
-
-    Returns:
-        ``(12, batch)``.
-    """
-    entries = m.reshape(16, -1).index_select(0, _OF_MINORS)
-    one, other, third, last = torch.split(entries, 12)
-    return one * last - other * third
-
-
-def _determinant(minors: Tensor) -> Tensor:
-    s, c = minors[:6], minors[6:]
-    return s[0] * c[5] - s[1] * c[4] + s[2] * c[3] + s[3] * c[2] - s[4] * c[1] + s[5] * c[0]
-
-
-def _determinant_3(m: Tensor) -> Tensor:
-    a, b, c, d, e, f, g, h, i = m.reshape(-1, 9).mT.contiguous().unbind(0)
-    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
-
-
-def _adjugate(m: Tensor) -> Tensor:
-    """Adjugate of symmetric matrices, ``(4, 4, batch)``, by Laplace expansion in 2x2 minors."""
-    terms = m.reshape(16, -1).index_select(0, _FACTORS) * _minors(m).index_select(0, _COFACTORS)
-    one, other, third = torch.split(terms, 10)
-    found = (one - other + third) * _SIGNS.to(m.dtype)
-    return found.index_select(0, _SYMMETRIC).reshape(4, 4, -1)
-
-
 def _jacobi(matrix: Tensor) -> Tensor:
-    """Dominant eigenvectors of positive semidefinite matrices by one-sided Jacobi rotations.
+    """Dominant eigenvectors of symmetric matrices by one-sided Jacobi rotations.
 
     Columns are rotated in pairs, two disjoint pairs at a time, until all are orthogonal; they are
     then the eigenvectors times their eigenvalues, also where eigenvalues are repeated.
@@ -395,10 +352,7 @@ def synchronise_rotations(
 
 def _nearest_rotation(matrix: Tensor) -> RotationMatrix:
     """Rotation R with the largest ``trace(R' matrix)``."""
-    flat = matrix.reshape(-1, 3, 3).mT
-    size = torch.linalg.matrix_norm(flat)[:, None, None]
-    flat = flat / torch.where(size > 0, size, 1.0)
-    return quaternion_to_matrix(dominant_quaternion(flat)).reshape(matrix.shape)
+    return best_rotation(matrix.reshape(-1, 3, 3).mT).reshape(matrix.shape)
 
 
 def _check_connected(first: Tensor, second: Tensor, weights: Tensor, cameras: int) -> None:

@@ -220,7 +220,7 @@ class PoseMetrics:
         index = self.layout.position_index(pair.usable.device)
         if index is None:
             return pair
-        return PosePair(*(f.index_select(1, index) for f in pair))
+        return PosePair(*(f.movedim(0, -1).index_select(0, index).movedim(-1, 0) for f in pair))
 
     def _selected(self, errors: JointErrors) -> JointErrors:
         index = self.layout.position_index(errors.error.device)
@@ -287,9 +287,9 @@ class PoseMetrics:
         index = indices(joints, errors.error.device)
         chosen = errors if len(joints) == errors.error.shape[1] else select_joints(errors, index)
         bins = self.layout.bins
-        cell = group[:, None] * bins + threshold_bins(chosen.error, self.layout.thresholds)
+        cell = group * bins + threshold_bins(chosen.error.mT, self.layout.thresholds)
         rows = len(self.layout.actions) + 1
-        counts = count_cells(cell, chosen.valid, rows * bins)
+        counts = count_cells(cell, chosen.valid.mT, rows * bins)
         self._sums.add(name, counts.view(rows, bins))
 
     def _add_structure(self, pair: PosePair) -> None:

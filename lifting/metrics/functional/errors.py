@@ -110,11 +110,13 @@ def pose_pair(predicted: Pose3D, target: Pose3D, mask: PerJoint | None = None) -
         ShapeError: The shapes differ.
     """
     check_pair(predicted, target, mask)
-    predicted = to_working_precision(predicted.detach())
-    target = to_working_precision(target.detach())
-    labelled = (
-        torch.ones_like(predicted[..., 0], dtype=torch.bool) if mask is None else mask.bool()
-    )
+    joints = predicted.shape[-2]
+    predicted = _poses_innermost(to_working_precision(predicted.detach()), 3 * joints)
+    target = _poses_innermost(to_working_precision(target.detach()), 3 * joints)
+    if mask is None:
+        labelled = torch.ones_like(predicted[..., 0], dtype=torch.bool)
+    else:
+        labelled = _poses_innermost(mask.bool(), joints)
     if _finite(predicted, target):
         none = torch.zeros_like(labelled)
         if all_true(labelled):
@@ -133,6 +135,20 @@ def pose_pair(predicted: Pose3D, target: Pose3D, mask: PerJoint | None = None) -
         labelled & fine_target & ~fine,
         labelled & ~fine_target,
     )
+
+
+def _poses_innermost(values: Tensor, size: int) -> Tensor:
+    """The same values, those of neighbouring poses side by side in memory.
+
+    Shapes stay; but a processor then works on many poses at once, not on three coordinates.
+
+    Args:
+        values: Any shape.
+        size: How many values a pose has.
+    """
+    if values.device.type != "cpu":
+        return values
+    return values.reshape(-1, size).mT.contiguous().mT.reshape(values.shape)
 
 
 def _finite(predicted: Pose3D, target: Pose3D) -> bool:
@@ -169,7 +185,7 @@ def distances(
         cap_mm: Error of such a joint under ``penalise``.
     """
     moved = pair.predicted if aligned is None else aligned
-    error = torch.linalg.vector_norm(moved - pair.target, dim=-1)
+    error = euclidean(*(moved - pair.target).unbind(-1))
     whole = all_true(pair.usable)
     if excluded is None:
         excluded = torch.zeros_like(pair.usable[..., 0])
@@ -193,6 +209,11 @@ def distances(
     return JointErrors(error, valid, pair.nonfinite, excluded)
 
 
+def euclidean(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+    """Lengths of vectors by their three coordinates, of one shape; a norm is slower on them."""
+    return x.square().addcmul_(y, y).addcmul_(z, z).sqrt_()
+
+
 def select_joints(errors: JointErrors, joints: Tensor) -> JointErrors:
     """Errors of some joints only.
 
@@ -200,12 +221,21 @@ def select_joints(errors: JointErrors, joints: Tensor) -> JointErrors:
         errors: Errors of all joints.
         joints: Indices, ``(chosen,)``.
     """
-    return JointErrors(
-        errors.error.index_select(-1, joints),
-        errors.valid.index_select(-1, joints),
-        errors.nonfinite.index_select(-1, joints),
-        errors.excluded,
-    )
+    error, valid, nonfinite = (pick(values, joints) for values in errors[:3])
+    return JointErrors(error, valid, nonfinite, errors.excluded)
+
+
+def pick(values: Tensor, entries: Tensor) -> Tensor:
+    """Entries of the last axis, each of which keeps its layout in memory.
+
+    Args:
+        values: ``(*batch, size)``.
+        entries: Indices, ``(chosen,)``.
+
+    Returns:
+        ``(*batch, chosen)``.
+    """
+    return values.movedim(-1, 0).index_select(0, entries).movedim(0, -1)
 
 
 def pooled_sums(errors: JointErrors, pooling: Pooling = "joint") -> tuple[Tensor, Tensor]:

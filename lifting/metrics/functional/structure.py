@@ -11,7 +11,9 @@ from lifting.metrics.functional.errors import (
     PosePair,
     all_true,
     check_target,
+    euclidean,
     indices,
+    pick,
     pose_pair,
     ratio,
     to_working_precision,
@@ -134,8 +136,8 @@ def _sides(lengths: Tensor, valid: Tensor, skeleton: Skeleton) -> tuple[Tensor, 
     children = [child for _, child in skeleton.bones]
     left = indices(tuple(children.index(joint) for joint in skeleton.left), lengths.device)
     right = indices(tuple(children.index(joint) for joint in skeleton.right), lengths.device)
-    difference = (lengths.index_select(-1, left) - lengths.index_select(-1, right)).abs()
-    both = valid.index_select(-1, left) & valid.index_select(-1, right)
+    difference = (pick(lengths, left) - pick(lengths, right)).abs()
+    both = pick(valid, left) & pick(valid, right)
     return torch.where(both, difference, 0.0), both
 
 
@@ -160,7 +162,7 @@ def lengths_by_bone(pose: Pose3D, skeleton: Skeleton) -> Tensor:
     """
     check_shape("pose", pose, "*batch joints 3", joints=len(skeleton))
     start, end = _ends(skeleton, pose.device)
-    return (pose.index_select(-2, end) - pose.index_select(-2, start)).norm(dim=-1)
+    return euclidean(*(pick(axis, end) - pick(axis, start) for axis in pose.unbind(-1)))
 
 
 def _ends(skeleton: Skeleton, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -170,7 +172,7 @@ def _ends(skeleton: Skeleton, device: torch.device) -> tuple[Tensor, Tensor]:
 
 def _both_ends(valid: PerJoint, skeleton: Skeleton) -> Tensor:
     start, end = _ends(skeleton, valid.device)
-    return valid.index_select(-1, start) & valid.index_select(-1, end)
+    return pick(valid, start) & pick(valid, end)
 
 
 @torch.no_grad()

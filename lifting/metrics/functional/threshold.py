@@ -149,7 +149,7 @@ def threshold_bins(error: Tensor, thresholds: Sequence[float]) -> Tensor:
         )
     edges = constant(tuple(thresholds), error.device, error.dtype)
     # NaN must not pass any threshold, wherever the search would put it.
-    return torch.bucketize(error.nan_to_num(nan=torch.inf), edges, right=True)
+    return torch.bucketize(error.nan_to_num(nan=torch.inf).contiguous(), edges, right=True)
 
 
 def count_cells(cell: Tensor, valid: Tensor, size: int) -> Tensor:

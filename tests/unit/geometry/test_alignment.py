@@ -6,11 +6,8 @@ from torch.testing import assert_close
 
 from lifting.errors import ShapeError
 from lifting.geometry.alignment import align, center, optimal_scale, similarity
-from lifting.geometry.rotation import (
-    axis_angle_to_matrix,
-    dominant_quaternion,
-    quaternion_to_matrix,
-)
+from lifting.geometry.rotation import axis_angle_to_matrix, best_rotation
+from reference.alignment import aligned_by_decomposition
 
 
 @pytest.fixture
@@ -28,34 +25,20 @@ def moved(pose, generator, scale=1.7):
     return scale * pose @ turn.mT + shift, turn
 
 
-def by_decomposition(pose, target, *, scale=True):
-    """Umeyama's closed form, pose by pose."""
-    out = torch.empty_like(pose)
-    for i, (x, y) in enumerate(zip(pose, target, strict=True)):
-        x0, y0 = x - x.mean(0), y - y.mean(0)
-        u, s, vh = torch.linalg.svd(x0.T @ y0)
-        sign = torch.ones(3, dtype=x.dtype)
-        sign[2] = torch.sign(torch.linalg.det(vh.T @ u.T))
-        turn = vh.T @ torch.diag(sign) @ u.T
-        factor = (s * sign).sum() / x0.square().sum() if scale else 1.0
-        out[i] = factor * x0 @ turn.T + y.mean(0)
-    return out
-
-
 @pytest.mark.parametrize("scale", [True, False])
 @pytest.mark.parametrize("noise", [0.01, 30.0, 400.0])
 def test_agrees_with_the_singular_value_decomposition(generator, noise, scale):
     target = poses(generator)
     pose, _ = moved(target + noise * poses(generator) / 300, generator)
     found = align(pose, target, scale=scale)
-    assert_close(found, by_decomposition(pose, target, scale=scale), rtol=0, atol=1e-6)
+    assert_close(found, aligned_by_decomposition(pose, target, scale=scale), rtol=0, atol=1e-6)
 
 
 def test_agrees_with_the_decomposition_for_mirrored_poses(generator):
     target = poses(generator, count=512)
     pose = target * torch.tensor([1.0, 1.0, -1.0]) + 0.1 * poses(generator, count=512)
     found = (align(pose, target) - target).norm(dim=-1)
-    expected = (by_decomposition(pose, target) - target).norm(dim=-1)
+    expected = (aligned_by_decomposition(pose, target) - target).norm(dim=-1)
     assert_close(found, expected, rtol=0, atol=1e-6)
 
 
@@ -139,18 +122,102 @@ def test_gradients_see_a_constant_motion(generator):
     assert_close(pose.grad, expected)
 
 
-def test_the_two_eigenvector_routes_agree_and_doubtful_cases_take_the_safe_one(generator):
-    moment = torch.randn(4000, 3, 3, generator=generator, dtype=torch.float64)
-    # Rank one, rank two, and equal small singular values with a mirror: double eigenvalues.
-    moment[:500, 1:] = 0
-    moment[500:1000, 2] = 0
-    moment[1000:1500] = torch.diag(torch.tensor([1.0, 0.5, -0.5]).double())
-    moment = moment / moment.flatten(1).norm(dim=1)[:, None, None]
-    found = quaternion_to_matrix(dominant_quaternion(moment))
+def with_singular_values(values, generator):
+    """Matrices that have them, with the sign of their product."""
+    turns = [torch.randn(len(values), 3, generator=generator).double() for _ in range(2)]
+    left, right = (axis_angle_to_matrix(3 * turn) for turn in turns)
+    return left @ (values[..., None] * right)
+
+
+VALUES = {
+    "any": lambda u: u,
+    "mirrored": lambda u: u * torch.tensor([1.0, 1.0, -1.0]),
+    "many scales": lambda u: 10 ** (-8 * u) * torch.tensor([1.0, 1.0, -1.0]),
+    "rank one": lambda u: u * torch.tensor([1.0, 0.0, 0.0]),
+    "rank two": lambda u: u * torch.tensor([1.0, 1.0, 0.0]),
+    "three equal": lambda u: u[:, :1].expand(-1, 3),
+    "two large ones equal": lambda u: torch.stack((u[:, 0], u[:, 0], u[:, 1] * u[:, 0]), 1),
+    "two small ones equal": lambda u: torch.stack((u[:, 0], *2 * [u[:, 1] * u[:, 0]]), 1),
+    "two small ones opposite": lambda u: torch.stack((1 + u[:, 0], u[:, 1], -u[:, 1]), 1),
+    "nearly opposite": lambda u: torch.stack(
+        (1 + u[:, 0], u[:, 1], -u[:, 1] * (1 - 10 ** (-14 * u[:, 2]))), 1
+    ),
+    "minus identity": lambda u: -u[:, :1].expand(-1, 3),
+    "zero": lambda u: 0 * u,
+}
+
+
+@pytest.mark.parametrize("kind", VALUES)
+@pytest.mark.parametrize("size", [1.0, 1e-3])
+def test_the_best_rotation_is_as_good_as_that_of_the_decomposition(generator, kind, size):
+    values = VALUES[kind](torch.rand(3000, 3, generator=generator, dtype=torch.float64))
+    moment = with_singular_values(values, generator)
+    norm = moment.flatten(1).norm(dim=1)
+    moment = size * moment / torch.where(norm > 0, norm, 1.0)[:, None, None]
+    found = best_rotation(moment)
     u, s, vh = torch.linalg.svd(moment)
     sign = torch.linalg.det(vh.mT @ u.mT).sign()
     best = s[:, 0] + s[:, 1] + sign * s[:, 2]
     assert_close((found.mT * moment).sum((1, 2)), best, rtol=0, atol=1e-12)
+    eye = torch.eye(3, dtype=torch.float64).expand_as(found)
+    assert_close(found @ found.mT, eye, rtol=0, atol=1e-12)
+    assert_close(torch.linalg.det(found), torch.ones_like(best), rtol=0, atol=1e-12)
+    u[:, :, 2] *= sign[:, None]
+    unique = s[:, 1] + sign * s[:, 2] > 1e-3 * size
+    assert_close(found[unique], (u @ vh).mT[unique], rtol=0, atol=1e-11)
+
+
+FLAT = torch.tensor([1.0, 1.0, 0.0]).double()
+LINE = torch.tensor([1.0, 0.0, 0.0]).double()
+SHAPES = {
+    "near": lambda x, y: (y + 0.1 * x, y),
+    "unrelated": lambda x, y: (x, y),
+    "mirror": lambda x, y: (y * torch.tensor([-1.0, 1.0, 1.0]), y),
+    "nearly mirror": lambda x, y: (1e-6 * x - y, y),
+    "flat": lambda x, y: (x * FLAT, y),
+    "both flat": lambda x, y: (x * FLAT, y * FLAT),
+    "nearly flat": lambda x, y: (x * (FLAT + 1e-9), y),
+    "line": lambda x, y: (x * LINE, y),
+    "line for a target": lambda x, y: (x, y * LINE),
+    "nearly a line": lambda x, y: (x * (LINE + 1e-7), y),
+    "tiny": lambda x, y: (1e-9 * x, y),
+    "huge": lambda x, y: (1e9 * x, y),
+    "tiny target": lambda x, y: (x, 1e-9 * y),
+    "both tiny": lambda x, y: (1e-90 * x, 1e-90 * y),
+    "both huge": lambda x, y: (1e90 * x, 1e90 * y),
+    "far away": lambda x, y: (x + 1e6, y - 1e5),
+    "three joints": lambda x, y: (x[:, :3], y[:, :3]),
+    "two joints": lambda x, y: (x[:, :2], y[:, :2]),
+    "cube": lambda x, y: (y[:, :8], 200 * torch.cartesian_prod(*3 * [FLAT[1:]]) + 0 * y[:, :8]),
+}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_the_least_squares_of_all_kinds_of_poses_are_those_of_the_decomposition(generator, kind):
+    pose, target = SHAPES[kind](poses(generator, 500), poses(generator, 500))
+    unit = 1e-90 if kind == "both tiny" else 1.0
+    found = similarity(pose, target, unit=unit).apply(pose)
+    expected = aligned_by_decomposition(pose, target)
+    size = (target - target.mean(1, keepdim=True)).flatten(1).norm(dim=1)
+    far = 1e-9 * max(1.0, float(pose.abs().max() / pose.std()) / 1e3)
+    error = (found - target).flatten(1).norm(dim=1) / size
+    least = (expected - target).flatten(1).norm(dim=1) / size
+    assert_close(error, least, rtol=0, atol=far)
+    if kind in ("near", "unrelated", "flat", "tiny", "huge", "both tiny", "both huge"):
+        shares = [(moved - target).norm(dim=-1) / size[:, None] for moved in (found, expected)]
+        assert_close(*shares, rtol=0, atol=1e-9)
+
+
+def test_a_pose_of_nan_spoils_itself_alone(generator):
+    target = poses(generator, count=6)
+    pose = target + 0.2 * poses(generator, count=6)
+    expected = align(pose, target)
+    pose[2, 5, 1] = torch.nan
+    pose[4] = torch.inf
+    found = align(pose, target)
+    sound = torch.tensor([0, 1, 3, 5])
+    assert_close(found[sound], expected[sound], rtol=0, atol=1e-9)
+    assert bool(found[[2, 4]].isnan().all())
 
 
 def test_optimal_scale_is_least_squares_and_may_be_negative(generator):
