@@ -32,7 +32,8 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
         "--ckpt",
         type=Path,
         metavar="FILE",
-        help="weights to use; without it those of the experiment's newest run",
+        help="weights to use; without it those of the experiment's newest run, of its newest "
+        "stage that has any, also while it trains",
     )
 
 
@@ -57,22 +58,24 @@ def load_for_checkpoint(arguments: argparse.Namespace) -> tuple[ExperimentConfig
         ConfigError: The experiment is unknown or has no run.
         CheckpointError: The checkpoint cannot be used.
     """
-    from lifting.experiment.folder import CONFIG_FILE, FINISHED, newest_run, run_of_checkpoint
+    from lifting.experiment.folder import (
+        CONFIG_FILE,
+        newest_run,
+        newest_weights,
+        run_of_checkpoint,
+    )
     from lifting.experiment.load import load_experiment
 
     overrides = all_overrides(arguments)
     config = load_experiment(arguments.experiment, overrides)
     checkpoint: Path | None = arguments.checkpoint
     if checkpoint is None:
-        best, file = "checkpoints/best.ckpt", Path(arguments.experiment)
-        if file.name == CONFIG_FILE and (file.parent / best).is_file():
-            run, which = file.parent, "the run's own"
-        else:
-            run = newest_run(config.output, config.name, best, partial(_is_of_method, config))
-            which = "the newest run"
-        checkpoint = run / best
-        more = "" if checkpoint.with_name(FINISHED).is_file() else ", whose training has not ended"
-        print(f"no checkpoint named: taking {which}, {checkpoint}{more}")
+        file, which = Path(arguments.experiment), "the run's own"
+        checkpoint = newest_weights(file.parent) if file.name == CONFIG_FILE else None
+        if checkpoint is None:
+            run = newest_run(config.output, config.name, fits=partial(_is_of_method, config))
+            checkpoint, which = newest_weights(run) or run, "the newest run"
+        print(f"no checkpoint named: taking {which}, {checkpoint}")
     folder = run_of_checkpoint(checkpoint)
     if folder is not None:
         trained = load_experiment(str(folder / CONFIG_FILE))

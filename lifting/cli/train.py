@@ -44,9 +44,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def handle(arguments: argparse.Namespace) -> int:
     """Validate the configuration, then train."""
-    named = [o for o in all_overrides(arguments) if o.startswith("name=")]
+    overrides = all_overrides(arguments)
+    named = [o for o in overrides if o.startswith("name=")]
     words = ["lifting", "train", arguments.experiment, *named, "--resume"]
     interruption.resume = shlex.join(words)
+    finding = [o for o in overrides if o.startswith(("name=", "output=", "method.name="))]
+    interruption.predict = shlex.join(["lifting", "predict", arguments.experiment, *finding])
     config, resume = _configuration(arguments)
     from lifting.experiment.run import train
 

@@ -19,13 +19,13 @@ from pytorch_lightning.callbacks import (
 from torch import Tensor
 
 from lifting.errors import OutputError
-from lifting.experiment.checkpoint import SUFFIX
 from lifting.experiment.config import EmaConfig, TrainerConfig
 from lifting.experiment.divergence import DivergenceGuard
+from lifting.experiment.folder import BEST, LAST, SUFFIX
 from lifting.experiment.processes import StopAtStep
 from lifting.metrics.protocol import higher_is_better
 
-BEST, LAST, RESCUE = "best", "last", "on_exception"
+RESCUE = "on_exception"
 VALIDATION = "val/"  # begins the keys of scores that may choose a checkpoint
 AVERAGE_KEY = "averaged_weights"
 

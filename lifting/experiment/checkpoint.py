@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from lifting.atomic import replacing
 from lifting.errors import CheckpointError, OutputError
+from lifting.experiment.folder import BEST, LAST
 from lifting.experiment.load import method_config
 from lifting.files.tensor_archive import read_tensor_archive
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.methods.discovery import current_section, method_packages
 
-SUFFIX = ".ckpt"
-_OTHER = {"best": "last", "last": "best"}
+_OTHER = {BEST: LAST, LAST: BEST}
 _FACTS: dict[str, tuple[Any, str]] = {
     "method": (str, "a name"),
     "config": (dict, "a section of keys"),
@@ -145,7 +145,7 @@ def method_config_of(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_weights(module: nn.Module, checkpoint: dict[str, Any], path: Path) -> None:
-    """Copy a checkpoint's weights into a module.
+    """Copy a checkpoint's weights into a module, which answers as in the stage that they are of.
 
     Args:
         module: The module, built from a configuration.
@@ -156,8 +156,12 @@ def load_weights(module: nn.Module, checkpoint: dict[str, Any], path: Path) -> N
         CheckpointError: Names, shapes or kinds of the weights differ, or a weight is not finite.
     """
     if isinstance(module, LiftingModule):
+        facts = checkpoint.get(CHECKPOINT_KEY, {})
+        stages = [stage for stage in module.stages() if stage.name == facts.get("stage")]
+        if stages and stages != [module.stage]:
+            module.begin_stage(stages[0])
         module.on_load_checkpoint(checkpoint)  # where weights of older versions get today's names
-        module.processes = int(checkpoint.get(CHECKPOINT_KEY, {}).get("processes", 1))
+        module.processes = int(facts.get("processes", 1))
     given, wanted = checkpoint["state_dict"], module.state_dict()
     problems = [f"{k} is missing" for k in wanted if k not in given]
     problems += [f"{k} is not known" for k in given if k not in wanted]

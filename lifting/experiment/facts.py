@@ -131,6 +131,7 @@ def build_record(
             "joints_of": module.skeleton.name,
             "frame_rate": data.fps,
             "camera": data.tracks(split).camera_kind,
+            **({} if module.stage == module.stages()[-1] else {"stage": module.stage.name}),
             **batch_statistics(module),
             **told,
             "parameters": parameter_count(module),

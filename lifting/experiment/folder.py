@@ -28,6 +28,7 @@ CONFIG_FILE, RECORD_FILE, CHECKPOINTS, FINISHED = (
     "finished",
 )
 START_FILE = "start.json"
+BEST, LAST, SUFFIX = "best", "last", ".ckpt"
 EVALUATION = "-evaluate"  # ends the names of folders in which nothing was trained
 LEAST_FREE_BYTES = 64 * 2**20
 DATE, DATE_LENGTH = "%Y%m%d-%H%M%S", 15
@@ -118,10 +119,38 @@ def check_writable(folder: Path, needed_bytes: int = LEAST_FREE_BYTES) -> None:
         )
 
 
+def newest_weights(run: Path) -> Path | None:
+    """The checkpoint of a run that counts so far; None before its first whole epoch.
+
+    Of the newest stage that has any it is the best, else the last. The last stage's lie on top;
+    before it has any, the newest stage is the one that is not finished.
+
+    Args:
+        run: Its folder.
+    """
+    top = run / CHECKPOINTS
+    stages: list[tuple[bool, bool, int, Path]] = []
+    for folder in (top, *top.glob("*/")):
+        for name in (BEST, LAST):
+            path = folder / f"{name}{SUFFIX}"
+            with suppress(OSError):
+                age = path.stat().st_mtime_ns
+                stages.append((folder == top, not (folder / FINISHED).is_file(), age, path))
+                break
+    return max(stages, default=(None,))[-1]
+
+
+def has_ended(run: Path) -> bool:
+    """Whether the training of a run has reached its end; a run that was thinned out tells, too."""
+    top = run / CHECKPOINTS
+    kept = (run / RECORD_FILE).is_file() and not (top / f"{LAST}{SUFFIX}").is_file()
+    return kept or (top / FINISHED).is_file()
+
+
 def newest_run(
     output: str,
     experiment: str,
-    containing: str,
+    containing: str | None = None,
     fits: Callable[[Path], bool] = lambda run: True,
 ) -> Path:
     """The newest training run of an experiment that has a certain file.
@@ -129,38 +158,50 @@ def newest_run(
     Args:
         output: Folder of all runs.
         experiment: Name of the experiment.
-        containing: The file, relative to the run's folder.
+        containing: The file, relative to the run's folder; None for :func:`newest_weights`.
         fits: Whether a run will do; the newest is asked first. Where none does, the newest of all
             is given, so that what is wrong with it can be said.
 
     Raises:
         ConfigError: There is none.
     """
+    runs = _trainings(output, experiment, containing)
+    if runs:
+        return next(filter(fits, runs), runs[0])
+    begun = [] if containing else _trainings(output, experiment, CONFIG_FILE)
+    advice = f"train one with `lifting train {experiment}` or name the file"
+    if begun and not has_ended(begun[0]):
+        advice = f"wait for the first whole epoch of {begun[0]}, or go on with it"
+    raise ConfigError(
+        f"expected a run with {containing or 'weights'} in "
+        f"{Path(output).expanduser() / experiment}, got none; {advice}"
+    )
+
+
+def _trainings(output: str, experiment: str, containing: str | None) -> list[Path]:
     runs = runs_with(output, experiment, containing)
-    runs = [folder for folder in runs if not folder.name.endswith(EVALUATION)]
-    if not runs:
-        raise ConfigError(
-            f"expected a run with {containing} in {Path(output).expanduser() / experiment}, got "
-            f"none; train one with `lifting train {experiment}` or name the file"
-        )
-    return next(filter(fits, runs), runs[0])
+    return [folder for folder in runs if not folder.name.endswith(EVALUATION)]
 
 
-def runs_with(output: str, experiment: str, containing: str) -> list[Path]:
+def runs_with(output: str, experiment: str, containing: str | None) -> list[Path]:
     """The runs of an experiment that have a certain file, evaluations included, the newest first.
 
     Args:
         output: Folder of all runs.
         experiment: Name of the experiment.
-        containing: The file, relative to a run's folder.
+        containing: The file, relative to a run's folder; None for :func:`newest_weights`.
     """
     parent = Path(output).expanduser() / experiment
-    found = [folder for folder in parent.glob("*") if (folder / containing).is_file()]
+    files = {
+        folder: newest_weights(folder) if containing is None else folder / containing
+        for folder in parent.glob("*")
+    }
+    found = {folder: file for folder, file in files.items() if file and file.is_file()}
 
     def age(folder: Path) -> tuple[datetime, int, int]:
         began, number = _age(folder)
         # Names of older versions tell the second; of two, the later wrote its file later.
-        return began, number, (folder / containing).stat().st_mtime_ns
+        return began, number, found[folder].stat().st_mtime_ns
 
     return sorted(found, key=age, reverse=True)
 

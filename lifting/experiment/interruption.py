@@ -23,7 +23,7 @@ from pathlib import Path
 from types import FrameType
 
 from lifting.errors import ProcessError
-from lifting.experiment.folder import CHECKPOINTS, FINISHED
+from lifting.experiment.folder import BEST, CHECKPOINTS, FINISHED, newest_weights
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 LIMIT_SECONDS = 25.0  # from the first signal to the end, come what may
@@ -61,6 +61,7 @@ class Interruption:
         deferred: Training steps run, at the end of which the signal is looked at.
         words: The command, as it was typed.
         resume: What continues a training, but for the run's folder; None for other commands.
+        predict: What answers with what a training has learnt so far.
         run: Folder of the training's run, once it is there.
         waiting: Whether other processes are needed to go on.
     """
@@ -74,6 +75,7 @@ class Interruption:
         self.deferred = False
         self.words = words
         self.resume: str | None = None
+        self.predict = "lifting predict"
         self.run: Path | None = None
         self.waiting = False
         self._children: list[subprocess.Popen[bytes]] = []
@@ -141,14 +143,21 @@ class Interruption:
         """The command to type, and what it does."""
         if self.resume is None or self.run is None:
             return f"start again with `{self.words}`"
-        folder = self.run / CHECKPOINTS
+        folder, weights = self.run / CHECKPOINTS, newest_weights(self.run)
         if (folder / FINISHED).is_file():
             done = "the training is done, its test is not: go on"
-        elif any(folder.rglob("last.ckpt")):
+        elif weights is not None:
             done = "go on from the last whole epoch"
         else:
-            done = "no epoch was whole, go on from the start of the training"
-        return f"{done} with `{self.resume} {self.run}`"
+            done = "no epoch was whole, there are no weights to use yet: go on from the start"
+        use = "" if weights is None else f"; {self._use_of(folder, weights)}"
+        return f"{done} with `{self.resume} {self.run}`{use}"
+
+    def _use_of(self, folder: Path, weights: Path) -> str:
+        """How to use the weights that a training leaves, and whose they are."""
+        stage = "the last stage" if weights.parent == folder else f"stage '{weights.parent.name}'"
+        kind = "best" if weights.stem == BEST else "newest"
+        return f"`{self.predict}` answers with the {kind} weights of {stage}, {weights}"
 
     def watch_child(self, number: int, child: subprocess.Popen[bytes]) -> None:
         """Watch a process that was started for this run.

@@ -24,10 +24,15 @@ from lifting.experiment.build import (
     optimization_callbacks,
     prepare_process,
 )
-from lifting.experiment.callbacks import BEST
-from lifting.experiment.checkpoint import SUFFIX, described, read_checkpoint
+from lifting.experiment.checkpoint import described, read_checkpoint
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.folder import CHECKPOINTS, CONFIG_FILE, newest_run, run_of_checkpoint
+from lifting.experiment.folder import (
+    CHECKPOINTS,
+    CONFIG_FILE,
+    newest_run,
+    newest_weights,
+    run_of_checkpoint,
+)
 from lifting.experiment.load import load_experiment, load_values
 from lifting.experiment.processes import call_trainer, of_all
 from lifting.experiment.trained import Claims, trained_module
@@ -65,20 +70,24 @@ def load_model(path: str | Path) -> Model:
     """A trained model.
 
     Args:
-        path: A checkpoint; or the folder of a run, whose best checkpoint is taken; or the folder
-            of an experiment's runs, ``outputs/simple_baseline``, of which the newest is taken.
+        path: A checkpoint; or the folder of a run, whose best checkpoint is taken, of the newest
+            stage that has any; or the folder of an experiment's runs, ``outputs/simple_baseline``,
+            of which the newest is taken.
 
     Raises:
         CheckpointError: There is no checkpoint, or it does not say how it was trained.
         ConfigError: The folder holds no run.
     """
     path = as_path(path, "of a model")
-    best = Path(CHECKPOINTS) / f"{BEST}{SUFFIX}"
     if path.is_dir():
-        run = path
-        if not (path / CONFIG_FILE).is_file():
-            run = _newest_of(path, best)
-        path = run / best
+        run = path if (path / CONFIG_FILE).is_file() else _newest_of(path)
+        weights = newest_weights(run)
+        if weights is None:
+            raise CheckpointError(
+                f"expected weights in {run}, got none; wait for the first whole epoch of its "
+                "training, or name another run"
+            )
+        path = weights
     folder = run_of_checkpoint(path)
     if folder is not None:
         return model_of(load_experiment(str(folder / CONFIG_FILE)), path)
@@ -93,13 +102,16 @@ def load_model(path: str | Path) -> Model:
     return model_of(config, path)
 
 
-def _newest_of(folder: Path, best: Path) -> Path:
+def _newest_of(folder: Path) -> Path:
     """The newest run of an experiment's folder."""
     whole = folder.resolve()
     try:
-        return newest_run(str(whole.parent), whole.name, str(best))
+        return newest_run(str(whole.parent), whole.name)
     except ConfigError as error:
-        inside = sorted({run.parents[2].name for run in whole.glob(f"*/*/{best}")})
+        if any(whole.glob(f"*/{CONFIG_FILE}")):
+            raise
+        runs = (file.parent for file in whole.glob(f"*/*/{CONFIG_FILE}"))
+        inside = sorted({run.parent.name for run in runs if newest_weights(run) is not None})
         if folder.name == CHECKPOINTS:
             advice = f"give its run, {folder.parent}, or a file in it"
         elif inside:
@@ -109,7 +121,9 @@ def _newest_of(folder: Path, best: Path) -> Path:
                 "give a run, the folder of an experiment's runs or a checkpoint; `lifting train "
                 "simple_baseline` makes outputs/simple_baseline"
             )
-        raise ConfigError(f"expected a run with {best} in {folder}, got none; {advice}") from error
+        raise ConfigError(
+            f"expected a run with weights in {folder}, got none; {advice}"
+        ) from error
 
 
 def model_of(config: ExperimentConfig, checkpoint: Path) -> Model:
@@ -285,6 +299,8 @@ def _origin(model: Model, tracks: PoseTracks, command: str | None) -> dict[str, 
         "experiment": model.config.name,
         "method": model.config.method,
         "checkpoint": {"file": str(model.checkpoint), "sha256": sha256_of(model.checkpoint)},
+        "stage": model.module.stage.name,
+        "answers": model.module.describe(),
         "frame": "camera",
         "intrinsics": tracks.camera_kind,
         "source": source,

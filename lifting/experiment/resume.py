@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from lifting.errors import CheckpointError, ConfigError, DataError, LiftingError
-from lifting.experiment.callbacks import BEST, LAST
-from lifting.experiment.checkpoint import SUFFIX
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import (
+    BEST,
     CHECKPOINTS,
     CONFIG_FILE,
     EVALUATION,
     FINISHED,
+    LAST,
     RECORD_FILE,
     SETTINGS_FILE,
+    SUFFIX,
     run_of_checkpoint,
     runs_with,
     start_facts,

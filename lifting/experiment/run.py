@@ -30,23 +30,24 @@ from lifting.experiment.build import (
     warn_of_few_steps,
 )
 from lifting.experiment.callbacks import (
-    BEST,
-    LAST,
     LastCheckpoint,
     seed_everywhere,
     stage_callbacks,
 )
-from lifting.experiment.checkpoint import SUFFIX, load_weights, read_checkpoint
+from lifting.experiment.checkpoint import load_weights, read_checkpoint
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.divergence import check_scores
 from lifting.experiment.facts import build_record, run_facts
 from lifting.experiment.folder import (
+    BEST,
     CHECKPOINTS,
     CONFIG_FILE,
     EVALUATION,
     FINISHED,
+    LAST,
     LEAST_FREE_BYTES,
     RECORD_FILE,
+    SUFFIX,
     check_writable,
     create_run_folder,
     existing_run,

@@ -21,9 +21,7 @@ from lifting.data.datamodule import STAGE_SPLITS, PoseDataModule, wished_skeleto
 from lifting.data.sequence import PoseTracks
 from lifting.errors import CheckpointError, ConfigError, OutputError
 from lifting.experiment.build import build_data, build_module
-from lifting.experiment.callbacks import BEST
 from lifting.experiment.checkpoint import (
-    SUFFIX,
     AtomicCheckpointIO,
     described,
     load_weights,
@@ -31,7 +29,15 @@ from lifting.experiment.checkpoint import (
 )
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.facts import INITIALISED, weights_hash
-from lifting.experiment.folder import CHECKPOINTS, CONFIG_FILE, run_of_checkpoint
+from lifting.experiment.folder import (
+    BEST,
+    CHECKPOINTS,
+    CONFIG_FILE,
+    LAST,
+    SUFFIX,
+    has_ended,
+    run_of_checkpoint,
+)
 from lifting.experiment.load import load_experiment, to_run
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.methods.conversion import Convert, Converted
@@ -150,8 +156,24 @@ def trained_module(config: ExperimentConfig, path: Path) -> tuple[LiftingModule,
             f"{claims.normalisation}; train them again with this version"
         )
     load_weights(module, checkpoint, path)
+    _say_what_is_missing(module, checkpoint, path)
     module.claim = {k: v for k, v in checkpoint[CHECKPOINT_KEY].items() if k in CLAIMED}
     return module, claims
+
+
+def _say_what_is_missing(module: LiftingModule, checkpoint: dict[str, Any], path: Path) -> None:
+    """Say of weights that are not those of a whole training which they are."""
+    stages, run = module.stages(), run_of_checkpoint(path)
+    going_on = run is not None and path.stem in (BEST, LAST) and not has_ended(run)
+    if not going_on and module.stage == stages[-1]:
+        return
+    place = stages.index(module.stage) + 1
+    log.warning(
+        "weights of stage '%s' (%d of %d)%s: the answers are those of this stage%s",
+        module.stage.name, place, len(stages),
+        f", after epoch {checkpoint['epoch'] + 1}" if "epoch" in checkpoint else "",
+        "; the training has not ended" if going_on else "",
+    )  # fmt: skip
 
 
 CLAIMED = ("fps", "frames", "dataset", "protocol", "experiment", "data", INITIALISED)

@@ -353,7 +353,8 @@ class LiftingModule(pl.LightningModule):
         found = self.metrics[split].compute()
         metric = self.supervision.metric
         values = {k: v for k, v in found.items() if metric or not needs_scale(k)}
-        self.log_dict({f"{self.key_prefix}{split}/{k}": v for k, v in values.items()})
+        prefix = self.key_prefix if split == "val" else ""  # what is tested is what answers
+        self.log_dict({f"{prefix}{split}/{k}": v for k, v in values.items()})
 
 
 def refused_skeleton(expected: str, skeleton: Skeleton) -> ConfigError:

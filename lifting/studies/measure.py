@@ -20,10 +20,17 @@ from torch import Tensor
 from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.errors import ConfigError
 from lifting.experiment.build import prepare_process
-from lifting.experiment.callbacks import BEST, LAST, seed_everywhere
-from lifting.experiment.checkpoint import SUFFIX, read_checkpoint
+from lifting.experiment.callbacks import seed_everywhere
+from lifting.experiment.checkpoint import read_checkpoint
 from lifting.experiment.config import AUTO, ExperimentConfig
-from lifting.experiment.folder import CHECKPOINTS, finished_run, mark_finished
+from lifting.experiment.folder import (
+    BEST,
+    CHECKPOINTS,
+    LAST,
+    SUFFIX,
+    finished_run,
+    mark_finished,
+)
 from lifting.experiment.resume import unfinished_run
 from lifting.experiment.run import train
 from lifting.experiment.trained import trained_model, trained_module

@@ -240,7 +240,7 @@ def test_models_are_found(outputs, model, tmp_path):
     alone = tmp_path / "alone.ckpt"
     alone.write_bytes(best.read_bytes())
     assert load_model(alone).config.method == model.config.method
-    with pytest.raises(ConfigError, match=r"expected a run with checkpoints/best\.ckpt"):
+    with pytest.raises(ConfigError, match=r"expected a run with weights"):
         load_model(tmp_path)
     with pytest.raises(CheckpointError, match="does not exist"):
         load_model(tmp_path / "none.ckpt")

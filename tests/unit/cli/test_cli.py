@@ -48,7 +48,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (["train", "tny"], 2, "error: unknown experiment 'tny'; did you mean 'tiny'?"),
         (["train", "tiny", "data.framse=3"], 2, "unknown key 'data.framse'"),
         (["test", "tiny", "data.frames=x"], 2, "expected 'data.frames' to be a whole number"),
-        (["test", "tiny"], 2, "expected a run with checkpoints/best.ckpt"),
+        (["test", "tiny"], 2, "expected a run with weights in"),
         (["train", "tiny", "--resume", "last"], 2, "expected a run with config.yaml"),
         (["train", "tiny", "--resume", "nowhere"], 2, "expected the folder of a run"),
         (["tran"], 2, "invalid choice: 'tran'"),

@@ -81,7 +81,8 @@ def test_in_a_step_and_resumed(tiny_experiment, tmp_path, stop_at, monkeypatch, 
     run = newest(tmp_path)
     assert capsys.readouterr().err.endswith(
         "stopped by SIGTERM; go on from the last whole epoch with `lifting train tiny --resume "
-        f"{run}`\n"
+        f"{run}`; `lifting predict tiny` answers with the best weights of stage 'warm', "
+        f"{run / 'checkpoints/warm/best.ckpt'}\n"
     )
     assert (run / "checkpoints" / "on_exception.ckpt").is_file()
     assert not (run / "result.json").exists()
@@ -99,7 +100,7 @@ def test_in_a_step_and_resumed(tiny_experiment, tmp_path, stop_at, monkeypatch, 
 def test_in_a_validation(tiny_experiment, tmp_path, stop_at, capsys):
     stop_at(module_of("tiny_method"), "validation_step", signal.SIGINT)
     assert main(["train", tiny_experiment]) == 130
-    assert "stopped by SIGINT; no epoch was whole, go on from the start of the training" in (
+    assert "SIGINT; no epoch was whole, there are no weights to use yet: go on from the start" in (
         capsys.readouterr().err
     )
 

@@ -18,7 +18,9 @@ from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import (
     check_writable,
     create_run_folder,
+    has_ended,
     newest_run,
+    newest_weights,
     note_start,
     runs_with,
     start_facts,
@@ -80,7 +82,7 @@ def test_evaluating_repeats_the_test_of_the_training(tiny_experiment, undrawn):
     assert again.run_dir.name.endswith("-evaluate")
     assert again.scores == result.scores
     assert again.baselines == result.baselines
-    assert newest_run(config.output, "tiny", "checkpoints/best.ckpt") == result.run_dir
+    assert newest_run(config.output, "tiny") == result.run_dir
 
 
 def test_the_same_seed_gives_the_same_weights(tiny_experiment, undrawn):
@@ -144,6 +146,33 @@ def test_clocks_of_other_places_do_not_make_a_run_older(tmp_path, monkeypatch, z
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+def test_the_newest_weights_are_the_best_of_the_newest_stage(tmp_path):
+    def written(name):
+        path = tmp_path / "outputs" / "tiny" / "run" / "checkpoints" / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.touch()
+        return path
+
+    outputs, run = str(tmp_path / "outputs"), tmp_path / "outputs" / "tiny" / "run"
+    with pytest.raises(ConfigError, match=r"with weights in .*, got none; train one with"):
+        newest_run(outputs, "tiny")
+    written("init.ckpt")
+    (run / "config.yaml").touch()
+    with pytest.raises(ConfigError, match=f"got none; wait for the first whole epoch of {run}"):
+        newest_run(outputs, "tiny")
+    for name in ("b/last", "b/best", "a/last", "a/best", "last", "best"):
+        newest = written(f"{name}.ckpt")
+        assert newest_weights(run) == newest
+        assert newest_run(outputs, "tiny") == run
+        if name == "b/best":  # of two earlier stages the unfinished one is newer, whatever its age
+            written("b/finished")
+            later = newest.stat().st_mtime + 100
+            os.utime(newest, (later, later))
+    assert not has_ended(run)
+    written("finished")
+    assert has_ended(run)
 
 
 def test_the_newest_run_that_fits_is_taken_else_the_newest(tmp_path):
