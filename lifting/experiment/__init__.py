@@ -9,6 +9,7 @@ Without torch, so that a mistake in a configuration shows at once:
 * ``record``      ``result.json``; ``results`` tables from many of them
 * ``sweep``       a grid of experiments from one file
 * ``interruption``  signals, and how to go on after one
+* ``recorded``    what a plain method reached in the same time, from recorded curves
 * ``connection``, ``dashboard``   whether W&B can be reached, and what its page shows
 
 With torch:

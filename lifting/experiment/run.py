@@ -64,6 +64,7 @@ from lifting.experiment.panels import PanelsCallback
 from lifting.experiment.prediction import lift_tracks, model_of
 from lifting.experiment.processes import call_trainer
 from lifting.experiment.record import write_record
+from lifting.experiment.recorded import recorded_scores
 from lifting.experiment.resume import (
     check_claim,
     check_data,
@@ -396,6 +397,8 @@ def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
         scores,
         baselines,
         {"run": run.folder, "checkpoint": checkpoint, "record": run.folder / RECORD_FILE},
+        method=str(config.method["name"]),
+        recorded=recorded_scores(record, config.data.name),
     )
     return RunResult(run.folder, checkpoint, scores, baselines)
 

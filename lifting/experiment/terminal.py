@@ -15,6 +15,8 @@ from pytorch_lightning.callbacks import Callback, RichProgressBar
 from rich.console import Console
 from rich.table import Table
 
+from lifting.experiment.recorded import Recorded, verdict
+
 Scores = Mapping[str, float]
 MISSING = "-"
 SPLIT = "test"
@@ -137,23 +139,23 @@ def split_scores(
     return answers
 
 
-def score_table(title: str, scores: Scores, baselines: Mapping[str, Scores]) -> Table:
+def score_table(
+    title: str, answers: Mapping[str, Scores], baselines: Mapping[str, Scores]
+) -> Table:
     """Metrics down, our answers and the baselines across.
 
     Args:
         title: Headline.
-        scores: Logged values of the test.
+        answers: As of :func:`split_scores`.
         baselines: Scores by metric, by name of the baseline.
     """
-    known = next(iter(baselines.values()), {})
-    answers = split_scores(scores, known)
-    main = answers.pop("")
     table = Table(title=title)
     table.add_column("metric")
-    columns: list[tuple[str, Scores]] = [("ours", main), *answers.items(), *baselines.items()]
+    columns = [(name.replace("_", " ") or "ours", one) for name, one in answers.items()]
+    columns += baselines.items()
     for name, _ in columns:
-        table.add_column(name.replace("_", " "), justify="right")
-    for metric in main:
+        table.add_column(name, justify="right")
+    for metric in answers[""]:
         table.add_row(metric, *(_cell(values.get(metric)) for _, values in columns))
     return table
 
@@ -164,16 +166,29 @@ def print_summary(
     scores: Scores,
     baselines: Mapping[str, Scores],
     written: Mapping[str, Path],
+    *,
+    method: str = "ours",
+    recorded: Recorded | None = None,
 ) -> None:
-    """Print the table and where everything was written.
+    """Print the table, who wins, and where everything was written.
 
     Args:
         title: Headline.
         scores: Logged values of the test.
         baselines: Scores by metric, by name of the baseline.
         written: Places by what is there.
+        method: Name of the method.
+        recorded: What a plain method scored in the same time, where that is known.
     """
-    Console(soft_wrap=True).print(score_table(title, scores, baselines))
+    console = Console(soft_wrap=True)
+    answers = split_scores(scores, next(iter(baselines.values()), {}))
+    beside = {name.replace("_", " "): one for name, one in baselines.items()}
+    if recorded is not None:
+        beside[recorded.name] = recorded.scores
+    console.print(score_table(title, answers, beside))
+    notes = () if recorded is None else recorded.notes
+    for line in (*verdict(method, answers, recorded), *notes):
+        console.print(line, highlight=False, markup=False)
     print_facts(written)
 
 

@@ -12,6 +12,7 @@ from lifting.errors import CheckpointError, ConfigError
 from lifting.experiment import run as run_module
 from lifting.experiment.checkpoint import load_weights, method_config_of, read_checkpoint
 from lifting.experiment.load import load_experiment, method_config
+from lifting.experiment.record import read_record
 from lifting.experiment.run import evaluate, train
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.denoiser import AVERAGE_DECAY, Student
@@ -429,7 +430,7 @@ def test_each_stage_trains_its_own_network_and_validates_it():
 def test_student_that_never_answers_is_not_trained():
     module = make_module(replace(TAUGHT, student_steps=0))
     with pytest.raises(ConfigError, match="student_steps of at least 1 in training, got 0"):
-        module.begin_stage(module.stages()[0])
+        module.on_fit_start()
 
 
 def test_student_that_was_not_trained_does_not_answer():
@@ -526,7 +527,7 @@ def test_resuming_the_students_stage_ends_with_the_same_bits(experiment, trained
 
 
 def test_student_and_teacher_of_a_checkpoint(experiment, trained):
-    """Steps are an override of a test; what the student never learnt is refused."""
+    """Steps are an override of a test; before the student learns, the denoiser answers."""
     student = method_config_of(read_checkpoint(trained.checkpoint, "diffpose"))
     assert method_config(student).asks_student
     scores = {
@@ -538,8 +539,15 @@ def test_student_and_teacher_of_a_checkpoint(experiment, trained):
     }
     assert scores[1] == trained.scores["test/mpjpe_mm"]
     assert len(set(scores.values())) == 3
-    with pytest.raises(CheckpointError, match="weights after the stage 'distil'"):
-        evaluate(
-            experiment("method.student=consistency"),
+    for steps in (0, 1):
+        before = evaluate(
+            experiment("method.student=consistency", f"method.student_steps={steps}"),
             trained.run_dir / "checkpoints" / "train" / "best.ckpt",
         )
+        assert before.scores["test/mpjpe_mm"] == scores[0]
+    first = evaluate(
+        experiment("method.student=consistency"),
+        trained.run_dir / "checkpoints" / "context" / "best.ckpt",
+    )
+    record = read_record(first.run_dir / "result.json")
+    assert (record.extras["answering"], record.extras["stage"]) == ("context encoder", "context")

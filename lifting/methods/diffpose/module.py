@@ -115,7 +115,6 @@ class Module(LiftingModule):
             denoiser.requires_grad_(stage.name == TRAIN)
         network.by_student = stage.name == DISTIL
         if student is not None:
-            student.check_answering()
             student.network.requires_grad_(network.by_student)
             if network.by_student:
                 student.begin(network.denoiser)
@@ -129,6 +128,8 @@ class Module(LiftingModule):
 
     def on_fit_start(self) -> None:
         """Give the process the depths of the training set, where it starts from them."""
+        if self.network.student is not None:
+            self.network.student.check_answering()
         statistics = self.network.process.endpoint.statistics
         if statistics is not None:
             tracks = self.trainer.datamodule.tracks("train")  # type: ignore[attr-defined]

@@ -30,7 +30,9 @@ def test_answers_are_told_apart():
 
 def test_table_holds_ours_the_extra_answer_and_the_baselines():
     table = score_table(
-        "title", SCORES, {"mean_pose": {**dict.fromkeys(KNOWN, 1.0), "mpjpe_mm": 200.0}}
+        "title",
+        split_scores(SCORES, KNOWN),
+        {"mean pose": {**dict.fromkeys(KNOWN, 1.0), "mpjpe_mm": 200.0}},
     )
     console = Console(width=100, record=True, quiet=False, file=None)
     with console.capture() as capture:

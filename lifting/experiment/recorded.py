@@ -1,0 +1,156 @@
+"""What a plain method reached in the same time, from the curves of ``lifting leaderboard``.
+
+A newcomer's first question of a score is whether a plain method would have done. It is answered
+from ``experiments/curves``, without training anything again, and only where both scores are of the
+same samples under the same protocol. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from lifting.experiment.load import list_files
+from lifting.experiment.record import ResultRecord
+
+METHOD = "simple_baseline"
+CURVES = "curves/*.json"
+HEADLINE = "mpjpe_mm"
+Point = tuple[float, dict[str, float]]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Scores of the plain method.
+
+    Attributes:
+        name: Method, and after how many CPU-seconds.
+        scores: By metric.
+        notes: Lines that say how they came about.
+    """
+
+    name: str
+    scores: dict[str, float]
+    notes: tuple[str, ...]
+
+
+def recorded_scores(record: ResultRecord, data: str) -> Recorded | None:
+    """What the plain method scored after the CPU-seconds of a training.
+
+    Args:
+        record: Of the training.
+        data: Name of its data section.
+
+    Returns:
+        Interpolated over the logarithm of CPU-seconds between recorded budgets, the nearest one
+        outside of them; None where nothing is recorded that may be compared.
+    """
+    seconds = record.budget.get("cpu_seconds") or 0.0
+    if record.method.startswith(METHOD) or seconds <= 0:
+        return None
+    path: Path | None = None
+    try:
+        for path in list_files(CURVES).values():
+            curves = json.loads(path.read_text(encoding="utf-8"))
+            if _comparable(record, data, curves["data"]):
+                return _at(curves, seconds, record.extras.get("machine", {}))
+    except Exception as error:  # whatever is wrong with a file, the training is done
+        log.warning("nothing recorded to compare with, as %s cannot be read: %r", path, error)
+    return None
+
+
+def _comparable(record: ResultRecord, name: str, data: Mapping[str, Any]) -> bool:
+    """Whether curves are of the same samples and protocol."""
+    ours = {**record.samples, "protocol": record.protocol.get("name"), "name": name}
+    wanted = {
+        "name": data["name"], "fingerprint": data["test"], "protocol": data["protocol"],
+        "every": data["every"], "target": data.get("target", "middle"), "batches": None,
+    }  # fmt: skip
+    return bool(ours["fingerprint"]) and all(ours.get(k) == v for k, v in wanted.items())
+
+
+def _at(curves: Mapping[str, Any], seconds: float, machine: Mapping[str, Any]) -> Recorded | None:
+    """The plain method's scores after so many CPU-seconds, on the curves' machine."""
+    budgets: dict[Any, list[Mapping[str, Any]]] = {}
+    for row in curves["rows"]:
+        if row["method"] == METHOD:
+            budgets.setdefault(row["budget"], []).append(row)
+    points = [
+        (fmean(row["cpu_seconds"] for row in rows), _mean([row["scores"] for row in rows]))
+        for rows in budgets.values()
+    ]
+    if not points:
+        return None
+    if not all(0 < v < math.inf for at, scores in points for v in (at, *scores.values())):
+        raise ValueError("scores or seconds that are no positive numbers")
+    points.sort(key=lambda point: point[0])
+    first, last = points[0][0], points[-1][0]
+    at = min(max(seconds, first), last)
+    (left, low), (right, high) = _around(points, at)
+    share = math.log(at / left) / math.log(right / left) if right > left else 1.0
+    scores = {k: v + share * (high[k] - v) for k, v in low.items() if k in high}
+    notes = [_machine(curves["machine"], machine)]
+    if at != seconds:
+        notes.append(
+            f"recorded from {first:.0f} to {last:.0f} CPU seconds: this training took "
+            f"{seconds:.0f}, and stands beside the nearest end"
+        )
+    return Recorded(f"{METHOD} (recorded, {at:.0f} CPU s)", scores, tuple(notes))
+
+
+def _mean(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    shared = set.intersection(*(set(one) for one in scores))
+    return {key: fmean(one[key] for one in scores) for key in scores[0] if key in shared}
+
+
+def _around(points: Sequence[Point], at: float) -> tuple[Point, Point]:
+    """The recorded points before and behind a budget within their range."""
+    place = next(i for i, (seconds, _) in enumerate(points) if seconds >= at)
+    return points[max(0, place - 1)], points[place]
+
+
+def _machine(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    speed = f"{theirs['cpu']}, {float(theirs['gflops']):.1f} GFLOP/s in one thread"
+    if theirs["cpu"] == ours.get("cpu"):
+        return f"CPU seconds of {METHOD} are of this kind of processor: {speed}"
+    return f"CPU seconds of {METHOD} are those of another machine, not rescaled: {speed}"
+
+
+def verdict(
+    method: str, answers: Mapping[str, Mapping[str, float]], recorded: Recorded | None
+) -> list[str]:
+    """Who wins by MPJPE, in words; what one would rather not hear is said, too.
+
+    Args:
+        method: Name of the method, of whose own answer it is said whether it wins.
+        answers: Scores by metric, by answer; the main one's name is empty. Those that an oracle
+            chose do not count.
+        recorded: Of the plain method; None where there is nothing to compare with.
+    """
+    values = {
+        name: scores[HEADLINE]
+        for name, scores in answers.items()
+        if HEADLINE in scores and not name.startswith("oracle")
+    }
+    own = values.pop("", None)
+    if own is None:
+        return []
+    lines = [
+        f"{method} is no better than its own '{name}' alone: {own:.1f} mm, {name} {value:.1f}"
+        for name, value in values.items()
+        if value <= own
+    ]
+    if recorded is not None and HEADLINE in recorded.scores:
+        values[recorded.name] = recorded.scores[HEADLINE]
+        ranked = sorted(values.items(), key=lambda pair: pair[1])
+        others = ", ".join(f"{name} {value:.1f}" for name, value in ranked)
+        verb = "wins" if own < ranked[0][1] else f"does not win, {ranked[0][0]} does,"
+        lines.insert(0, f"{method} {verb} by MPJPE: {own:.1f} mm, {others}")
+    return lines
