@@ -23,6 +23,7 @@ _WORD = re.compile(r"[A-Za-z0-9][\w.-]*")
 
 POSITIVE = ("train_every", "eval_every", "batch_size", "eval_batch_size")
 MAX_JITTER = 0.3
+MAX_TURN = 180
 NORMALISED = 3.0  # pixels are far larger
 MOST_PROJECTED = 2000  # frames
 FAR = 0.08  # of a person's height; bad detections are half as far
@@ -125,6 +126,11 @@ def check_config(config: DataConfig) -> None:
         raise ConfigError(
             f"expected data.workers of at least 0, got {config.workers}; "
             "0 gathers in the main process"
+        )
+    if not 0 <= config.turn <= MAX_TURN:
+        raise ConfigError(
+            f"expected data.turn between 0 and {MAX_TURN} degrees, got {config.turn}; "
+            f"{MAX_TURN} turns people all the way round"
         )
     if not 0 <= config.bone_jitter <= MAX_JITTER:
         raise ConfigError(

@@ -86,6 +86,8 @@ class CommonConfig:
             processes; a batch has at least one of each process.
         flip: Mirror half of the training samples.
         bone_jitter: Standard deviation of random bone-length factors in training, 0 is off.
+        turn: Largest angle by which a training sample is turned about the vertical, at random,
+            degrees; 0 is off.
         workers: Loader processes; 0 gathers in the main one, which is faster for keypoints.
         device: Where the tracks live; ``auto`` is the training device if they fit.
         labels: What is learnt: the data set's own 3D labels (``truth``), or those that a teacher
@@ -118,6 +120,7 @@ class CommonConfig:
     eval_batch_size: int = 1024
     flip: bool = True
     bone_jitter: float = 0.0
+    turn: float = 0.0
     workers: int = 0
     device: Literal["auto", "cpu"] = "auto"
     labels: Labels = "truth"

@@ -175,6 +175,7 @@ class PoseDataModule(pl.LightningDataModule):
             windows="centred" if config.windows == "centred" else "inner",
             flip=config.flip,
             bone_jitter=config.bone_jitter,
+            turn=config.turn,
         )
         together = config.views == "together"
         return self._loader("train", options, config.batch_size, together, share)

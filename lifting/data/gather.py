@@ -2,11 +2,13 @@
 
 Views of one recording come together where they are wanted so.
 
-Training batches may be mirrored, and their bones made longer or shorter, at random.
+Training batches may be mirrored, turned, and their bones made longer or shorter, at random.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -28,8 +30,9 @@ from lifting.data.window import (
 from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import Camera, project
 from lifting.geometry.kinematics import scale_bones
+from lifting.geometry.rotation import axis_angle_to_matrix
 from lifting.skeleton import Skeleton
-from lifting.typing import PerJoint
+from lifting.typing import PerJoint, Pose3D, RotationMatrix
 
 FACTOR_RANGE = (0.5, 1.5)
 _IMAGE_AND_LABELS = ("keypoints_2d", "confidence", "joints_3d", "visible", "image", "crop")
@@ -91,12 +94,58 @@ def random_bone_factors(
     return factors
 
 
-def jitter_bones(batch: PoseBatch, factors: PerJoint, skeleton: Skeleton) -> PoseBatch:
-    """Give every sample other bone lengths and carry its 2D noise over to the new pose.
+def random_turns(size: int, largest: float, generator: Generator) -> RotationMatrix:
+    """Draw turns about the camera's vertical axis.
+
+    Args:
+        size: Number of samples.
+        largest: Largest angle, degrees; all up to it are alike, to both sides.
+        generator: Source of the random numbers, on the CPU.
+
+    Returns:
+        ``(size, 3, 3)``.
+    """
+    angles = math.radians(largest) * (2 * torch.rand(size, generator=generator) - 1)
+    return axis_angle_to_matrix(angles[:, None] * torch.tensor([0.0, 1.0, 0.0]))
+
+
+def change_poses(batch: PoseBatch, change: Callable[[Pose3D], Pose3D], option: str) -> PoseBatch:
+    """Give every sample another pose and carry its 2D noise over to it.
 
     The new keypoints are the projection of the new pose plus the deviation that the old ones had
     from the projection of the old pose. A sample with a joint whose label is not valid in some
-    frame keeps its bones, since the joints beyond would hang on an unknown parent.
+    frame keeps its pose, since what hangs on an unknown joint is unknown, too.
+
+    Args:
+        batch: A batch whose labels cover all frames of its windows; it is left as it is.
+        change: From old poses to new ones, ``(batch, frames, joints, 3)``, camera frame, mm.
+        option: The option, below ``data``, that asks for it, for the message.
+
+    Returns:
+        A new batch.
+
+    Raises:
+        DataError: The batch has no labels, or not for every frame.
+    """
+    old = batch.joints_3d
+    if old is None or old.shape[:-1] != batch.keypoints_2d.shape[:-1]:
+        came = "none" if old is None else f"shape {tuple(old.shape)}"
+        raise DataError(
+            f"expected 3D labels of every frame of a window for data.{option}, got {came} beside "
+            f"keypoints {tuple(batch.keypoints_2d.shape)}; set it to 0"
+        )
+    new = change(old)
+    intrinsics = batch.camera.intrinsics[:, None, :]
+    keypoints = batch.keypoints_2d + project(new, intrinsics) - project(old, intrinsics)
+    if batch.visible is not None:
+        whole = batch.visible.flatten(1).all(dim=1)
+        new = _choose(whole, new, old)
+        keypoints = _choose(whole, keypoints, batch.keypoints_2d)
+    return replace(batch, joints_3d=new, keypoints_2d=keypoints)
+
+
+def jitter_bones(batch: PoseBatch, factors: PerJoint, skeleton: Skeleton) -> PoseBatch:
+    """Give every sample other bone lengths, see :func:`change_poses`.
 
     Args:
         batch: A batch whose labels cover all frames of its windows; it is left as it is.
@@ -109,21 +158,31 @@ def jitter_bones(batch: PoseBatch, factors: PerJoint, skeleton: Skeleton) -> Pos
     Raises:
         DataError: The batch has no labels, or not for every frame.
     """
-    old = batch.joints_3d
-    if old is None or old.shape[:-1] != batch.keypoints_2d.shape[:-1]:
-        came = "none" if old is None else f"shape {tuple(old.shape)}"
-        raise DataError(
-            "expected 3D labels of every frame of a window for new bone lengths, got "
-            f"{came} beside keypoints {tuple(batch.keypoints_2d.shape)}; set data.bone_jitter to 0"
-        )
-    new = scale_bones(old, factors.to(old)[:, None, :], skeleton)
-    intrinsics = batch.camera.intrinsics[:, None, :]
-    keypoints = batch.keypoints_2d + project(new, intrinsics) - project(old, intrinsics)
-    if batch.visible is not None:
-        whole = batch.visible.flatten(1).all(dim=1)
-        new = _choose(whole, new, old)
-        keypoints = _choose(whole, keypoints, batch.keypoints_2d)
-    return replace(batch, joints_3d=new, keypoints_2d=keypoints)
+    return change_poses(
+        batch, lambda old: scale_bones(old, factors.to(old)[:, None, :], skeleton), "bone_jitter"
+    )
+
+
+def turn_poses(batch: PoseBatch, turns: RotationMatrix, skeleton: Skeleton) -> PoseBatch:
+    """Turn every sample about its root, all frames of it alike, see :func:`change_poses`.
+
+    Args:
+        batch: A batch whose labels cover all frames of its windows; it is left as it is.
+        turns: ``(batch, 3, 3)``.
+        skeleton: Says which joint is the root.
+
+    Returns:
+        A new batch.
+
+    Raises:
+        DataError: The batch has no labels, or not for every frame.
+    """
+
+    def turned(old: Pose3D) -> Pose3D:
+        root = old[..., skeleton.root, None, :]
+        return (old - root) @ turns.to(old)[:, None].mT + root
+
+    return change_poses(batch, turned, "turn")
 
 
 def _choose(chosen: Tensor, yes: Tensor, no: Tensor) -> Tensor:
@@ -144,6 +203,7 @@ class GatherOptions:
         every: Use every n-th frame as a sample.
         flip: Mirror half of the samples.
         bone_jitter: Standard deviation of random bone-length factors, 0 is off.
+        turn: Largest random turn about the vertical, degrees, 0 is off.
         labels: Deliver 3D labels.
         seed: Seed of whatever is random.
     """
@@ -155,8 +215,14 @@ class GatherOptions:
     every: int = 1
     flip: bool = False
     bone_jitter: float = 0.0
+    turn: float = 0.0
     labels: bool = True
     seed: int = 0
+
+    @property
+    def moves(self) -> bool:
+        """Whether samples get other poses, for which the labels of all frames are needed."""
+        return self.bone_jitter > 0 or self.turn > 0
 
 
 class TrackBatches(Dataset[PoseBatch]):
@@ -180,10 +246,12 @@ class TrackBatches(Dataset[PoseBatch]):
                 f"{tracks.source.get('dataset', 'the data')}; "
                 "unlabelled keypoints can only be predicted"
             )
-        if options.bone_jitter and tracks.extras:
+        fixed = sorted(tracks.extras) + ["pictures"] * (tracks.image is not None)
+        if options.moves and fixed:
             raise ConfigError(
-                "expected no extras beside new bone lengths, which do not move them, got "
-                f"{', '.join(sorted(tracks.extras))}; set data.bone_jitter to 0"
+                "expected keypoints alone where samples get other bone lengths or are turned, got "
+                f"{', '.join(fixed)}, which do not move with them; set data.bone_jitter and "
+                "data.turn to 0"
             )
         self.tracks = tracks
         self.options = options
@@ -199,7 +267,7 @@ class TrackBatches(Dataset[PoseBatch]):
     def __getitem__(self, key: BatchKey) -> PoseBatch:
         batch = self.gather(key.samples.to(self.windows.middle.device))
         options, skeleton = self.options, self.tracks.skeleton
-        if not (options.flip or options.bone_jitter):
+        if not (options.flip or options.moves):
             return batch
         device = batch.keypoints_2d.device
         generator = stream(options.seed, key.epoch, key.number)
@@ -207,8 +275,11 @@ class TrackBatches(Dataset[PoseBatch]):
         if options.bone_jitter:
             factors = random_bone_factors(key.size, options.bone_jitter, skeleton, generator)
             batch = jitter_bones(batch, factors[key.slice].to(device), skeleton)
-            if not options.all_targets:
-                self._keep_middle(batch)
+        if options.turn:
+            turns = random_turns(key.size, options.turn, generator)
+            batch = turn_poses(batch, turns[key.slice].to(device), skeleton)
+        if options.moves and not options.all_targets:
+            self._keep_middle(batch)
         if options.flip:
             chosen = random_half(key.size, generator)[key.slice].nonzero()[:, 0]
             mirror_samples(batch, chosen.to(device), skeleton)
@@ -221,15 +292,15 @@ class TrackBatches(Dataset[PoseBatch]):
             samples: ``(batch,)`` int64, indices of samples.
 
         Returns:
-            A batch; its labels cover whole windows where those are the targets, or where new bone
-            lengths need them.
+            A batch; its labels cover whole windows where those are the targets, or where new poses
+            need them.
         """
         options, tracks = self.options, self.tracks
         middle = self.windows.middle.index_select(0, samples)
         track = self.windows.track.index_select(0, samples)
         bounds = self.bounds.index_select(0, track)
         rows = window_rows(middle, bounds[:, 0], bounds[:, 1], options.frames, options.stride)
-        labelled = rows if options.all_targets or options.bone_jitter else middle[:, None]
+        labelled = rows if options.all_targets or options.moves else middle[:, None]
         return PoseBatch(
             skeleton=tracks.skeleton,
             keypoints_2d=_select(tracks.keypoints_2d, rows),
@@ -318,11 +389,12 @@ class ViewBatches(Dataset[PoseBatch]):
     """
 
     def __init__(self, batches: TrackBatches) -> None:
-        if batches.options.flip:
-            raise ConfigError(
-                "expected no mirroring of views that are to be seen together, got data.flip true; "
-                "set it to false"
-            )
+        for option in ("flip", "turn"):
+            if getattr(batches.options, option):
+                raise ConfigError(
+                    "expected views that are to be seen together as they are, got data."
+                    f"{option}={getattr(batches.options, option)}; set it to 0"
+                )
         self.batches = batches
         self.samples = _synchronised(batches)
 

@@ -12,6 +12,8 @@ from lifting.data.gather import (
     mirror_samples,
     random_bone_factors,
     random_half,
+    random_turns,
+    turn_poses,
 )
 from lifting.errors import DataError
 from lifting.geometry.camera import Camera, project
@@ -164,5 +166,42 @@ def test_samples_with_invalid_joints_keep_their_bones():
 def test_new_bones_need_labels_of_every_frame(labels):
     batch = make_batch()
     batch.joints_3d = None if labels == "none" else batch.joints_3d[:, 1:2]
-    with pytest.raises(DataError, match=r"labels of every frame.*set data.bone_jitter to 0"):
+    with pytest.raises(
+        DataError, match=r"labels of every frame of a window for data\.bone_jitter.*set it to 0"
+    ):
         jitter_bones(batch, torch.ones(6, 17), H36M_17)
+
+
+def test_turned_people_keep_their_bones_their_place_and_their_noise():
+    batch = replace(make_batch(), visible=None)
+    turns = random_turns(6, 90.0, torch.Generator().manual_seed(2))  # of single precision
+    result = turn_poses(batch, turns, H36M_17)
+    before, after = (bone_vectors(b.joints_3d, H36M_17)[..., 1:, :] for b in (batch, result))
+    torch.testing.assert_close(after.norm(dim=-1), before.norm(dim=-1), rtol=0, atol=1e-3)
+    torch.testing.assert_close(after[..., 1], before[..., 1], rtol=0, atol=1e-3)  # the vertical
+    angles = turns[:, 0, 2].asin()[:, None, None]
+    turned = before[..., 0] * angles.cos() + before[..., 2] * angles.sin()
+    torch.testing.assert_close(after[..., 0], turned, rtol=0, atol=1e-3)
+    assert angles.abs().max() > 0.3
+    root = slice(0, 1)
+    torch.testing.assert_close(
+        result.joints_3d[..., root, :], batch.joints_3d[..., root, :], rtol=0, atol=1e-9
+    )
+    camera = batch.camera.intrinsics[:, None]
+    noise = (b.keypoints_2d - project(b.joints_3d, camera) for b in (batch, result))
+    torch.testing.assert_close(*noise, rtol=0, atol=1e-8)
+
+
+def test_turns_reach_as_far_as_asked_for_on_both_sides():
+    turns = random_turns(10_000, 40.0, torch.Generator().manual_seed(0))
+    angles = torch.rad2deg(torch.atan2(turns[:, 0, 2], turns[:, 0, 0]))
+    assert 39 < angles.max() <= 40
+    assert -40 <= angles.min() < -39
+    assert angles.mean().abs() < 1
+    assert abs(angles.std() - 40 / 3**0.5) < 0.5
+
+
+def test_turning_needs_labels_of_every_frame():
+    batch = replace(make_batch(), joints_3d=None)
+    with pytest.raises(DataError, match=r"every frame of a window for data\.turn, got none"):
+        turn_poses(batch, torch.eye(3).repeat(6, 1, 1), H36M_17)

@@ -380,6 +380,7 @@ def fields_of(batch):
         {"frames": 5, "target": "all", "bone_jitter": 0.1, "window_stride": 2},
         {"frames": 3, "windows": "chunks", "target": "all"},
         {"views": "together", "flip": False, "bone_jitter": 0.1, "batch_size": 4},
+        {"frames": 3, "turn": 90.0},
     ],
 )
 def test_what_processes_see_is_what_one_sees(world, options):
@@ -464,10 +465,21 @@ def test_extras_come_in_windows_and_say_who_was_mirrored():
     assert torch.equal(batch.extras["mirrored"], ~straight)
 
 
-def test_extras_cannot_follow_new_bones():
-    tracks = replace(make_tracks(), extras={"sigma": torch.ones(30, 17)})
-    with pytest.raises(ConfigError, match=r"no extras beside new bone lengths.*got sigma"):
-        module(tracks, bone_jitter=0.1).train_dataloader()
+@pytest.mark.parametrize("option", [{"bone_jitter": 0.1}, {"turn": 30}])
+@pytest.mark.parametrize("thing", ["sigma", "pictures"])
+def test_what_cannot_follow_a_new_pose_is_refused(option, thing):
+    tracks = make_tracks()
+    if thing == "pictures":
+        tracks = replace(tracks, image=torch.zeros(30, 3, 4, 4, dtype=torch.uint8))
+    else:
+        tracks = replace(tracks, extras={"sigma": torch.ones(30, 17)})
+    with pytest.raises(ConfigError, match=f"keypoints alone .*got {thing}, which do not move"):
+        module(tracks, **option).train_dataloader()
+
+
+def test_views_that_are_seen_together_are_not_turned():
+    with pytest.raises(ConfigError, match=r"as they are, got data\.turn=30"):
+        module(make_tracks((9, 9)), views="together", flip=False, turn=30.0).train_dataloader()
 
 
 @pytest.mark.parametrize(
@@ -481,6 +493,8 @@ def test_extras_cannot_follow_new_bones():
         ({"eval_every": 0}, "data.eval_every of at least 1"),
         ({"workers": -1}, "data.workers of at least 0, got -1"),
         ({"bone_jitter": 0.9}, "data.bone_jitter between 0 and 0.3, got 0.9"),
+        ({"turn": 181}, "data.turn between 0 and 180 degrees, got 181"),
+        ({"turn": -1}, "data.turn between 0 and 180"),
     ],
 )
 def test_numbers_out_of_range_are_refused(options, message):
