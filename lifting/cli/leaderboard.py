@@ -102,9 +102,12 @@ def handle(arguments: argparse.Namespace) -> int:
     methods = arguments.methods or comparable_methods(plan.data)
     for board in run_leaderboard(methods, plan):
         files = write_leaderboard(board)
-    table = Table(title=f"leaderboard: {board.data['name']}, CPU-seconds of training")
+    title = f"leaderboard: {board.data['name']}, CPU-seconds of training"
+    table = Table(title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for title in TITLES:
-        table.add_column(title, justify="left" if title == "method" else "right")
+        named = title == "method"
+        side = "left" if named else "right"
+        table.add_column(title, justify=side, overflow="fold", no_wrap=named)
     for row in board.rows:
         table.add_row(*cells(row))
     console = Console(soft_wrap=True)

@@ -314,8 +314,9 @@ class LiftingModule(pl.LightningModule):
             betas=(options.betas[0], options.betas[1]),
             weight_decay=options.weight_decay,
             amsgrad=options.amsgrad,
-            # One pass over the weights; on a GPU it would forbid clipping under a gradient scaler.
-            fused=self.device.type == "cpu" or None,
+            # One pass over the weights. Lightning refuses to clip such a one's gradients in mixed
+            # precision, as on a GPU it undoes the loss scale itself.
+            fused=(self.device.type == "cpu" and "mixed" not in self.trainer.precision) or None,
         )
         total = int(self.trainer.estimated_stepping_batches)
         factor = learning_rate_factor(

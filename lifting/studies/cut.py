@@ -39,7 +39,7 @@ from lifting.methods.base import LiftingModule
 from lifting.methods.settings import Stage
 
 _LEAST_S = 1.0  # that a stage must have cost to say more than the calibration: notes have tenths
-_MOST = 2.0**20
+_LEAST, _MOST = 1e-6, 1e6  # of a scale; below and above it is a step, or no end
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Costs:
             config: The experiment.
             budget: Processor seconds.
         """
-        low, high = 0.0, 1.0
+        low, high = _LEAST, 1.0
         while high < _MOST and self.predicted(config, high) < budget:
             low, high = high, 2 * high
         for _ in range(40):

@@ -356,13 +356,16 @@ def _cut(file: CostFile, budget: int, before: Sequence[_Line], seconds: float) -
     """How much longer than its own an experiment trains under a budget, decided once."""
     name = file.config.name
     if file.costs is None:
-        print_facts({"calibration": f"{name} begins, to learn what a step costs"})
+        spent = file.calibrated(seconds).seconds
+        print_facts({"calibration": f"{name}: {spent:.1f} CPU seconds show what a step costs"})
     costs = file.calibrated(seconds)
     if str(budget) not in costs.scales:
         known = costs
         for line in before:
             known = costs.corrected([run.folder for run in line.runs], line.config)
-        costs.scales[str(budget)] = known.scale_for(file.config, budget)
+        scale = costs.scales[str(budget)] = known.scale_for(file.config, budget)
+        seconds = known.predicted(scaled(file.config, scale))
+        print_facts({"budget": f"{budget:,} CPU seconds; {name} is to take {seconds:,.0f}"})
         file.save()
     return costs.scales[str(budget)]
 

@@ -163,3 +163,9 @@ def test_labels_that_do_not_count_weigh_nothing_over_all_processes(tiny_batch):
         module.on_train_batch_start(part, 0)
         total += module._part * mean_of_valid(errors[rows], label) / 2
     torch.testing.assert_close(total, mean_of_valid(errors, batch.visible), rtol=1e-12, atol=0)
+
+
+def test_gradients_are_clipped_in_mixed_precision(fitted, tmp_path):
+    """Lightning refuses that for a fused optimiser."""
+    settings = ("trainer.precision=bf16-mixed", "trainer.gradient_clip=1", "trainer.max_epochs=1")
+    assert fitted(tmp_path, *settings).global_step > 0

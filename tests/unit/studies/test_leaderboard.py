@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from lifting.cli.leaderboard import _budget
 from lifting.cli.main import main
@@ -24,6 +25,7 @@ from lifting.studies.leaderboard import (
     run_leaderboard,
     write_leaderboard,
 )
+from lifting.studies.page import matrix_gflops
 
 
 def scores(values: dict[int, float], joints: int = 170) -> list[SequenceScore]:
@@ -95,8 +97,9 @@ def records(plan):
     return {(run.parent / "config.yaml").parent.name[16:]: read_record(run) for run in found}
 
 
-def test_budgets_become_steps_and_runs_become_lines(plan, monkeypatch):
+def test_budgets_become_steps_and_runs_become_lines(plan, capsys):
     board = last(["tiny"], plan)
+    assert "budget:      2 CPU seconds; tiny is to take 2\n" in capsys.readouterr().out
     found = records(plan)
     steps = {name: record.budget["steps"] for name, record in found.items()}
     assert steps == {"synthetic-1s-seed0": 10, "synthetic-1s-seed1": 10, "synthetic-2s-seed0": 20}
@@ -276,3 +279,11 @@ def test_the_command_writes_and_says_where(plan, capsys, monkeypatch):
     assert "leaderboard.png" in capsys.readouterr().out
     assert main(["leaderboard", "tiny", "--budgets", "1", "1x3", *options]) == 2
     assert "expected each budget once" in capsys.readouterr().err
+
+
+def test_the_speed_of_the_machine_is_measured_once_and_leaves_the_threads():
+    threads = torch.get_num_threads()
+    speed = matrix_gflops()
+    assert speed > 0
+    assert matrix_gflops() == speed
+    assert torch.get_num_threads() == threads
