@@ -16,6 +16,7 @@ With torch:
 
 * ``build``       options -> data module, module, trainer; ``callbacks``, ``loggers``
 * ``terminal``    what a person sees there: progress, and the table at the end
+* ``forecast``    what a training is about to do and how long it takes, by measured steps
 * ``checkpoint``  reads weights without trusting them, writes them whole
 * ``trained``     trained weights and the data they are for; authors' weights converted
 * ``monitor``     the score that chooses the best checkpoint; ``divergence`` when to give up

@@ -80,7 +80,7 @@ def _at(curves: Mapping[str, Any], seconds: float, machine: Mapping[str, Any]) -
     """The plain method's scores after so many CPU-seconds, on the curves' machine."""
     budgets: dict[Any, list[Mapping[str, Any]]] = {}
     for row in curves["rows"]:
-        if row["method"] == METHOD:
+        if row["method"] == METHOD and row["scores"]:  # none where no training came to an end
             budgets.setdefault(row["budget"], []).append(row)
     points = [
         (fmean(row["cpu_seconds"] for row in rows), _mean([row["scores"] for row in rows]))

@@ -54,6 +54,7 @@ from lifting.experiment.folder import (
     note_start,
     output_folder,
 )
+from lifting.experiment.forecast import Forecast, Pace, foretell, scored_samples
 from lifting.experiment.interruption import interruption
 from lifting.experiment.load import save_resolved, to_run
 from lifting.experiment.lock import remove_litter, training_lock
@@ -147,7 +148,8 @@ def train(
         )
     with _started(config, resume=resume, init_from=init_from) as run:
         check_writable(run.folder, _space_needed(run.module))
-        stages = [_train_stage(run, stage) for stage in run.module.stages()]
+        forecast = _announced(run) if config.trainer.progress else None
+        stages = [_train_stage(run, stage, forecast) for stage in run.module.stages()]
         budget: dict[str, Any] = {"devices": config.trainer.devices}
         for key in SPENT:
             budget[key] = sum(spent[key] for _, spent in stages)
@@ -296,7 +298,25 @@ def _logged(run: _Run) -> Iterator[None]:
             shutil.rmtree(run.folder, ignore_errors=True)
 
 
-def _train_stage(run: _Run, stage: Stage) -> tuple[Path, dict[str, float]]:
+def _announced(run: _Run) -> Forecast:
+    """Say what is ahead and how long it will take."""
+    ahead = []
+    for stage in run.module.stages():
+        folder = stage_folder(run.folder, run.module, stage)
+        last, behind = folder / f"{LAST}{SUFFIX}", 0
+        if _spent(folder) is None:
+            if last.is_file():
+                behind = int(read_checkpoint(last).get("epoch", -1)) + 1
+            ahead.append((stage, behind))
+    forecast = foretell(run.config, run.module, run.data, ahead)
+    samples = run.data.train_dataloader().sampler.samples
+    print_facts(forecast.facts(run.config, samples, interruption.predict))
+    return forecast
+
+
+def _train_stage(
+    run: _Run, stage: Stage, forecast: Forecast | None
+) -> tuple[Path, dict[str, float]]:
     """Fit one stage, or continue or skip it; its best weights are in the module afterwards.
 
     Returns:
@@ -307,7 +327,7 @@ def _train_stage(run: _Run, stage: Stage) -> tuple[Path, dict[str, float]]:
     run.module.begin_stage(stage)
     spent = _spent(folder)
     if spent is None:
-        spent = _fit(run, stage, folder, final=final)
+        spent = _fit(run, stage, folder, forecast, final=final)
         write_text(folder / FINISHED, json.dumps(spent) + "\n")
     best = folder / f"{BEST}{SUFFIX}"
     # A step limit may end a stage before its first validation: then nothing was selected.
@@ -329,7 +349,9 @@ def _spent(folder: Path) -> dict[str, float] | None:
         return None
 
 
-def _fit(run: _Run, stage: Stage, folder: Path, *, final: bool) -> dict[str, float]:
+def _fit(
+    run: _Run, stage: Stage, folder: Path, forecast: Forecast | None, *, final: bool
+) -> dict[str, float]:
     """Train a stage, from its last checkpoint if there is one; returns what it cost."""
     config, module = run.config, run.module
     seed_everywhere(config.seed, stage.name)
@@ -337,8 +359,9 @@ def _fit(run: _Run, stage: Stage, folder: Path, *, final: bool) -> dict[str, flo
     callbacks = supervision_callbacks(config, run.data) + stage_callbacks(
         config.trainer, seed=config.seed, stage=stage.name, monitor=monitor, folder=folder
     )
-    if config.trainer.progress:
-        callbacks.append(progress_callback(monitor, stage.name))
+    if forecast is not None:
+        pace = Pace(forecast, stage.name)
+        callbacks += [pace, progress_callback(monitor, stage.name, pace)]
     if final:
         callbacks.append(PanelsCallback(config.panels, run.folder))
     trainer = build_trainer(
@@ -378,6 +401,8 @@ def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
     ]
     if config.trainer.progress:
         callbacks.append(progress_callback(config.trainer.monitor, SPLIT))
+        samples = scored_samples(data.test_dataloader(), config.trainer.limit_test_batches)
+        print_facts({SPLIT: f"{samples:,} samples of {config.data.name}, then the baselines"})
     module.pictures = run.folder / PICTURES if config.panels.worst > 0 else None
     trainer = build_trainer(config, run.folder, callbacks=callbacks, loggers=run.loggers)
     seed_everywhere(config.seed, SPLIT)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Collection, Mapping
-from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.rank_zero import rank_zero_only
@@ -22,47 +20,26 @@ MISSING = "-"
 SPLIT = "test"
 
 
-class Clock:
-    """Estimates the time to the end of a fit from the batches done since it started."""
+class Left(Protocol):
+    """Knows what is left of a training."""
 
-    def __init__(self) -> None:
-        self.start = time.monotonic()
-        self.done_before = 0
-
-    def begin(self, trainer: pl.Trainer) -> None:
-        """Start counting; a resumed fit has batches behind it that cost no time now."""
-        self.start = time.monotonic()
-        self.done_before = trainer.fit_loop.total_batch_idx + 1
-
-    def remaining(self, trainer: pl.Trainer) -> str:
-        """Time to the end as ``h:mm:ss``, or ``-`` while it is not known."""
-        done = trainer.fit_loop.total_batch_idx + 1
-        total = float(trainer.num_training_batches) * (trainer.max_epochs or 1)
-        if trainer.max_steps > 0:
-            total = min(total, trainer.max_steps * trainer.accumulate_grad_batches)
-        fresh = done - self.done_before
-        if fresh <= 0 or total == float("inf"):
-            return "-"
-        seconds = (time.monotonic() - self.start) / fresh * max(0.0, total - done)
-        return str(timedelta(seconds=round(seconds)))
+    def left(self, trainer: pl.Trainer) -> str:
+        """Time to the end, in words."""
+        ...
 
 
 class TrainingBar(RichProgressBar):
-    """Progress bar with the newest validation score and the time to the end of the stage.
+    """Progress bar with the newest validation score and the time to the end.
 
     Args:
         monitor: Logged key to show.
+        pace: Knows the time; None in a test.
     """
 
-    def __init__(self, monitor: str) -> None:
+    def __init__(self, monitor: str, pace: Left | None) -> None:
         super().__init__()
         self.monitor = monitor
-        self.clock = Clock()
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        super().on_train_start(trainer, pl_module)
-        self.clock.begin(trainer)
+        self.pace = pace
 
     def get_metrics(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
@@ -73,8 +50,8 @@ class TrainingBar(RichProgressBar):
             shown[self.monitor.partition("val/")[2] or self.monitor] = (
                 f"{float(trainer.callback_metrics[self.monitor]):.1f}"
             )
-        if trainer.training or trainer.validating:
-            shown["left"] = self.clock.remaining(trainer)
+        if self.pace is not None:
+            shown["left"] = self.pace.left(trainer)
         return shown
 
 
@@ -84,31 +61,36 @@ class EpochLines(Callback):
     Args:
         monitor: Logged key to show.
         stage: Name of the stage.
+        pace: Knows the time that is left; None in a test.
     """
 
-    def __init__(self, monitor: str, stage: str) -> None:
+    def __init__(self, monitor: str, stage: str, pace: Left | None) -> None:
         self.monitor = monitor
         self.stage = stage
-        self.clock = Clock()
+        self.pace = pace
         self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock."""
-        self.clock.begin(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say how far the stage has come."""
         value = trainer.callback_metrics.get(self.monitor)
         score = "" if value is None else f"  {self.monitor} {float(value):.2f}"
+        left = "" if self.pace is None else f"  left {self.pace.left(trainer)}"
         self.console.print(
-            f"{self.stage}: epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{score}  "
-            f"left {self.clock.remaining(trainer)}"
+            f"{self.stage}: epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{score}{left}"
         )
 
 
-def progress_callback(monitor: str, stage: str) -> Callback:
-    """A bar in a terminal, lines elsewhere."""
-    return TrainingBar(monitor) if sys.stdout.isatty() else EpochLines(monitor, stage)
+def progress_callback(monitor: str, stage: str, pace: Left | None = None) -> Callback:
+    """A bar in a terminal, lines elsewhere.
+
+    Args:
+        monitor: Logged key to show.
+        stage: Name of the stage.
+        pace: Knows the time that is left; None in a test.
+    """
+    if sys.stdout.isatty():
+        return TrainingBar(monitor, pace)
+    return EpochLines(monitor, stage, pace)
 
 
 def split_scores(

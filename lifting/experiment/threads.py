@@ -27,6 +27,7 @@ from lifting.methods.base import LiftingModule
 GAIN = 1.3  # that all cores must bring, or one is taken
 LIMIT_S = 2.0  # of the whole probe
 _STEP_S = 0.15  # that one timed step shall take at most
+_TRIED_S = 0.3  # from which on the time of a part of a batch tells that of the whole
 _ROUNDS = 4
 _LEAST_ROWS = 2  # batch normalisation needs two
 log = logging.getLogger(__name__)
@@ -94,7 +95,7 @@ def with_threads(
     most = min(_TORCHS_OWN, usable_threads())
     if config.trainer.devices > 1:
         chosen = max(1, most // config.trainer.devices)
-    elif most == 1 or config.trainer.accelerator not in ("auto", "cpu") or _gpu(config):
+    elif most == 1 or config.trainer.accelerator not in ("auto", "cpu") or uses_gpu(config):
         chosen = most
     else:
         chosen = _measured(module, data, most)
@@ -102,7 +103,8 @@ def with_threads(
     return replace(config, trainer=replace(config.trainer, threads=chosen))
 
 
-def _gpu(config: ExperimentConfig) -> bool:
+def uses_gpu(config: ExperimentConfig) -> bool:
+    """Whether a training computes on an accelerator."""
     return config.trainer.accelerator != "cpu" and torch.accelerator.is_available()
 
 
@@ -126,13 +128,7 @@ def faster(step: Callable[[int | None], int], most: int) -> int:
     """
     end = time.perf_counter() + LIMIT_S
     with _threads(1):
-        rows: int | None = _LEAST_ROWS
-        _seconds(step, rows)  # what is done once
-        while rows is not None:
-            took, taken = _seconds(step, rows)
-            if took > _STEP_S / 2 or time.perf_counter() > end - LIMIT_S / 2:
-                break
-            rows = None if taken < rows else 2 * rows
+        rows, _, _ = _sized(step, _STEP_S / 2, 2)
     best = {1: float("inf"), most: float("inf")}
     for _ in range(_ROUNDS):
         for threads in best:
@@ -141,6 +137,32 @@ def faster(step: Callable[[int | None], int], most: int) -> int:
         if time.perf_counter() > end - sum(best.values()):
             break
     return most if best[1] >= GAIN * best[most] else 1
+
+
+def _sized(
+    step: Callable[[int | None], int], enough: float, growth: int
+) -> tuple[int | None, float, int]:
+    """Rows whose step takes long enough to be timed, None for a whole batch; seconds; how many."""
+    rows: int | None = _LEAST_ROWS
+    took, taken = _seconds(step, rows)  # what is done once, imports among it
+    end = time.perf_counter() + LIMIT_S / 2
+    while rows is not None:
+        took, taken = _seconds(step, rows)
+        if took > enough or time.perf_counter() > end:
+            break
+        rows = None if taken < rows else growth * rows
+    return rows, took, taken
+
+
+def seconds_of(step: Callable[[int | None], int], size: int) -> float:
+    """What a step on a whole batch takes, by one on as many of its rows as are soon tried.
+
+    Args:
+        step: As of :func:`faster`.
+        size: Rows of the batch.
+    """
+    rows, took, taken = _sized(step, _TRIED_S, 4)
+    return min(took, _seconds(step, rows)[0]) * size / taken
 
 
 def probe_step(module: LiftingModule, data: PoseDataModule) -> Callable[[int | None], int]:
@@ -154,17 +176,32 @@ def probe_step(module: LiftingModule, data: PoseDataModule) -> Callable[[int | N
         Takes a step on so many rows of the first batch, None for all, and says on how many.
     """
     own = copy.deepcopy(module)
-    own.train()
     own.begin_stage(own.stages()[0])
     batch: PoseBatch = next(iter(data.train_dataloader()))
+    return steps_of(own.train(), batch)
+
+
+def steps_of(own: LiftingModule, batch: PoseBatch) -> Callable[[int | None], int]:
+    """Training steps of a module that is there to be tried, its optimiser's included.
+
+    Args:
+        own: In the stage whose steps are wanted.
+        batch: What they are taken on.
+
+    Returns:
+        Takes a step on so many rows of the batch, None for all, and says on how many.
+    """
+    learning = [p for p in own.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(learning, lr=0.0, fused=True)
 
     def step(rows: int | None) -> int:
         part = batch if rows is None else batch.rows(slice(0, rows))
         with torch.random.fork_rng(devices=()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nothing is logged without a trainer
-            own.zero_grad()
+            optimizer.zero_grad()
             loss: Any = own.training_step(part, 0)
             loss.backward()
+            optimizer.step()
         return len(part)
 
     return step
