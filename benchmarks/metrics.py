@@ -6,7 +6,7 @@ comparison at every threshold, all distances to all centres.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -42,6 +42,7 @@ def rows() -> Iterator[BenchRow]:
     with torch_threads(1):
         yield _alignment_row(*_poses(ALIGNED_POSES))
         yield from _test_set_rows(*_poses(TEST_SET_POSES, dtype=torch.float32))
+        yield _whole_row(*_poses(TEST_SET_POSES, dtype=torch.float32))
         yield _update_row()
         for size in (64, 256, 1024):
             yield _track_row(size)
@@ -121,28 +122,24 @@ def _update_row() -> BenchRow:
     )
 
 
+def _whole_row(predicted: Tensor, target: Tensor) -> BenchRow:
+    """Every score of a test set in one pass, from the first batch to the logged values."""
+    clusters = _made_up_clusters(target)
+    parts = _track_parts(predicted.split(_BATCH), target.split(_BATCH))
+    return BenchRow(
+        "all metrics of a test set",
+        None,
+        cpu_seconds(_track_evaluation(parts, len(target), (clusters,)), repeats=3),
+        "CPU-s",
+        f"{len(target)} poses in batches of {_BATCH}, with velocity, acceleration and PSS",
+    )
+
+
 def _track_row(size: int) -> BenchRow:
     """An evaluation of a track in batches, velocity and acceleration with it, and its scores."""
     poses = [pose.split(size) for pose in _poses(_BATCHES * size, dtype=torch.float32)]
-    parts = [
-        (
-            Prediction(skeleton=H36M_17, joints_3d=predicted[:, None]),
-            replace(
-                _batch(target),
-                sequence=torch.zeros(size, dtype=torch.long),
-                frame=torch.arange(size) + size * number,
-            ),
-        )
-        for number, (predicted, target) in enumerate(zip(*poses, strict=True))
-    ]
-    tracks = Tracks(torch.tensor([50.0]), torch.tensor([_BATCHES * size]))
-    metrics = PoseMetrics(get_protocol("h36m/p1"), H36M_17, H36M_ACTIONS, (), tracks)
-
-    def ours() -> object:
-        metrics.reset()
-        for prediction, batch in parts:
-            metrics.update(prediction, batch)
-        return metrics.compute()
+    parts = _track_parts(*poses)
+    ours = _track_evaluation(parts, _BATCHES * size)
 
     def plain() -> None:
         for (predicted, target), (_, batch) in zip(zip(*poses, strict=True), parts, strict=True):
@@ -159,6 +156,38 @@ def _track_row(size: int) -> BenchRow:
         "CPU-s",
         f"{_BATCHES} batches, with velocity and acceleration, and the scores at the end",
     )
+
+
+def _track_parts(
+    predicted: Sequence[Tensor], target: Sequence[Tensor]
+) -> list[tuple[Prediction, PoseBatch]]:
+    """Predictions and batches of neighbouring frames of one track."""
+    frames = torch.arange(sum(len(part) for part in target)).split(len(target[0]))
+    return [
+        (
+            Prediction(skeleton=H36M_17, joints_3d=poses[:, None]),
+            replace(_batch(labels), sequence=torch.zeros_like(frame), frame=frame),
+        )
+        for poses, labels, frame in zip(predicted, target, frames, strict=True)
+    ]
+
+
+def _track_evaluation(
+    parts: Sequence[tuple[Prediction, PoseBatch]],
+    frames: int,
+    clusters: Sequence[PoseClusters] = (),
+) -> Callable[[], object]:
+    """Our scores of a track of so many frames, which comes in parts."""
+    tracks = Tracks(torch.tensor([50.0]), torch.tensor([frames]))
+    metrics = PoseMetrics(get_protocol("h36m/p1"), H36M_17, H36M_ACTIONS, clusters, tracks)
+
+    def evaluate() -> object:
+        metrics.reset()
+        for prediction, batch in parts:
+            metrics.update(prediction, batch)
+        return metrics.compute()
+
+    return evaluate
 
 
 def evaluation_by_hand(predicted: Tensor, target: Tensor, action: Tensor) -> list[Tensor]:

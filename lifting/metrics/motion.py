@@ -17,14 +17,13 @@ import torch
 from torch import Tensor, distributed
 
 from lifting.batch import PoseBatch
-from lifting.metrics.functional.errors import JointErrors, PosePair
-from lifting.metrics.functional.temporal import difference_errors
+from lifting.metrics.functional.errors import PosePair, all_true, euclidean
 from lifting.typing import PerJoint, Pose3D
 
 ORDERS = (1, 2)
 """How often positions are differenced: for a velocity, for an acceleration."""
 
-_MOST_ROWS = 1 << 17  # frames that are kept before those with all their neighbours go: some 50 MB
+_MOST_ROWS = 1 << 14  # frames that are kept before those with all their neighbours go: some 9 MB
 _CHUNK = 8192  # frames that stay in the processor's cache
 _TRACK = 1 << 32  # more than a track has frames
 
@@ -109,7 +108,8 @@ class Motion:
         track = batch.sequence[:, None].expand(-1, targets).flatten()
         inside = (frame >= 0) & (frame < self._frames.index_select(0, track))
         residual = pair.predicted - pair.target
-        residual = residual.masked_fill(pair.nonfinite[..., None], torch.nan)
+        if not all_true(~pair.nonfinite):
+            residual = residual.masked_fill(pair.nonfinite[..., None], torch.nan)
         valid = (pair.usable | pair.nonfinite) & inside[:, None]
         key = track * _TRACK + frame
         answers = valid.to(residual.dtype)
@@ -164,7 +164,7 @@ def _several() -> bool:
 
 def _merged(parts: list[_Rows]) -> _Rows:
     """Rows by track and frame; a frame that was answered more than once has the mean residual."""
-    rows = _Rows(*(torch.cat(values) for values in zip(*parts, strict=True)))
+    rows = _Rows(*(_joined(values) for values in zip(*parts, strict=True)))
     known = (rows.answers > 0).any(-1)
     if not bool(known.all()):
         rows = _Rows(*(value[known] for value in rows))
@@ -182,6 +182,11 @@ def _merged(parts: list[_Rows]) -> _Rows:
     return _Rows(key, summed / count.clamp(min=1)[..., None], count, home)
 
 
+def _joined(values: tuple[Tensor, ...]) -> Tensor:
+    """Values of one row after the other, which stay side by side in memory."""
+    return torch.cat([value.movedim(0, -1) for value in values], dim=-1).movedim(-1, 0)
+
+
 def _surrounded(key: Tensor) -> Tensor:
     """Rows whose two neighbours on both sides are there, ``(rows,)`` bool."""
     inner = torch.zeros_like(key, dtype=torch.bool)
@@ -195,26 +200,30 @@ def _sums(rows: _Rows, tracks: Tracks) -> Tensor:
     new_run = torch.cat((rows.key.new_zeros(1), rows.key.diff() != 1))
     run = new_run.cumsum(0)
     fps = tracks.fps.to(rows.residual)
-    for index, order in enumerate(ORDERS):
-        for start in range(0, len(rows.key) - order, _CHUNK):
-            part = slice(start, start + _CHUNK + order)
-            errors = _new_errors(_Rows(*(value[part] for value in rows)), run[part], order)
-            rate = fps[rows.key[part][: len(errors.error)] // _TRACK, None].pow(order)
-            timed = errors.valid & rate.isfinite()
-            by_time = torch.where(timed, errors.error * rate, 0.0)
+    for start in range(0, len(rows.key), _CHUNK):
+        part = slice(start, start + _CHUNK + len(ORDERS))
+        key, steps, answers, home = (value[part] for value in rows)
+        valid = answers > 0
+        for index, order in enumerate(ORDERS):
+            steps = steps.diff(dim=0)
+            valid = valid[1:] & valid[:-1]
+            frames = slice(0, min(_CHUNK, len(steps)))
+            new = _are_new(run[part], home, order)[frames, None]
+            counted = valid[frames] & new
+            error = torch.where(counted, euclidean(*steps[frames].unbind(-1)), 0.0).sum(-1)
+            count = counted.sum(-1)
+            rate = fps[key[frames] // _TRACK].pow(order)
+            timed = rate.isfinite()
             sums[index] += torch.stack((
-                errors.error.sum(), errors.valid.sum(), by_time.sum(), timed.sum(),
+                error.sum(), count.sum(),
+                torch.where(timed, error * rate, 0.0).sum(), torch.where(timed, count, 0).sum(),
             ))  # fmt: skip
     return sums
 
 
-def _new_errors(rows: _Rows, run: Tensor, order: int) -> JointErrors:
-    """Errors of differences along rows, without those that were counted before."""
-    nothing = torch.zeros((), dtype=rows.residual.dtype, device=rows.residual.device)
-    target = nothing.expand(rows.residual.shape)
-    errors = difference_errors(rows.residual, target, rows.answers > 0, run, order=order)
-    frames = len(errors.error)
-    homes = torch.stack([rows.home[shift : shift + frames] for shift in range(order + 1)])
+def _are_new(run: Tensor, home: Tensor, order: int) -> Tensor:
+    """Differences within one run that were not counted before, ``(rows - order,)`` bool."""
+    frames = max(0, len(run) - order)
+    homes = torch.stack([home[shift : shift + frames] for shift in range(order + 1)])
     known = (homes == homes[0]).all(0) & (homes[0] > 0)
-    valid = errors.valid & ~known[:, None]
-    return errors._replace(error=torch.where(valid, errors.error, 0.0), valid=valid)
+    return (run[order:] == run[:frames]) & ~known

@@ -23,6 +23,7 @@ from lifting.metrics.functional.errors import (
 from lifting.metrics.functional.position import Alignment, joint_errors
 from lifting.metrics.functional.structure import (
     bone_differences,
+    extent,
     lengths_by_bone,
     structure_matches,
     symmetry_differences,
@@ -230,9 +231,9 @@ class PSS(RatioMetric):
         check_target(pair)
         pose, label = pair.predicted.flatten(0, -3), pair.target.flatten(0, -3)
         whole = (pair.usable | pair.nonfinite).all(-1).flatten()
-        extent = label.flatten(1).norm(dim=-1)
-        floor = 1e-8 * (extent[whole].median() if bool(whole.any()) else extent.sum())
-        sound = pair.usable.all(-1).flatten() & (pose.flatten(1).norm(dim=-1) > floor)
+        size = extent(label)
+        floor = 1e-8 * (size[whole].median() if bool(whole.any()) else size.sum())
+        sound = pair.usable.all(-1).flatten() & (extent(pose) > floor)
         centers = self.get_buffer("centers")
         hit = structure_matches(pose, label, centers, rotate=self.rotate) & whole & sound
         self.add_ratio((100 * hit.sum(), whole.sum()))

@@ -185,9 +185,18 @@ def unit_pose(pose: Pose3D) -> Tensor:
     Returns:
         ``(*batch, 3 joints)`` float64; zeros for a pose of zeros.
     """
-    vector = to_working_precision(pose).flatten(-2)
-    norm = vector.norm(dim=-1, keepdim=True)
-    return vector / torch.where(norm > 0, norm, 1.0)
+    pose = to_working_precision(pose)
+    size = extent(pose)[..., None]
+    return pose.flatten(-2) / torch.where(size > 0, size, 1.0)
+
+
+def extent(pose: Pose3D) -> Tensor:
+    """Frobenius norm of every pose, ``(*batch,)``.
+
+    Args:
+        pose: ``(*batch, joints, 3)``.
+    """
+    return pose.square().sum((-2, -1)).sqrt()
 
 
 @torch.no_grad()
