@@ -106,8 +106,9 @@ def handle(arguments: argparse.Namespace) -> int:
     table = Table(title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False)
     for title in TITLES:
         named = title == "method"
-        side = "left" if named else "right"
-        table.add_column(title, justify=side, overflow="fold", no_wrap=named)
+        table.add_column(
+            title, justify="left" if named else "right", overflow="fold", no_wrap=named
+        )
     for row in board.rows:
         table.add_row(*cells(row))
     console = Console(soft_wrap=True)

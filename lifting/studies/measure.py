@@ -176,8 +176,7 @@ def trained_run(config: ExperimentConfig) -> Path:
     Raises:
         LiftingError: The training failed.
     """
-    if config.trainer.threads == AUTO:
-        config = replace(config, trainer=replace(config.trainer, threads=1))
+    config = _in_one_thread(config)
     finished = finished_run(config)
     if finished is not None:
         return finished
@@ -185,6 +184,13 @@ def trained_run(config: ExperimentConfig) -> Path:
     if stopped is not None:
         log.info("continuing %s", stopped)
     return mark_finished(train(config, resume=stopped).run_dir, config)
+
+
+def _in_one_thread(config: ExperimentConfig) -> ExperimentConfig:
+    """An experiment that computes in one thread, unless it names a number."""
+    if config.trainer.threads != AUTO:
+        return config
+    return replace(config, trainer=replace(config.trainer, threads=1))
 
 
 def scored_checkpoint(folder: Path) -> Path:
@@ -233,7 +239,7 @@ def pose_cpu_ms(config: ExperimentConfig, checkpoint: Path) -> float:
     Raises:
         CheckpointError: The weights do not fit.
     """
-    prepare_process(config)
+    prepare_process(_in_one_thread(config))
     module, data = trained_model(config, checkpoint)
     module.eval()
     data.setup("test")
