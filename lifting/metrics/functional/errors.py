@@ -111,8 +111,8 @@ def pose_pair(predicted: Pose3D, target: Pose3D, mask: PerJoint | None = None) -
     """
     check_pair(predicted, target, mask)
     joints = predicted.shape[-2]
-    predicted = _poses_innermost(to_working_precision(predicted.detach()), 3 * joints)
-    target = _poses_innermost(to_working_precision(target.detach()), 3 * joints)
+    predicted = to_working_precision(_poses_innermost(predicted.detach(), 3 * joints))
+    target = to_working_precision(_poses_innermost(target.detach(), 3 * joints))
     if mask is None:
         labelled = torch.ones_like(predicted[..., 0], dtype=torch.bool)
     else:
