@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from diffpose_forms import bare_products
 from diffpose_sampling import cpu_rows, cpu_video_row, gpu_rows
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.diffusion import (
@@ -53,7 +54,11 @@ def rows() -> Iterator[BenchRow]:
                     cpu_seconds(build(n, batch, tuned=n is ours), repeats=REPEATS, warmup=WARMUP)
                     for n in (reference, ours)
                 )
-                note = f"batch {batch}, {threads} threads; limited by matrix products"
+                bare = bare_products(batch, NetworkSize(), training=build is training_step)
+                calls = 1 if build is training_step else len(SAMPLE_STEPS)
+                least = calls * cpu_seconds(bare, repeats=REPEATS, warmup=WARMUP)
+                wall = f"wall, of the products alone, {slow / least:.1f}x"
+                note = f"batch {batch}, {threads} threads; {wall}"
                 yield BenchRow(name, slow, fast, "CPU-s", note)
             yield from cpu_rows(threads)
             yield cpu_video_row(threads)

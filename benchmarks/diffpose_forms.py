@@ -13,6 +13,7 @@ from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.context import VideoContextEncoder, VideoSize
 from lifting.methods.diffpose.diffusion import beta_schedule
 from lifting.methods.diffpose.layers import ChebConv
+from lifting.methods.diffpose.network import NetworkSize
 from lifting.methods.diffpose.refiner import Refiner
 from lifting.methods.diffpose.sampler import unit_noise
 from lifting.skeleton import H36M_17
@@ -83,6 +84,33 @@ def sampling_forms(config: Config, device: torch.device) -> Forms:
         return reference_sampling(context, denoiser, uv, betas, refiner.steps, noise=noise)
 
     return Forms(refiner.to(device), reference)
+
+
+def bare_products(states: int, size: NetworkSize, *, training: bool) -> Callable[[], object]:
+    """The products with the weights of a trunk's layers and nothing else, as a call.
+
+    What they cost is the wall that no form of the network passes.
+
+    Args:
+        states: Poses in a batch.
+        size: Of the trunk.
+        training: Take the products of both gradients too.
+    """
+    rows, c = states * len(H36M_17), size.hidden
+    # Stacked query, key and value; their output; feed-forward in and out; two convolutions.
+    shapes = ((c, 3 * c), (c, c), (c, 2 * c), (2 * c, c), (3 * c, c), (3 * c, c))
+    maps = [[torch.randn(s) for s in ((rows, i), (i, o), (rows, o))] for i, o in shapes]
+    results = [[torch.empty_like(v) for v in group] for group in maps]
+
+    def multiply() -> None:
+        for _ in range(size.layers):
+            for (x, weight, y), (of_x, of_weight, of_y) in zip(maps, results, strict=True):
+                torch.mm(x, weight, out=of_y)
+                if training:
+                    torch.mm(y, weight.t(), out=of_x)
+                    torch.mm(x.t(), y, out=of_weight)
+
+    return multiply
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from diffpose_forms import PAPER_LIKE, Forms, sampling_forms, video_forms
+from diffpose_forms import PAPER_LIKE, Forms, bare_products, sampling_forms, video_forms
 from lifting.errors import DataError
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.context import VideoSize
+from lifting.methods.diffpose.folded import PORTION
+from lifting.methods.diffpose.network import NetworkSize
 from lifting.skeleton import H36M_17
 from lifting.typing import Pose2D
 from sampling_precision import arithmetic, compile_networks
@@ -73,6 +75,12 @@ def cpu_rows(threads: int, config: Config = PAPER_LIKE, poses: int = POSES) -> I
         name: _cpu_rate(partial(_silent, forms.ours, uv), poses)
         for name, forms in ((TEACHER, teacher), (STUDENT, student))
     }
+    bare = bare_products(PORTION, NetworkSize.of(config), training=False)
+    least = cpu_seconds(bare, repeats=2 * CHECKED, warmup=REPEATS) / PORTION
+    passes = {
+        TEACHER: 1 + config.sampling_steps * config.hypotheses,
+        STUDENT: 1 + config.hypotheses,
+    }
     for batch in (poses, min(poses, FASTEST_BATCH)):
         reference = _cpu_rate(partial(_silent, teacher.reference, uv[:batch]), batch)
         note = (
@@ -80,7 +88,10 @@ def cpu_rows(threads: int, config: Config = PAPER_LIKE, poses: int = POSES) -> I
             f"ours of {poses}; equal noise, answers {apart:.0e} m apart"
         )
         for name, ours in answered.items():
-            yield BenchRow(name, reference, ours, "poses/CPU-s", note, higher_is_better=True)
+            wall = f"; wall, of the products alone, {1 / (least * passes[name] * reference):.1f}x"
+            yield BenchRow(
+                name, reference, ours, "poses/CPU-s", note + wall, higher_is_better=True
+            )
 
 
 def cpu_video_row(threads: int, size: VideoSize = VIDEO) -> BenchRow:
