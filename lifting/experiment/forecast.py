@@ -209,8 +209,9 @@ def _measured(
                 if stage.name not in costs:
                     own.begin_stage(stage)
                     step = seconds_of(steps_of(own.train(), batch), len(batch))
-                    answer = seconds_of(_answers_of(own.eval(), batch), len(batch)) / len(batch)
-                    costs[stage.name] = gathered + step, answer
+                    size = config.data.eval_batch_size
+                    answers = seconds_of(_answers_of(own.eval(), batch), size)
+                    costs[stage.name] = gathered + step, answers / size
     except Exception as error:  # a method may need more of the trainer than there is yet
         log.debug("no forecast before the training: %s", error)
     return costs
@@ -309,4 +310,4 @@ class Pace(Callback):
         stage, later = timedelta(seconds=round(seconds)), self.forecast.after(self.stage)
         if later is None:
             return f"{stage} of {self.stage}"
-        return f"{stage}, of all {timedelta(seconds=round(seconds + later))}"
+        return f"{stage}, all {timedelta(seconds=round(seconds + later))}"

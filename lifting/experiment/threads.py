@@ -128,7 +128,7 @@ def faster(step: Callable[[int | None], int], most: int) -> int:
     """
     end = time.perf_counter() + LIMIT_S
     with _threads(1):
-        rows, _, _ = _sized(step, _STEP_S / 2, 2)
+        rows = _sized(step)
     best = {1: float("inf"), most: float("inf")}
     for _ in range(_ROUNDS):
         for threads in best:
@@ -139,30 +139,40 @@ def faster(step: Callable[[int | None], int], most: int) -> int:
     return most if best[1] >= GAIN * best[most] else 1
 
 
-def _sized(
-    step: Callable[[int | None], int], enough: float, growth: int
-) -> tuple[int | None, float, int]:
-    """Rows whose step takes long enough to be timed, None for a whole batch; seconds; how many."""
+def _sized(step: Callable[[int | None], int]) -> int | None:
+    """Rows of a step that takes long enough to be timed; None for a whole batch."""
     rows: int | None = _LEAST_ROWS
-    took, taken = _seconds(step, rows)  # what is done once, imports among it
+    _seconds(step, rows)  # what is done once, imports among it
     end = time.perf_counter() + LIMIT_S / 2
     while rows is not None:
         took, taken = _seconds(step, rows)
-        if took > enough or time.perf_counter() > end:
+        if took > _STEP_S / 2 or time.perf_counter() > end:
             break
-        rows = None if taken < rows else growth * rows
-    return rows, took, taken
+        rows = None if taken < rows else 2 * rows
+    return rows
 
 
 def seconds_of(step: Callable[[int | None], int], size: int) -> float:
-    """What a step on a whole batch takes, by one on as many of its rows as are soon tried.
+    """What a step on so many rows takes, by steps on as many as are soon tried.
+
+    It is a line through the times of two steps: a step also costs what does not grow with rows.
 
     Args:
         step: As of :func:`faster`.
-        size: Rows of the batch.
+        size: Rows of a batch.
     """
-    rows, took, taken = _sized(step, _TRIED_S, 4)
-    return min(took, _seconds(step, rows)[0]) * size / taken
+    rows = _LEAST_ROWS
+    _seconds(step, rows)  # what is done once
+    took, taken = _seconds(step, rows)
+    while taken == rows:
+        rows *= 4
+        less, few = took, taken
+        took, taken = _seconds(step, rows)
+        if took > _TRIED_S and (took > 2 * less or took > LIMIT_S / 2):
+            break
+    else:
+        return took * size / taken
+    return took + max(0.0, took - less) / (taken - few) * (size - taken)
 
 
 def probe_step(module: LiftingModule, data: PoseDataModule) -> Callable[[int | None], int]:

@@ -116,7 +116,7 @@ def test_a_forecast_that_holds_is_not_repeated(fit, capsys):
     pace.on_train_epoch_end(trainer, None)
     assert capsys.readouterr().out == ""
     # 30 batches of 1.2 s, two validations and the test, all 1.2 times as slow as foretold
-    assert pace.left(trainer) == "0:01:00, of all 0:02:12"
+    assert pace.left(trainer) == "0:01:00, all 0:02:12"
 
 
 def test_a_forecast_that_is_contradicted_is_corrected_once(fit, capsys):
@@ -132,7 +132,7 @@ def test_a_forecast_that_is_contradicted_is_corrected_once(fit, capsys):
     told = capsys.readouterr().out
     assert told.count("corrected, a step of train takes 2000 ms, not 1000: left ") == 1
     # A validation took 7 s; the test has to be foretold still.
-    assert "left 0:01:14, of all 0:03:14" in told
+    assert "left 0:01:14, all 0:03:14" in told
 
 
 def test_first_steps_tell_where_nothing_was_known(fit, capsys):
@@ -146,7 +146,7 @@ def test_first_steps_tell_where_nothing_was_known(fit, capsys):
     pace.on_train_batch_end(trainer, None)
     pace.on_train_batch_end(trainer, None)
     assert capsys.readouterr().out == (
-        "time:        by the first steps: left 0:01:54, of all 0:02:54\n"
+        "time:        by the first steps: left 0:01:54, all 0:02:54\n"
     )
 
 
@@ -163,7 +163,7 @@ def test_a_run_says_what_is_ahead_before_it_begins(tiny_experiment, undrawn, cap
             "meanwhile:   `lifting predict",
             "warm: epoch 1/1",
             "train: epoch 1/2",
-            ", of all 0:00:",
+            ", all 0:00:",
             "test:        ",
         )
     ]

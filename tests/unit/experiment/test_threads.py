@@ -54,6 +54,20 @@ def test_all_cores_only_where_they_bring_enough(monkeypatch, cost, gain, chosen)
     assert (clock.calls[-1][1] is None) == (cost < 0.01)
 
 
+@pytest.mark.parametrize("cost", [1e-5, 1e-3, 0.1])
+@pytest.mark.parametrize("once", [0.0, 0.3])
+def test_the_time_of_a_batch_is_told_by_a_part_of_it(monkeypatch, cost, once):
+    clock = Clock(cost, cost)
+    monkeypatch.setattr(threads, "time", clock)
+
+    def step(rows):
+        clock.now += once
+        return clock.step(rows)
+
+    found = threads.seconds_of(step, 64)
+    assert found == pytest.approx(once + 64 * cost, rel=0.02)
+
+
 def test_the_probe_leaves_no_trace(tiny_experiment):
     config = load_experiment(tiny_experiment, [])
     data = build_data(config)
