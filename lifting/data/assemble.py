@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -68,6 +69,7 @@ def assemble_tracks(
     fps: Tensor | float,
     source: dict[str, str],
     camera_kind: CameraKind = "true",
+    world: Literal["z up"] | None = None,
 ) -> PoseTracks:
     """Read tracks one by one into the tensors of all.
 
@@ -80,6 +82,7 @@ def assemble_tracks(
         fps: Frames a second, of all or one a track.
         source: Facts for the result record.
         camera_kind: How the intrinsics are known.
+        world: Which way is up in the world of the cameras, where that is known.
 
     Raises:
         DataError: There is no track, or the extras of two tracks differ in form.
@@ -128,6 +131,7 @@ def assemble_tracks(
         fps=rate_of_each(fps, len(plans)),
         source=source,
         camera_kind=camera_kind,
+        world=world,
         extras=extras,
     )
 

@@ -27,7 +27,7 @@ from lifting.skeleton import Skeleton
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 META = "meta"
 ENVIRONMENT = "LIFTING_CACHE"
 Kept = TypeVar("Kept")
@@ -58,7 +58,8 @@ def cached_tracks(
     """
 
     def made() -> PoseTracks:
-        log.info("preparing tracks, once, for %s", folder)
+        what = " ".join(str(key[part]) for part in ("dataset", "split") if part in key)
+        log.info("preparing tracks, once, for %s: %s", folder, what)
         return make()
 
     def write(path: Path, tracks: PoseTracks) -> None:
@@ -136,7 +137,7 @@ def write_tracks(path: Path, tracks: PoseTracks, key: Mapping[str, object]) -> N
     """
     arrays = _arrays(tracks)
     meta = {"format": FORMAT, "key": dict(key), **_describe(tracks)}
-    meta["camera_kind"] = tracks.camera_kind
+    meta |= {"camera_kind": tracks.camera_kind, "world": tracks.world}
     text = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **{META: text, **arrays})  # type: ignore[arg-type]
@@ -165,6 +166,7 @@ def read_tracks(path: Path) -> PoseTracks:
         cameras=Camera(**cameras),
         fps=torch.as_tensor(meta["fps"], dtype=torch.float64),
         camera_kind=meta["camera_kind"],
+        world=meta["world"],
         source={str(k): str(v) for k, v in meta["source"].items()},
         extras={n.removeprefix("extra."): v for n, v in values.items() if n.startswith("extra.")},
         **fields,

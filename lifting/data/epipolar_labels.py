@@ -222,6 +222,7 @@ def without_truth(tracks: PoseTracks, known: KnownCameras) -> PoseTracks:
         joints_3d=None,
         visible=None,
         cameras=cameras,
+        world=tracks.world if known == "given" else None,  # estimated ones stand in their own
         source=dict(tracks.source),
         extras={k: v for k, v in tracks.extras.items() if k in _FROM_KEYPOINTS},
     )

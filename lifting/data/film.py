@@ -253,6 +253,7 @@ def _clean(motion: MotionClips, cameras: Camera) -> PoseTracks:
         action_names=motion.action_names,
         fps=motion.fps[clip],
         source=dict(motion.source),
+        world=motion.world,
     )
 
 

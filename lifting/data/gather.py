@@ -32,7 +32,7 @@ from lifting.geometry.camera import Camera, project
 from lifting.geometry.kinematics import scale_bones
 from lifting.geometry.rotation import axis_angle_to_matrix
 from lifting.skeleton import Skeleton
-from lifting.typing import PerJoint, Pose3D, RotationMatrix
+from lifting.typing import PerJoint, PerSample, Points3D, Pose3D, RotationMatrix
 
 FACTOR_RANGE = (0.5, 1.5)
 _IMAGE_AND_LABELS = ("keypoints_2d", "confidence", "joints_3d", "visible", "image", "crop")
@@ -94,19 +94,18 @@ def random_bone_factors(
     return factors
 
 
-def random_turns(size: int, largest: float, generator: Generator) -> RotationMatrix:
-    """Draw turns about the camera's vertical axis.
+def random_angles(size: int, largest: float, generator: Generator) -> PerSample:
+    """Draw angles of turns, to either side.
 
     Args:
         size: Number of samples.
-        largest: Largest angle, degrees; all up to it are alike, to both sides.
+        largest: Largest angle, degrees; all up to it are alike.
         generator: Source of the random numbers, on the CPU.
 
     Returns:
-        ``(size, 3, 3)``.
+        ``(size,)``, radians.
     """
-    angles = math.radians(largest) * (2 * torch.rand(size, generator=generator) - 1)
-    return axis_angle_to_matrix(angles[:, None] * torch.tensor([0.0, 1.0, 0.0]))
+    return math.radians(largest) * (2 * torch.rand(size, generator=generator) - 1)
 
 
 def change_poses(batch: PoseBatch, change: Callable[[Pose3D], Pose3D], option: str) -> PoseBatch:
@@ -233,8 +232,8 @@ class TrackBatches(Dataset[PoseBatch]):
         options: How they become batches.
 
     Raises:
-        ConfigError: The window is not odd, a number is out of range, or bone lengths are to change
-            beside extras.
+        ConfigError: The window is not odd, a number is out of range, or samples are to get other
+            poses beside extras or pictures, or to be turned about a vertical that is not known.
         DataError: Labels are asked for and missing.
     """
 
@@ -255,6 +254,7 @@ class TrackBatches(Dataset[PoseBatch]):
             )
         self.tracks = tracks
         self.options = options
+        self.up = _verticals(tracks) if options.turn else None
         self.windows = _cut(tracks.offsets, options)
         self.bounds = torch.stack((tracks.offsets[:-1], tracks.offsets[1:] - 1), dim=1)
         self.cameras = tracks.cameras[tracks.camera]
@@ -276,8 +276,11 @@ class TrackBatches(Dataset[PoseBatch]):
             factors = random_bone_factors(key.size, options.bone_jitter, skeleton, generator)
             batch = jitter_bones(batch, factors[key.slice].to(device), skeleton)
         if options.turn:
-            turns = random_turns(key.size, options.turn, generator)
-            batch = turn_poses(batch, turns[key.slice].to(device), skeleton)
+            angles = random_angles(key.size, options.turn, generator)[key.slice].to(device)
+            assert self.up is not None
+            assert batch.sequence is not None
+            up = self.up.index_select(0, batch.sequence)
+            batch = turn_poses(batch, axis_angle_to_matrix(angles[:, None] * up), skeleton)
         if options.moves and not options.all_targets:
             self._keep_middle(batch)
         if options.flip:
@@ -355,6 +358,17 @@ class TrackBatches(Dataset[PoseBatch]):
             batch.joints_3d = batch.joints_3d[:, half : half + 1]
         if batch.visible is not None:
             batch.visible = batch.visible[:, half : half + 1]
+
+
+def _verticals(tracks: PoseTracks) -> Points3D:
+    """Up in the camera frame of each track, ``(tracks, 3)``, of unit length."""
+    rotation = tracks.cameras.rotation
+    if tracks.world != "z up" or rotation is None:
+        raise ConfigError(
+            "expected cameras whose vertical is known, about which data.turn turns people, got "
+            f"none in {tracks.source.get('dataset', 'the data')}; set data.turn to 0"
+        )
+    return rotation[tracks.camera, :, 2]
 
 
 def _cut(offsets: Tensor, options: GatherOptions) -> Windows:

@@ -96,6 +96,7 @@ class PoseTracks:
             pixels of the full image.
         extras: Further per-frame tensors ``(N, ...)`` by name (for example mixtures).
         camera_kind: How the intrinsics are known.
+        world: Which way is up in the world that the cameras stand in; None where it is not known.
         unit: Of the labels.
         read_fps: Frames a second that resampled tracks were read with, ``(S,)``; else None.
         read_frames: Frames that they had, ``(S,)`` int64.
@@ -123,6 +124,7 @@ class PoseTracks:
     crop: Tensor | None = None
     extras: dict[str, Tensor] = field(default_factory=dict)
     camera_kind: CameraKind = "true"
+    world: Literal["z up"] | None = None
     unit: Literal["mm"] = "mm"
     read_fps: Tensor | None = None
     read_frames: Tensor | None = None

@@ -53,6 +53,7 @@ def make_tracks(lengths=LENGTHS, seed=0):
         fps=50.0,
         source={"dataset": "fake"},
         extras={},
+        world="z up",
     )
 
 
@@ -475,6 +476,30 @@ def test_what_cannot_follow_a_new_pose_is_refused(option, thing):
         tracks = replace(tracks, extras={"sigma": torch.ones(30, 17)})
     with pytest.raises(ConfigError, match=f"keypoints alone .*got {thing}, which do not move"):
         module(tracks, **option).train_dataloader()
+
+
+@pytest.mark.parametrize("missing", ["world", "rotation"])
+def test_nobody_is_turned_about_a_vertical_that_is_not_known(missing):
+    tracks = make_tracks()
+    if missing == "world":
+        tracks = replace(tracks, world=None)
+    else:
+        cameras = Camera(intrinsics=tracks.cameras.intrinsics, size=tracks.cameras.size)
+        tracks = replace(tracks, cameras=cameras)
+    with pytest.raises(ConfigError, match=r"vertical is known.*none in fake; set data\.turn to 0"):
+        module(tracks, turn=30.0).train_dataloader()
+
+
+def test_people_are_turned_about_the_vertical_of_the_world():
+    tracks = make_tracks()
+    down = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # the second axis points down
+    cameras = replace(tracks.cameras, rotation=down.repeat(2, 1, 1))
+    data = module(replace(tracks, cameras=cameras), turn=180.0, flip=False)
+    for batch in data.train_dataloader():
+        before = tracks.joints_3d[tracks.offsets[batch.sequence] + batch.frame]
+        after = batch.joints_3d[:, 0]
+        torch.testing.assert_close(after[..., 1], before[..., 1], rtol=0, atol=1e-3)
+        assert (after[..., 0] - before[..., 0]).abs().max() > 50
 
 
 def test_views_that_are_seen_together_are_not_turned():

@@ -60,7 +60,7 @@ def finished(tiny_experiment, undrawn, train_once, tmp_path):
     [
         (["optimizer.lr=0.5", "seed=99"],
          r"seed \(0, now 99\), optimizer.lr \(0.001, now 0.5\); .*tiny KEY=VALUE --init-from"),
-        (["data.name=cmu"], r"got others: data.name \(synthetic, now cmu\); leave them out"),
+        (["data.name=cmu"], r"got others: data.name \(synthetic, now cmu\), .*; leave them out"),
         (["flip_test=true"], r"flip_test \(False, now True\); .*`lifting test .*config.yaml`"),
         (["method.note=x"], r"method.note \(None, now x\)"),
         (["run=other"], r"run \(None, now other\)"),

@@ -180,6 +180,7 @@ def _tracks(
         action_names=H36M_ACTIONS,
         fps=FPS / options.every,
         source=facts,
+        world="z up",
     )
 
 
