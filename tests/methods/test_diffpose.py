@@ -169,6 +169,7 @@ def test_context_stage_has_its_own_learning_rate(rate, wanted):
         estimated_stepping_batches=10,
         num_training_batches=5,
         accumulate_grad_batches=1,
+        precision="32-true",
         fit_loop=SimpleNamespace(setup_data=lambda: None),
     )
     module.begin_stage(module.stages()[0])
