@@ -24,6 +24,7 @@ PAGES  := $(VENV)/.stamp-docs
 endif
 
 PIP = $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
+COMPILED = env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/python
 LIFTING = $(PYTHON) -m lifting.cli.main
 ARGUMENTS = $(if $(DATA),--data $(DATA)) $(OVERRIDES)
 EXPERIMENTS := $(sort $(filter-out base,$(patsubst experiments/%.yaml,%,$(wildcard experiments/*.yaml))))
@@ -97,7 +98,9 @@ names:
 # The stamps save the half minute that pip needs to find nothing to do. torch comes first, pinned:
 # the project's own range would bring the newest one with its GPU libraries. Where there is no GPU,
 # the constraints make pip stop rather than download them. What tests, checks and pages need is
-# installed by the first target that asks for it, so that a training starts sooner.
+# installed by the first target that asks for it, so that a training starts sooner; and pip compiles
+# every module of torch, one after another, where a training needs some: those are compiled by being
+# imported.
 $(VENV)/.stamp: pyproject.toml .ci/no_gpu_packages.txt
 	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  "expected Python 3.11 or newer, got %d.%d; say BASE_PYTHON=python3.12" % sys.version_info[:2])'
@@ -105,16 +108,18 @@ $(VENV)/.stamp: pyproject.toml .ci/no_gpu_packages.txt
 	test -x $(VENV)/bin/python || $(BASE_PYTHON) -m venv $(VENV)
 	@if command -v nvidia-smi >/dev/null 2>&1; then limit=; \
 	else limit="--constraint .ci/no_gpu_packages.txt"; fi; \
-	set -x; $(PIP) install $$limit $(TORCH_ARGS) "$(TORCH_SPEC)" || { \
+	set -x; $(PIP) install --no-compile $$limit $(TORCH_ARGS) "$(TORCH_SPEC)" || { \
 	  set +x; echo >&2; \
 	  echo "torch was not installed. Without an NVIDIA GPU, its GPU libraries are refused: name an" >&2; \
 	  echo "index of CPU wheels, make $(MAKECMDGOALS) TORCH_ARGS='--index-url URL' (docs/guide/install.md)." >&2; \
 	  exit 1; }
-	$(PIP) install -e .
+	$(PIP) install --no-compile -e .
+	$(COMPILED) -c "import lifting.experiment.run, lifting.studies.page, wandb"
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp
-	$(PIP) install -e ".[dev]"
+	$(PIP) install --no-compile -e ".[dev]"
+	$(COMPILED) -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
 
 $(VENV)/.stamp-docs: $(VENV)/.stamp
