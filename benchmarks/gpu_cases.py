@@ -35,6 +35,7 @@ SMALL: Mapping[str, Any] = {
 }  # fmt: skip
 LENS = (1145.0, 1143.0, 512.0, 515.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 SCREEN = 1000.0
+SMALLEST = 0.2  # of the usual spread of weights
 TURNED_BY, NEAREST_MM, SHAKEN_MM = 0.4, 5000.0, 5.0
 CROP_MM = 2200.0
 PARTS = 18  # background, and joints that carry what a pixel shows
@@ -59,7 +60,7 @@ def build(name: str, *, smoke: bool) -> LiftingModule:
         for below in method_names():
             try:
                 return _build(name, _sized(kind(base={"name": below}), smoke), smoke)
-            except ConfigError:
+            except (ConfigError, ImportError):
                 continue
         raise
     return _build(name, _sized(config, smoke), smoke)
@@ -81,11 +82,21 @@ def _build(name: str, config: Any, smoke: bool, frames: int | None = None) -> Li
         base.append(_build(below["name"], _sized(kind(**own), smoke), smoke, frames))
     torch.manual_seed(0)
     module = load_module_class(name)(config, ModuleSettings(name, frames=frames), *base)
+    _wake(module)
     # Nothing is logged without a trainer, and the warning of it would be timed.
     for part in module.modules():
         if isinstance(part, LiftingModule):
             part.log = lambda *_, **__: None  # type: ignore[method-assign]
     return module
+
+
+@torch.no_grad()
+def _wake(module: LiftingModule) -> None:
+    """Enlarge weights that begin near zero: answers that hardly depend on them compare nothing."""
+    for weight in module.parameters():
+        usual = weight[0].numel() ** -0.5 if weight.ndim > 1 else 0.0
+        if weight.square().mean().sqrt() < SMALLEST * usual:
+            weight.normal_(std=usual)
 
 
 def sees_pictures(module: LiftingModule) -> bool:
@@ -150,22 +161,30 @@ def pictures(size: int, side: int) -> PoseBatch:
 
 
 @contextmanager
-def computing(precision: str, device: torch.device) -> Iterator[None]:
-    """A context in which networks compute in a precision.
+def products(precision: str) -> Iterator[None]:
+    """A context in which float32 products and convolutions take TF32, or do not.
 
     Args:
         precision: One of ``PRECISIONS``; a processor has no TF32.
-        device: Where they are.
     """
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("high" if precision == TF32 else "highest")
     torch.backends.cudnn.allow_tf32 = precision == TF32
     try:
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == BF16):
-            yield
+        yield
     finally:
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def network(precision: str, device: torch.device) -> torch.autocast:
+    """The context of one loss or answer; a longer one would keep weights as they were cast first.
+
+    Args:
+        precision: One of ``PRECISIONS``.
+        device: Where networks are.
+    """
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == BF16)
 
 
 class SameDraws(TorchDispatchMode):

@@ -28,12 +28,12 @@ from torch import Tensor
 from gpu_cases import (
     FLOAT32,
     PRECISIONS,
-    TF32,
     SameDraws,
     build,
-    computing,
+    network,
     pictures,
     poses,
+    products,
     sees_pictures,
 )
 from lifting.batch import PoseBatch
@@ -42,13 +42,13 @@ from lifting.methods.base import LiftingModule
 from lifting.methods.discovery import method_names
 from lifting.methods.settings import Stage
 from lifting.tto.config import TtoConfig
+from lifting.tto.contract import Fitting
 from lifting.tto.refine import refine
-from sampling_precision import compile_networks
 
 CPU = torch.device("cpu")
 LR, WARMUP = 1e-4, 3
 MIB, TERA = 2**20, 1e12
-COMPILED = ("diffpose", "uao")
+COMPILED = ("uao", "diffpose")  # the quicker first
 MARK = "pytest.mark.gpu"
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 
@@ -175,8 +175,8 @@ def training(case: Case) -> Iterator[Measure]:
     def train(stage: Stage, precision: str) -> Row:
         module = copy.deepcopy(start)
         module.begin_stage(stage)
-        step = stepping(module.train(), batch)
-        with computing(precision, case.device):
+        step = stepping(module.train(), batch, precision)
+        with products(precision):
             _forget_peak(case.device)
             torch.manual_seed(0)
             seconds, loss = _timed(step, case.sizes.train_steps, case)
@@ -201,13 +201,13 @@ def answers(case: Case) -> Iterator[Measure]:
     """Poses a second in every precision, and how far the answers move from float32."""
     module, batch = case.ready(case.sizes.answered)
     told = module.eval().describe()
-    with computing(FLOAT32, case.device):
-        first = _answer(module, batch)
+    first = _answer(module, batch)
 
     def lift(precision: str) -> Row:
-        with computing(precision, case.device):
+        with products(precision):
             _forget_peak(case.device)
-            seconds, found = _timed(partial(_answer, module, batch), case.sizes.repeats, case)
+            call = partial(_answer, module, batch, precision)
+            seconds, found = _timed(call, case.sizes.repeats, case)
         apart = (found.float() - first).norm(dim=-1)
         return {
             "poses/s": len(batch) / seconds,
@@ -224,14 +224,17 @@ def answers(case: Case) -> Iterator[Measure]:
 
 
 def optimisation(case: Case) -> Iterator[Measure]:
-    """Test-time optimisation in every precision of the network; the first turn warms up."""
+    """Test-time optimisation in every precision of the network; the first turn warms up.
+
+    A method that fits by itself chooses its precision, so it does so once.
+    """
     module, batch = case.ready(case.sizes.optimised)
     config = TtoConfig(enabled=True, iterations=case.sizes.tto_steps)
 
     def optimise(precision: str) -> Row:
-        network = partial(computing, precision, case.device)
-        call = partial(refine, module.eval(), batch, config, precision=network)
-        with computing(TF32 if precision == TF32 else FLOAT32, case.device):
+        own = partial(network, precision, case.device)
+        call = partial(refine, module.eval(), batch, config, precision=own)
+        with products(precision):
             _forget_peak(case.device)
             seconds, found = _timed(call, 1, case, warmup=1)
         return {
@@ -244,7 +247,7 @@ def optimisation(case: Case) -> Iterator[Measure]:
             "batch": len(batch),
         }
 
-    for precision in PRECISIONS:
+    for precision in PRECISIONS[:1] if isinstance(module, Fitting) else PRECISIONS:
         yield {"precision": precision}, partial(optimise, precision)
 
 
@@ -286,6 +289,8 @@ def compiling(case: Case) -> Iterator[Measure]:
 
 def compile_parts(module: LiftingModule) -> None:
     """Have torch compile the networks of a method at their next call, in place."""
+    from sampling_precision import compile_networks  # asks for einops, which may be missing
+
     compile_networks(module)  # those that are not called as modules
     for child in module.children():
         child.compile()
@@ -310,8 +315,9 @@ def marked_tests(case: Case) -> Iterator[Measure]:
             "--continue-on-collection-errors", *(["--collect-only"] if case.smoke else []), *files,
         ]  # fmt: skip
         done = subprocess.run(command, cwd=TESTS.parent, stdout=sys.stderr, check=False)
-        if done.returncode not in (0, 1):
-            yield {"test": "all"}, partial(dict, outcome=f"ended with status {done.returncode}")
+        if not report.exists():
+            error = f"pytest ended with status {done.returncode}"
+            yield {"test": "all"}, partial(dict, error=error)
         found = ET.parse(report).iter("testcase") if report.exists() else ()
         for test in found:
             bad = [child for child in test if child.tag in ("failure", "error", "skipped")]
@@ -326,6 +332,7 @@ def marked_tests(case: Case) -> Iterator[Measure]:
 def device_facts(case: Case) -> Row:
     """The machine, and what products of matrices reach on it, in 10¹² operations a second."""
     found = {**machine_facts(), **package_versions(), "driver": _driver()}
+    found["form"] = "smoke" if case.smoke else "full"
     if case.device.type == "cuda":
         about = torch.cuda.get_device_properties(case.device)
         found["gpu memory MiB"] = about.total_memory // MIB
@@ -333,7 +340,7 @@ def device_facts(case: Case) -> Row:
     side = case.sizes.product
     square = torch.randn(side, side, device=case.device)
     for precision in PRECISIONS:
-        with computing(precision, case.device):
+        with products(precision), network(precision, case.device):
             seconds, _ = _timed(lambda: square @ square, case.sizes.repeats, case)
         found[f"{precision} TFLOP/s"] = round(2 * side**3 / seconds / TERA, 4)
     del found["system"]
@@ -361,22 +368,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = parser.parse_args(argv)
     warnings.filterwarnings("ignore")
     device = torch.device("cuda") if torch.cuda.is_available() else CPU
-    torch.set_num_threads(1 if options.smoke else torch.get_num_threads())
+    smoke = options.smoke or device == CPU
+    if smoke:
+        torch.set_num_threads(1)
     names = {"compile": list(COMPILED), "tests": ["pytest"]}.get(options.stage, method_names())
     if options.methods is not None:
         names = [name for name in names if name in options.methods]
-    with options.rows.open("a", encoding="utf-8") as file:
+    with products(FLOAT32), options.rows.open("a", encoding="utf-8") as file:
 
         def write(row: Row) -> None:
             print(json.dumps(row), file=file, flush=True)
 
         if not options.without:
-            write({"facts": device_facts(Case("", options.smoke, device))})
+            write({"facts": device_facts(Case("", smoke, device))})
         for name in names:
             if name in options.without:
                 continue
             write({"begun": name})
-            case = Case(name, options.smoke, device)
+            case = Case(name, smoke, device)
             for row in measured(STAGES[options.stage](case), device):
                 write({"method": name, **row})
             write({"done": name})
@@ -411,21 +420,24 @@ def _failure(error: Exception) -> Row:
     return {"error": f"{type(error).__name__}: {error!s:.300}"}
 
 
-def stepping(module: LiftingModule, batch: PoseBatch) -> Callable[[], Tensor]:
+def stepping(
+    module: LiftingModule, batch: PoseBatch, precision: str = FLOAT32
+) -> Callable[[], Tensor]:
     """A training step on a batch, as a call that gives the loss.
 
     Args:
         module: In the stage whose steps are wanted.
         batch: On its device.
+        precision: Of the loss.
     """
     learning = [p for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(learning, lr=LR, fused=True)
 
     def step() -> Tensor:
         optimizer.zero_grad()
-        loss: Tensor = module.training_step(batch, 1)  # type: ignore[assignment]
-        with torch.autocast(loss.device.type, enabled=False):  # it is for losses and answers only
-            loss.backward()  # type: ignore[no-untyped-call]
+        with network(precision, batch.keypoints_2d.device):
+            loss: Tensor = module.training_step(batch, 1)  # type: ignore[assignment]
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return loss.detach()
 
@@ -433,9 +445,10 @@ def stepping(module: LiftingModule, batch: PoseBatch) -> Callable[[], Tensor]:
 
 
 @torch.no_grad()
-def _answer(module: LiftingModule, batch: PoseBatch) -> Tensor:
+def _answer(module: LiftingModule, batch: PoseBatch, precision: str = FLOAT32) -> Tensor:
     torch.manual_seed(0)
-    return module.predict(batch).joints_3d
+    with network(precision, batch.keypoints_2d.device):
+        return module.predict(batch).joints_3d
 
 
 def _gradient(module: LiftingModule, batch: PoseBatch) -> tuple[float, Tensor]:

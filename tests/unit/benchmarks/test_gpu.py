@@ -113,6 +113,14 @@ def test_every_precision_is_measured(stage, rate, tmp_path):
         assert rows[0]["largest mm moved"] == 0 < rows[2]["largest mm moved"]
 
 
+def test_weights_that_moved_are_cast_anew():
+    case = gpu_stages.Case("uao", True, CPU)
+    module, batch = case.ready((2, 2))
+    step = gpu_stages.stepping(module.eval(), batch, gpu_cases.BF16)
+    first, second = step(), step()
+    assert first != second
+
+
 def test_a_measure_that_fails_leaves_the_rest():
     def failing():
         raise ValueError("odd")
