@@ -10,6 +10,7 @@ import torch
 
 import gpu
 import gpu_cases
+import gpu_measures
 import gpu_stages
 from lifting.methods.discovery import method_names
 
@@ -114,9 +115,9 @@ def test_every_precision_is_measured(stage, rate, tmp_path):
 
 
 def test_weights_that_moved_are_cast_anew():
-    case = gpu_stages.Case("uao", True, CPU)
+    case = gpu_measures.Case("uao", True, CPU)
     module, batch = case.ready((2, 2))
-    step = gpu_stages.stepping(module.eval(), batch, gpu_cases.BF16)
+    step = gpu_measures.stepping(module.eval(), batch, gpu_cases.BF16)
     first, second = step(), step()
     assert first != second
 
