@@ -64,7 +64,8 @@ def test_diffpose_from_two_files(tmp_path, capsys):
         files.append(tmp_path / f"{part}.pth")
         torch.save([state, {}, 0, 0], files[-1])
     command = ["convert", "diffpose", *map(str, files), "--output", str(output)]
-    assert main([*command, *overrides("diffpose")]) == 0
+    as_many = "--set=method.denoiser_layers=null"  # as the context encoder has
+    assert main([*command, *overrides("diffpose"), as_many]) == 0
     check(output, "diffpose", module)
     assert main(["convert", "diffpose", str(files[0]), "--output", str(output)]) == 2
     assert "expected 2 files for 'diffpose' (denoiser, then context" in capsys.readouterr().err

@@ -71,8 +71,8 @@ def test_a_training_waits_for_no_tools_of_developers():
     wanted = {"train": (), "lint": ("dev",), "docs": ("docs",)}
     for target, extras in wanted.items():
         steps = make("-n", target, f"EXP={name}", "VENV=/nonexistent/venv").stdout
-        assert "install -e .\n" in steps
-        found = [extra for extra in ("dev", "docs") if f'install -e ".[{extra}]"' in steps]
+        assert " -e .\n" in steps
+        found = [extra for extra in ("dev", "docs") if f' -e ".[{extra}]"' in steps]
         assert found == list(extras), target
 
 
