@@ -19,9 +19,10 @@ from lifting.methods.diffpose.diffusion import (
     signal_at,
 )
 from lifting.methods.diffpose.network import Denoiser, NetworkSize
+from lifting.nn.threads import torch_threads
 from lifting.skeleton import H36M_17
 from reference.diffpose import ReferenceNetwork
-from timing import BenchRow, cpu_seconds, torch_threads
+from timing import BenchRow, cpu_seconds
 
 CHANNELS = 5
 TRAIN_BATCH = 256

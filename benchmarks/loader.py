@@ -11,8 +11,9 @@ from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.sequence import PoseTracks
 from lifting.geometry.camera import Camera
+from lifting.nn.threads import torch_threads
 from lifting.skeleton import H36M_17
-from timing import BenchRow, torch_threads, wall_seconds
+from timing import BenchRow, wall_seconds
 
 TRACKS, FRAMES = 400, 250
 BATCH = 1024

@@ -22,9 +22,10 @@ from lifting.metrics.motion import Tracks
 from lifting.metrics.protocol import AUC_THRESHOLDS_MM, get_protocol
 from lifting.metrics.single import PAMPJPE
 from lifting.metrics.single_scores import PSS, ThresholdCounts
+from lifting.nn.threads import torch_threads
 from lifting.skeleton import H36M_17
 from reference.alignment import aligned_by_decomposition, aligned_error_by_decomposition
-from timing import BenchRow, cpu_seconds, torch_threads
+from timing import BenchRow, cpu_seconds
 
 ALIGNED_POSES = 100_000
 TEST_SET_POSES = 543_344

@@ -30,8 +30,9 @@ from lifting.methods.nbf.objective import (
 )
 from lifting.methods.nbf.render import RenderOptions, normalise_features, render
 from lifting.methods.nbf.selection import RayGrid
+from lifting.nn.threads import torch_threads
 from reference.nbf import dense_composite, dense_weights
-from timing import BenchRow, cpu_seconds, torch_threads
+from timing import BenchRow, cpu_seconds
 
 IMAGES, REFERENCE_IMAGES, FITTED_IMAGES = 16, 1, 8
 SIDE = 32

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-
-import torch
 
 
 @dataclass(frozen=True)
@@ -47,20 +44,6 @@ def cpu_seconds(call: Callable[[], object], *, repeats: int = 5, warmup: int = 1
 def wall_seconds(call: Callable[[], object], *, repeats: int = 5, warmup: int = 1) -> float:
     """Median wall seconds of a call."""
     return _median(call, time.perf_counter, repeats, warmup)
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """A context in which torch computes in so many threads.
-
-    Waiting threads count as processor time on a busy machine, so most benchmarks take one.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _median(

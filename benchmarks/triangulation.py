@@ -27,8 +27,9 @@ from lifting.geometry.triangulation import (
     triangulate_dlt,
     triangulate_least_squares,
 )
+from lifting.nn.threads import torch_threads
 from reference import triangulation as reference
-from timing import BenchRow, cpu_seconds, torch_threads
+from timing import BenchRow, cpu_seconds
 from two_view_scene import rotation_degrees
 
 POSES, REFERENCE_POSES = 20_000, 100

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from timing import BenchRow, torch_threads
+from lifting.nn.threads import torch_threads
+from timing import BenchRow
 from two_view_fits import (
     E_MAGSAC,
     E_RANSAC,

@@ -24,13 +24,14 @@ from lifting.methods.uao.config import Config
 from lifting.methods.uao.graph import partitioned_adjacency
 from lifting.methods.uao.module import Module, uncertainty_loss
 from lifting.metrics.functional.position import mpjpe
+from lifting.nn.threads import torch_threads
 from lifting.nn.units import MM_PER_METRE, to_network_units
 from lifting.skeleton import H36M_17
 from lifting.tto.config import TtoConfig
 from lifting.tto.refine import refine
 from lifting.typing import Pose3D
 from reference.uao import ReferenceGumlp, reference_optimisation
-from timing import BenchRow, cpu_seconds, torch_threads
+from timing import BenchRow, cpu_seconds
 
 CLIPS, FRAMES = 60, 50
 POSES = 128

@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).parents[1] / "lifting"
 # the pairs in BESIDE.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors", "atomic", "listing"),
-    ("actions", "files", "skeleton", "geometry", "batch", "poses", "body"),
-    ("data", "metrics", "nn", "visualization", "tto", "teacher"),
+    ("actions", "files", "skeleton", "geometry", "batch", "poses", "body", "nn"),
+    ("data", "metrics", "visualization", "tto", "teacher"),
     ("methods",),
     ("experiment",),
     ("studies", "cli", "interface"),

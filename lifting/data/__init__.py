@@ -8,7 +8,7 @@
 * ``sources``      a data section -> tracks, in the joints and at the rates of the data
 * ``assemble``, ``splits``, ``two_d_npz``, ``lens_fit``, ``smpl``   what readers share
 * ``conform``      tracks in the joints and at the rate of a method, answers back at the input's
-* ``window``, ``sampler``, ``gather``, ``datamodule``   from tracks to batches
+* ``window``, ``sampler``, ``augment``, ``gather``, ``datamodule``   from tracks to batches
 * ``info``         what a method may know of the data, and what its training was told
 * ``cache``        derived tracks on disk
 * ``film``         virtual cameras for motion that has none

@@ -11,8 +11,8 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from lifting.batch import PoseBatch
 from lifting.data.datamodule import PoseDataModule
 from lifting.experiment.config import AUTO, ExperimentConfig
 from lifting.methods.base import LiftingModule
+from lifting.nn.threads import torch_threads
 
 GAIN = 1.3  # that all cores must bring, or one is taken
 LIMIT_S = 2.0  # of the whole probe
@@ -32,8 +33,6 @@ _ROUNDS = 4
 _LEAST_ROWS = 2  # batch normalisation needs two
 log = logging.getLogger(__name__)
 _CGROUP = Path("/sys/fs/cgroup")
-
-
 _TORCHS_OWN = torch.get_num_threads()  # heeds OMP_NUM_THREADS, and takes no core twice
 
 
@@ -127,12 +126,12 @@ def faster(step: Callable[[int | None], int], most: int) -> int:
         1 or ``most``.
     """
     end = time.perf_counter() + LIMIT_S
-    with _threads(1):
+    with torch_threads(1):
         rows = _sized(step)
     best = {1: float("inf"), most: float("inf")}
     for _ in range(_ROUNDS):
         for threads in best:
-            with _threads(threads):
+            with torch_threads(threads):
                 best[threads] = min(best[threads], _seconds(step, rows)[0])
         if time.perf_counter() > end - sum(best.values()):
             break
@@ -221,13 +220,3 @@ def _seconds(step: Callable[[int | None], int], rows: int | None) -> tuple[float
     start = time.perf_counter()
     taken = step(rows)
     return time.perf_counter() - start, taken
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -3,5 +3,6 @@
 * ``dropout``    dropout whose random numbers are cheap, and branches left out
 * ``pose_loss``  distance between poses as a training loss
 * ``resnet``     residual networks for images
+* ``threads``    threads of torch for a while
 * ``units``      pixels and mm to what the networks compute in
 """

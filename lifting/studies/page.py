@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from lifting.atomic import replacing, write_text
 from lifting.experiment.facts import machine_facts
+from lifting.nn.threads import torch_threads
 from lifting.studies.frames import Shown
 from lifting.studies.measure import choose_device
 from lifting.studies.plan import Plan, Run
@@ -42,13 +43,9 @@ def matrix_gflops() -> float:
     Processor seconds of other machines compare by it. Measured once in a process, the best of
     some products, so that what else the machine does counts little.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        side = torch.randn(_SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
+    side = torch.randn(_SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
+    with torch_threads(1):
         seconds = min(repeat(lambda: side @ side, timer=time.process_time, repeat=10, number=1))
-    finally:
-        torch.set_num_threads(threads)
     return round(2 * _SIDE**3 / seconds / 1e9, 1)
 
 

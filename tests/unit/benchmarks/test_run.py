@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import run
-from timing import BenchRow, torch_threads
+from lifting.nn.threads import torch_threads
+from timing import BenchRow
 
 MEASURED = [
     BenchRow("slow", 8.0, 2.0, "CPU-s", "on one thread"),

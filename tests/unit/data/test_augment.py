@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lifting.batch import PoseBatch
-from lifting.data.gather import (
+from lifting.data.augment import (
     MIRRORED,
     jitter_bones,
     mirror_samples,

@@ -12,9 +12,10 @@ from PIL import Image
 
 from lifting.batch import MIRRORED, flip_batch
 from lifting.cli.main import main
+from lifting.data.augment import mirror_samples
 from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
-from lifting.data.gather import GatherOptions, TrackBatches, ViewBatches, mirror_samples
+from lifting.data.gather import GatherOptions, TrackBatches, ViewBatches
 from lifting.data.images.crops import crop_pixels
 from lifting.data.images.render import Pictures
 from lifting.data.images.store import stored_pictures
@@ -98,7 +99,7 @@ def test_views_are_gathered_together(config):
 
 def test_views_together_are_not_mirrored_and_need_company(config):
     module = PoseDataModule(replace(config, views="together", flip=True), 0)
-    with pytest.raises(ConfigError, match=r"data\.flip true; set it to false"):
+    with pytest.raises(ConfigError, match=r"as they are, got data\.flip=True; set it to 0"):
         module.train_dataloader()
     alone = PoseDataModule(config, 0).tracks("train").select(torch.tensor((0, 4, 8)))
     with pytest.raises(DataError, match="two or more synchronised views"):

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from lifting.cli import data as cli
+from lifting.data.augment import mirror_samples
 from lifting.data.detections import Detections
-from lifting.data.gather import GatherOptions, TrackBatches, mirror_samples
+from lifting.data.gather import GatherOptions, TrackBatches
 from lifting.data.heatmaps import Crop, map_to_frame
 from lifting.data.mixture_file import (
     MixtureOptions,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -27,6 +25,7 @@ from lifting.data.sets.synthetic.reader import split_seed
 from lifting.data.window import track_of_rows
 from lifting.errors import ConfigError, DataError, suggest
 from lifting.geometry.camera import project
+from lifting.nn.threads import torch_threads
 
 check = check_motion  # that which is rendered
 EXTRAS = ("body", "parts")
@@ -37,22 +36,7 @@ _CHUNK = 256
 _SPARE: dict[Rig, float] = {"h36m": 1.3, "random": 1.3, "wild": 4.0}
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread of torch, also as a decorator.
-
-    Making motion and pictures is many small steps: two threads hardly gain there, and beside other
-    work they wait for each other most of the time (eight times as long, measured).
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@one_thread()
+@torch_threads(1)
 def tracks(config: DataConfig, split: Split) -> PoseTracks:
     """People of one split, seen by their rigs; pictures are added by ``complete``.
 
@@ -106,7 +90,7 @@ def cache_key(config: DataConfig, split: Split) -> dict[str, object]:
     }
 
 
-@one_thread()
+@torch_threads(1)
 def complete(seen: PoseTracks, config: DataConfig, split: Split) -> PoseTracks:
     """The same tracks with their pictures, mapped from the cache or rendered into it.
 

@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from lifting.data.sets.images.reader import one_thread
+from lifting.nn.threads import torch_threads
 
 
-def test_data_are_prepared_with_one_thread_whatever_happens():
+def test_the_number_before_comes_back_whatever_happens():
     before = torch.get_num_threads()
 
-    @one_thread()
+    @torch_threads(1)
     def threads():
         return torch.get_num_threads()
 
@@ -15,7 +15,7 @@ def test_data_are_prepared_with_one_thread_whatever_happens():
     try:
         assert threads() == 1
         assert torch.get_num_threads() == 3
-        with pytest.raises(ValueError, match="stop"), one_thread():
+        with pytest.raises(ValueError, match="stop"), torch_threads(1):
             raise ValueError("stop")
         assert torch.get_num_threads() == 3
     finally:
