@@ -24,7 +24,9 @@ PAGES  := $(VENV)/.stamp-docs
 endif
 
 PIP = $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
-COMPILED = env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/python
+# What is imported once is compiled for good, also where the environment says otherwise: torch and
+# Lightning take 15 seconds of it.
+unexport PYTHONDONTWRITEBYTECODE
 LIFTING = $(PYTHON) -m lifting.cli.main
 ARGUMENTS = $(if $(DATA),--data $(DATA)) $(OVERRIDES)
 EXPERIMENTS := $(sort $(filter-out base,$(patsubst experiments/%.yaml,%,$(wildcard experiments/*.yaml))))
@@ -98,9 +100,8 @@ names:
 # The stamps save the half minute that pip needs to find nothing to do. torch comes first, pinned:
 # the project's own range would bring the newest one with its GPU libraries. Where there is no GPU,
 # the constraints make pip stop rather than download them. What tests, checks and pages need is
-# installed by the first target that asks for it, so that a training starts sooner; and pip compiles
-# every module of torch, one after another, where a training needs some: those are compiled by being
-# imported.
+# installed by the first target that asks for it, so that a training starts sooner; and pip would
+# compile every module of torch, of which a training imports some.
 $(VENV)/.stamp: pyproject.toml .ci/no_gpu_packages.txt
 	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  "expected Python 3.11 or newer, got %d.%d; say BASE_PYTHON=python3.12" % sys.version_info[:2])'
@@ -114,12 +115,10 @@ $(VENV)/.stamp: pyproject.toml .ci/no_gpu_packages.txt
 	  echo "index of CPU wheels, make $(MAKECMDGOALS) TORCH_ARGS='--index-url URL' (docs/guide/install.md)." >&2; \
 	  exit 1; }
 	$(PIP) install --no-compile -e .
-	$(COMPILED) -c "import lifting.experiment.run, lifting.studies.page, wandb"
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp
 	$(PIP) install --no-compile -e ".[dev]"
-	$(COMPILED) -m compileall -qq -j 0 $(VENV)/lib || true
 	@touch $@
 
 $(VENV)/.stamp-docs: $(VENV)/.stamp
