@@ -101,7 +101,8 @@ names:
 # the project's own range would bring the newest one with its GPU libraries. Where there is no GPU,
 # the constraints make pip stop rather than download them. What tests, checks and pages need is
 # installed by the first target that asks for it, so that a training starts sooner; and pip would
-# compile every module of torch, of which a training imports some.
+# compile every module of torch, of which a training imports some: those of torch are compiled by
+# a first import while pip fetches the rest.
 $(VENV)/.stamp: pyproject.toml .ci/no_gpu_packages.txt
 	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	  "expected Python 3.11 or newer, got %d.%d; say BASE_PYTHON=python3.12" % sys.version_info[:2])'
@@ -114,7 +115,8 @@ $(VENV)/.stamp: pyproject.toml .ci/no_gpu_packages.txt
 	  echo "torch was not installed. Without an NVIDIA GPU, its GPU libraries are refused: name an" >&2; \
 	  echo "index of CPU wheels, make $(MAKECMDGOALS) TORCH_ARGS='--index-url URL' (docs/guide/install.md)." >&2; \
 	  exit 1; }
-	$(PIP) install --no-compile -e .
+	@$(VENV)/bin/python -c "import torch._dynamo" >/dev/null 2>&1 & \
+	  set -x; $(PIP) install --no-compile -e . || exit; wait
 	@touch $@
 
 $(VENV)/.stamp-dev: $(VENV)/.stamp
