@@ -98,9 +98,9 @@ _DEEPEST, _REFERENCES = 32, 24
 _INTEGERS = 2**63
 
 T = TypeVar("T")
+_MADE: dict[type[Any], tuple[Any, Any]] = {}
 # A list in the place of a mapping is a TypeError of OmegaConf's.
 _WRONG_VALUE = (OmegaConfBaseException, TypeError)
-_MADE: dict[type[Any], Any] = {}
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -143,7 +143,8 @@ def to_schema(schema: type[T], values: Mapping[str, Any], prefix: str = "") -> T
     values = _without_removed(schema, values, prefix)
     _check_keys(schema, values, prefix)
     try:
-        merged = OmegaConf.merge(_structured(schema), dict(values))
+        structured, defaults = _made(schema)
+        merged = OmegaConf.merge(structured, _changed(values, defaults))
         built: T = OmegaConf.to_object(merged)  # type: ignore[assignment]
     except _WRONG_VALUE as error:
         _check_values(schema, values, prefix)
@@ -159,17 +160,34 @@ def plain_defaults(schema: type[Any]) -> dict[str, Any]:
         ConfigError: The dataclass itself is not one OmegaConf can hold.
     """
     try:
-        return OmegaConf.to_container(_structured(schema))  # type: ignore[return-value]
+        defaults: dict[str, Any] = _copied(_made(schema)[1])
     except OmegaConfBaseException as error:
         raise ConfigError(
             f"expected {schema.__name__} to hold plain fields, got: {first_line(error)}"
         ) from error
+    return defaults
 
 
-def _structured(schema: type[Any]) -> Any:
-    """What OmegaConf makes of a dataclass, once: it takes a tenth of a second."""
+def _changed(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that are not the default anyway: OmegaConf converts each one at some cost."""
+    changed = {}
+    for key, value in values.items():
+        default = defaults.get(key)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            value = _changed(value, default)
+            if not value:
+                continue
+        elif key in defaults and type(value) is type(default) and repr(value) == repr(default):
+            continue
+        changed[key] = value
+    return changed
+
+
+def _made(schema: type[Any]) -> tuple[Any, Any]:
+    """What OmegaConf makes of a dataclass, and its plain defaults, once: they take their time."""
     if schema not in _MADE:
-        _MADE[schema] = OmegaConf.structured(schema)
+        structured = OmegaConf.structured(schema)
+        _MADE[schema] = structured, OmegaConf.to_container(structured)
     return _MADE[schema]
 
 
@@ -183,7 +201,8 @@ def to_container(values: Mapping[str, Any]) -> dict[str, Any]:
         ConfigError: As of :func:`check_plain`; or an interpolation has no value, or a mandatory
             value is missing.
     """
-    check_plain(values)
+    if not check_plain(values):
+        return _copied(values)
     try:
         created = OmegaConf.create(dict(values))
         return OmegaConf.to_container(created, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
@@ -199,7 +218,15 @@ def to_container(values: Mapping[str, Any]) -> dict[str, Any]:
         ) from error
 
 
-def check_plain(values: Any, prefix: str = "", of: str = "the configuration") -> None:
+def _copied(values: Any) -> Any:
+    if isinstance(values, Mapping):
+        return {k: _copied(v) for k, v in values.items()}
+    if isinstance(values, list | tuple):
+        return type(values)(_copied(v) for v in values)
+    return values
+
+
+def check_plain(values: Any, prefix: str = "", of: str = "the configuration") -> int:
     """Check what a stranger's text may hold, before anything of it is resolved or converted.
 
     A ``${...}`` names another key and nothing else: resolvers read the environment, or run code.
@@ -208,6 +235,9 @@ def check_plain(values: Any, prefix: str = "", of: str = "the configuration") ->
         values: Nested mappings and lists of plain values.
         prefix: Full key of the section, for messages.
         of: What it is a part of, for messages.
+
+    Returns:
+        How many values stand for another: references, and the sign of a missing one.
 
     Raises:
         ConfigError: A resolver, a number or text that no key takes, or values nested too deep.
@@ -233,6 +263,7 @@ def check_plain(values: Any, prefix: str = "", of: str = "the configuration") ->
             f"expected at most {_REFERENCES} references such as ${{key}} in {of}, got "
             f"{references}; write the values in their place"
         )
+    return references
 
 
 def _check_one(value: Any, key: str, of: str) -> int:
@@ -251,7 +282,7 @@ def _check_one(value: Any, key: str, of: str) -> int:
             return value.count("${")
         wanted, got = "${...} to name another key", f"{value!r:.80}, which asks for something else"
     else:
-        return 0
+        return int(value == MISSING)
     raise ConfigError(f"expected {wanted} for '{key:.80}' in {of}, got {got}; write a plain value")
 
 
