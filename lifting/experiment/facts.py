@@ -21,7 +21,7 @@ from lifting.data.config import Split
 from lifting.data.datamodule import PoseDataModule
 from lifting.errors import ConfigError
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.record import CLUSTERS_OF, ResultRecord
+from lifting.experiment.record import CLUSTERS_OF, INITIALISED, ResultRecord
 from lifting.experiment.without_truth import supervision_facts
 from lifting.methods.base import LiftingModule
 from lifting.metrics.clusters import clusters_for
@@ -33,7 +33,6 @@ PACKAGES = (
     "torch", "pytorch-lightning", "torchmetrics", "numpy", "scipy", "omegaconf", "wandb",
 )  # fmt: skip
 GIT_SECONDS = 10.0
-INITIALISED = "initialised_from"  # where a training got its first weights
 ORACLE = "oracle"
 SPLITS = frozenset(get_args(Split))
 

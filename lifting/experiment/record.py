@@ -19,6 +19,7 @@ Scores = dict[str, float]
 
 # Begins the keys of a record's protocol under which fingerprints of pose clusters stand.
 CLUSTERS_OF = "clusters of "
+INITIALISED = "initialised_from"  # where a training got its first weights
 
 
 @dataclass(kw_only=True)

@@ -10,19 +10,19 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from lifting.experiment.load import list_files
-from lifting.experiment.record import ResultRecord
+from lifting.experiment.record import INITIALISED, ResultRecord
 
 METHOD = "simple_baseline"
 CURVES = "curves/*.json"
 HEADLINE = "mpjpe_mm"
-Point = tuple[float, dict[str, float]]
 log = logging.getLogger(__name__)
 
 
@@ -53,7 +53,8 @@ def recorded_scores(record: ResultRecord, data: str) -> Recorded | None:
         outside of them; None where nothing is recorded that may be compared.
     """
     seconds = record.budget.get("cpu_seconds") or 0.0
-    if record.method.startswith(METHOD) or seconds <= 0:
+    # Weights that it started from cost seconds of another training.
+    if record.method.startswith(METHOD) or seconds <= 0 or INITIALISED in record.extras:
         return None
     path: Path | None = None
     try:
@@ -71,31 +72,28 @@ def _comparable(record: ResultRecord, name: str, data: Mapping[str, Any]) -> boo
     ours = {**record.samples, "protocol": record.protocol.get("name"), "name": name}
     wanted = {
         "name": data["name"], "fingerprint": data["test"], "protocol": data["protocol"],
-        "every": data["every"], "target": data.get("target", "middle"), "batches": None,
+        "every": data["every"], "target": data.get("target", "middle"),
+        "batches": data.get("batches"),
     }  # fmt: skip
     return bool(ours["fingerprint"]) and all(ours.get(k) == v for k, v in wanted.items())
 
 
 def _at(curves: Mapping[str, Any], seconds: float, machine: Mapping[str, Any]) -> Recorded | None:
     """The plain method's scores after so many CPU-seconds, on the curves' machine."""
-    budgets: dict[Any, list[Mapping[str, Any]]] = {}
-    for row in curves["rows"]:
-        if row["method"] == METHOD and row["scores"]:  # none where no training came to an end
-            budgets.setdefault(row["budget"], []).append(row)
-    points = [
-        (fmean(row["cpu_seconds"] for row in rows), _mean([row["scores"] for row in rows]))
-        for rows in budgets.values()
-    ]
-    if not points:
+    rows = [row for row in curves["rows"] if row["method"] == METHOD and row["scores"]]
+    if not rows:  # no training came to an end
         return None
-    if not all(0 < v < math.inf for at, scores in points for v in (at, *scores.values())):
+    if not all(0 < v < math.inf for r in rows for v in (r["cpu_seconds"], *r["scores"].values())):
         raise ValueError("scores or seconds that are no positive numbers")
-    points.sort(key=lambda point: point[0])
-    first, last = points[0][0], points[-1][0]
+    rows.sort(key=lambda row: row["cpu_seconds"])
+    spent = [row["cpu_seconds"] for row in rows]
+    first, last = spent[0], spent[-1]
     at = min(max(seconds, first), last)
-    (left, low), (right, high) = _around(points, at)
-    share = math.log(at / left) / math.log(right / left) if right > left else 1.0
-    scores = {k: v + share * (high[k] - v) for k, v in low.items() if k in high}
+    shared = [key for key in rows[0]["scores"] if all(key in row["scores"] for row in rows)]
+    scores = {
+        key: float(np.interp(math.log(at), np.log(spent), [row["scores"][key] for row in rows]))
+        for key in shared
+    }
     notes = [_machine(curves["machine"], machine)]
     if at != seconds:
         notes.append(
@@ -103,17 +101,6 @@ def _at(curves: Mapping[str, Any], seconds: float, machine: Mapping[str, Any]) -
             f"{seconds:.0f}, and stands beside the nearest end"
         )
     return Recorded(f"{METHOD} (recorded, {at:.0f} CPU s)", scores, tuple(notes))
-
-
-def _mean(scores: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    shared = set.intersection(*(set(one) for one in scores))
-    return {key: fmean(one[key] for one in scores) for key in scores[0] if key in shared}
-
-
-def _around(points: Sequence[Point], at: float) -> tuple[Point, Point]:
-    """The recorded points before and behind a budget within their range."""
-    place = next(i for i, (seconds, _) in enumerate(points) if seconds >= at)
-    return points[max(0, place - 1)], points[place]
 
 
 def _machine(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:

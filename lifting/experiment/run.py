@@ -76,7 +76,7 @@ from lifting.experiment.resume import (
 )
 from lifting.experiment.sequences import SequenceScores
 from lifting.experiment.terminal import SPLIT, print_facts, print_summary, progress_callback
-from lifting.experiment.threads import with_threads
+from lifting.experiment.threads import with_threads, works_alone
 from lifting.experiment.trained import (
     INITIAL,
     claim,
@@ -423,7 +423,7 @@ def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
         baselines,
         {"run": run.folder, "checkpoint": checkpoint, "record": run.folder / RECORD_FILE},
         method=str(config.method["name"]),
-        recorded=recorded_scores(record, config.data.name),
+        recorded=recorded_scores(record, config.data.name) if works_alone(config) else None,
     )
     return RunResult(run.folder, checkpoint, scores, baselines)
 

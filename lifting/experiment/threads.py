@@ -107,6 +107,11 @@ def uses_gpu(config: ExperimentConfig) -> bool:
     return config.trainer.accelerator != "cpu" and torch.accelerator.is_available()
 
 
+def works_alone(config: ExperimentConfig) -> bool:
+    """Whether the processor seconds of one process tell all the work of a training."""
+    return config.trainer.devices == 1 and config.data.workers == 0 and not uses_gpu(config)
+
+
 def _measured(module: LiftingModule, data: PoseDataModule, most: int) -> int:
     try:
         return faster(probe_step(module, data), most)

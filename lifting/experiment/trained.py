@@ -28,7 +28,7 @@ from lifting.experiment.checkpoint import (
     read_checkpoint,
 )
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.facts import INITIALISED, weights_hash
+from lifting.experiment.facts import weights_hash
 from lifting.experiment.folder import (
     BEST,
     CHECKPOINTS,
@@ -39,6 +39,7 @@ from lifting.experiment.folder import (
     run_of_checkpoint,
 )
 from lifting.experiment.load import load_experiment, to_run
+from lifting.experiment.record import INITIALISED
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.methods.conversion import Convert, Converted
 from lifting.methods.discovery import method_packages

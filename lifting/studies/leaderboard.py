@@ -20,6 +20,7 @@ from lifting.data.config import DataConfig
 from lifting.data.sets import find_set
 from lifting.errors import ConfigError, DivergedError
 from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.facts import machine_facts
 from lifting.experiment.folder import RECORD_FILE
 from lifting.experiment.load import (
     find_experiment,
@@ -31,6 +32,7 @@ from lifting.experiment.load import (
 from lifting.experiment.record import ResultRecord, read_record
 from lifting.experiment.sequences import SEQUENCES_FILE, SequenceScore, read_sequences
 from lifting.experiment.terminal import print_facts
+from lifting.experiment.threads import works_alone
 from lifting.methods.discovery import method_names
 from lifting.studies.cut import CostFile, scaled
 from lifting.studies.measure import (
@@ -120,7 +122,8 @@ class Board:
     Attributes:
         plan: What is compared.
         rows: Its lines, budget by budget, the best MPJPE of each first.
-        data: ``name``, fingerprint of the ``test`` split, ``protocol``, and ``every``.
+        data: ``name``, fingerprint of the ``test`` split, ``protocol``, and which samples were
+            scored: ``every``, ``target`` and ``batches`` as of a record.
         calibration: Processor seconds that the calibration of each method took.
     """
 
@@ -186,12 +189,15 @@ def run_leaderboard(methods: Sequence[str], plan: Contest) -> Iterator[Board]:
     configs = {name: _config(name, plan) for name in dict.fromkeys(methods)}
     if not configs:
         raise ConfigError("expected experiments to compare, got none; name one or more")
-    names = {config.data.name for config in configs.values()}
+    names = {f"{one.data.name} under {one.protocol}" for one in configs.values()}
     if len(names) > 1:
         raise ConfigError(
-            f"expected experiments on the same data, got {', '.join(sorted(names))}; choose a "
-            "section for all with --data, or compare them apart"
+            "expected experiments on the same data under the same protocol, got "
+            f"{', '.join(sorted(names))}; choose a section for all with --data, or compare them "
+            "apart"
         )
+    for name, config in configs.items():
+        _check_budgeted(name, config)
     least = min(seconds for seconds, _ in plan.budgets)
     files = {name: CostFile(plan.output, config) for name, config in configs.items()}
     lines: list[_Line] = []
@@ -205,6 +211,18 @@ def run_leaderboard(methods: Sequence[str], plan: Contest) -> Iterator[Board]:
                 one = scaled(_config(name, plan, seed), scale)
                 _train(line, replace(one, run=f"{one.data.name}-{budget}s-seed{seed}"))
                 yield _board(plan, lines)
+
+
+def _check_budgeted(name: str, config: ExperimentConfig) -> None:
+    """Refuse trainings whose length or cost a budget of this process's seconds does not rule."""
+    if works_alone(config) and config.trainer.max_steps < 0:
+        return
+    raise ConfigError(
+        f"expected trainings in this process, on its processor, of the length of a budget, got "
+        f"{name} with trainer.accelerator={config.trainer.accelerator}, trainer.devices="
+        f"{config.trainer.devices}, data.workers={config.data.workers} and trainer.max_steps="
+        f"{config.trainer.max_steps}; add --set trainer.accelerator=cpu, and leave the others out"
+    )
 
 
 def bootstrap_interval(
@@ -271,19 +289,15 @@ def cells(row: Standing) -> tuple[str, ...]:
     """One line of the table as text; what does not apply is a dash."""
     return (
         row.method,
-        _count(row.budget),
+        number(row.budget, ","),
         number(row.cpu_seconds, ",.0f"),
         number(row.val_mpjpe_mm),
         *(_score(row, key) for key in SCORES),
         number(None if row.spread is None else row.spread["mpjpe_mm"], ".2f"),
-        _count(row.parameters),
-        _count(row.samples),
+        number(row.parameters, ","),
+        number(row.samples, ","),
         number(row.pose_cpu_ms, ".3f"),
     )
-
-
-def _count(value: int | None) -> str:
-    return MISSING if value is None else f"{value:,}"
 
 
 def _score(row: Standing, key: str) -> str:
@@ -383,6 +397,12 @@ def _train(line: _Line, config: ExperimentConfig) -> None:
         costs.pose_cpu_ms = pose_cpu_ms(config, weights)
         line.file.save()
     record, tracks = read_record(folder / RECORD_FILE), read_sequences(folder / SEQUENCES_FILE)
+    there, here = record.extras["machine"]["cpu"], machine_facts()["cpu"]
+    if there != here:
+        raise ConfigError(
+            f"expected trainings on this processor, {here}, got {folder} of {there}, whose "
+            "seconds are others; start afresh with another --output"
+        )
     line.runs.append(_Run(folder, record, tracks, validation_mpjpe(weights)))
 
 
@@ -401,6 +421,8 @@ def _board(plan: Contest, lines: Sequence[_Line]) -> Board:
             "test": record.samples["fingerprint"] if record else None,
             "protocol": config.protocol,
             "every": plan.every,
+            "target": config.data.target,
+            "batches": config.trainer.limit_test_batches,
         },
         calibration={
             line.method: line.file.costs.seconds for line in lines if line.file.costs is not None

@@ -139,7 +139,10 @@ def test_table_and_chart_hold_what_a_reader_asks_for(plan, monkeypatch):
     assert plain["machine"]["gflops"] == 60.1
     assert plain["plan"]["budgets"] == [[1, 2], [2, 1]]
     test = next(iter(records(plan).values())).samples["fingerprint"]
-    assert plain["data"] == {"name": "synthetic", "test": test, "protocol": "default", "every": 2}
+    assert plain["data"] == {
+        "name": "synthetic", "test": test, "protocol": "default", "every": 2, "target": "middle",
+        "batches": None,
+    }  # fmt: skip
     first, baseline = plain["rows"][0], plain["rows"][-1]
     assert (first["method"], first["budget"], first["seeds"]) == ("tiny", 1, [0, 1])
     assert first["scores"].keys() == {"mpjpe_mm", "pa_mpjpe_mm"}
@@ -238,10 +241,29 @@ def test_a_damaged_table_of_sequences_is_refused(tmp_path):
 def test_unknown_and_unlike_experiments_are_named(plan):
     with pytest.raises(ConfigError, match=r"unknown experiment 'simple_base'.*'simple_baseline'"):
         last(["simple_base"], plan)
-    with pytest.raises(ConfigError, match="same data, got images, synthetic; choose"):
+    with pytest.raises(ConfigError, match=r"got images under default, synthetic under .*; choose"):
         last(["nbf", "simple_baseline"], replace(plan, overrides=()))
+    other = plan.output.parent / "experiments" / "other.yaml"
+    other.write_text("extends: tiny\nname: other\nprotocol: h36m/p1\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"same protocol, got .* default, .* h36m/p1; choose"):
+        last(["tiny", "other"], plan)
     with pytest.raises(ConfigError, match="expected experiments to compare, got none"):
         last([], plan)
+
+
+@pytest.mark.parametrize("setting", ["data.workers=1", "trainer.devices=2", "trainer.max_steps=9"])
+def test_a_budget_rules_all_that_a_training_costs(plan, setting):
+    with pytest.raises(ConfigError, match=rf"got tiny with .*{setting}.*leave the others out"):
+        last(["tiny"], replace(plan, overrides=(*plan.overrides, setting)))
+
+
+def test_seconds_of_two_processors_are_not_mixed(plan, monkeypatch):
+    plan = replace(plan, budgets=((1, 1),))
+    last(["tiny"], plan)
+    (run,) = (plan.output / "tiny").iterdir()
+    monkeypatch.setattr("lifting.studies.leaderboard.machine_facts", lambda: {"cpu": "Z80"})
+    with pytest.raises(ConfigError, match=rf"on this processor, Z80, got {run} of .*--output"):
+        last(["tiny"], plan)
 
 
 def test_methods_are_compared_on_keypoints_or_on_pictures():
