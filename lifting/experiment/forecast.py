@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -25,7 +24,7 @@ from lifting.data.sampler import BatchLoader
 from lifting.experiment.build import stage_epochs, validation_period
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.terminal import SPLIT, print_facts
-from lifting.experiment.threads import seconds_of, steps_of, uses_gpu
+from lifting.experiment.threads import parts_of, seconds_of, steps_of, uses_gpu
 from lifting.methods.base import LiftingModule
 from lifting.methods.settings import Stage
 
@@ -210,23 +209,11 @@ def _measured(
                     own.begin_stage(stage)
                     step = seconds_of(steps_of(own.train(), batch), len(batch))
                     size = config.data.eval_batch_size
-                    answers = seconds_of(_answers_of(own.eval(), batch), size)
+                    answers = seconds_of(parts_of(batch, torch.no_grad()(own.eval().infer)), size)
                     costs[stage.name] = gathered + step, answers / size
     except Exception as error:  # a method may need more of the trainer than there is yet
         log.debug("no forecast before the training: %s", error)
     return costs
-
-
-def _answers_of(module: LiftingModule, batch: PoseBatch) -> Any:
-    """Lifts so many rows of a batch, None for all, and says of how many."""
-
-    def lift(rows: int | None) -> int:
-        part = batch if rows is None else batch.rows(slice(0, rows))
-        with torch.no_grad():
-            module.infer(part)
-        return len(part)
-
-    return lift
 
 
 class Pace(Callback):

@@ -31,6 +31,7 @@ _STEP_S = 0.15  # that one timed step shall take at most
 _TRIED_S = 0.3  # from which on the time of a part of a batch tells that of the whole
 _ROUNDS = 4
 _LEAST_ROWS = 2  # batch normalisation needs two
+Step = Callable[[int | None], int]  # on so many rows of a batch, None for all; says on how many
 log = logging.getLogger(__name__)
 _CGROUP = Path("/sys/fs/cgroup")
 _TORCHS_OWN = torch.get_num_threads()  # heeds OMP_NUM_THREADS, and takes no core twice
@@ -120,7 +121,7 @@ def _measured(module: LiftingModule, data: PoseDataModule, most: int) -> int:
         return 1
 
 
-def faster(step: Callable[[int | None], int], most: int) -> int:
+def faster(step: Step, most: int) -> int:
     """One thread or all of them: those only if they are ``GAIN`` times as fast.
 
     Args:
@@ -143,7 +144,7 @@ def faster(step: Callable[[int | None], int], most: int) -> int:
     return most if best[1] >= GAIN * best[most] else 1
 
 
-def _sized(step: Callable[[int | None], int]) -> int | None:
+def _sized(step: Step) -> int | None:
     """Rows of a step that takes long enough to be timed; None for a whole batch."""
     rows: int | None = _LEAST_ROWS
     _seconds(step, rows)  # what is done once, imports among it
@@ -156,7 +157,7 @@ def _sized(step: Callable[[int | None], int]) -> int | None:
     return rows
 
 
-def seconds_of(step: Callable[[int | None], int], size: int) -> float:
+def seconds_of(step: Step, size: int) -> float:
     """What a step on so many rows takes, by steps on as many as are soon tried.
 
     It is a line through the times of two steps: a step also costs what does not grow with rows.
@@ -179,7 +180,7 @@ def seconds_of(step: Callable[[int | None], int], size: int) -> float:
     return took + max(0.0, took - less) / (taken - few) * (size - taken)
 
 
-def probe_step(module: LiftingModule, data: PoseDataModule) -> Callable[[int | None], int]:
+def probe_step(module: LiftingModule, data: PoseDataModule) -> Step:
     """A training step of a copy of a module, in its first stage, that leaves no trace.
 
     Args:
@@ -195,7 +196,7 @@ def probe_step(module: LiftingModule, data: PoseDataModule) -> Callable[[int | N
     return steps_of(own.train(), batch)
 
 
-def steps_of(own: LiftingModule, batch: PoseBatch) -> Callable[[int | None], int]:
+def steps_of(own: LiftingModule, batch: PoseBatch) -> Step:
     """Training steps of a module that is there to be tried, its optimiser's included.
 
     Args:
@@ -208,20 +209,34 @@ def steps_of(own: LiftingModule, batch: PoseBatch) -> Callable[[int | None], int
     learning = [p for p in own.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(learning, lr=0.0, fused=True)
 
-    def step(rows: int | None) -> int:
-        part = batch if rows is None else batch.rows(slice(0, rows))
+    def step(part: PoseBatch) -> None:
         with torch.random.fork_rng(devices=()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # nothing is logged without a trainer
             optimizer.zero_grad()
             loss: Any = own.training_step(part, 0)
             loss.backward()
             optimizer.step()
+
+    return parts_of(batch, step)
+
+
+def parts_of(batch: PoseBatch, work: Callable[[PoseBatch], object]) -> Step:
+    """Work that is done on as many rows of a batch as are asked for.
+
+    Args:
+        batch: The whole.
+        work: What is done on a part.
+    """
+
+    def on(rows: int | None) -> int:
+        part = batch if rows is None else batch.rows(slice(0, rows))
+        work(part)
         return len(part)
 
-    return step
+    return on
 
 
-def _seconds(step: Callable[[int | None], int], rows: int | None) -> tuple[float, int]:
+def _seconds(step: Step, rows: int | None) -> tuple[float, int]:
     start = time.perf_counter()
     taken = step(rows)
     return time.perf_counter() - start, taken

@@ -35,6 +35,7 @@ from lifting.experiment.callbacks import stage_callbacks
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import CHECKPOINTS, FINISHED, settings_text
 from lifting.experiment.processes import call_trainer
+from lifting.experiment.terminal import print_facts
 from lifting.methods.base import LiftingModule
 from lifting.methods.settings import Stage
 
@@ -100,7 +101,7 @@ class Costs:
             config: The experiment.
             scale: How much longer than its own.
         """
-        chosen = config.data.epoch_batches if by_batches(config) else None
+        chosen = config.data.epoch_batches if _by_batches(config) else None
         grown = scaled(config, scale) if chosen is None else config
         batches = self.batches if chosen is None else scale * chosen
         return sum(
@@ -148,7 +149,7 @@ class Costs:
         return float(f"{high:.6g}")
 
 
-def by_batches(config: ExperimentConfig) -> bool:
+def _by_batches(config: ExperimentConfig) -> bool:
     """Whether the length of an experiment's epochs can be chosen."""
     return config.data.epoch_batches is not None and config.trainer.limit_train_batches is None
 
@@ -162,7 +163,7 @@ def scaled(config: ExperimentConfig, scale: float) -> ExperimentConfig:
         config: The experiment.
         scale: Factor.
     """
-    if by_batches(config):
+    if _by_batches(config):
         assert config.data.epoch_batches is not None
         batches = max(1, round(scale * config.data.epoch_batches))
         return replace(config, data=replace(config.data, epoch_batches=batches))
@@ -171,42 +172,37 @@ def scaled(config: ExperimentConfig, scale: float) -> ExperimentConfig:
 
 
 class CostFile:
-    """Where the costs of an experiment are kept, one file for each of its settings.
+    """The costs of an experiment, kept in a file for each of its settings; measured if not there.
 
     Args:
         output: Folder of the runs.
         config: The experiment.
+        seconds: Processor seconds of training steps that measure each stage.
 
     Raises:
         ConfigError: The file is there, but damaged.
+        OutputError: It cannot be written.
     """
 
-    def __init__(self, output: Path, config: ExperimentConfig) -> None:
+    def __init__(self, output: Path, config: ExperimentConfig, seconds: float) -> None:
         digest = hashlib.sha256(settings_text(config).encode()).hexdigest()[:12]
         self.path = output / f"{config.name}.{digest}.costs.json"
-        self.config = config
-        self.costs: Costs | None = None
-        if self.path.is_file():
-            try:
-                plain: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
-                plain["stages"] = [StageCost(**stage) for stage in plain["stages"]]
-                self.costs = Costs(**plain)
-            except (OSError, ValueError, TypeError, LookupError) as error:
-                raise ConfigError(
-                    f"expected measured costs in {self.path}, got another file ({error}); remove "
-                    "it, and they are measured again"
-                ) from error
-
-    def calibrated(self, seconds: float) -> Costs:
-        """The costs, measured now unless they were before.
-
-        Args:
-            seconds: Processor seconds of training steps, at least, in each stage.
-        """
-        if self.costs is None:
-            self.costs = calibrate(self.config, seconds)
+        if not self.path.is_file():
+            self.costs = calibrate(config, seconds)
             self.save()
-        return self.costs
+            spent = self.costs.seconds
+            told = f"{config.name}: {spent:.1f} CPU seconds show what a step costs"
+            print_facts({"calibration": told})
+            return
+        try:
+            plain: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))
+            plain["stages"] = [StageCost(**stage) for stage in plain["stages"]]
+            self.costs = Costs(**plain)
+        except (OSError, ValueError, TypeError, LookupError) as error:
+            raise ConfigError(
+                f"expected measured costs in {self.path}, got another file ({error}); remove "
+                "it, and they are measured again"
+            ) from error
 
     def save(self) -> None:
         """Write them down.
@@ -214,7 +210,6 @@ class CostFile:
         Raises:
             OutputError: They cannot be written.
         """
-        assert self.costs is not None
         write_text(self.path, json.dumps(asdict(self.costs), indent=2) + "\n")
 
 

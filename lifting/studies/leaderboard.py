@@ -199,12 +199,15 @@ def run_leaderboard(methods: Sequence[str], plan: Contest) -> Iterator[Board]:
     for name, config in configs.items():
         _check_budgeted(name, config)
     least = min(seconds for seconds, _ in plan.budgets)
-    files = {name: CostFile(plan.output, config) for name, config in configs.items()}
+    files = {
+        name: CostFile(plan.output, config, CALIBRATION_SHARE * least)
+        for name, config in configs.items()
+    }
     lines: list[_Line] = []
     for budget, seeds in sorted(plan.budgets):
         for name, config in configs.items():
             before = [line for line in lines if line.method == name and line.runs][-1:]
-            scale = _cut(files[name], budget, before, CALIBRATION_SHARE * least)
+            scale = _cut(files[name], config, budget, before)
             line = _Line(name, budget, files[name], scaled(config, scale))
             lines.append(line)
             for seed in range(seeds):
@@ -366,20 +369,16 @@ def _pictures(data: DataConfig) -> bool:
     return find_set(data.name).fact("image_size", lambda data: None)(data) is not None
 
 
-def _cut(file: CostFile, budget: int, before: Sequence[_Line], seconds: float) -> float:
+def _cut(file: CostFile, config: ExperimentConfig, budget: int, before: Sequence[_Line]) -> float:
     """How much longer than its own an experiment trains under a budget, decided once."""
-    name = file.config.name
-    if file.costs is None:
-        spent = file.calibrated(seconds).seconds
-        print_facts({"calibration": f"{name}: {spent:.1f} CPU seconds show what a step costs"})
-    costs = file.calibrated(seconds)
+    costs = file.costs
     if str(budget) not in costs.scales:
         known = costs
         for line in before:
             known = costs.corrected([run.folder for run in line.runs], line.config)
-        scale = costs.scales[str(budget)] = known.scale_for(file.config, budget)
-        seconds = known.predicted(scaled(file.config, scale))
-        print_facts({"budget": f"{budget:,} CPU seconds; {name} is to take {seconds:,.0f}"})
+        scale = costs.scales[str(budget)] = known.scale_for(config, budget)
+        seconds = known.predicted(scaled(config, scale))
+        print_facts({"budget": f"{budget:,} CPU seconds; {config.name} is to take {seconds:,.0f}"})
         file.save()
     return costs.scales[str(budget)]
 
@@ -392,7 +391,6 @@ def _train(line: _Line, config: ExperimentConfig) -> None:
         line.problems.append(f"{line.method}, {line.budget}, seed {config.seed}: {error}")
         return
     weights, costs = scored_checkpoint(folder), line.file.costs
-    assert costs is not None
     if costs.pose_cpu_ms is None:
         costs.pose_cpu_ms = pose_cpu_ms(config, weights)
         line.file.save()
@@ -424,9 +422,7 @@ def _board(plan: Contest, lines: Sequence[_Line]) -> Board:
             "target": config.data.target,
             "batches": config.trainer.limit_test_batches,
         },
-        calibration={
-            line.method: line.file.costs.seconds for line in lines if line.file.costs is not None
-        },
+        calibration={line.method: line.file.costs.seconds for line in lines},
     )
 
 
@@ -434,7 +430,6 @@ def _standing(line: _Line) -> Standing:
     if not line.runs:
         return Standing(line.method, line.budget, (), {}, problems=tuple(line.problems))
     records, costs = [run.record for run in line.runs], line.file.costs
-    assert costs is not None
     values = {key: np.array([record.metrics[key] for record in records]) for key in SCORES}
     validation = [run.validation for run in line.runs if run.validation is not None]
     steps = float(np.mean([record.budget["steps"] for record in records]))

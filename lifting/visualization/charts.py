@@ -19,6 +19,7 @@ from lifting.visualization.style import (
     FloatArray,
     Style,
     joint_colours,
+    legend_below,
     new_figure,
     quiet_frame,
 )
@@ -238,12 +239,6 @@ def learning_chart(
     axes.set_ylabel("MPJPE, mm", fontsize=style.font_size, color=style.text)
     axes.set_title(title, fontsize=style.font_size + 1, color=style.text, loc="left")
     axes.grid(color=style.floor, linewidth=0.6)
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=min(4, len(handles)),
-        frameon=False,
-        fontsize=style.font_size - 1,
-    )
+    legend_below(figure, handles, columns=4, style=style)
     quiet_frame(axes, style)
     return figure

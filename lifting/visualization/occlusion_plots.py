@@ -17,6 +17,7 @@ from lifting.visualization.style import (
     LINE_COLOURS,
     FloatArray,
     Style,
+    legend_below,
     new_figure,
     quiet_frame,
 )
@@ -82,13 +83,7 @@ def degradation_chart(
         handles += [
             Line2D([], [], color=style.quiet, linestyle=dashes[a], label=a) for a in answers
         ]
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=min(6, len(handles)),
-        frameon=False,
-        fontsize=style.font_size - 1,
-    )
+    legend_below(figure, handles, columns=6, style=style)
     return figure
 
 

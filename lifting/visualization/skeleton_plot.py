@@ -30,6 +30,7 @@ from lifting.visualization.style import (
     camera_to_display,
     floor_grid,
     joint_colours,
+    legend_below,
     new_figure,
     view_matrix,
 )
@@ -285,14 +286,7 @@ def side_legend(figure: Figure, *, ghost: bool, style: Style = DEFAULT_STYLE) ->
         names["truth behind the prediction"] = style.truth
     names[f"floor cell {GRID_MM / 1000:g} m"] = style.floor
     handles = [Line2D([], [], color=c, lw=style.line_width, label=n) for n, c in names.items()]
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=len(handles),
-        frameon=False,
-        fontsize=style.font_size - 1,
-        labelcolor=style.text,
-    )
+    legend_below(figure, handles, columns=len(handles), style=style)
 
 
 def _mark_joints(

@@ -6,6 +6,7 @@ orthographically, so lengths across the line of sight stay true and both paper a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -107,6 +109,23 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def legend_below(
+    figure: Figure, handles: Sequence[Artist], *, columns: int, style: Style = DEFAULT_STYLE
+) -> None:
+    """Name what is drawn below a figure.
+
+    Args:
+        figure: The figure.
+        handles: With labels.
+        columns: At most so many beside one another.
+        style: Colours and sizes.
+    """
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(columns, len(handles)),
+        frameon=False, fontsize=style.font_size - 1, labelcolor=style.text,
+    )  # fmt: skip
 
 
 def bare(axes: Axes) -> None:

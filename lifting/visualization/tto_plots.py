@@ -17,6 +17,7 @@ from lifting.visualization.style import (
     LINE_COLOURS,
     FloatArray,
     Style,
+    legend_below,
     new_figure,
     quiet_frame,
 )
@@ -77,14 +78,8 @@ def step_chart(
     grid[0, 0].set_ylabel("MPJPE, mm (dot: least)", fontsize=style.font_size)
     grid[1, 0].set_ylabel("2D residual, px", fontsize=style.font_size)
     figure.suptitle(title, fontsize=style.font_size + 1, color=style.text)
-    figure.legend(
-        [Line2D([], [], color=colours[name]) for name in names],
-        names,
-        loc="outside lower center",
-        ncols=len(names),
-        frameon=False,
-        fontsize=style.font_size - 1,
-    )
+    handles = [Line2D([], [], color=colours[name], label=name) for name in names]
+    legend_below(figure, handles, columns=len(names), style=style)
     return figure
 
 

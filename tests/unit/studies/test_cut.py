@@ -81,12 +81,12 @@ def test_a_calibration_takes_some_steps_of_every_stage(tiny_experiment, tmp_path
 def test_what_was_measured_and_decided_is_found_again(tiny_experiment, tmp_path, monkeypatch):
     config = load_experiment(tiny_experiment)
     monkeypatch.setattr("lifting.studies.cut.calibrate", lambda config, seconds: known())
-    file = CostFile(tmp_path / "board", config)
-    file.calibrated(1.0).scales["200"] = 0.123457
+    file = CostFile(tmp_path / "board", config, 1.0)
+    file.costs.scales["200"] = 0.123457
     file.save()
-    assert CostFile(tmp_path / "board", config).costs == known(scales={"200": 0.123457})
+    assert CostFile(tmp_path / "board", config, 1.0).costs == known(scales={"200": 0.123457})
     other = load_experiment(tiny_experiment, ["method.head.width=4"])
-    assert CostFile(tmp_path / "board", other).costs is None
+    assert CostFile(tmp_path / "board", other, 1.0).costs == known()
     file.path.write_text("{}")
     with pytest.raises(ConfigError, match=r"expected measured costs .*remove it"):
-        CostFile(tmp_path / "board", config)
+        CostFile(tmp_path / "board", config, 1.0)
