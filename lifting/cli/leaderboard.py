@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+from lifting.cli.options import print_table
 from lifting.cli.sweep import STATUS_INCOMPLETE
 from lifting.errors import ConfigError
 
@@ -80,9 +81,6 @@ def handle(arguments: argparse.Namespace) -> int:
             f"expected each budget once, got {len(arguments.budgets)} with only {len(budgets)} "
             "different ones; say how many seeds after an x"
         )
-    from rich.console import Console
-    from rich.table import Table
-
     from lifting.studies.leaderboard import (
         TITLES,
         Contest,
@@ -103,18 +101,9 @@ def handle(arguments: argparse.Namespace) -> int:
     for board in run_leaderboard(methods, plan):
         files = write_leaderboard(board)
     title = f"leaderboard: {board.data['name']}, CPU-seconds of training"
-    table = Table(title=title, box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for title in TITLES:
-        named = title == "method"
-        table.add_column(
-            title, justify="left" if named else "right", overflow="fold", no_wrap=named
-        )
-    for row in board.rows:
-        table.add_row(*cells(row))
-    console = Console(soft_wrap=True)
-    console.print(table)
+    print_table(title, TITLES, map(cells, board.rows), left=1)
     for path in files:
-        console.print(f"written: {path}", highlight=False, markup=False)
+        print(f"written: {path}")
     for text in board.problems:
         print(f"error: {text}", file=sys.stderr)
     return STATUS_INCOMPLETE if board.problems else 0

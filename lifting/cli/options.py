@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,3 +128,28 @@ def _check_method(asked: ExperimentConfig, trained: ExperimentConfig, checkpoint
             f"'{asked.name}', got {checkpoint} of method '{trained.method['name']}'; name an "
             "experiment of that method or another checkpoint"
         )
+
+
+def print_table(
+    title: str, columns: Iterable[str], rows: Iterable[Sequence[str]], *, left: int = 2
+) -> None:
+    """Print a table; a file or a pipe has no width to fold its columns to.
+
+    Args:
+        title: Above it.
+        columns: Their names.
+        rows: Cells, as they are.
+        left: Columns at the left that are aligned to the left; the others are to the right.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = 10_000
+    table = Table(title=title, title_justify="left")
+    for index, name in enumerate(columns):
+        table.add_column(name, justify="left" if index < left else "right")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

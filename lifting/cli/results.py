@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.table import Table
+from lifting.cli.options import print_table
 
 if TYPE_CHECKING:
     from lifting.experiment.results import Sheet
@@ -76,19 +75,10 @@ def handle(args: argparse.Namespace) -> int:
 
 
 def _write_tables(sheets: list[Sheet], notes: list[str]) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        # A file or a pipe has no width to fold the columns to.
-        console.width = 10_000
     for sheet in sheets:
-        table = Table(title=sheet.title, title_justify="left")
-        for index, name in enumerate(sheet.columns):
-            table.add_column(name, justify="left" if index < 2 else "right")
-        for row in sheet.rows:
-            table.add_row(*row)
-        console.print(table)
+        print_table(sheet.title, sheet.columns, sheet.rows)
     for note in notes:
-        console.print(note, markup=False, soft_wrap=True)
+        print(note)
 
 
 def _write_markdown(sheets: list[Sheet], notes: list[str]) -> None:

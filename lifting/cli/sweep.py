@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lifting.cli.options import print_table
 from lifting.errors import ConfigError, suggest
 
 if TYPE_CHECKING:
@@ -97,21 +98,13 @@ def _list(sweep: Sweep) -> int:
 
 
 def _report(runs: SweepRuns) -> int:
-    from rich.console import Console
-    from rich.table import Table
-
     from lifting.studies.sweep import cells, titles
 
     rows = runs.rows()
-    table = Table(title=f"sweep: {runs.sweep.name}")
-    for index, title in enumerate(titles(runs.sweep)):
-        table.add_column(title, justify="left" if index < 2 else "right")
-    for row in rows:
-        table.add_row(*cells(row, runs.sweep))
-    console = Console(soft_wrap=True, markup=False)
-    console.print(table)
+    title, shown = f"sweep: {runs.sweep.name}", (cells(row, runs.sweep) for row in rows)
+    print_table(title, titles(runs.sweep), shown)
     for path in runs.write():
-        console.print(f"written: {path}", highlight=False)
+        print(f"written: {path}")
     failed = [
         f"error: variant '{row.variant.name}', seed {seed}: {problem}"
         for row in rows

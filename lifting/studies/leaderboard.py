@@ -125,12 +125,14 @@ class Board:
         data: ``name``, fingerprint of the ``test`` split, ``protocol``, and which samples were
             scored: ``every``, ``target`` and ``batches`` as of a record.
         calibration: Processor seconds that the calibration of each method took.
+        versions: Commits of the code that trained, or its version outside of a repository.
     """
 
     plan: Contest
     rows: tuple[Standing, ...]
     data: dict[str, Any]
     calibration: dict[str, float]
+    versions: tuple[str, ...]
 
     @property
     def problems(self) -> list[str]:
@@ -262,6 +264,7 @@ def write_leaderboard(board: Board) -> tuple[Path, ...]:
         "machine": {**where, "gflops": gflops},
         "data": board.data,
         "calibration": board.calibration,
+        "versions": board.versions,
         "rows": [asdict(row) for row in board.rows],
     }
     budgets = ", ".join(f"{budget:,} ({seeds})" for budget, seeds in sorted(plan.budgets))
@@ -318,6 +321,8 @@ def _notes(board: Board) -> Iterator[str]:
     for row in board.rows:
         if row.test not in (None, board.data["test"]):
             yield f"Other test samples: {row.method} under {row.budget}, fingerprint {row.test}"
+    if len(board.versions) > 1:
+        yield f"Trained by several versions of the code: {', '.join(board.versions)}"
     for text in board.problems:
         yield f"Left out: {text}"
 
@@ -423,7 +428,12 @@ def _board(plan: Contest, lines: Sequence[_Line]) -> Board:
             "batches": config.trainer.limit_test_batches,
         },
         calibration={line.method: line.file.costs.seconds for line in lines},
+        versions=tuple(sorted({_version(run.record) for line in lines for run in line.runs})),
     )
+
+
+def _version(record: ResultRecord) -> str:
+    return record.git["commit"] or record.packages["lifting"]
 
 
 def _standing(line: _Line) -> Standing:

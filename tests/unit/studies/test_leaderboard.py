@@ -266,6 +266,16 @@ def test_seconds_of_two_processors_are_not_mixed(plan, monkeypatch):
         last(["tiny"], plan)
 
 
+def test_a_table_of_several_versions_says_so(plan, monkeypatch):
+    monkeypatch.setattr("lifting.experiment.facts.git_state", lambda: {"commit": "a1"})
+    last(["tiny"], replace(plan, budgets=((1, 1),)))
+    monkeypatch.setattr("lifting.experiment.facts.git_state", lambda: {"commit": "b2"})
+    board = last(["tiny"], replace(plan, budgets=((1, 2),)))
+    assert board.versions == ("a1", "b2")
+    text, *_ = write_leaderboard(board)
+    assert "Trained by several versions of the code: a1, b2" in text.read_text()
+
+
 def test_methods_are_compared_on_keypoints_or_on_pictures():
     keypoints = comparable_methods()
     assert {"diffpose", "simple_baseline", "uao", "videopose3d"} <= set(keypoints)
@@ -298,7 +308,11 @@ def test_the_command_writes_and_says_where(plan, capsys, monkeypatch):
     options = ["--every", "2", "--output", str(plan.output)]
     options += [word for setting in plan.overrides for word in ("--set", setting)]
     assert main(["leaderboard", "tiny", "--budgets", "1", *options]) == 0
-    assert "leaderboard.png" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "leaderboard.png" in out
+    # A pipe gets every row whole.
+    row = next(line for line in out.splitlines() if "nearest_neighbour" in line)
+    assert row.count("-") == 7
     assert main(["leaderboard", "tiny", "--budgets", "1", "1x3", *options]) == 2
     assert "expected each budget once" in capsys.readouterr().err
 
