@@ -361,7 +361,7 @@ def _fit(
     )
     if forecast is not None:
         pace = Pace(forecast, stage.name)
-        callbacks += [pace, progress_callback(monitor, stage.name, pace)]
+        callbacks += [pace, progress_callback(monitor, stage.name, pace.left)]
     if final:
         callbacks.append(PanelsCallback(config.panels, run.folder))
     trainer = build_trainer(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytorch_lightning as pl
 from lightning_fabric.utilities.rank_zero import rank_zero_only
@@ -18,14 +18,7 @@ from lifting.experiment.recorded import Recorded, verdict
 Scores = Mapping[str, float]
 MISSING = "-"
 SPLIT = "test"
-
-
-class Left(Protocol):
-    """Knows what is left of a training."""
-
-    def left(self, trainer: pl.Trainer) -> str:
-        """Time to the end, in words."""
-        ...
+Left = Callable[[pl.Trainer], str]  # time to the end of a training, in words
 
 
 class TrainingBar(RichProgressBar):
@@ -33,13 +26,13 @@ class TrainingBar(RichProgressBar):
 
     Args:
         monitor: Logged key to show.
-        pace: Knows the time; None in a test.
+        left: Tells it; None in a test.
     """
 
-    def __init__(self, monitor: str, pace: Left | None) -> None:
+    def __init__(self, monitor: str, left: Left | None) -> None:
         super().__init__()
         self.monitor = monitor
-        self.pace = pace
+        self.left = left
 
     def get_metrics(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
@@ -50,8 +43,8 @@ class TrainingBar(RichProgressBar):
             shown[self.monitor.partition("val/")[2] or self.monitor] = (
                 f"{float(trainer.callback_metrics[self.monitor]):.1f}"
             )
-        if self.pace is not None:
-            shown["left"] = self.pace.left(trainer)
+        if self.left is not None:
+            shown["left"] = self.left(trainer)
         return shown
 
 
@@ -61,36 +54,36 @@ class EpochLines(Callback):
     Args:
         monitor: Logged key to show.
         stage: Name of the stage.
-        pace: Knows the time that is left; None in a test.
+        left: Tells the time that is left; None in a test.
     """
 
-    def __init__(self, monitor: str, stage: str, pace: Left | None) -> None:
+    def __init__(self, monitor: str, stage: str, left: Left | None) -> None:
         self.monitor = monitor
         self.stage = stage
-        self.pace = pace
+        self.left = left
         self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say how far the stage has come."""
         value = trainer.callback_metrics.get(self.monitor)
         score = "" if value is None else f"  {self.monitor} {float(value):.2f}"
-        left = "" if self.pace is None else f"  left {self.pace.left(trainer)}"
+        left = "" if self.left is None else f"  left {self.left(trainer)}"
         self.console.print(
             f"{self.stage}: epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{score}{left}"
         )
 
 
-def progress_callback(monitor: str, stage: str, pace: Left | None = None) -> Callback:
+def progress_callback(monitor: str, stage: str, left: Left | None = None) -> Callback:
     """A bar in a terminal, lines elsewhere.
 
     Args:
         monitor: Logged key to show.
         stage: Name of the stage.
-        pace: Knows the time that is left; None in a test.
+        left: Tells the time that is left; None in a test.
     """
     if sys.stdout.isatty():
-        return TrainingBar(monitor, pace)
-    return EpochLines(monitor, stage, pace)
+        return TrainingBar(monitor, left)
+    return EpochLines(monitor, stage, left)
 
 
 def split_scores(
