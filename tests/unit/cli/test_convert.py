@@ -48,7 +48,8 @@ def test_uao(tmp_path, capsys):
     module, file, output = build("uao"), tmp_path / "official.pth", tmp_path / "uao.ckpt"
     weights = uao.export_state(module.network.state_dict(), module.config)
     torch.save({**weights, "A": uao.partitioned_adjacency(module.skeleton)}, file)
-    assert main(["convert", "uao", str(file), "--output", str(output), *overrides("uao")]) == 0
+    command = ["convert", "uao_released", str(file), "--output", str(output)]
+    assert main([*command, *overrides("uao")]) == 0
     out = capsys.readouterr().out
     assert f"written: {output}" in out
     assert "not used: A" in out

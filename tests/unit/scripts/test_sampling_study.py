@@ -159,8 +159,8 @@ def test_compiled_networks_are_those_that_answer(run, plan, monkeypatch):
     # Compiled networks are not folded, which changes the rounding.
     assert compiled.same_change.mm == pytest.approx(0, abs=1e-3)
     assert compiled.scores == pytest.approx(plain.scores, rel=1e-5)
-    # Once to warm up and once to score: the encoder, then two steps.
-    assert built == ["encode", "_call_impl", "_call_impl"] * 2
+    # Once to warm up and once to score: the encoder, of the mirrored input too, then two steps.
+    assert built == ["encode", "encode", "_call_impl", "_call_impl"] * 2
 
 
 def test_an_untrained_student_is_not_asked(run, plan, monkeypatch):
