@@ -126,32 +126,32 @@ class FoldedAttention:
         self.norm = FoldedNorm(norm, attention.qkv)
         channels = len(norm.gain)
         scale = (channels // self.heads) ** -0.5
-        self.norm.weight[:, :channels] *= scale
+        query, key, value = self.norm.weight.chunk(3, dim=1)
+        self.weights = torch.stack((scale * query, key, value))
         self.query = scale * self.norm.bias[:channels]
         self.out = attention.out.weight.t().contiguous()
         # The weights of a joint sum to one, so each gets the whole bias of the values.
-        value = self.norm.bias[2 * channels :]
-        self.bias = attention.out.bias + attention.out.weight @ value
+        self.bias = attention.out.bias + attention.out.weight @ self.norm.bias[2 * channels :]
 
     def __call__(self, x: Tensor, space: Space) -> None:
         """Add what ``(joints, states, channels)`` attend to."""
         joints, states, channels = x.shape
         rows = x.view(-1, channels)
-        qkv = space("wide", len(rows), 3 * channels)
-        torch.mm(self.norm(rows), self.norm.weight, out=qkv)
-        qkv[:, :channels].add_(self.query)
-        parts = qkv.view(joints, states, 3, self.heads, -1).transpose(0, 1)
-        query, key, value = parts.permute(2, 3, 0, 1, 4).unbind()  # (heads, states, joints, width)
-        scores = space("scores", self.heads, states, joints, joints)  # keys before queries
-        mixed = space("outer", *query.shape)
-        for head in range(self.heads):
-            torch.bmm(key[head], query[head].transpose(1, 2), out=scores[head])
+        normed = self.norm(rows)
+        parts = space("wide", 3, *rows.shape)
+        for weight, part in zip(self.weights, parts, strict=True):
+            torch.mm(normed, weight, out=part)
+        parts[0].add_(self.query)
+        # With three parts apart, states and heads are one axis: (3, states heads, joints, width).
+        by_head = parts.view(3, joints, states * self.heads, -1).transpose(1, 2)
+        query, key, value = by_head.unbind()
+        scores = space("scores", len(query), joints, joints)  # keys before queries
+        torch.bmm(key, query.transpose(1, 2), out=scores)
         weights = space("weights", *scores.shape)
         torch.softmax(scores, dim=-2, out=weights)  # half the time of the last axis
-        for head in range(self.heads):
-            torch.bmm(weights[head].transpose(1, 2), value[head], out=mixed[head])
-        merged = space("inner", joints, states, self.heads, query.shape[-1])
-        merged.copy_(mixed.permute(2, 1, 0, 3))
+        mixed = space("outer", *query.shape)
+        torch.bmm(weights.transpose(1, 2), value, out=mixed)
+        merged = space("inner", joints, *mixed[:, 0].shape).copy_(mixed.transpose(0, 1))
         rows.add_(self.bias).addmm_(merged.view(rows.shape), self.out)
 
 
