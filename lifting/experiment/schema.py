@@ -6,6 +6,7 @@ torch.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import re
@@ -160,7 +161,7 @@ def plain_defaults(schema: type[Any]) -> dict[str, Any]:
         ConfigError: The dataclass itself is not one OmegaConf can hold.
     """
     try:
-        defaults: dict[str, Any] = _copied(_made(schema)[1])
+        defaults: dict[str, Any] = copy.deepcopy(_made(schema)[1])
     except OmegaConfBaseException as error:
         raise ConfigError(
             f"expected {schema.__name__} to hold plain fields, got: {first_line(error)}"
@@ -202,7 +203,7 @@ def to_container(values: Mapping[str, Any]) -> dict[str, Any]:
             value is missing.
     """
     if not check_plain(values):
-        return _copied(values)
+        return copy.deepcopy(dict(values))
     try:
         created = OmegaConf.create(dict(values))
         return OmegaConf.to_container(created, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
@@ -216,14 +217,6 @@ def to_container(values: Mapping[str, Any]) -> dict[str, Any]:
             "expected references that end at a value, got some that lead back to themselves; "
             "write the value in the place of one ${...}"
         ) from error
-
-
-def _copied(values: Any) -> Any:
-    if isinstance(values, Mapping):
-        return {k: _copied(v) for k, v in values.items()}
-    if isinstance(values, list | tuple):
-        return type(values)(_copied(v) for v in values)
-    return values
 
 
 def check_plain(values: Any, prefix: str = "", of: str = "the configuration") -> int:
