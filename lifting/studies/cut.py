@@ -33,6 +33,7 @@ from lifting.experiment.build import (
 )
 from lifting.experiment.callbacks import stage_callbacks
 from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.facts import machine_facts
 from lifting.experiment.folder import CHECKPOINTS, FINISHED, settings_text
 from lifting.experiment.processes import call_trainer
 from lifting.experiment.terminal import print_facts
@@ -172,7 +173,9 @@ def scaled(config: ExperimentConfig, scale: float) -> ExperimentConfig:
 
 
 class CostFile:
-    """The costs of an experiment, kept in a file for each of its settings; measured if not there.
+    """The costs of an experiment, kept in a file for each of its settings and processors.
+
+    They are measured where there is none.
 
     Args:
         output: Folder of the runs.
@@ -185,7 +188,8 @@ class CostFile:
     """
 
     def __init__(self, output: Path, config: ExperimentConfig, seconds: float) -> None:
-        digest = hashlib.sha256(settings_text(config).encode()).hexdigest()[:12]
+        of = machine_facts()["cpu"] + settings_text(config)  # another's seconds are others
+        digest = hashlib.sha256(of.encode()).hexdigest()[:12]
         self.path = output / f"{config.name}.{digest}.costs.json"
         if not self.path.is_file():
             self.costs = calibrate(config, seconds)

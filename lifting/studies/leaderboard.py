@@ -51,6 +51,7 @@ from lifting.studies.page import (
     markdown,
     matrix_gflops,
     number,
+    scored_frames,
     write_page,
 )
 from lifting.visualization.charts import LearningCurve, learning_chart
@@ -271,7 +272,7 @@ def write_leaderboard(board: Board) -> tuple[Path, ...]:
     costs = ", ".join(f"{name} {spent:.0f}" for name, spent in board.calibration.items())
     lines = [
         f"Data {board.data['name']}; CPU-seconds of training (seeds): {budgets}; "
-        f"every {plan.every}th frame of validation and test; errors in mm with 95 % intervals "
+        f"{scored_frames(plan.every)} of validation and test; errors in mm with 95 % intervals "
         f"over {RESAMPLES:,} resamples of the test recordings; validation of the checkpoint that "
         f"it chose. Before, so many CPU-seconds showed what a step costs: {costs}. "
         f"{caption(where)}, {gflops} GFLOP/s in a 1,024 x 1,024 x 1,024 float32 product of one "

@@ -54,6 +54,11 @@ def caption(where: dict[str, str]) -> str:
     return ", ".join(f"{key} {value}" for key, value in where.items())
 
 
+def scored_frames(every: int) -> str:
+    """Which frames of a track count, in words."""
+    return "all frames" if every == 1 else f"every {every}th frame"
+
+
 def head(plan: Plan, shown: Shown, *, sizes: bool = False) -> list[str]:
     """The command and what it looked at, as lines.
 
@@ -64,7 +69,7 @@ def head(plan: Plan, shown: Shown, *, sizes: bool = False) -> list[str]:
     """
     source = shown.source
     keypoints = source.get("two_d", "as the data give them")
-    frames = "all frames" if shown.every == 1 else f"every {shown.every}th frame"
+    frames = scored_frames(shown.every)
     chosen = frames if plan.poses is None else f"drawn from {frames} with seed {plan.seed}"
     batches = f"batches of {plan.batch}; " if sizes else ""
     return [
