@@ -121,6 +121,7 @@ def _environment(place: Path) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if key not in dropped}
     return {
         **kept,
+        "PYTHONDONTWRITEBYTECODE": "1",
         "PATH": f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "VIRTUAL_ENV": str(home),
         "LIFTING_CACHE": str(place / "cache"),
@@ -194,6 +195,7 @@ def _become(step: list[str], folder: Path, environment: dict[str, str], output: 
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
+        sys.dont_write_bytecode = True  # a page may list its folder
         sys.stdout = sys.stderr = os.fdopen(1, "w", 1, encoding="utf-8", closefd=False)
         signal.alarm(SECONDS)
         site.addsitedir(str(_packages(Path(environment["VIRTUAL_ENV"]))))
