@@ -222,7 +222,7 @@ class GraphNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Transform ``(batch, joints, channels)``."""
         graph = self.graph().expand(len(x), -1, -1)
-        hidden = self.expand(torch.bmm(graph, x)).relu_()
+        hidden = functional.relu(self.expand(torch.bmm(graph, x)))
         # The weights narrow before the graph mixes: half the work of the order in the paper.
         narrow = functional.linear(hidden, self.contract.weight)
         return torch.bmm(graph, narrow) + self.contract.bias
