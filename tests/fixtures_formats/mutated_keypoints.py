@@ -23,11 +23,11 @@ STRANGE = (
 
 def places(content, found):
     """Every container of a JSON value with its keys."""
-    keys = list(content) if isinstance(content, dict) else list(range(len(content)))
-    found.extend((content, key) for key in keys)
-    for key in keys:
-        if isinstance(content[key], dict | list):
-            places(content[key], found)
+    pairs = list(content.items() if type(content) is dict else enumerate(content))
+    found += [(content, key) for key, _ in pairs]
+    for _, value in pairs:
+        if type(value) is dict or type(value) is list:
+            places(value, found)
     return found
 
 
@@ -131,12 +131,13 @@ def read_mutations(path, image_size, rounds):
     """
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     originals = {file: file.read_bytes() for file in files}
+    possible = {file: changes_of(data) for file, data in originals.items()}
     rng = random.Random(zlib.crc32(path.name.encode()))
     refused, longest, slowest = 0, "", 0.0
     for i in range(rounds):
         file = rng.choice(files)
         data = originals[file]
-        changes = changes_of(data)
+        changes = possible[file]
         file.write_bytes(changes[i % len(changes)](data, rng))
         began = time.perf_counter()
         try:

@@ -73,7 +73,7 @@ def projected(points, lens):
 
 def write_object_npz(path, protocol=3, method=zipfile.ZIP_DEFLATED, **containers):
     """An npz file with one pickled container an array, in a pickle protocol of one's choice."""
-    with zipfile.ZipFile(path, "w", method) as archive:
+    with zipfile.ZipFile(path, "w", method, compresslevel=1) as archive:
         for name, value in containers.items():
             archive.writestr(f"{name}.npy", npy_of_pickle(boxed(value, protocol)))
     return path

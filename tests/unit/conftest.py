@@ -43,7 +43,7 @@ def trap(tmp_path):
     return Trap(tmp_path / "ran")
 
 
-@pytest.fixture(params=[300, pytest.param(10_000, marks=pytest.mark.slow)], ids=["quick", "long"])
+@pytest.fixture(params=[100, pytest.param(10_000, marks=pytest.mark.slow)], ids=["quick", "long"])
 def damage_count(request):
     """How many damaged versions of a file are read."""
     return request.param

@@ -5,7 +5,7 @@ The residual is taken as the files are, and under every suspicion.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,8 +118,8 @@ def _compare_one(
     shared = [joint for joint in skeleton.joints if joint in layout.joints]
     pixels, found = sight.keypoints[rows].astype(np.float64), found_joints(sight, rows)
     points, ours = sight.points(rows), _columns(layout, shared)
-    distances = _distances(points[:, _columns(skeleton, shared)], pixels[:, ours],
-                           found[:, ours], sight)  # fmt: skip
+    measure = _distances(points[:, _columns(skeleton, shared)], sight)
+    distances = measure(pixels[:, ours], found[:, ours])
     scores = None if sight.confidence is None else sight.confidence[rows][:, ours][found[:, ours]]
     bench = _Bench(sight, points[:, _columns(skeleton, _ENDS)], pixels, found, layout)
     suspicions = [*_suspicions(bench, sight), *_cameras(bench, sight, others, rows, skeleton)]
@@ -145,15 +145,14 @@ class _Bench:
     def __init__(
         self, sight: Sight, points: Array, pixels: Array, found: Array, layout: Skeleton
     ) -> None:
-        self.sight, self.points, self.pixels, self.found = sight, points, pixels, found
-        self.layout = layout
+        self.pixels, self.found, self.layout = pixels, found, layout
+        self.measure = _distances(points, sight)
         self.before = self.residual(pixels, layout)
 
-    def residual(self, pixels: Array, layout: Skeleton, points: Array | None = None) -> float:
+    def residual(self, pixels: Array, layout: Skeleton) -> float:
         """Median distance of limb joints."""
         columns = _columns(layout, _ENDS)
-        used = self.points if points is None else points
-        away = _distances(used, pixels[:, columns], self.found[:, columns], self.sight)
+        away = self.measure(pixels[:, columns], self.found[:, columns])
         return float(np.median(away)) if len(away) else np.inf
 
 
@@ -194,25 +193,31 @@ def _lags(sight: Sight, skeleton: Skeleton, layout: Skeleton) -> Array | None:
     if len(rows) < LEAST_FRAMES:
         return None
     rows = spread(rows, _MOST)
-    points = sight.points(rows)[:, _columns(skeleton, _ENDS)]
+    measure = _distances(sight.points(rows)[:, _columns(skeleton, _ENDS)], sight)
     columns = _columns(layout, _ENDS)
     residuals = []
     for lag in range(-LAGS, LAGS + 1):
         pixels = sight.keypoints[rows + lag][:, columns].astype(np.float64)
         found = found_joints(sight, rows + lag)[:, columns]
-        away = _distances(points, pixels, found, sight)
+        away = measure(pixels, found)
         residuals.append(np.median(away) if len(away) else np.inf)
     return np.array(residuals)
 
 
-def _distances(points: Array, pixels: Array, found: Array, sight: Sight) -> Array:
-    """Distances of found keypoints from the projected joints, flat, pixels."""
+def _distances(points: Array, sight: Sight) -> Callable[[Array, Array], Array]:
+    """Measures how far found keypoints are from the joints, flat, pixels; projects these once."""
     if sight.lens is not None:
-        away: Array = np.linalg.norm(projected(points, sight.lens) - pixels, axis=-1)[found]
-        return away
-    used = found & (points[..., 2] > 0)
-    rays, seen = points[used][:, :2] / points[used][:, 2:], pixels[used]
-    return _fitted_distances(rays, seen, sight.size[0])
+        there = projected(points, sight.lens)
+        return lambda pixels, found: np.linalg.norm(there - pixels, axis=-1)[found]
+    before = points[..., 2] > 0
+    with np.errstate(all="ignore"):  # of those behind the camera nothing is asked
+        rays = points[..., :2] / points[..., 2:]
+
+    def fitted(pixels: Array, found: Array) -> Array:
+        used = found & before
+        return _fitted_distances(rays[used], pixels[used], sight.size[0])
+
+    return fitted
 
 
 def _fitted_distances(rays: Array, pixels: Array, width: float) -> Array:
@@ -221,10 +226,11 @@ def _fitted_distances(rays: Array, pixels: Array, width: float) -> Array:
         return np.full(len(rays), np.inf)
     kept = np.ones(len(rays), dtype=bool)
     for _ in range(3):
-        centred = rays[kept] - rays[kept].mean(axis=0)
+        used, middle = pixels[kept], rays[kept].mean(axis=0)
+        centred = rays[kept] - middle
         spread_of_rays = np.maximum((centred**2).sum(axis=0), 1e-12)
-        focal = (centred * pixels[kept]).sum(axis=0) / spread_of_rays
-        centre = pixels[kept].mean(axis=0) - focal * rays[kept].mean(axis=0)
+        focal = (centred * used).sum(axis=0) / spread_of_rays
+        centre = used.mean(axis=0) - focal * middle
         away: Array = np.linalg.norm(rays * focal + centre - pixels, axis=-1)
         kept = away <= 4 * np.median(away) + 1e-6
     if not ((focal > _FOCAL_WIDTHS[0] * width) & (focal < _FOCAL_WIDTHS[1] * width)).all():
