@@ -4,7 +4,8 @@ A folder holds ``config.py`` (the dataclass ``Config``, no torch) and ``module.p
 LightningModule ``Module``); larger methods add ``network.py``, ``checkpoint.py`` and so on. A
 method knows the core; the core and other methods do not know it.
 
-* ``base``        the module that every method derives from
+* ``lifter``      what every method is with weights: it answers batches (no Lightning)
+* ``base``        what every method is under training, derived from it
 * ``on_base``     that of a method that is built on another one
 * ``settings``    what every method is given, and how its own switches are checked (no torch)
 * ``discovery``   finds methods (no torch)

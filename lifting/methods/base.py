@@ -9,7 +9,6 @@ save to ``pictures``.
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -22,21 +21,18 @@ from torch import Tensor
 from lifting.batch import (
     PoseBatch,
     Prediction,
-    flip_batch,
-    flip_per_joint,
-    flip_pose,
     label_weights,
     root_relative,
 )
 from lifting.data.info import DataInfo, Supervision
 from lifting.data.sampler import BatchSampler
-from lifting.errors import ConfigError, DataError
+from lifting.errors import DataError
+from lifting.methods.lifter import PoseLifter
 from lifting.methods.settings import ModuleSettings, OptimizerConfig, Stage
 from lifting.metrics.clusters import clusters_for
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.motion import Tracks
 from lifting.metrics.protocol import get_protocol, needs_scale
-from lifting.skeleton import Skeleton
 from lifting.typing import PerJoint
 
 CHECKPOINT_KEY = "lifting"
@@ -44,7 +40,7 @@ CHECKPOINT_KEY = "lifting"
 _SCORED = {"fit": ("val",), "validate": ("val",), "test": ("test",), "predict": ()}
 
 
-class LiftingModule(pl.LightningModule):
+class LiftingModule(PoseLifter, pl.LightningModule):
     """A lifting method under training and evaluation.
 
     Args:
@@ -52,66 +48,18 @@ class LiftingModule(pl.LightningModule):
         settings: What the run gives to every method.
     """
 
-    normalisation = "screen units: half image widths from the centre"
-    """How pixels become the network's input; stored with weights and compared."""
-
     length_matters = False
     """Whether an epoch depends on how many there will be: no run of such is made longer."""
 
     def __init__(self, config: Any, settings: ModuleSettings) -> None:
-        super().__init__()
+        super().__init__(config, settings)
         self.claim: dict[str, Any] = {}  # what a checkpoint says of its training; set by the run
         self.processes = 1  # that trained the weights together
         self.pictures: Path | None = None  # where own pictures go, None for none; set by the run
-        self.config = config
-        self.settings = settings
-        self.skeleton: Skeleton = Skeleton.of(settings.skeleton)
-        if not self.skeleton.has_hip:  # a nose is never the root
-            root = self.skeleton.joints[self.skeleton.root]
-            raise refused_skeleton(
-                f"a skeleton whose root is the hip, not the {root}", self.skeleton
-            )
         self.stage = self.stages()[-1]
         self.metrics: dict[str, PoseMetrics] = {}
         self.supervision = Supervision()  # of the data; known once they are
         self._part: float | Tensor | None = None  # this process's of a batch, times all of them
-
-    @abstractmethod
-    def predict(self, batch: PoseBatch) -> Prediction:
-        """Lift a batch, without the mirrored average.
-
-        Args:
-            batch: Pixels and cameras; labels must not be read.
-
-        Returns:
-            Root-relative millimetres.
-        """
-
-    def describe(self) -> dict[str, Any]:
-        """What a record shall say of the answers of :meth:`predict`, as the module now gives them.
-
-        Override for a method that samples or takes steps, or that has more to say.
-
-        Returns:
-            Plain values. ``hypotheses`` (poses drawn for one answer, 1 without any), ``steps``
-            (sampling or refinement steps of one answer, or None), ``aggregation`` (how hypotheses
-            become one answer, None where there is one) and, where an answer is told something of
-            the truth, ``oracle_flags`` (what, by name) have fields of their own in the record;
-            all other keys become extras.
-        """
-        return {"hypotheses": 1, "steps": None, "aggregation": None}
-
-    @classmethod
-    def uses_camera(cls, config: Any) -> bool:
-        """Whether an answer of :meth:`predict` depends on the intrinsics of the camera.
-
-        The size of the image is none of them. Override for a method that reads them; it is asked
-        before anything is built. Test-time optimisation reads them besides, see ``TtoConfig``.
-
-        Args:
-            config: The method's own ``Config``.
-        """
-        return False
 
     def stages(self) -> tuple[Stage, ...]:
         """Parts of the training in order; override for a method that trains in several fits."""
@@ -127,7 +75,7 @@ class LiftingModule(pl.LightningModule):
         Raises:
             DataError: The batch carries no labels, or other joints than the method's.
         """
-        self._check_joints(batch)
+        self.check_joints(batch)
         if batch.joints_3d is None:
             raise DataError(
                 "expected 3D labels in the batch, got none; use `lifting predict` for unlabelled "
@@ -138,19 +86,6 @@ class LiftingModule(pl.LightningModule):
     def label_weights(self, batch: PoseBatch) -> PerJoint | None:
         """How much each label counts, ``(batch, targets, joints)``; None where all count alike."""
         return label_weights(batch, self.skeleton)
-
-    def infer(self, batch: PoseBatch) -> Prediction:
-        """Lift a batch, averaged with its mirrored self when the settings ask for it.
-
-        Raises:
-            DataError: The batch has other joints than the method.
-        """
-        self._check_joints(batch)
-        prediction = self.predict(batch)
-        if not self.settings.flip_test:
-            return prediction
-        mirrored = self.predict(flip_batch(batch, self.skeleton))
-        return _average(prediction, mirrored, self.skeleton)
 
     def log_losses(self, losses: dict[str, Tensor], batch: PoseBatch) -> Tensor:
         """Log every term and their sum as ``<stage>train/<term>``; returns the sum.
@@ -343,31 +278,12 @@ class LiftingModule(pl.LightningModule):
             "config": asdict(self.config),
         }
 
-    def _check_joints(self, batch: PoseBatch) -> None:
-        if batch.skeleton != self.skeleton:
-            raise DataError(
-                f"expected input with the joints of {self.skeleton.name}, got "
-                f"{batch.skeleton.name}; PoseDataModule(..., skeleton=module.skeleton) converts it"
-            )
-
     def _log_metrics(self, split: str) -> None:
         found = self.metrics[split].compute()
         metric = self.supervision.metric
         values = {k: v for k, v in found.items() if metric or not needs_scale(k)}
         prefix = self.key_prefix if split == "val" else ""  # what is tested is what answers
         self.log_dict({f"{prefix}{split}/{k}": v for k, v in values.items()})
-
-
-def refused_skeleton(expected: str, skeleton: Skeleton) -> ConfigError:
-    """The error of a method that is given a skeleton it cannot be built for.
-
-    Args:
-        expected: What it needs.
-        skeleton: What it got.
-    """
-    return ConfigError(
-        f"expected {expected}, got {skeleton.name}; set data.skeleton=h36m17 to convert the data"
-    )
 
 
 def learning_rate_factor(
@@ -397,21 +313,3 @@ def learning_rate_factor(
         return warmup
 
     return factor
-
-
-def _average(a: Prediction, b: Prediction, skeleton: Skeleton) -> Prediction:
-    """Mean of a prediction and the mirrored input's, which is mirrored back first."""
-    hypotheses = None
-    if a.hypotheses is not None and b.hypotheses is not None:
-        hypotheses = (a.hypotheses + flip_pose(b.hypotheses, skeleton)) / 2
-    sigma = None
-    if a.sigma is not None and b.sigma is not None:
-        sigma = (a.sigma + flip_per_joint(b.sigma, skeleton)) / 2
-    return Prediction(
-        skeleton=a.skeleton,
-        joints_3d=(a.joints_3d + flip_pose(b.joints_3d, skeleton)) / 2,
-        sigma=sigma,
-        hypotheses=hypotheses,
-        trajectory=a.trajectory,
-        extras={k: (v + flip_pose(b.extras[k], skeleton)) / 2 for k, v in a.extras.items()},
-    )

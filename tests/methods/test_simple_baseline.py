@@ -8,7 +8,8 @@ from lifting.batch import PoseBatch, flip_batch
 from lifting.errors import ConfigError, ShapeError
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.simple_baseline.config import Config
-from lifting.methods.simple_baseline.module import Module, SimpleBaseline
+from lifting.methods.simple_baseline.module import Module
+from lifting.methods.simple_baseline.network import SimpleBaseline
 from lifting.nn.units import from_network_units, to_network_units
 from lifting.skeleton import H36M_17
 

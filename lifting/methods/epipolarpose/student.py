@@ -17,7 +17,6 @@ from torch import Generator, Tensor, nn
 from lifting.batch import PoseBatch, label_weights
 from lifting.errors import ConfigError, DataError, check_shape
 from lifting.geometry.camera import Camera
-from lifting.methods.base import refused_skeleton
 from lifting.methods.epipolarpose.augment import (
     OccluderBank,
     cut_patches,
@@ -40,6 +39,7 @@ from lifting.methods.epipolarpose.crop import (
 )
 from lifting.methods.epipolarpose.labels import crop_labels, joint_loss, label_views
 from lifting.methods.epipolarpose.network import PoseNetwork
+from lifting.methods.lifter import refused_skeleton
 from lifting.skeleton import H36M_17, MPII_16, Skeleton
 from lifting.skeleton.convert import remap_joints
 from lifting.typing import PerJoint, Pose3D

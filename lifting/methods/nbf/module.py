@@ -13,7 +13,8 @@ from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.data.sampler import stream
 from lifting.errors import ConfigError
 from lifting.geometry.camera import project
-from lifting.methods.base import LiftingModule, refused_skeleton
+from lifting.methods.base import LiftingModule
+from lifting.methods.lifter import refused_skeleton
 from lifting.methods.nbf.config import FITTING, Config
 from lifting.methods.nbf.crop import (
     BACKGROUND,

@@ -4,5 +4,7 @@ Martinez, Hossain, Romero, Little: "A Simple yet Effective Baseline for 3D Human
 ICCV 2017, arXiv 1705.03098.
 
 * ``config``  the switches (no torch)
-* ``module``  the network, its units, training and prediction
+* ``network`` the multilayer perceptron
+* ``lifter``  its units and answers (no Lightning)
+* ``module``  training
 """

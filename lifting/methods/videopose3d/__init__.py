@@ -5,5 +5,6 @@ convolutions and semi-supervised training", CVPR 2019, arXiv 1811.11742.
 
 * ``config``   the switches (no torch)
 * ``network``  the temporal network, in its dilated and its strided form
-* ``module``   units, training and prediction
+* ``lifter``   its units and answers (no Lightning)
+* ``module``   training
 """

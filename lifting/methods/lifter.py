@@ -1,0 +1,130 @@
+"""What lifts: a network with its units and joints, and how a batch is answered. No Lightning.
+
+A method's training derives from it, see ``base``; with weights it needs nothing else.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+from torch import nn
+
+from lifting.batch import PoseBatch, Prediction, flip_batch, flip_per_joint, flip_pose
+from lifting.errors import ConfigError, DataError
+from lifting.methods.settings import ModuleSettings
+from lifting.skeleton import Skeleton
+
+
+class PoseLifter(nn.Module):
+    """A lifting method under evaluation.
+
+    Args:
+        config: The method's own ``Config``.
+        settings: What the run gives to every method.
+
+    Raises:
+        ConfigError: The root of the skeleton is no hip.
+    """
+
+    normalisation = "screen units: half image widths from the centre"
+    """How pixels become the network's input; stored with weights and compared."""
+
+    def __init__(self, config: Any, settings: ModuleSettings) -> None:
+        super().__init__()
+        self.config = config
+        self.settings = settings
+        self.skeleton: Skeleton = Skeleton.of(settings.skeleton)
+        if not self.skeleton.has_hip:  # a nose is never the root
+            root = self.skeleton.joints[self.skeleton.root]
+            raise refused_skeleton(
+                f"a skeleton whose root is the hip, not the {root}", self.skeleton
+            )
+
+    @abstractmethod
+    def predict(self, batch: PoseBatch) -> Prediction:
+        """Lift a batch, without the mirrored average.
+
+        Args:
+            batch: Pixels and cameras; labels must not be read.
+
+        Returns:
+            Root-relative millimetres.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """What a record shall say of the answers of :meth:`predict`, as the module now gives them.
+
+        Override for a method that samples or takes steps, or that has more to say.
+
+        Returns:
+            Plain values. ``hypotheses`` (poses drawn for one answer, 1 without any), ``steps``
+            (sampling or refinement steps of one answer, or None), ``aggregation`` (how hypotheses
+            become one answer, None where there is one) and, where an answer is told something of
+            the truth, ``oracle_flags`` (what, by name) have fields of their own in the record;
+            all other keys become extras.
+        """
+        return {"hypotheses": 1, "steps": None, "aggregation": None}
+
+    @classmethod
+    def uses_camera(cls, config: Any) -> bool:
+        """Whether an answer of :meth:`predict` depends on the intrinsics of the camera.
+
+        The size of the image is none of them. Override for a method that reads them; it is asked
+        before anything is built. Test-time optimisation reads them besides, see ``TtoConfig``.
+
+        Args:
+            config: The method's own ``Config``.
+        """
+        return False
+
+    def infer(self, batch: PoseBatch) -> Prediction:
+        """Lift a batch, averaged with its mirrored self when the settings ask for it.
+
+        Raises:
+            DataError: The batch has other joints than the method.
+        """
+        self.check_joints(batch)
+        prediction = self.predict(batch)
+        if not self.settings.flip_test:
+            return prediction
+        mirrored = self.predict(flip_batch(batch, self.skeleton))
+        return _average(prediction, mirrored, self.skeleton)
+
+    def check_joints(self, batch: PoseBatch) -> None:
+        """Refuse input of other joints than the method's."""
+        if batch.skeleton != self.skeleton:
+            raise DataError(
+                f"expected input with the joints of {self.skeleton.name}, got "
+                f"{batch.skeleton.name}; PoseDataModule(..., skeleton=module.skeleton) converts it"
+            )
+
+
+def refused_skeleton(expected: str, skeleton: Skeleton) -> ConfigError:
+    """The error of a method that is given a skeleton it cannot be built for.
+
+    Args:
+        expected: What it needs.
+        skeleton: What it got.
+    """
+    return ConfigError(
+        f"expected {expected}, got {skeleton.name}; set data.skeleton=h36m17 to convert the data"
+    )
+
+
+def _average(a: Prediction, b: Prediction, skeleton: Skeleton) -> Prediction:
+    """Mean of a prediction and the mirrored input's, which is mirrored back first."""
+    hypotheses = None
+    if a.hypotheses is not None and b.hypotheses is not None:
+        hypotheses = (a.hypotheses + flip_pose(b.hypotheses, skeleton)) / 2
+    sigma = None
+    if a.sigma is not None and b.sigma is not None:
+        sigma = (a.sigma + flip_per_joint(b.sigma, skeleton)) / 2
+    return Prediction(
+        skeleton=a.skeleton,
+        joints_3d=(a.joints_3d + flip_pose(b.joints_3d, skeleton)) / 2,
+        sigma=sigma,
+        hypotheses=hypotheses,
+        trajectory=a.trajectory,
+        extras={k: (v + flip_pose(b.extras[k], skeleton)) / 2 for k, v in a.extras.items()},
+    )
