@@ -171,7 +171,7 @@ class PoseDataModule(pl.LightningDataModule):
         """
         config = self.config
         options = replace(
-            self._options(config.train_every),
+            self.options(config.train_every),
             windows="centred" if config.windows == "centred" else "inner",
             flip=config.flip,
             bone_jitter=config.bone_jitter,
@@ -182,19 +182,31 @@ class PoseDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> BatchLoader:
         """Batches of the validation split, in order."""
-        return self._loader("val", self._options(self.config.eval_every))
+        return self._loader("val", self.options(self.config.eval_every))
 
     def test_dataloader(self) -> BatchLoader:
         """Batches of the test split, in order."""
-        return self._loader("test", self._options(self.config.eval_every))
+        return self._loader("test", self.options(self.config.eval_every))
 
     def predict_dataloader(self) -> BatchLoader:
         """Batches of the test split, in order; labels only where there are some."""
         tracks = self.tracks("test")
         # Answers to resampled tracks are interpolated, which takes all of them.
         every = self.config.eval_every if tracks.read_fps is None else 1
-        options = replace(self._options(every), labels=tracks.joints_3d is not None)
+        options = replace(self.options(every), labels=tracks.joints_3d is not None)
         return self._loader("test", options)
+
+    def options(self, every: int) -> GatherOptions:
+        """How tracks become batches in evaluation, of every n-th frame."""
+        config = self.config
+        return GatherOptions(
+            frames=config.frames,
+            stride=config.window_stride,
+            windows=config.windows,
+            all_targets=config.target == "all",
+            every=every,
+            seed=self.seed,
+        )
 
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int
@@ -231,17 +243,6 @@ class PoseDataModule(pl.LightningDataModule):
         if split == "train" and self.config.train_recordings:
             tracks = spread_recordings(tracks, self.config.train_recordings)
         return training_labels(tracks, self.config, split)
-
-    def _options(self, every: int) -> GatherOptions:
-        config = self.config
-        return GatherOptions(
-            frames=config.frames,
-            stride=config.window_stride,
-            windows=config.windows,
-            all_targets=config.target == "all",
-            every=every,
-            seed=self.seed,
-        )
 
     def _loader(
         self,

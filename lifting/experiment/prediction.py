@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import Callback
-from torch import Tensor
 
-from lifting.batch import PoseBatch, Prediction
-from lifting.data.conform import at_input_frames
-from lifting.data.datamodule import PoseDataModule
+from lifting.batch import PoseBatch
 from lifting.data.sequence import PoseTracks
-from lifting.errors import CheckpointError, ConfigError, DataError
+from lifting.errors import CheckpointError, ConfigError
+from lifting.experiment.answers import Answers, origin_of
 from lifting.experiment.build import (
     build_data,
     build_trainer,
@@ -36,17 +32,11 @@ from lifting.experiment.folder import (
 from lifting.experiment.load import load_experiment, load_values
 from lifting.experiment.processes import call_trainer, of_all
 from lifting.experiment.trained import Claims, trained_module
-from lifting.files.checks import as_path, files_hash, sha256_of
+from lifting.files.checks import as_path, sha256_of
 from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.poses import Poses
 
 log = logging.getLogger(__name__)
-
-NOTED = (
-    "joints_converted", "approximate_joints", "frames_resampled", "frame_rate", "intrinsics",
-    "two_d", "joints_told_by", "people", "person", "notes",
-)  # fmt: skip
-"""Facts of the input that go with the answers."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +159,9 @@ def lift_tracks(
     call_trainer(
         trainer, lambda: trainer.predict(model.module, datamodule=data, return_predictions=False)
     )
-    poses = store.poses(model, data, command)
+    tracks = data.tracks("test")
+    options = data.options(data.config.eval_every)
+    poses = store.answers.poses(tracks, options, _origin(model, tracks, command))
     if hypotheses and poses.hypotheses is None:
         log.warning(
             "%s gives one answer: there are no hypotheses beside it", config.method["name"]
@@ -185,8 +177,7 @@ class PredictionStore(Callback):
     """
 
     def __init__(self, *, hypotheses: bool = False) -> None:
-        self.hypotheses = hypotheses
-        self.columns: dict[str, list[Tensor]] = {}
+        self.answers = Answers(hypotheses=hypotheses)
 
     def on_predict_batch_end(
         self,
@@ -198,102 +189,19 @@ class PredictionStore(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Keep a batch's answer."""
-        prediction: Prediction = outputs
-        values = {
-            "joints_3d": prediction.joints_3d,
-            "sigma": prediction.sigma,
-            "trajectory": prediction.trajectory,
-            "hypotheses": prediction.hypotheses if self.hypotheses else None,
-            "track": batch.sequence,
-            "frame": batch.frame,
-        }
-        for name, value in values.items():
-            if value is not None:
-                self.columns.setdefault(name, []).append(value.detach().cpu())
+        self.answers.add(outputs, batch)
 
     def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Give all processes the answers of all, in the order in which one would have them."""
-        shares = of_all(self.columns)  # each has a slice of every batch
-        for name in tuple(self.columns):
+        columns = self.answers.columns
+        shares = of_all(columns)  # each has a slice of every batch
+        for name in tuple(columns):
             batches = zip(*[share[name] for share in shares], strict=True)
-            self.columns[name] = [part for slices in batches for part in slices]
-
-    def poses(self, model: Model, data: PoseDataModule, command: str | None = None) -> Poses:
-        """What was collected, a row a frame in order of track and frame.
-
-        A frame that several windows answered comes once, see :func:`one_answer_a_frame`; answers
-        to resampled tracks come at the frames that were read.
-
-        Args:
-            model: What answered.
-            data: What was lifted.
-            command: What repeats it.
-
-        Raises:
-            DataError: Nothing was predicted.
-        """
-        if not self.columns:
-            raise DataError("expected at least one sample to predict, got none; check the data")
-        tracks, every = data.tracks("test"), data.config.eval_every
-        columns = {name: torch.cat(parts) for name, parts in self.columns.items()}
-        centred = data.config.windows == "centred"
-        lengths = tracks.offsets.diff().cpu()
-        answers = one_answer_a_frame(columns, lengths, data.config.window_stride, centred=centred)
-        rows = tracks.offsets[answers["track"]] + answers["frame"]
-        answers |= {
-            "keypoints_2d": tracks.keypoints_2d[rows],
-            "confidence": tracks.confidence[rows],
-        }
-        answers = at_input_frames(answers, tracks, every)
-        track, frame = answers.pop("track"), answers.pop("frame") * tracks.frame_step
-        if tracks.first_frame is not None:
-            frame = frame + tracks.first_frame[track]
-        answers["confidence"] = answers["confidence"].clamp(0, 1)  # a cubic may leave the range
-        arrays: dict[str, Any] = {n: _without_targets(n, v).numpy() for n, v in answers.items()}
-        fps = tracks.fps if tracks.read_fps is None else tracks.read_fps
-        sizes, lenses = (
-            v[tracks.camera] for v in (tracks.cameras.size, tracks.cameras.intrinsics)
-        )
-        return Poses(
-            skeleton=tracks.skeleton,
-            track=track.numpy(),
-            frame=frame.numpy(),
-            track_names=_each_once(tracks.track_names),
-            fps=_one_for_all(fps).numpy(),
-            intrinsics=_one_for_all(lenses).numpy() if bool(lenses.isfinite().all()) else None,
-            image_size=_one_for_all(sizes).numpy() if bool(sizes.isfinite().all()) else None,
-            meta=_origin(model, tracks, command),
-            **arrays,
-        )
-
-
-def _without_targets(name: str, values: Tensor) -> Tensor:
-    """The columns of a method's answers without their axis of targets, which has one left."""
-    if name in ("keypoints_2d", "confidence"):
-        return values
-    return values.squeeze(2 if name == "hypotheses" else 1)
-
-
-def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of tracks, numbered where a data set gives one to several."""
-    if len(set(names)) == len(names):
-        return names
-    return tuple(f"{name} #{number}" for number, name in enumerate(names))
-
-
-def _one_for_all(values: Tensor) -> Tensor:
-    """The first of values a track where all are alike, else as they are."""
-    same = torch.equal(values.nan_to_num(-1.0), values[:1].expand_as(values).nan_to_num(-1.0))
-    return values[0] if same else values
+            columns[name] = [part for slices in batches for part in slices]
 
 
 def _origin(model: Model, tracks: PoseTracks, command: str | None) -> dict[str, Any]:
     """Where poses come from: command, method, weights, source, and what was assumed."""
-    source = dict(tracks.source)
-    file = Path(source["file"]) if "file" in source else None
-    if file is not None and file.exists():
-        inside = sorted(p for p in file.iterdir() if p.is_file()) if file.is_dir() else None
-        source["sha256"] = sha256_of(file) if inside is None else files_hash(inside)
     return {
         "command": command,
         "experiment": model.config.name,
@@ -301,47 +209,5 @@ def _origin(model: Model, tracks: PoseTracks, command: str | None) -> dict[str, 
         "checkpoint": {"file": str(model.checkpoint), "sha256": sha256_of(model.checkpoint)},
         "stage": model.module.stage.name,
         "answers": model.module.describe(),
-        "frame": "camera",
-        "intrinsics": tracks.camera_kind,
-        "source": source,
-        "notes": [f"{key}: {value}" for key, value in source.items() if key in NOTED],
+        **origin_of(tracks),
     }
-
-
-def one_answer_a_frame(
-    columns: Mapping[str, Tensor], lengths: Tensor, stride: int, *, centred: bool
-) -> dict[str, Tensor]:
-    """Answers of whole windows as one row a frame, in order of track and frame.
-
-    Args:
-        columns: ``joints_3d (N, targets, joints, 3)``, ``track (N,)``, ``frame (N,)`` of the
-            middle, and other answers with the axis of targets.
-        lengths: Frames of each track; answers to repeated edge frames are left out.
-        stride: Frames between two neighbours inside a window.
-        centred: Take the answer whose window has the frame nearest to its middle, else that of
-            the earliest window.
-
-    Returns:
-        The same columns, ``targets`` 1; as they were where it was 1 already.
-    """
-    windows, targets = columns["joints_3d"].shape[:2]
-    if targets == 1:
-        return dict(columns)
-    steps = (torch.arange(targets) - targets // 2) * stride
-    track = columns["track"].cpu()[:, None].expand(-1, targets).flatten()
-    frame = (columns["frame"].cpu()[:, None] + steps).flatten()
-    order = torch.arange(windows)[:, None].expand(-1, targets).flatten()
-    rank = steps.abs().expand(windows, -1).flatten() if centred else order
-    real = ((frame >= 0) & (frame < lengths[track])).nonzero().squeeze(1)
-    place = (torch.cat((lengths.new_zeros(1), lengths.cumsum(0)))[track] + frame)[real]
-    by_rank = rank[real].argsort(stable=True)
-    chosen = by_rank[place[by_rank].argsort(stable=True)]
-    ahead = place[chosen].diff(prepend=place.new_full((1,), -1)) > 0
-    row = real[chosen[ahead]]
-    kept = {"track": track[row], "frame": frame[row]}
-    for name, values in columns.items():
-        if name in kept:
-            continue
-        axis = 2 if name == "hypotheses" else 1
-        kept[name] = values.movedim(axis, 1).flatten(0, 1)[row].unsqueeze(axis)
-    return kept

@@ -3,7 +3,8 @@ from __future__ import annotations
 import torch
 
 from lifting.experiment import prediction
-from lifting.experiment.prediction import PredictionStore, one_answer_a_frame
+from lifting.experiment.answers import one_answer_a_frame
+from lifting.experiment.prediction import PredictionStore
 
 
 def _columns(middles, tracks, frames, stride=1):
@@ -69,6 +70,6 @@ def test_answers_of_all_processes_come_in_the_order_of_one(monkeypatch):
     ]
     monkeypatch.setattr(prediction, "of_all", lambda mine: shares)
     store = PredictionStore()
-    store.columns = dict(shares[1])
+    store.answers.columns = dict(shares[1])
     store.on_predict_end(None, None)
-    assert torch.cat(store.columns["frame"]).tolist() == frame.tolist()
+    assert torch.cat(store.answers.columns["frame"]).tolist() == frame.tolist()
