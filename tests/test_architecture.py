@@ -38,7 +38,7 @@ NO_TORCH = (
     "methods/__init__.py", "cli/__init__.py",
 )  # fmt: skip
 HEAVY = {"torch", "pytorch_lightning", "torchmetrics", "wandb", "matplotlib", "scipy", "numpy"}
-LAZY_PLACES = ("cli/", "methods/discovery.py")
+LAZY_PLACES = ("cli/", "methods/discovery.py", "experiment/prediction.py")
 
 
 def sources() -> list[Path]:

@@ -85,7 +85,7 @@ def load_for_checkpoint(arguments: argparse.Namespace) -> tuple[ExperimentConfig
         _say_what_differs(config, used, arguments.experiment)
         return used, checkpoint
     from lifting.experiment.checkpoint import method_config_of, read_checkpoint
-    from lifting.methods.base import CHECKPOINT_KEY
+    from lifting.methods.lifter import CHECKPOINT_KEY
 
     loaded = read_checkpoint(checkpoint, str(config.method["name"]))
     method, frames = method_config_of(loaded), loaded[CHECKPOINT_KEY].get("frames")

@@ -136,7 +136,7 @@ def _say(tracks: PoseTracks, config: ExperimentConfig) -> None:
 
 def _unused_camera(config: ExperimentConfig) -> str:
     """Words behind the intrinsics, where no answer depends on them; else none."""
-    from lifting.experiment.build import uses_camera
+    from lifting.experiment.claims import uses_camera
 
     if config.tto.uses_camera or uses_camera(config.method):
         return ""
@@ -154,7 +154,7 @@ def handle(arguments: argparse.Namespace) -> int:
         keypoints = tracks_of(arguments.keypoints, video)
         _say(keypoints, config)
     from lifting.experiment.folder import run_of_checkpoint
-    from lifting.experiment.run import predict
+    from lifting.experiment.prediction import predict
 
     folder = run_of_checkpoint(checkpoint) or checkpoint.parent
     output = arguments.output or folder / "predictions.npz"

@@ -14,15 +14,33 @@ import torch
 from torch import Tensor
 
 from lifting.batch import LABEL_WEIGHT
+from lifting.data.config import DataConfig
 from lifting.data.sequence import PoseTracks, offsets_of
+from lifting.data.sets import find_set
 from lifting.errors import ConfigError, DataError
-from lifting.skeleton import Skeleton, conversion
+from lifting.skeleton import SKELETONS, Skeleton, conversion, get_skeleton
 from lifting.skeleton.convert import remap_joints
 
 log = logging.getLogger(__name__)
 
 _PER_JOINT = ("sigma", LABEL_WEIGHT)
 _SAME_RATE = 1e-3  # relative; 29.97 is not 30
+
+
+def wished_skeleton(config: DataConfig, *, defaults: bool = False) -> Skeleton | None:
+    """Joints that a data section asks for, in ``skeleton`` or in the section of its data set.
+
+    Args:
+        config: The data section.
+        defaults: Also take the default of the data set's section, which is what was trained before
+            data were converted; else it is no wish.
+    """
+    if config.skeleton is not None:
+        return get_skeleton(config.skeleton)
+    one = find_set(config.name)
+    name = str(getattr(getattr(config, one.section), "skeleton", None))
+    usual = str(getattr(one.config.Config(), "skeleton", None))
+    return SKELETONS.get(name) if defaults or name != usual else None
 
 
 def to_skeleton(

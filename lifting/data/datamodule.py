@@ -15,16 +15,15 @@ from lifting.batch import PoseBatch
 from lifting.data.cache import tracks_hash
 from lifting.data.check import check_config, check_tracks
 from lifting.data.config import DataConfig, Split
-from lifting.data.conform import to_rate, to_skeleton
+from lifting.data.conform import to_rate, to_skeleton, wished_skeleton
 from lifting.data.epipolar_labels import training_labels
 from lifting.data.gather import GatherOptions, TrackBatches, ViewBatches
 from lifting.data.info import DataInfo, supervision_of
 from lifting.data.sampler import BatchLoader, BatchSampler, Share, stream
 from lifting.data.sequence import PoseTracks, map_tensors
-from lifting.data.sets import find_set
 from lifting.data.sources import load_tracks
 from lifting.errors import MissingDataError
-from lifting.skeleton import H36M_17, SKELETONS, Skeleton, get_skeleton
+from lifting.skeleton import H36M_17, Skeleton
 
 log = logging.getLogger(__name__)
 
@@ -292,22 +291,6 @@ class PoseDataModule(pl.LightningDataModule):
             log.info("%s tracks (%.1f GB) stay on the CPU", split, size / 1e9)
             return tracks
         return tracks.to(device)
-
-
-def wished_skeleton(config: DataConfig, *, defaults: bool = False) -> Skeleton | None:
-    """Joints that a data section asks for, in ``skeleton`` or in the section of its data set.
-
-    Args:
-        config: The data section.
-        defaults: Also take the default of the data set's section, which is what was trained before
-            data were converted; else it is no wish.
-    """
-    if config.skeleton is not None:
-        return get_skeleton(config.skeleton)
-    one = find_set(config.name)
-    name = str(getattr(getattr(config, one.section), "skeleton", None))
-    usual = str(getattr(one.config.Config(), "skeleton", None))
-    return SKELETONS.get(name) if defaults or name != usual else None
 
 
 def spread_recordings(tracks: PoseTracks, count: int) -> PoseTracks:

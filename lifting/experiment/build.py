@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,51 +19,31 @@ from lifting.data.config import Split
 from lifting.data.datamodule import PoseDataModule
 from lifting.data.info import Supervision
 from lifting.data.sequence import PoseTracks
-from lifting.data.sets import find_set
 from lifting.errors import ConfigError
 from lifting.experiment.callbacks import seed_everywhere
 from lifting.experiment.checkpoint import (
-    AtomicCheckpointIO,
     described,
     load_weights,
     method_config_of,
     read_checkpoint,
 )
+from lifting.experiment.checkpoint_io import AtomicCheckpointIO
+from lifting.experiment.claims import build_settings
 from lifting.experiment.config import ExperimentConfig, TrainerConfig
-from lifting.experiment.load import find_file, method_config
+from lifting.experiment.load import method_config
 from lifting.experiment.schema import to_schema
-from lifting.experiment.threads import set_threads
-from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
+from lifting.methods.base import LiftingModule
 from lifting.methods.discovery import load_module_class
+from lifting.methods.lifter import CHECKPOINT_KEY
 from lifting.methods.settings import BuiltOn, ModuleSettings
 from lifting.metrics.protocol import get_protocol
+from lifting.nn.threads import set_threads
 from lifting.skeleton import H36M_17, Skeleton
 from lifting.tto.callback import TestTimeOptimization
 
 LOG_EVERY_STEPS = 50
 FEW_STEPS = 20
 log = logging.getLogger(__name__)
-
-
-def build_settings(config: ExperimentConfig, skeleton: Skeleton = H36M_17) -> ModuleSettings:
-    """What the module is told of the run around it.
-
-    Args:
-        config: The experiment.
-        skeleton: Joints of its data, to which the method is built.
-    """
-    return ModuleSettings(
-        method=str(config.method["name"]),
-        skeleton=skeleton.plain(),
-        protocol=config.protocol,
-        frames=config.data.frames,
-        image_size=find_set(config.data.name).fact("image_size", lambda data: None)(config.data),
-        target=config.data.target,
-        flip_test=config.flip_test,
-        pss=tuple(str(find_file(file) or file) for file in config.pss),
-        seed=config.seed,
-        optimizer=config.optimizer,
-    )
 
 
 def build_module(config: ExperimentConfig, skeleton: Skeleton = H36M_17) -> LiftingModule:
@@ -124,24 +104,6 @@ def frozen_module(path: Path) -> LiftingModule:
     load_weights(module, checkpoint, path)
     module.supervision = Supervision(str(facts.get("supervision", "unknown")))
     return module.requires_grad_(False).eval()
-
-
-def uses_camera(section: Mapping[str, Any]) -> bool:
-    """Whether the answers of a method depend on the camera's intrinsics, or of the one below it.
-
-    Args:
-        section: The method section.
-
-    Raises:
-        CheckpointError: The trained model below cannot be read.
-    """
-    config = method_config(section)
-    if isinstance(config, BuiltOn):
-        below = config.base_method()
-        if isinstance(below, Path):
-            below = method_config_of(read_checkpoint(below))
-        return uses_camera(below)
-    return load_module_class(str(section["name"])).uses_camera(config)
 
 
 def build_data(

@@ -1,25 +1,22 @@
-"""Reads checkpoints without trusting them, and writes them so that half of one never exists."""
+"""Reads checkpoints without trusting them. No Lightning."""
 
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
-from lifting.atomic import replacing
-from lifting.errors import CheckpointError, OutputError
+from lifting.errors import CheckpointError
 from lifting.experiment.folder import BEST, LAST
 from lifting.experiment.load import method_config
 from lifting.files.tensor_archive import read_tensor_archive
-from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
 from lifting.methods.discovery import current_section, method_packages
+from lifting.methods.lifter import CHECKPOINT_KEY, PoseLifter
 
 _OTHER = {BEST: LAST, LAST: BEST}
 _FACTS: dict[str, tuple[Any, str]] = {
@@ -36,11 +33,6 @@ _FACTS: dict[str, tuple[Any, str]] = {
 _MISFIT = (
     ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError,
 )  # fmt: skip
-# What Lightning needs to go on with a training.
-_STATE = {
-    "epoch": int, "global_step": int, "pytorch-lightning_version": str, "loops": dict,
-    "callbacks": dict, "optimizer_states": list, "lr_schedulers": list,
-}  # fmt: skip
 
 
 def read_checkpoint(path: Path, method: str | None = None) -> dict[str, Any]:
@@ -155,7 +147,7 @@ def load_weights(module: nn.Module, checkpoint: dict[str, Any], path: Path) -> N
     Raises:
         CheckpointError: Names, shapes or kinds of the weights differ, or a weight is not finite.
     """
-    if isinstance(module, LiftingModule):
+    if isinstance(module, PoseLifter):
         facts = checkpoint.get(CHECKPOINT_KEY, {})
         stages = [stage for stage in module.stages() if stage.name == facts.get("stage")]
         if stages and stages != [module.stage]:
@@ -201,59 +193,6 @@ def _kind(weights: Tensor) -> str:
     if weights.is_complex():
         return "complex numbers"
     return "yes and no" if weights.dtype == torch.bool else "whole numbers"
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its destination and moves it there once it is whole.
-
-    Lightning's own writer collects the file in the system's temporary folder; between two file
-    systems its last step is a copy, which a kill or a full disk can cut short.
-    """
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
-    ) -> None:
-        """Write a checkpoint, or leave the old one as it was.
-
-        Args:
-            checkpoint: Plain values and tensors.
-            path: Destination.
-            storage_options: Not used.
-
-        Raises:
-            OutputError: The disk is full or the folder cannot be written.
-        """
-        with replacing(Path(path)) as temporary:
-            try:
-                torch.save(checkpoint, temporary)
-            except RuntimeError as error:  # how torch's writer reports a full disk
-                free = shutil.disk_usage(temporary.parent).free / 2**20
-                raise OutputError(
-                    f"expected to write {path}, got '{error}' with {free:.1f} MB free; free some "
-                    "space or choose another folder with output=FOLDER"
-                ) from error
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        """Read a checkpoint of ours to go on from.
-
-        Args:
-            path: The file.
-            map_location: Not used: tensors are the processor's.
-            weights_only: Not used: nothing else is ever read.
-
-        Raises:
-            CheckpointError: As of :func:`read_checkpoint`, or it holds weights alone.
-        """
-        checkpoint = read_checkpoint(Path(path))
-        wrong = [k for k, kind in _STATE.items() if not isinstance(checkpoint.get(k), kind)]
-        if wrong:
-            raise CheckpointError(
-                f"expected the state of a training in {path}, got none in {', '.join(wrong[:3])}; "
-                "go on from another checkpoint, or train anew"
-            )
-        return checkpoint
 
 
 def _load(path: Path) -> dict[str, Any]:

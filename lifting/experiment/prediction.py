@@ -1,39 +1,40 @@
-"""A trained model, and the poses that it lifts from a test split or a user's own keypoints."""
+"""A trained model, and the poses that it lifts from a test split or a user's own keypoints.
+
+No Lightning, unless a method has no ``Lifter`` or what is asked for takes a trainer.
+"""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
+import torch
 
-from lifting.batch import PoseBatch
+from lifting.data.check import check_tracks
+from lifting.data.conform import to_rate, to_skeleton
+from lifting.data.gather import GatherOptions
+from lifting.data.keypoints.tracks import read_keypoints
 from lifting.data.sequence import PoseTracks
 from lifting.errors import CheckpointError, ConfigError
-from lifting.experiment.answers import Answers, origin_of
-from lifting.experiment.build import (
-    build_data,
-    build_trainer,
-    optimization_callbacks,
-    prepare_process,
-)
+from lifting.experiment.answers import Answers, answer, origin_of
 from lifting.experiment.checkpoint import described, read_checkpoint
-from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.claims import Claims, trained_lifter
+from lifting.experiment.config import ExperimentConfig, TrainerConfig
 from lifting.experiment.folder import (
     CHECKPOINTS,
     CONFIG_FILE,
+    check_writable,
     newest_run,
     newest_weights,
     run_of_checkpoint,
 )
 from lifting.experiment.load import load_experiment, load_values
-from lifting.experiment.processes import call_trainer, of_all
-from lifting.experiment.trained import Claims, trained_module
 from lifting.files.checks import as_path, sha256_of
-from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
+from lifting.methods.discovery import load_lifter_class
+from lifting.methods.lifter import CHECKPOINT_KEY, PoseLifter
+from lifting.nn.threads import set_threads
 from lifting.poses import Poses
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,13 @@ class Model:
 
     config: ExperimentConfig
     checkpoint: Path
-    module: LiftingModule
+    module: PoseLifter
     claims: Claims
+
+    @property
+    def method(self) -> str:
+        """Its name."""
+        return str(self.config.method["name"])
 
 
 def load_model(path: str | Path) -> Model:
@@ -116,19 +122,36 @@ def _newest_of(folder: Path) -> Path:
         ) from error
 
 
-def model_of(config: ExperimentConfig, checkpoint: Path) -> Model:
+def model_of(config: ExperimentConfig, checkpoint: Path, *, alone: bool = True) -> Model:
     """The model of an experiment and a checkpoint of its method.
 
     Args:
         config: The experiment.
         checkpoint: Weights of its method.
+        alone: Leave the trainer out where own keypoints can be lifted without it: it takes longer
+            to import than a hundred frames to lift.
 
     Raises:
         CheckpointError: The checkpoint does not fit.
         ConfigError: The data section contradicts what the weights were trained for.
     """
+    if alone and _needs_no_trainer(config):
+        set_threads(config.trainer.threads)
+        return Model(config, checkpoint, *trained_lifter(config, checkpoint))
+    from lifting.experiment.build import prepare_process
+    from lifting.experiment.trained import trained_module
+
     prepare_process(config)
     return Model(config, checkpoint, *trained_module(config, checkpoint))
+
+
+def _needs_no_trainer(config: ExperimentConfig) -> bool:
+    """Whether a method can lift keypoints by itself, as an experiment asks for it."""
+    options = config.trainer
+    plain = options.devices == 1 and options.precision == TrainerConfig.precision
+    known = options.accelerator in ("auto", "cpu", "gpu", "cuda")
+    alone = plain and known and not config.tto.enabled
+    return alone and load_lifter_class(str(config.method["name"])) is not None
 
 
 def lift_tracks(
@@ -142,62 +165,85 @@ def lift_tracks(
 
     Args:
         model: A trained model.
-        tracks: Keypoints; None lifts the test split of the model's data.
+        tracks: Keypoints; None lifts the test split of the model's data, with a trainer.
         hypotheses: Also keep every hypothesis.
         command: What repeats it, for ``meta``.
 
     Raises:
         DataError: There is nothing to lift, or it is damaged.
     """
-    config = model.config
-    if tracks is not None:
-        config = replace(config, data=replace(config.data, eval_every=1))
-    data = build_data(config, model.claims.skeleton, model.claims.fps, tracks)
-    store = PredictionStore(hypotheses=hypotheses)
-    callbacks = [*optimization_callbacks(config), store]
-    trainer = build_trainer(config, Path(config.output), callbacks=callbacks)
-    call_trainer(
-        trainer, lambda: trainer.predict(model.module, datamodule=data, return_predictions=False)
-    )
-    tracks = data.tracks("test")
-    options = data.options(data.config.eval_every)
-    poses = store.answers.poses(tracks, options, _origin(model, tracks, command))
+    if tracks is not None and type(model.module) is load_lifter_class(model.method):
+        answers, tracks, options = _lift_alone(model, tracks, hypotheses=hypotheses)
+    else:
+        from lifting.experiment.prediction_run import lift_with_trainer
+
+        answers, tracks, options = lift_with_trainer(model, tracks, hypotheses=hypotheses)
+    poses = answers.poses(tracks, options, _origin(model, tracks, command))
     if hypotheses and poses.hypotheses is None:
-        log.warning(
-            "%s gives one answer: there are no hypotheses beside it", config.method["name"]
-        )
+        log.warning("%s gives one answer: there are no hypotheses beside it", model.method)
     return poses
 
 
-class PredictionStore(Callback):
-    """Collects what a prediction run answers.
+def _lift_alone(
+    model: Model, tracks: PoseTracks, *, hypotheses: bool
+) -> tuple[Answers, PoseTracks, GatherOptions]:
+    """Answers to keypoints, which are brought to the joints and the rate of the weights."""
+    data, claims = model.config.data, model.claims
+    tracks = to_skeleton(tracks, claims.skeleton)
+    if data.frames > 1 and claims.fps is not None:
+        tracks = to_rate(tracks, claims.fps)
+    tracks = check_tracks(tracks, "test")
+    options = GatherOptions(
+        frames=data.frames,
+        stride=data.window_stride,
+        windows=data.windows,
+        all_targets=data.target == "all",
+        labels=False,
+        seed=model.config.seed,
+    )
+    device = torch.device("cpu")
+    if model.config.trainer.accelerator != "cpu" and torch.cuda.is_available():
+        device = torch.device("cuda")
+    found = answer(
+        model.module.to(device), tracks.to(device), options, data.eval_batch_size,
+        hypotheses=hypotheses,
+    )  # fmt: skip
+    return found, tracks, options
+
+
+def predict(
+    config: ExperimentConfig,
+    checkpoint: Path,
+    output: Path,
+    *,
+    keypoints: Path | PoseTracks | None = None,
+    hypotheses: bool = False,
+    command: str | None = None,
+) -> Path:
+    """Lift the test split, or a user's own keypoints, into an npz file, see :class:`Poses`.
 
     Args:
-        hypotheses: Also keep every hypothesis.
+        config: The experiment.
+        checkpoint: Weights of the experiment's method.
+        output: The file to write.
+        keypoints: Own 2D keypoints to lift instead, or their file if it needs no options.
+        hypotheses: Also write every hypothesis.
+        command: What repeats it, for the file.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        CheckpointError: The checkpoint does not fit.
+        DataError: The keypoints are not of the described form.
+        OutputError: The file cannot be written.
     """
-
-    def __init__(self, *, hypotheses: bool = False) -> None:
-        self.answers = Answers(hypotheses=hypotheses)
-
-    def on_predict_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: PoseBatch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Keep a batch's answer."""
-        self.answers.add(outputs, batch)
-
-    def on_predict_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give all processes the answers of all, in the order in which one would have them."""
-        columns = self.answers.columns
-        shares = of_all(columns)  # each has a slice of every batch
-        for name in tuple(columns):
-            batches = zip(*[share[name] for share in shares], strict=True)
-            columns[name] = [part for slices in batches for part in slices]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(output.parent)
+    tracks = read_keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
+    model = model_of(config, checkpoint, alone=tracks is not None)
+    lift_tracks(model, tracks, hypotheses=hypotheses, command=command).save(output)
+    return output
 
 
 def _origin(model: Model, tracks: PoseTracks, command: str | None) -> dict[str, Any]:

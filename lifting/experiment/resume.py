@@ -30,7 +30,8 @@ from lifting.experiment.folder import (
     start_facts,
 )
 from lifting.experiment.load import flat, load_experiment, load_values, to_plain, to_run
-from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
+from lifting.methods.base import LiftingModule
+from lifting.methods.lifter import CHECKPOINT_KEY
 from lifting.methods.settings import Stage
 
 log = logging.getLogger(__name__)

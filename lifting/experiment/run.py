@@ -16,9 +16,7 @@ from pytorch_lightning.loggers import Logger
 from lifting.atomic import write_text
 from lifting.data.config import Split
 from lifting.data.datamodule import PoseDataModule
-from lifting.data.keypoints.tracks import read_keypoints
 from lifting.data.sampler import Share
-from lifting.data.sequence import PoseTracks
 from lifting.errors import ConfigError, ProcessError
 from lifting.experiment.baselines import baseline_scores
 from lifting.experiment.build import (
@@ -62,7 +60,6 @@ from lifting.experiment.loggers import build_loggers, close_loggers, first_proce
 from lifting.experiment.monitor import check_monitor
 from lifting.experiment.panels import FOLDER as PICTURES
 from lifting.experiment.panels import PanelsCallback
-from lifting.experiment.prediction import lift_tracks, model_of
 from lifting.experiment.processes import call_trainer
 from lifting.experiment.record import write_record
 from lifting.experiment.recorded import recorded_scores
@@ -169,41 +166,6 @@ def evaluate(config: ExperimentConfig, checkpoint: Path) -> RunResult:
     """
     with _started(config, suffix=EVALUATION, checkpoint=checkpoint) as run:
         return _score(run, checkpoint, {})
-
-
-def predict(
-    config: ExperimentConfig,
-    checkpoint: Path,
-    output: Path,
-    *,
-    keypoints: Path | PoseTracks | None = None,
-    hypotheses: bool = False,
-    command: str | None = None,
-) -> Path:
-    """Lift the test split, or a user's own keypoints, into an npz file, see :class:`Poses`.
-
-    Args:
-        config: The experiment.
-        checkpoint: Weights of the experiment's method.
-        output: The file to write.
-        keypoints: Own 2D keypoints to lift instead, or their file if it needs no options.
-        hypotheses: Also write every hypothesis.
-        command: What repeats it, for the file.
-
-    Returns:
-        The file that was written.
-
-    Raises:
-        CheckpointError: The checkpoint does not fit.
-        DataError: The keypoints are not of the described form.
-        OutputError: The file cannot be written.
-    """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    check_writable(output.parent)
-    tracks = read_keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
-    model = model_of(config, checkpoint)
-    lift_tracks(model, tracks, hypotheses=hypotheses, command=command).save(output)
-    return output
 
 
 @contextmanager

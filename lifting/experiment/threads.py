@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import copy
 import logging
-import os
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +20,7 @@ from lifting.batch import PoseBatch
 from lifting.data.datamodule import PoseDataModule
 from lifting.experiment.config import AUTO, ExperimentConfig
 from lifting.methods.base import LiftingModule
-from lifting.nn.threads import torch_threads
+from lifting.nn.threads import TORCHS_OWN, torch_threads, usable_threads
 
 GAIN = 1.3  # that all cores must bring, or one is taken
 LIMIT_S = 2.0  # of the whole probe
@@ -33,51 +30,6 @@ _ROUNDS = 4
 _LEAST_ROWS = 2  # batch normalisation needs two
 Step = Callable[[int | None], int]  # on so many rows of a batch, None for all; says on how many
 log = logging.getLogger(__name__)
-_CGROUP = Path("/sys/fs/cgroup")
-_TORCHS_OWN = torch.get_num_threads()  # heeds OMP_NUM_THREADS, and takes no core twice
-
-
-def usable_threads() -> int:
-    """Threads that this process may use, of its affinity and its control groups."""
-    count = os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    quota = _quota()
-    return max(1, count if quota is None else min(count, round(quota)))
-
-
-def set_threads(wanted: int | str) -> None:
-    """Let torch compute in so many threads, but no more than the process may use.
-
-    Args:
-        wanted: Number; ``auto`` and 0 take torch's own choice.
-    """
-    count = _TORCHS_OWN if wanted in (AUTO, 0) else int(wanted)
-    torch.set_num_threads(min(count, usable_threads()))
-
-
-def _quota() -> float | None:
-    """Processors that the control groups of this process grant it; None without a limit."""
-    pairs = []
-    with suppress(OSError):
-        own = Path("/proc/self/cgroup").read_text(encoding="ascii").rpartition("::")[2].strip()
-        folder = _CGROUP / own.lstrip("/")
-        pairs += [
-            _words(place / "cpu.max")
-            for place in (folder, *folder.parents)
-            if place.is_relative_to(_CGROUP)
-        ]
-    older = _CGROUP / "cpu"
-    pairs.append(_words(older / "cpu.cfs_quota_us") + _words(older / "cpu.cfs_period_us"))
-    limited = [p for p in pairs if len(p) == 2 and all(word.isdigit() for word in p)]
-    return min((int(limit) / int(period) for limit, period in limited), default=None)
-
-
-def _words(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="ascii").split()
-    except OSError:
-        return []
 
 
 def with_threads(
@@ -92,7 +44,7 @@ def with_threads(
     """
     if config.trainer.threads != AUTO:
         return config
-    most = min(_TORCHS_OWN, usable_threads())
+    most = min(TORCHS_OWN, usable_threads())
     if config.trainer.devices > 1:
         chosen = max(1, most // config.trainer.devices)
     elif most == 1 or config.trainer.accelerator not in ("auto", "cpu") or uses_gpu(config):

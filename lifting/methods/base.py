@@ -27,15 +27,14 @@ from lifting.batch import (
 from lifting.data.info import DataInfo, Supervision
 from lifting.data.sampler import BatchSampler
 from lifting.errors import DataError
-from lifting.methods.lifter import PoseLifter
-from lifting.methods.settings import ModuleSettings, OptimizerConfig, Stage
+from lifting.methods.lifter import CHECKPOINT_KEY, PoseLifter
+from lifting.methods.settings import ModuleSettings, OptimizerConfig
 from lifting.metrics.clusters import clusters_for
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.motion import Tracks
 from lifting.metrics.protocol import get_protocol, needs_scale
 from lifting.typing import PerJoint
 
-CHECKPOINT_KEY = "lifting"
 # Split that each of Lightning's stages scores.
 _SCORED = {"fit": ("val",), "validate": ("val",), "test": ("test",), "predict": ()}
 
@@ -53,21 +52,10 @@ class LiftingModule(PoseLifter, pl.LightningModule):
 
     def __init__(self, config: Any, settings: ModuleSettings) -> None:
         super().__init__(config, settings)
-        self.claim: dict[str, Any] = {}  # what a checkpoint says of its training; set by the run
-        self.processes = 1  # that trained the weights together
         self.pictures: Path | None = None  # where own pictures go, None for none; set by the run
-        self.stage = self.stages()[-1]
         self.metrics: dict[str, PoseMetrics] = {}
         self.supervision = Supervision()  # of the data; known once they are
         self._part: float | Tensor | None = None  # this process's of a batch, times all of them
-
-    def stages(self) -> tuple[Stage, ...]:
-        """Parts of the training in order; override for a method that trains in several fits."""
-        return (Stage("train"),)
-
-    def begin_stage(self, stage: Stage) -> None:
-        """Make the module ready for a stage: freeze, unfreeze, choose the loss."""
-        self.stage = stage
 
     def target(self, batch: PoseBatch) -> Tensor:
         """Root-relative labels, ``(batch, targets, joints, 3)``, mm.

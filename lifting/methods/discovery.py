@@ -6,6 +6,7 @@ Listing imports nothing, so a command's help and an error message can name the m
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from lifting.listing import listed_packages
 
 if TYPE_CHECKING:
     from lifting.methods.base import LiftingModule
+    from lifting.methods.lifter import PoseLifter
 
 ENTRY_POINT_GROUP = "lifting.methods"
 
@@ -48,6 +50,18 @@ def load_module_class(name: str) -> type[LiftingModule]:
         ConfigError: No method has that name.
     """
     return importlib.import_module(f"{_package(name)}.module").Module
+
+
+def load_lifter_class(name: str) -> type[PoseLifter] | None:
+    """The method's ``Lifter``, which needs no trainer; None where it has none of its own.
+
+    Raises:
+        ConfigError: No method has that name.
+    """
+    module = f"{_package(name)}.lifter"
+    if importlib.util.find_spec(module) is None:
+        return None
+    return importlib.import_module(module).Lifter
 
 
 def current_section(section: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,8 +12,11 @@ from torch import nn
 
 from lifting.batch import PoseBatch, Prediction, flip_batch, flip_per_joint, flip_pose
 from lifting.errors import ConfigError, DataError
-from lifting.methods.settings import ModuleSettings
+from lifting.methods.settings import ModuleSettings, Stage
 from lifting.skeleton import Skeleton
+
+CHECKPOINT_KEY = "lifting"
+"""Of a checkpoint: whose weights they are, and how they were trained."""
 
 
 class PoseLifter(nn.Module):
@@ -32,6 +35,8 @@ class PoseLifter(nn.Module):
 
     def __init__(self, config: Any, settings: ModuleSettings) -> None:
         super().__init__()
+        self.claim: dict[str, Any] = {}  # what a checkpoint says of its training; set by the run
+        self.processes = 1  # that trained the weights together
         self.config = config
         self.settings = settings
         self.skeleton: Skeleton = Skeleton.of(settings.skeleton)
@@ -40,6 +45,7 @@ class PoseLifter(nn.Module):
             raise refused_skeleton(
                 f"a skeleton whose root is the hip, not the {root}", self.skeleton
             )
+        self.stage = self.stages()[-1]
 
     @abstractmethod
     def predict(self, batch: PoseBatch) -> Prediction:
@@ -77,6 +83,21 @@ class PoseLifter(nn.Module):
             config: The method's own ``Config``.
         """
         return False
+
+    def stages(self) -> tuple[Stage, ...]:
+        """Parts of the training in order; override for a method that trains in several fits."""
+        return (Stage("train"),)
+
+    def begin_stage(self, stage: Stage) -> None:
+        """Make the module ready for a stage: freeze, unfreeze, choose the loss."""
+        self.stage = stage
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Give the weights of older versions their names of today; override where there are any.
+
+        Args:
+            checkpoint: As it was read; its ``state_dict`` is changed.
+        """
 
     def infer(self, batch: PoseBatch) -> Prediction:
         """Lift a batch, averaged with its mirrored self when the settings ask for it.

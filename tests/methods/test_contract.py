@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from lifting.batch import Prediction
-from lifting.experiment.build import make_module, uses_camera
-from lifting.methods.base import CHECKPOINT_KEY, LiftingModule
+from lifting.experiment.build import make_module
+from lifting.experiment.claims import uses_camera
+from lifting.methods.base import LiftingModule
 from lifting.methods.diffpose import config as diffpose
 from lifting.methods.discovery import load_config_class, load_module_class, method_names
+from lifting.methods.lifter import CHECKPOINT_KEY
 from lifting.methods.nbf.config import FITTING
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.tto.config import TtoConfig

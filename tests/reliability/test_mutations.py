@@ -14,7 +14,7 @@ from mutated_yaml import yaml_mutations
 
 from lifting.errors import ConfigError, LiftingError
 from lifting.experiment.build import frozen_module
-from lifting.experiment.checkpoint import AtomicCheckpointIO
+from lifting.experiment.checkpoint_io import AtomicCheckpointIO
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.load import CHECKOUT, load_experiment, save_resolved, to_run
 from lifting.experiment.run import train

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lifting.errors import ConfigError, DataError
-from lifting.experiment.checkpoint import AtomicCheckpointIO
+from lifting.experiment.checkpoint_io import AtomicCheckpointIO
 from lifting.experiment.load import load_experiment
 from lifting.experiment.loggers import METRICS_FILE, CsvLog
 from lifting.experiment.run import train

@@ -8,7 +8,8 @@ import zipfile
 import pytest
 
 from lifting.experiment.load import load_experiment
-from lifting.experiment.run import evaluate, predict, train
+from lifting.experiment.prediction import predict
+from lifting.experiment.run import evaluate, train
 
 pytestmark = pytest.mark.slow
 

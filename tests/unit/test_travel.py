@@ -14,7 +14,8 @@ from lifting.batch import PoseBatch, Prediction, collate
 from lifting.data.gather import GatherOptions, TrackBatches
 from lifting.data.sampler import BatchKey
 from lifting.errors import DataError
-from lifting.experiment.checkpoint import AtomicCheckpointIO, read_checkpoint
+from lifting.experiment.checkpoint import read_checkpoint
+from lifting.experiment.checkpoint_io import AtomicCheckpointIO
 from lifting.experiment.trained import claims_of
 from lifting.methods.discovery import load_config_class, load_module_class
 from lifting.methods.settings import ModuleSettings

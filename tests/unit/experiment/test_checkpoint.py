@@ -12,14 +12,14 @@ from torch import nn
 
 from lifting.errors import CheckpointError, OutputError
 from lifting.experiment.checkpoint import (
-    AtomicCheckpointIO,
     load_weights,
     method_config_of,
     read_checkpoint,
 )
+from lifting.experiment.checkpoint_io import AtomicCheckpointIO
 from lifting.experiment.trained import claims_of
 from lifting.files.tensor_archive import read_tensor_archive
-from lifting.methods.base import CHECKPOINT_KEY
+from lifting.methods.lifter import CHECKPOINT_KEY
 
 STATE = {
     "epoch": 1, "global_step": 2, "pytorch-lightning_version": "2.6.0", "loops": {},

@@ -25,9 +25,9 @@ from lifting.data.sets.mpi_inf_3dhp import files
 from lifting.data.sets.mpi_inf_3dhp.files import TEST_FRAMES
 from lifting.experiment.build import build_module
 from lifting.experiment.load import load_experiment
-from lifting.experiment.run import predict
+from lifting.experiment.prediction import predict
 from lifting.geometry.camera import Camera
-from lifting.methods.base import CHECKPOINT_KEY
+from lifting.methods.lifter import CHECKPOINT_KEY
 from lifting.skeleton import H36M_17, SMPL_22
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"

@@ -18,7 +18,7 @@ from lifting.cli.main import main
 from lifting.data.film import film
 from lifting.data.procedural.generator import generate_motion
 from lifting.experiment.load import load_experiment
-from lifting.experiment.run import predict
+from lifting.experiment.prediction import predict
 
 FINE, SECONDS = 300, 3
 TRAINING = (

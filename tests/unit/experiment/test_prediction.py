@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import torch
 
-from lifting.experiment import prediction
+from lifting.experiment import prediction_run
 from lifting.experiment.answers import one_answer_a_frame
-from lifting.experiment.prediction import PredictionStore
+from lifting.experiment.prediction_run import PredictionStore
 
 
 def _columns(middles, tracks, frames, stride=1):
@@ -68,7 +68,7 @@ def test_answers_of_all_processes_come_in_the_order_of_one(monkeypatch):
         {"frame": [torch.tensor_split(batch, 3)[rank] for batch in frame.split(6)]}
         for rank in range(3)
     ]
-    monkeypatch.setattr(prediction, "of_all", lambda mine: shares)
+    monkeypatch.setattr(prediction_run, "of_all", lambda mine: shares)
     store = PredictionStore()
     store.answers.columns = dict(shares[1])
     store.on_predict_end(None, None)

@@ -26,7 +26,8 @@ from lifting.experiment.folder import (
     start_facts,
 )
 from lifting.experiment.load import load_experiment
-from lifting.experiment.run import evaluate, predict, train
+from lifting.experiment.prediction import predict
+from lifting.experiment.run import evaluate, train
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 

@@ -14,7 +14,7 @@ import yaml
 from lifting.cli.main import main
 from lifting.data.sets import data_sets
 from lifting.experiment.load import load_experiment, to_plain, to_yaml
-from lifting.methods.base import CHECKPOINT_KEY
+from lifting.methods.lifter import CHECKPOINT_KEY
 from lifting.skeleton import H36M_17, Skeleton
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"

@@ -75,7 +75,7 @@ def test_the_probe_leaves_no_trace(tiny_experiment):
     before = {name: value.clone() for name, value in module.state_dict().items()}
     stage, state = module.stage, torch.random.get_rng_state()
     found = threads.with_threads(config_with("auto", config), module, data)
-    assert found.trainer.threads in (1, threads._TORCHS_OWN)
+    assert found.trainer.threads in (1, threads.TORCHS_OWN)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert module.stage == stage
     assert all(p.grad is None for p in module.parameters())
@@ -91,7 +91,7 @@ def test_a_step_that_needs_its_trainer_takes_one_thread(tiny_experiment, monkeyp
     config = config_with("auto", load_experiment(tiny_experiment, []))
     data = build_data(config)
     module = build_module(config, data.skeleton)
-    monkeypatch.setattr(threads, "_TORCHS_OWN", 2)
+    monkeypatch.setattr(threads, "TORCHS_OWN", 2)
     monkeypatch.setattr(threads, "usable_threads", lambda: 2)
     monkeypatch.setattr(type(module), "training_step", lambda self, *_: self.trainer.global_step)
     with caplog.at_level("INFO"):
@@ -101,36 +101,9 @@ def test_a_step_that_needs_its_trainer_takes_one_thread(tiny_experiment, monkeyp
 
 def test_several_processes_share_the_cores(tiny_experiment, monkeypatch):
     config = load_experiment(tiny_experiment, ["trainer.devices=2", "trainer.threads=auto"])
-    monkeypatch.setattr(threads, "_TORCHS_OWN", 6)
+    monkeypatch.setattr(threads, "TORCHS_OWN", 6)
     monkeypatch.setattr(threads, "usable_threads", lambda: 5)
     assert threads.with_threads(config, None, None).trainer.threads == 2
-
-
-@pytest.mark.parametrize(
-    ("files", "quota"),
-    [
-        ({"cpu.max": "150000 100000"}, 1.5),
-        ({"cpu.max": "max 100000"}, None),
-        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3.0),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
-        ({}, None),
-    ],
-)
-def test_control_groups_limit_the_threads(tmp_path, monkeypatch, files, quota):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text + "\n", encoding="ascii")
-    monkeypatch.setattr(threads, "_CGROUP", tmp_path)
-    assert threads._quota() == quota
-    if hasattr(os, "sched_getaffinity"):
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-        assert threads.usable_threads() == (8 if quota is None else round(quota))
-
-
-def test_no_more_threads_than_the_process_may_use(monkeypatch):
-    monkeypatch.setattr(threads, "usable_threads", lambda: 2)
-    threads.set_threads(64)
-    assert torch.get_num_threads() == 2
 
 
 @pytest.mark.parametrize("wanted", ["two", "-1", "1.5"])
@@ -143,7 +116,7 @@ def test_the_number_goes_into_the_run_and_a_resumed_run_keeps_it(
     tiny_experiment, undrawn, monkeypatch
 ):
     chosen = iter([2, 1])
-    monkeypatch.setattr(threads, "_TORCHS_OWN", 2)
+    monkeypatch.setattr(threads, "TORCHS_OWN", 2)
     monkeypatch.setattr(threads, "usable_threads", lambda: 2)
     monkeypatch.setattr(threads, "faster", lambda step, most: next(chosen))
     run = train(load_experiment(tiny_experiment, ["trainer.threads=auto"])).run_dir

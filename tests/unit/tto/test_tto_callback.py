@@ -12,7 +12,8 @@ from lifting.batch import Prediction
 from lifting.errors import ConfigError
 from lifting.experiment.build import build_data, build_module, build_trainer
 from lifting.experiment.load import load_experiment
-from lifting.experiment.run import evaluate, predict, train
+from lifting.experiment.prediction import predict
+from lifting.experiment.run import evaluate, train
 from lifting.skeleton import H36M_17
 from lifting.tto.callback import BEFORE, TestTimeOptimization, status_counts, write_into
 from lifting.tto.config import TtoConfig
