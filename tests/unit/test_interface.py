@@ -15,6 +15,8 @@ import lifting
 from lifting import Poses, interface, lift, load_model, read_keypoints, solve_rig
 from lifting.cli.main import main
 from lifting.errors import CheckpointError, ConfigError, DataError, LiftingError, MissingDataError
+from lifting.experiment.load import load_experiment
+from lifting.experiment.prediction import model_of
 from lifting.skeleton import COCO_17, H36M_17
 
 REPOSITORY = Path(__file__).parents[2]
@@ -64,6 +66,27 @@ def test_the_package_is_light():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     with pytest.raises(AttributeError, match="no attribute 'lft'"):
         lifting.lft  # noqa: B018
+
+
+def test_a_lifter_takes_no_trainer(outputs, points, tmp_path):
+    own = tmp_path / "keypoints.npz"
+    np.savez(own, keypoints_2d=points, image_size=np.array(SIZE), skeleton="h36m17", fps=25)
+    output = tmp_path / "poses.npz"
+    run = next((outputs / "simple_baseline").iterdir())
+    code = (
+        "import sys; from lifting.cli.main import main; status = main(sys.argv[1:]); "
+        "heavy = {'pytorch_lightning', 'torchmetrics', 'wandb', 'matplotlib', 'scipy'}; "
+        "print(sorted(heavy & set(sys.modules))); sys.exit(status)"
+    )
+    words = ["predict", str(run / "config.yaml"), "--keypoints", str(own), "--output", str(output)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    trained = model_of(
+        load_experiment(str(run / "config.yaml")), run / "checkpoints" / "best.ckpt", alone=False
+    )
+    assert_same(lift(read_keypoints(own), model=trained), Poses.load(output))
 
 
 def test_arrays_files_and_the_command_answer_alike(outputs, model, points, tmp_path):
