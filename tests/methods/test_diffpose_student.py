@@ -12,6 +12,7 @@ from lifting.errors import CheckpointError, ConfigError
 from lifting.experiment import run as run_module
 from lifting.experiment.checkpoint import load_weights, method_config_of, read_checkpoint
 from lifting.experiment.load import load_experiment, method_config
+from lifting.experiment.panels import PanelsCallback
 from lifting.experiment.record import read_record
 from lifting.experiment.run import evaluate, train
 from lifting.methods.diffpose.config import Config
@@ -466,6 +467,15 @@ class KillDuring(pl.Callback):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         if pl_module.stage.name == "distil" and trainer.global_step == self.step:
             raise Killed
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _undrawn():
+    """Charts cost as much as all else of such a run, and say nothing here."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_draw_bars", "on_fit_end"):
+            patch.setattr(PanelsCallback, name, lambda *_: None)
+        yield
 
 
 @pytest.fixture(scope="module")
