@@ -89,7 +89,7 @@ def test_listing_and_resolved_print(tiny_experiment, capsys):
     assert "seed: 3" in capsys.readouterr().out
 
 
-def test_train_test_predict_and_resume(tiny_experiment, capsys, tmp_path):
+def test_train_test_predict_and_resume(tiny_experiment, undrawn, capsys, tmp_path):
     assert main(["train", "tiny", "trainer.max_epochs=1", "method.warm_epochs=1"]) == 0
     run = next((tmp_path / "outputs" / "tiny").iterdir())
     assert main(["test", "tiny"]) == 0
@@ -103,7 +103,7 @@ def test_train_test_predict_and_resume(tiny_experiment, capsys, tmp_path):
     assert f"continuing {run}" in capsys.readouterr().out
 
 
-def test_a_checkpoint_outside_a_run_brings_its_method(tiny_experiment, tmp_path):
+def test_a_checkpoint_outside_a_run_brings_its_method(tiny_experiment, undrawn, tmp_path):
     small = ["trainer.max_epochs=1", "method.warm_epochs=1", "method.head.width=5"]
     assert main(["train", "tiny", *small]) == 0
     run = next((tmp_path / "outputs" / "tiny").iterdir())
@@ -112,7 +112,7 @@ def test_a_checkpoint_outside_a_run_brings_its_method(tiny_experiment, tmp_path)
     assert main(["test", "tiny", "--checkpoint", str(alone)]) == 0
 
 
-def test_a_run_of_another_experiment_is_not_continued(tiny_experiment, tmp_path, capsys):
+def test_a_run_of_another_experiment_is_not_continued(tiny_experiment, undrawn, tmp_path, capsys):
     folder = tmp_path / "experiments"
     (folder / "other.yaml").write_text("extends: tiny\n")
     assert main(["train", "tiny", "trainer.max_epochs=1", "method.warm_epochs=1"]) == 0

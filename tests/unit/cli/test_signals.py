@@ -12,12 +12,8 @@ from lifting.experiment import run as runs
 from lifting.experiment.build import build_trainer
 from lifting.experiment.interruption import SIGNALS
 from lifting.experiment.load import load_experiment
-from lifting.experiment.panels import PanelsCallback
 
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch):
-    monkeypatch.setattr(PanelsCallback, "_save", lambda *_: None)
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture
