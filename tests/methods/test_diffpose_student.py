@@ -294,13 +294,13 @@ def test_student_learns_where_the_path_ends():
             optimizer.step()
             refiner.student.follow()
 
-    fit(refiner.denoiser, lambda: refiner.loss(uv, xyz), 100)
+    fit(refiner.denoiser, lambda: refiner.loss(uv, xyz), 60)
     refiner.eval()
     refiner.student.begin(refiner.denoiser)
     answers = {}
     for name, by_student in (("teacher", False), ("before", True), ("after", True)):
         if name == "after":
-            fit(refiner.student.network, lambda: refiner.student_loss(uv, xyz), 150)
+            fit(refiner.student.network, lambda: refiner.student_loss(uv, xyz), 80)
         refiner.by_student = by_student
         with torch.no_grad():
             answers[name] = refiner.sample(uv, 0).hypotheses

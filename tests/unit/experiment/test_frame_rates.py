@@ -1,6 +1,6 @@
 """A method of windows answers footage of any rate as that of the rate it was trained at.
 
-The network is trained for a quarter of a minute on procedural motion of 50 frames a second. People
+The network is trained for a few seconds on procedural motion of 50 frames a second. People
 it has never seen are made at 300 frames a second and taken at every n-th frame, so that all rates
 show the same motion.
 """
@@ -23,12 +23,12 @@ from lifting.experiment.prediction import predict
 FINE, SECONDS = 300, 3
 TRAINING = (
     "wandb.mode=disabled", "trainer.progress=false", "trainer.threads=1",
-    "trainer.accelerator=cpu", "data.synthetic.train_sequences=60",
+    "trainer.accelerator=cpu", "data.synthetic.train_sequences=20",
     "data.synthetic.val_sequences=2",
     "data.synthetic.test_sequences=2", "data.noise=none", "data.train_every=1",
-    "data.batch_size=128", "data.frames=27", "method.filter_widths=[3,3,3]", "method.channels=128",
+    "data.batch_size=64", "data.frames=27", "method.filter_widths=[3,3,3]", "method.channels=64",
     "method.dropout=0.0", "optimizer.lr=2e-3", "flip_test=false", "pss=[]", "panels.worst=0",
-    "trainer.max_epochs=1", "trainer.limit_train_batches=300",
+    "trainer.max_epochs=1", "trainer.limit_train_batches=150",
 )  # fmt: skip
 
 

@@ -18,9 +18,9 @@ def words(solution):
 
 @pytest.mark.parametrize(("known", "views"), [("given", 2), ("given", 3), ("intrinsics", 3)])
 def test_another_person_in_a_view(rig, known, views):
-    filmed = rig.film(rig.motion(40), rig.ring(views), noise=1.0)
+    filmed = rig.film(rig.motion(24), rig.ring(views), noise=1.0)
     keypoints = filmed.views.keypoints.clone()
-    keypoints[-1] = rig.see(filmed.camera, rig.motion(40, seed=9))[-1]
+    keypoints[-1] = rig.see(filmed.camera, rig.motion(24, seed=9))[-1]
     solution = solve_rig(replace(told(filmed, known), keypoints=keypoints), rig.quick)
     assert solution.quality.verdict == "unusable"
     assert "do not show the same person or the same time" in words(solution)
