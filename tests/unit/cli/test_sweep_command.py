@@ -40,7 +40,7 @@ sys.exit(status)
 
 
 @pytest.fixture
-def study(tiny_experiment, tmp_path):
+def study(tiny_experiment, undrawn, tmp_path):
     path = tmp_path / "experiments" / "sweep" / "study.yaml"
     path.parent.mkdir()
     path.write_text(STUDY)

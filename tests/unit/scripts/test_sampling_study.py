@@ -32,6 +32,7 @@ def _places(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setenv("LIFTING_EXPERIMENTS", str(EXPERIMENTS))
     patch.setenv("LIFTING_CACHE", str(tmp_path_factory.mktemp("cache")))
+    patch.setattr("lifting.experiment.panels.PanelsCallback._save", lambda *_: None)
     yield
     patch.undo()
 

@@ -44,6 +44,7 @@ def _places(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     patch.setenv("LIFTING_EXPERIMENTS", str(EXPERIMENTS))
     patch.setenv("LIFTING_CACHE", str(tmp_path_factory.mktemp("cache")))
+    patch.setattr("lifting.experiment.panels.PanelsCallback._save", lambda *_: None)
     yield
     patch.undo()
 
@@ -51,7 +52,8 @@ def _places(tmp_path_factory):
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory, _places):
     output = tmp_path_factory.mktemp("outputs")
-    shared = ["extends=overlay/smoke", f"output={output}", "wandb.mode=disabled", "panels.worst=0"]
+    shared = ["extends=overlay/smoke", f"output={output}", "wandb.mode=disabled", "panels.worst=0",
+              "pss=[]"]  # fmt: skip
     for name, small in SMALL.items():
         assert main(["train", name, *shared, *small]) == 0
     return {name: next((output / name).iterdir()) for name in SMALL}

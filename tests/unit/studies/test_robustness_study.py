@@ -38,7 +38,9 @@ def folders(tmp_path_factory):
     patch.setenv("LIFTING_EXPERIMENTS", str(EXPERIMENTS))
     patch.setenv("LIFTING_CACHE", str(tmp_path_factory.mktemp("cache")))
     output = tmp_path_factory.mktemp("outputs")
-    shared = ["extends=overlay/smoke", f"output={output}", "wandb.mode=disabled", "panels.worst=0"]
+    patch.setattr("lifting.experiment.panels.PanelsCallback._save", lambda *_: None)
+    shared = ["extends=overlay/smoke", f"output={output}", "wandb.mode=disabled", "panels.worst=0",
+              "pss=[]"]  # fmt: skip
     for name, small in {**SMALL, PICTURES: []}.items():
         assert main(["train", name, *shared, *small]) == 0
     yield {name: next((output / name).iterdir()) for name in (*SMALL, PICTURES)}
