@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import time
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import (
@@ -92,7 +94,13 @@ def seed_everywhere(*parts: object) -> int:
     """
     text = "/".join(map(str, parts))
     seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
-    return pl.seed_everything(seed, workers=False, verbose=False)
+    if torch.accelerator.is_available():
+        return pl.seed_everything(seed, workers=False, verbose=False)
+    # Looking for every kind of device anew takes as long as half a step of a small network.
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - what a method draws with is not ours to say
+    torch.default_generator.manual_seed(seed)
+    return seed
 
 
 class StepSeed(Callback):

@@ -9,6 +9,7 @@ import platform
 import subprocess
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, get_args
@@ -205,11 +206,18 @@ def package_versions() -> dict[str, str]:
     """Versions of Python, of this package and of what decides about numbers."""
     found = {"python": platform.python_version(), "lifting": lifting.__version__}
     for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
+        installed = _installed(name)
+        if installed is not None:
+            found[name] = installed
     return found
+
+
+@cache
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _of_split(

@@ -20,6 +20,7 @@ from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.data.datamodule import PoseDataModule
 from lifting.errors import CollapseError
 from lifting.experiment.config import ExperimentConfig
+from lifting.methods.base import LiftingModule
 from lifting.metrics.protocol import needs_scale
 
 log = logging.getLogger(__name__)
@@ -71,7 +72,9 @@ class CollapseGuard(Callback):
         if isinstance(outputs, Prediction) and isinstance(batch, PoseBatch):
             self.add(outputs, batch)
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_epoch_end(  # type: ignore[override]
+        self, trainer: pl.Trainer, pl_module: LiftingModule
+    ) -> None:
         """Log both shares and judge them."""
         if self._sums is None or self._poses is None or trainer.sanity_checking:
             return
@@ -79,8 +82,7 @@ class CollapseGuard(Callback):
         size, spread = _shares(
             reduce(self._sums, reduce_op="sum"), reduce(self._poses, reduce_op="sum")
         )
-        pl_module.log(SIZE, size)
-        pl_module.log(SPREAD, spread)
+        pl_module.more_scores |= {SIZE: torch.tensor(size), SPREAD: torch.tensor(spread)}
         self.judge(size, spread)
 
     @torch.no_grad()

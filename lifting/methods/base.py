@@ -16,6 +16,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from lifting.batch import (
@@ -54,6 +55,7 @@ class LiftingModule(PoseLifter, pl.LightningModule):
         super().__init__(config, settings)
         self.pictures: Path | None = None  # where own pictures go, None for none; set by the run
         self.metrics: dict[str, PoseMetrics] = {}
+        self.more_scores: dict[str, Tensor] = {}  # of callbacks, logged with the next validation
         self.supervision = Supervision()  # of the data; known once they are
         self._part: float | Tensor | None = None  # this process's of a batch, times all of them
 
@@ -271,7 +273,19 @@ class LiftingModule(PoseLifter, pl.LightningModule):
         metric = self.supervision.metric
         values = {k: v for k, v in found.items() if metric or not needs_scale(k)}
         prefix = self.key_prefix if split == "val" else ""  # what is tested is what answers
-        self.log_dict({f"{prefix}{split}/{k}": v for k, v in values.items()})
+        logged = {**self.more_scores, **{f"{prefix}{split}/{k}": v for k, v in values.items()}}
+        self.more_scores = {}
+        trainer = self.trainer
+        if trainer.state.fn != TrainerFn.FITTING:  # whose answer the scores are
+            self.log_dict(logged)
+        elif not trainer.sanity_checking:
+            # Lightning's `log` takes a millisecond a key, of hundreds, in every epoch.
+            trainer.callback_metrics.update(logged)
+            row = {key: float(value) for key, value in logged.items()}
+            step = trainer.global_step - 1  # the last that was taken, as Lightning counts
+            for logger in trainer.loggers:
+                logger.log_metrics(row | {"epoch": trainer.current_epoch}, step)
+                logger.save()
 
 
 def learning_rate_factor(

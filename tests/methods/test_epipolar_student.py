@@ -271,8 +271,8 @@ def labelled(joints):
     ids=["sound", "point", "mean pose"],
 )
 def test_guard_measures_size_and_spread(answer, size, spread):
-    guard, logged = CollapseGuard(0), {}
-    module = type("Module", (), {"log": lambda self, key, value: logged.update({key: value})})()
+    guard = CollapseGuard(0)
+    module = type("Module", (), {"more_scores": {}})()
     strategy = type("S", (), {"reduce": staticmethod(lambda x, reduce_op: x)})
     trainer = type("T", (), {"strategy": strategy, "sanity_checking": False})
     target = 1000 * poses(40, 1)
@@ -282,6 +282,7 @@ def test_guard_measures_size_and_spread(answer, size, spread):
             labelled(target[part] + 300),
         )
     guard.on_validation_epoch_end(trainer, module)
+    logged = module.more_scores
     assert logged["val/answer_spread"] == pytest.approx(spread, abs=1e-5)
     if size is not None:
         assert logged["val/answer_size"] == pytest.approx(size, rel=1e-5)
