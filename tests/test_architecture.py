@@ -59,9 +59,9 @@ def is_type_checking(node: ast.AST) -> bool:
 def imports(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, bool, int]]:
     """Imported modules, whether inside a function, and the line; type-checking blocks left out."""
     for node in ast.iter_child_nodes(tree):
-        if is_type_checking(node):
+        if is_type_checking(node) or isinstance(node, ast.expr):  # which hold no imports
             continue
-        function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         if isinstance(node, ast.Import):
             yield from ((alias.name, inside, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -138,8 +138,11 @@ def sampson_error(first: Pose2D, second: Pose2D, matrix: Tensor) -> PerJoint:
     """
     lines_b = first @ matrix[..., :2].mT + matrix[..., None, :, 2]
     lines_a = second @ matrix[..., :2, :2] + matrix[..., None, 2, :2]
-    error = (second * lines_b[..., :2]).sum(-1) + lines_b[..., 2]
-    square = lines_a.square().sum(-1) + lines_b[..., :2].square().sum(-1)
+    # Two terms by name: `sum` over so short an axis takes five times as long.
+    b0, b1, b2 = lines_b.unbind(-1)
+    a0, a1 = lines_a.unbind(-1)
+    error = second[..., 0] * b0 + second[..., 1] * b1 + b2
+    square = a0.square() + a1.square() + (b0.square() + b1.square())
     return error * square.clamp(min=torch.finfo(square.dtype).tiny).rsqrt()
 
 

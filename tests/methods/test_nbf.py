@@ -150,7 +150,7 @@ def test_it_learns(batch, without_trainer, change):
     module = without_trainer(build(replace(TINY, gain_spread=0.0, **change)))
     optimizer = torch.optim.Adam(module.parameters(), lr=2e-3)
     losses = []
-    for i in range(25):
+    for i in range(12):  # at a rate of 0 the bank alone brings two thirds
         optimizer.zero_grad()
         loss = module.training_step(batch, i)
         loss.backward()

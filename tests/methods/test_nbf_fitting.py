@@ -89,7 +89,7 @@ class Oracle:
 
 @pytest.fixture(scope="module")
 def oracles():
-    return [Oracle(images=3, seed=seed, steps=(15, 45)) for seed in (0, 1)]
+    return [Oracle(images=3, seed=seed, steps=(8, 24)) for seed in (0, 1)]
 
 
 def test_fitting_halves_the_error_and_the_three_claims_hold(oracles):
@@ -199,7 +199,7 @@ def test_never_worse_than_the_start(oracles):
 
 
 def test_the_flipped_start_finds_the_other_way_round():
-    oracle = Oracle(images=2, square=0, steps=(12, 36))
+    oracle = Oracle(images=2, square=0, steps=(6, 18))
     oracle.start = flip_depth(oracle.true, oracle.model.body.mirror)
     both = replace(oracle.model, options=replace(oracle.model.options, two_sided=True))
     found = oracle.fit(both)
@@ -209,7 +209,7 @@ def test_the_flipped_start_finds_the_other_way_round():
 
 
 def test_the_better_of_two_guesses_wins_for_each_image():
-    oracle = Oracle(images=2, square=0, steps=(12, 36))
+    oracle = Oracle(images=2, square=0, steps=(6, 18))
     wrong = flip_depth(oracle.true, oracle.model.body.mirror)
     half = torch.tensor([True, False])
 

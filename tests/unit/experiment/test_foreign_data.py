@@ -41,7 +41,7 @@ TRAINING = (
     *QUIET, "data.synthetic.train_sequences=60", "data.synthetic.val_sequences=2",
     "data.synthetic.test_sequences=2", "data.noise=none", "data.train_every=1",
     "data.batch_size=256", "method.channels=128", "method.dropout=0.0", "optimizer.lr=3e-3",
-    "flip_test=false", "trainer.max_epochs=1", "trainer.limit_train_batches=400",
+    "flip_test=false", "trainer.max_epochs=1", "trainer.limit_train_batches=200",
 )  # fmt: skip
 
 

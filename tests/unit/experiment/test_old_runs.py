@@ -208,7 +208,7 @@ def resumed(run: Path, *overrides: str) -> dict:
     return json.loads((run / "result.json").read_text())
 
 
-def test_a_finished_run_is_scored_again_as_before(old_run):
+def test_a_finished_run_is_scored_again_as_before(old_run, undrawn):
     run = old_run("diffpose")
     before = read_record(run / "result.json")
     record = resumed(run)
@@ -218,7 +218,7 @@ def test_a_finished_run_is_scored_again_as_before(old_run):
         assert record["metrics"][key] == pytest.approx(before.metrics[key], abs=TOLERANCE_MM)
 
 
-def test_the_last_stage_of_a_run_is_continued(old_run):
+def test_the_last_stage_of_a_run_is_continued(old_run, undrawn):
     """From its last checkpoint, with optimiser and averaged weights, to twice the epochs."""
     run = old_run("diffpose")
     checkpoints = run / "checkpoints"
