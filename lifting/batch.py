@@ -233,7 +233,7 @@ def flip_batch(batch: PoseBatch, skeleton: Skeleton) -> PoseBatch:
         action=batch.action,
         sequence=batch.sequence,
         frame=batch.frame,
-        extras=_turned(batch.extras, len(batch), index.device),
+        extras=_turned(batch.extras, batch.keypoints_2d.shape[0], index.device),
     )
 
 

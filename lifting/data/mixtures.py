@@ -184,7 +184,7 @@ def confidence_sigma(keypoints_2d: Pose2D, confidence: PerJoint) -> PerJoint:
         COCO's object keypoint similarity.
     """
     box = (keypoints_2d.amax(-2) - keypoints_2d.amin(-2)).amax(-1, keepdim=True)
-    doubt = -confidence.clamp(_LEAST_CONFIDENCE, 1).log()
+    doubt = -confidence.clamp(_LEAST_CONFIDENCE, 1.0).log()
     return BASE_SIGMA * box * (1 + _RADIUS**2 * doubt).sqrt()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from lifting.batch import PoseBatch, Prediction, flip_batch, flip_per_joint, flip_pose
 from lifting.errors import ConfigError, DataError
@@ -32,6 +32,9 @@ class PoseLifter(nn.Module):
 
     normalisation = "screen units: half image widths from the centre"
     """How pixels become the network's input; stored with weights and compared."""
+
+    reads_pictures = False
+    """Whether an answer is read from pictures instead of keypoints."""
 
     def __init__(self, config: Any, settings: ModuleSettings) -> None:
         super().__init__()
@@ -83,6 +86,14 @@ class PoseLifter(nn.Module):
             config: The method's own ``Config``.
         """
         return False
+
+    def random_tables(self) -> dict[str, Tensor]:
+        """Random numbers that every answer of :meth:`predict` is drawn by, by name.
+
+        An extra of that name in a batch takes the place of a table, in its shape. Override for a
+        method that samples.
+        """
+        return {}
 
     def stages(self) -> tuple[Stage, ...]:
         """Parts of the training in order; override for a method that trains in several fits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pytorch_lightning.callbacks import Callback
+from torch import Tensor
 
 from lifting.batch import PoseBatch
 from lifting.methods.base import LiftingModule
@@ -27,6 +28,10 @@ class ModuleOnBase(LiftingModule):
     def configure_callbacks(self) -> Sequence[Callback] | Callback:
         """Those of the method below."""
         return self.below.configure_callbacks()
+
+    def random_tables(self) -> dict[str, Tensor]:
+        """Those of the method below."""
+        return self.below.random_tables()
 
     @property
     def lr_scale(self) -> Mapping[str, float]:

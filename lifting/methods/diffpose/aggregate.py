@@ -84,7 +84,10 @@ def average(hypotheses: Tensor, how: Literal["mean", "median"]) -> Pose3D:
         hypotheses: ``(hypotheses, *batch, joints, 3)``.
         how: Which.
     """
-    return hypotheses.median(dim=0).values if how == "median" else hypotheses.mean(dim=0)
+    if how == "mean":
+        return hypotheses.mean(dim=0)
+    # The lower middle, as torch.median gives it, by an operation that ONNX has.
+    return hypotheses.sort(dim=0).values[(len(hypotheses) - 1) // 2]
 
 
 def by_projection(

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lifting.methods.diffpose.kernels import NORM_EPS
+from lifting.methods.diffpose.kernels import NORM_EPS, is_exporting
 from lifting.methods.diffpose.layers import Attention, ChebConv, CrossAttention, GraphNet, Norm
 from lifting.methods.diffpose.network import Encoded, GraphLayer, GraphTrunk
 
@@ -237,7 +237,8 @@ def can_fold(network: nn.Module, x: Tensor) -> TypeGuard[GraphTrunk]:
         x: Its input, which says where it is computed.
     """
     device = x.device.type
-    exact = not (torch.is_grad_enabled() or torch.is_autocast_enabled(device))
+    # Memory that is written to again is no part of a graph.
+    exact = not (torch.is_grad_enabled() or torch.is_autocast_enabled(device) or is_exporting())
     return exact and device == "cpu" and isinstance(network, GraphTrunk) and not network.training
 
 

@@ -3,7 +3,7 @@
 The gradients recompute the mixing of a graph convolution instead of keeping a feature map twice
 as wide, need no mask of the ReLU and its dropout, and read query, key and value in place.
 All run in float32 also under autocast. Frozen weights cost no gradient. Second derivatives are
-refused, not wrong.
+refused, not wrong. A graph that is made of them has their plain forms, of few operations.
 """
 
 from __future__ import annotations
@@ -14,11 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
-from lifting.nn.dropout import keep_mask, keep_scale
+from lifting.nn.dropout import dropout, keep_mask, keep_scale
 
 NORM_EPS = 1e-6
 MASKED_SCORE = -1e9
+
+
+def is_exporting() -> bool:
+    """Whether a graph is made of what is computed, for a file; torch 2.6 says when it compiles."""
+    return bool(getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)())
 
 
 def normalize(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
@@ -33,6 +39,10 @@ def normalize(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
 
     Source: released code.
     """
+    if is_exporting():
+        centred = x - x.mean(dim=-1, keepdim=True)
+        std = (centred.square().sum(dim=-1, keepdim=True) / (x.shape[-1] - 1)).sqrt()
+        return gain * (centred / (std + NORM_EPS)) + offset
     return _apply(_Normalize, x, gain, offset)
 
 
@@ -58,6 +68,10 @@ def convolve(
     Returns:
         ``(batch, joints, out)``.
     """
+    if is_exporting():
+        mixed = torch.matmul(basis, x).reshape(*x.shape[:2], -1)  # (batch, joints, terms in)
+        out = torch.matmul(mixed, weight.flatten(0, 1)) + bias
+        return dropout(functional.relu(out), rate) if activate else out
     return _apply(_Convolve, x, basis, weight, bias, activate, rate)
 
 
@@ -73,6 +87,11 @@ def attend(qkv: Tensor, heads: int, mask: Tensor | None, rate: float) -> Tensor:
     Returns:
         ``(batch, joints, channels)``.
     """
+    if is_exporting():
+        query, key, value = qkv.view(*qkv.shape[:2], 3, heads, -1).permute(2, 0, 3, 1, 4)
+        shown = None if mask is None else mask[:, None]
+        mixed = functional.scaled_dot_product_attention(query, key, value, shown, rate)
+        return mixed.transpose(1, 2).flatten(2)
     return _apply(_Attend, qkv, heads, mask, rate)
 
 
@@ -178,7 +197,7 @@ class _Convolve(torch.autograd.Function):
 
 def _mix(basis: Tensor, x: Tensor) -> Tensor:
     """Batched product, since torch.matmul may transpose and copy the features instead."""
-    return torch.bmm(basis.expand(len(x), *basis.shape), x)
+    return torch.bmm(basis.expand(x.shape[0], *basis.shape), x)
 
 
 class _Attend(torch.autograd.Function):

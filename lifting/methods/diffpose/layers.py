@@ -191,9 +191,9 @@ class CrossAttention(nn.Module):
 
 def for_all(shared: Tensor, x: Tensor) -> Tensor:
     """What poses share, ``(poses, ...)``, for a batch that repeats them, one set after another."""
-    if len(shared) == len(x):
+    if shared.shape[0] == x.shape[0]:
         return shared
-    return shared.repeat(len(x) // len(shared), *(1 for _ in shared.shape[1:]))
+    return shared.repeat(x.shape[0] // shared.shape[0], *(1 for _ in shared.shape[1:]))
 
 
 class GraphNet(nn.Module):
@@ -221,7 +221,7 @@ class GraphNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform ``(batch, joints, channels)``."""
-        graph = self.graph().expand(len(x), -1, -1)
+        graph = self.graph().expand(x.shape[0], -1, -1)
         hidden = functional.relu(self.expand(torch.bmm(graph, x)))
         # The weights narrow before the graph mixes: half the work of the order in the paper.
         narrow = functional.linear(hidden, self.contract.weight)

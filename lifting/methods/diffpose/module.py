@@ -25,6 +25,7 @@ from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.guidance import Guide
 from lifting.methods.diffpose.mixture import batch_mixtures
 from lifting.methods.diffpose.refiner import Refiner
+from lifting.methods.diffpose.sampler import CHOICES, NOISE
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.nn.pose_loss import pose_loss
 from lifting.nn.units import MM_PER_METRE, from_network_units, to_network_units
@@ -35,7 +36,6 @@ from lifting.typing import PerJoint, PerSample, Points3D, Pose2D, Pose3D
 CONTEXT, TRAIN, DISTIL = "context", "train", "distil"
 ORACLE_ROOT = "oracle_root"
 CONDITIONING = "conditioning"
-NOISE = "noise"
 LR_SCALE: Mapping[str, float] = {CONDITIONING: 1.0, NOISE: 100.0}
 """Beside a step of 1e-3 screen units, half a pixel, one of a tenth of the noise's deviation."""
 
@@ -92,6 +92,12 @@ class Module(LiftingModule):
         """Where several hypotheses are projected, or the sampling is led by their projection."""
         projects = config.drawn > 1 and config.aggregation not in ("mean", "median")
         return projects or config.guidance.weight_projection > 0
+
+    def random_tables(self) -> dict[str, Tensor]:
+        """Noise, and choices between components, where hypotheses can differ."""
+        if self._in_context_stage or not self.config.is_random:
+            return {}
+        return self.network.tables(self.settings.seed)
 
     def stages(self) -> tuple[Stage, ...]:
         """Those of the context encoder, unless it is given or has no epochs, denoiser, student."""
@@ -238,19 +244,23 @@ class Module(LiftingModule):
         start = None if noise is None else noise.flatten(0, 1)
         mixture = self._mixtures(uv, batch)
         guide = self._guide(batch)
-        samples = self.network.sample(flat, self.settings.seed, start, mixture, guide)
+        tables = {name: batch.extras[name] for name in (NOISE, CHOICES) if name in batch.extras}
+        samples = self.network.sample(flat, self.settings.seed, start, mixture, guide, tables)
         return Samples(*(self._shared(pose, batch) for pose in samples))
 
     def _shared(self, pose: Pose3D, batch: PoseBatch) -> Pose3D:
         """Poses of all target frames in mm, ``(..., batch, targets, joints, 3)``."""
         shared = from_network_units(pose)
-        return shared.reshape(*shared.shape[:-3], len(batch), -1, *shared.shape[-2:])
+        poses = batch.keypoints_2d.shape[0]
+        return shared.reshape(*shared.shape[:-3], poses, -1, *shared.shape[-2:])
 
     def _screen(self, batch: PoseBatch) -> Pose2D:
         """Keypoints of the target frames, ``(batch, targets, joints, 2)``, screen units."""
         keypoints = batch.keypoints_2d
-        joints = len(self.skeleton)
-        check_shape("keypoints_2d", keypoints, "batch frames joints 2", joints=joints)
+        sizes = {"joints": len(self.skeleton)}
+        if self.config.context == "mixste":
+            sizes["frames"] = self.settings.frames
+        check_shape("keypoints_2d", keypoints, "batch frames joints 2", **sizes)
         return to_network_units(
             answered_frames(keypoints, self.settings.target), batch.camera.size
         )

@@ -6,6 +6,8 @@ state is kept relative to the centre that the forward process contracts to.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -35,7 +37,7 @@ from lifting.methods.diffpose.folded import FoldedTrunk, can_fold
 from lifting.methods.diffpose.forward import DRAWS, Forward, NoiseEnd
 from lifting.methods.diffpose.guidance import Guide
 from lifting.methods.diffpose.network import Encoded
-from lifting.methods.diffpose.sampler import Sampler, student_levels
+from lifting.methods.diffpose.sampler import CHOICES, NOISE, Sampler, student_levels
 from lifting.nn.pose_loss import pose_loss
 from lifting.skeleton import Skeleton
 from lifting.typing import PerJoint, Pose2D, Pose3D
@@ -175,7 +177,15 @@ class Refiner(nn.Module):
         Returns:
             ``(1, joints, channels)``.
         """
-        return self._noise_table(seed)[0].mean(dim=0)
+        return self.tables(seed)[NOISE][0].mean(dim=0)
+
+    def tables(self, seed: int) -> dict[str, Tensor]:
+        """What answers are drawn by, see :meth:`Sampler.tables`.
+
+        Args:
+            seed: Seed of the tables.
+        """
+        return self.sampler.tables(seed, len(self.levels), self.signal.device)
 
     def sample(
         self,
@@ -184,6 +194,7 @@ class Refiner(nn.Module):
         start_noise: Tensor | None = None,
         mixture: Tensor | None = None,
         guide: Guide | None = None,
+        tables: Mapping[str, Tensor] | None = None,
     ) -> Samples:
         """Draw the hypotheses of a batch of poses in one pass; differentiable in all inputs.
 
@@ -200,12 +211,17 @@ class Refiner(nn.Module):
                 the hypotheses keep their distances from it. None leaves the table as it is.
             mixture: As in :meth:`loss`.
             guide: Moves the estimated poses of every step.
+            tables: Take the place of those of :meth:`tables`, by name.
         """
+        tables = self.tables(seed) | dict(tables or {})
         context = self._encode(uv)
-        draw = self.process.draw(uv, mixture, self.sampler.choices(uv, seed))
+        choices = tables.get(CHOICES)
+        if choices is not None:
+            choices = choices.expand(-1, -1, uv.shape[0], -1)
+        draw = self.process.draw(uv, mixture, choices)
         end = self.process.noise_end(uv, context.pose, draw)
         if self.config.process == "diffusion":
-            table = self._noise_table(seed)
+            table = tables[NOISE]
             first = table[0]
             if start_noise is not None:
                 first = first - first.mean(dim=0, keepdim=True) + start_noise
@@ -271,9 +287,6 @@ class Refiner(nn.Module):
             return None
         with torch.set_grad_enabled(torch.is_grad_enabled() and not config.context_frozen):
             return self._encode_by(self.context, uv)
-
-    def _noise_table(self, seed: int) -> Tensor:
-        return self.sampler.noise(seed, len(self.levels), self.signal.device)
 
 
 def _mean(errors: PerJoint, visible: PerJoint | None) -> Tensor:

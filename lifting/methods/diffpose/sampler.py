@@ -19,7 +19,9 @@ from lifting.methods.diffpose.denoiser import Given, predict
 from lifting.methods.diffpose.diffusion import ddim
 from lifting.methods.diffpose.forward import DRAWS, Forward
 from lifting.skeleton import Skeleton
-from lifting.typing import Pose2D, Pose3D
+from lifting.typing import Pose3D
+
+NOISE, CHOICES = "noise", "choices"
 
 
 @lru_cache(maxsize=4)
@@ -109,17 +111,18 @@ class Sampler:
         starts = self.config.init != "context_point"
         return unit_noise(shape, seed, device, starts=starts)
 
-    def choices(self, uv: Pose2D, seed: int) -> Tensor | None:
-        """Numbers that draw the components, ``(2, drawn, batch, joints)``; None for no draw.
+    def tables(self, seed: int, visited: int, device: torch.device) -> dict[str, Tensor]:
+        """All that is drawn, the same for every pose; arguments as :meth:`noise`.
 
-        Args:
-            uv: ``(batch, joints, 2)``.
-            seed: Seed of the table.
+        Returns:
+            ``noise``, and where there are components ``choices`` between them, numbers in [0, 1),
+            ``(2, drawn, 1, joints)``.
         """
-        if not self.config.has_components:
-            return None
-        table = choices((DRAWS, self.config.drawn, 1, uv.shape[-2]), seed, uv.device)
-        return table.expand(-1, -1, len(uv), -1)
+        tables = {NOISE: self.noise(seed, visited, device)}
+        if self.config.has_components:
+            shape = (DRAWS, self.config.drawn, 1, len(self.skeleton))
+            tables[CHOICES] = choices(shape, seed, device)
+        return tables
 
     def run(
         self,

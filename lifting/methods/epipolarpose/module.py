@@ -39,6 +39,7 @@ class Module(LiftingModule):
         ConfigError: Windows of several frames, or a skeleton that the network cannot be built for.
     """
 
+    reads_pictures = True
     config: Config
     lr_scale: Mapping[str, float] = {}
 

@@ -53,6 +53,7 @@ class Module(LiftingModule):
             the backbone cannot halve five times.
     """
 
+    reads_pictures = True
     config: Config
 
     def __init__(self, config: Config, settings: ModuleSettings) -> None:

@@ -138,7 +138,7 @@ class PartitionedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(batch, joints, channels)``."""
-        mixed = torch.bmm(self.mixing.expand(len(x), *self.mixing.shape), x)
+        mixed = torch.bmm(self.mixing.expand(x.shape[0], *self.mixing.shape), x)
         mixed = mixed.view(*x.shape[:2], -1)  # (batch, joints, 4 channels)
         return functional.linear(mixed, self.weight) + self.received @ self.bias
 
