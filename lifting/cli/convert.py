@@ -26,7 +26,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "needs the extra `onnx`.",
     )
     parser.add_argument(
-        "experiment",
+        "what",
         metavar="EXPERIMENT",
         help="experiment whose network the weights are for; or the word onnx",
     )
@@ -57,7 +57,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def handle(arguments: argparse.Namespace) -> int:
     """Convert, then say what was read and what was not needed."""
-    if arguments.experiment == ONNX:
+    if arguments.what == ONNX:
         return _write_onnx(arguments)
     if arguments.output is None:
         raise ConfigError(
@@ -65,7 +65,7 @@ def handle(arguments: argparse.Namespace) -> int:
         )
     from lifting.experiment.load import load_experiment
 
-    config = load_experiment(arguments.experiment, arguments.settings)
+    config = load_experiment(arguments.what, arguments.settings)
     from lifting.experiment.trained import convert
 
     converted = convert(config, arguments.files, arguments.output)
