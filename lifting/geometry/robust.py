@@ -26,13 +26,14 @@ from lifting.geometry.epipolar import (
     recover_pose,
     sampson_error,
 )
-from lifting.geometry.rotation import axis_angle_to_matrix, cross_matrix
+from lifting.geometry.rotation import axis_angle_to_matrix, cross_matrix, left_jacobian
 from lifting.geometry.solver import solve_least_squares
 from lifting.typing import Intrinsics, PerJoint, PerSample, Pose2D
 
 LEAST_POINTS = 8
 _BLOCK = 2**19  # errors that are held at a time while hypotheses are scored
 _LM_STEPS = 3
+_LEAST_SQUARE = torch.finfo(torch.float64).tiny
 _TINY = 1e-12  # keeps the eight-point method defined where no pair is within reach
 
 
@@ -255,7 +256,8 @@ def _refine(
     for _ in range(options.rounds):
         weights = marginal_weight(pairs.error(pose.essential()), options.sigma_max)
         residuals = partial(_residuals, pairs, pairs.weights * weights.sqrt(), pose)
-        found = solve_least_squares(residuals, start, iterations=_LM_STEPS)
+        slopes = partial(_slopes, pairs, pairs.weights * weights.sqrt(), pose)
+        found = solve_least_squares(residuals, start, iterations=_LM_STEPS, jacobian=slopes)
         pose = _moved(pose, found.values)
         score = _score(pairs, pose.essential(), options)
         better = score < least
@@ -272,16 +274,50 @@ def _residuals(pairs: _Pairs, root: Tensor, pose: RelativePose, step: Tensor) ->
     return root * pairs.error(cross_matrix(there.translation) @ there.rotation)
 
 
+def _slopes(pairs: _Pairs, root: Tensor, pose: RelativePose, step: Tensor) -> Tensor:
+    """Derivatives of the residuals along the unknowns, ``(samples, points, 5)``."""
+    there = _moved(pose, step)
+    rotation, across = there.rotation, cross_matrix(there.translation)
+    turning = cross_matrix(left_jacobian(step[:, :3]).mT) @ rotation[:, None]
+    sides = _sides(pose.translation)
+    moved = pose.translation + (step[:, 3:, None] * sides).sum(1)
+    along = (sides @ there.translation[..., None]) * there.translation[:, None]
+    moving = (sides - along) / moved.norm(dim=-1)[:, None, None]
+    change = torch.cat(
+        (across[:, None] @ turning, cross_matrix(moving) @ rotation[:, None]), dim=1
+    )  # of the essential matrix, (samples, 5, 3, 3)
+    first, second = (functional.pad(v, (0, 1), value=1.0) for v in (pairs.first, pairs.second))
+    essential = across @ rotation
+    b, a = first @ essential.mT, second @ essential
+    db, da = first[:, None] @ change.mT, second[:, None] @ change
+    b0, b1, _ = b.unbind(-1)
+    a0, a1, _ = a.unbind(-1)
+    error = (second * b).sum(-1)
+    square = (a0.square() + a1.square() + (b0.square() + b1.square())).clamp(min=_LEAST_SQUARE)
+    inner = (
+        a0[:, None] * da[..., 0] + a1[:, None] * da[..., 1]
+        + b0[:, None] * db[..., 0] + b1[:, None] * db[..., 1]
+    )  # fmt: skip
+    slope = (second[:, None] * db).sum(-1) - (error / square)[:, None] * inner
+    scale = root * pairs.focal[:, None] * square.rsqrt()
+    return (scale[:, None] * slope).mT
+
+
 def _moved(pose: RelativePose, step: Tensor) -> RelativePose:
     """Poses turned by the first three unknowns, with the direction moved by the last two."""
+    one, other = _sides(pose.translation).unbind(1)
     direction = pose.translation
-    axis = functional.one_hot(direction.abs().argmin(-1), 3).to(direction)
-    one = torch.linalg.cross(direction, axis, dim=-1)
-    other = torch.linalg.cross(direction, one, dim=-1)
     return RelativePose(
         axis_angle_to_matrix(step[:, :3]) @ pose.rotation,
         functional.normalize(direction + step[:, 3:4] * one + step[:, 4:] * other, dim=-1),
     )
+
+
+def _sides(direction: Tensor) -> Tensor:
+    """Two directions across one, ``(samples, 2, 3)``."""
+    axis = functional.one_hot(direction.abs().argmin(-1), 3).to(direction)
+    one = torch.linalg.cross(direction, axis, dim=-1)
+    return torch.stack((one, torch.linalg.cross(direction, one, dim=-1)), dim=1)
 
 
 REACH = 3.64

@@ -66,6 +66,28 @@ def axis_angle_to_matrix(axis_angle: Points3D) -> RotationMatrix:
     return eye + sine * cross + cosine * (cross @ cross)
 
 
+def left_jacobian(axis_angle: Points3D) -> Tensor:
+    """How a rotation turns as its rotation vector changes: ``dR = [J dv]_x R``.
+
+    Args:
+        axis_angle: ``(*batch, 3)``, radians.
+
+    Returns:
+        J, ``(*batch, 3, 3)``.
+
+    Source: the left Jacobian of the rotation group, for example Solà et al. 2018, equation 145.
+    """
+    square = (axis_angle * axis_angle).sum(-1)[..., None, None]
+    small = square < 1e-8
+    safe = torch.where(small, torch.ones_like(square), square)
+    angle = safe.sqrt()
+    first = torch.where(small, 0.5 - square / 24, (1 - angle.cos()) / safe)
+    second = torch.where(small, 1 / 6 - square / 120, (angle - angle.sin()) / (safe * angle))
+    cross = cross_matrix(axis_angle)
+    eye = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
+    return eye + first * cross + second * (cross @ cross)
+
+
 def axis_angle_to_quaternion(axis_angle: Points3D) -> Quaternion:
     """Unit quaternion of a rotation vector, differentiable at zero.
 

@@ -1,12 +1,16 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from scipy.special import gammaincc
+from torch.nn import functional
 
 from lifting.errors import ConfigError, DataError
+from lifting.geometry import robust
 from lifting.geometry.camera import project, world_to_camera
+from lifting.geometry.epipolar import RelativePose
 from lifting.geometry.robust import (
     REACH,
     RobustOptions,
@@ -14,7 +18,8 @@ from lifting.geometry.robust import (
     marginal_weight,
     robust_relative_pose,
 )
-from lifting.geometry.rotation import look_at
+from lifting.geometry.rotation import axis_angle_to_matrix, look_at
+from lifting.geometry.solver import linearise
 
 LENS = torch.tensor([1145.0, 1143, 512, 515, 0, 0, 0, 0, 0], dtype=torch.float64)
 BENT = torch.tensor([1145.0, 1143, 512, 515, -0.2, 0.2, 0, -0.001, 0.001], dtype=torch.float64)
@@ -135,3 +140,19 @@ def test_errors():
         robust_relative_pose(first, second, LENS, LENS, weights)
     with pytest.raises(ConfigError, match="sigma_max above 0, got 0"):
         RobustOptions(sigma_max=0)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-5, 0.3])
+def test_slopes_are_those_of_forward_differentiation(size):
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape):
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    rays = 0.3 * draw(2, 3, 40, 2)
+    pairs = robust._Pairs(rays[0], rays[1], draw(3, 40).abs(), 1e3 + draw(3))
+    pose = RelativePose(axis_angle_to_matrix(draw(3, 3)), functional.normalize(draw(3, 3), dim=-1))
+    step = size * draw(3, 5)
+    expected = linearise(partial(robust._residuals, pairs, pairs.weights, pose), step).jacobian
+    found = robust._slopes(pairs, pairs.weights, pose, step)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-9)
