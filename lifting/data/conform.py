@@ -43,6 +43,31 @@ def wished_skeleton(config: DataConfig, *, defaults: bool = False) -> Skeleton |
     return SKELETONS.get(name) if defaults or name != usual else None
 
 
+def conformed(
+    tracks: PoseTracks, skeleton: Skeleton, fps: float | None, scored: Collection[str] = ()
+) -> PoseTracks:
+    """The same tracks in the joints and at the rate of a method.
+
+    Args:
+        tracks: As they were read.
+        skeleton: Joints wanted.
+        fps: Frames a second wanted; None leaves the rates, as a method of single frames does.
+        scored: Joints whose labels count even where they are approximated.
+
+    Raises:
+        ConfigError: No recipe leads from one skeleton to the other, or an extra cannot follow.
+        DataError: The tracks have pictures, which cannot be interpolated.
+    """
+    converted = to_skeleton(tracks, skeleton, scored)
+    return converted if fps is None else to_rate(converted, fps)
+
+
+def highest_rate(tracks: PoseTracks) -> float | None:
+    """Frames a second of the fastest of some tracks; None where no rate is known."""
+    known = tracks.fps[~tracks.fps.isnan()]
+    return float(known.max()) if len(known) else None
+
+
 def to_skeleton(
     tracks: PoseTracks, skeleton: Skeleton, scored: Collection[str] = ()
 ) -> PoseTracks:

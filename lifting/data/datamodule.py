@@ -15,9 +15,9 @@ from lifting.batch import PoseBatch
 from lifting.data.cache import tracks_hash
 from lifting.data.check import check_config, check_tracks
 from lifting.data.config import DataConfig, Split
-from lifting.data.conform import to_rate, to_skeleton, wished_skeleton
+from lifting.data.conform import conformed, highest_rate, wished_skeleton
 from lifting.data.epipolar_labels import training_labels
-from lifting.data.gather import GatherOptions, TrackBatches, ViewBatches
+from lifting.data.gather import GatherOptions, TrackBatches, ViewBatches, evaluation_options
 from lifting.data.info import DataInfo, supervision_of
 from lifting.data.sampler import BatchLoader, BatchSampler, Share, stream
 from lifting.data.sequence import PoseTracks, map_tensors
@@ -108,10 +108,7 @@ class PoseDataModule(pl.LightningDataModule):
         if self.config.frames == 1:
             return None
         if self._fps is None:
-            rates = self._first_raw().fps
-            known = rates[~rates.isnan()]
-            highest = float(known.max()) if len(known) else None
-            self._fps = self.config.fps or highest
+            self._fps = self.config.fps or highest_rate(self._first_raw())
         return self._fps
 
     def tracks(self, split: Split) -> PoseTracks:
@@ -122,9 +119,7 @@ class PoseDataModule(pl.LightningDataModule):
             DataError: The split is empty, or holds a value that is not finite.
         """
         if split not in self._tracks:
-            tracks = to_skeleton(self._read(split), self.skeleton, self.scored)
-            if self.fps is not None:
-                tracks = to_rate(tracks, self.fps)
+            tracks = conformed(self._read(split), self.skeleton, self.fps, self.scored)
             self._tracks[split] = check_tracks(tracks, split)
             self._raw.pop(split, None)
         return self._tracks[split]
@@ -197,15 +192,7 @@ class PoseDataModule(pl.LightningDataModule):
 
     def options(self, every: int) -> GatherOptions:
         """How tracks become batches in evaluation, of every n-th frame."""
-        config = self.config
-        return GatherOptions(
-            frames=config.frames,
-            stride=config.window_stride,
-            windows=config.windows,
-            all_targets=config.target == "all",
-            every=every,
-            seed=self.seed,
-        )
+        return evaluation_options(self.config, self.seed, every)
 
     def transfer_batch_to_device(
         self, batch: Any, device: torch.device, dataloader_idx: int

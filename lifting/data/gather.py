@@ -24,6 +24,7 @@ from lifting.data.augment import (
     turn_poses,
     verticals,
 )
+from lifting.data.config import DataConfig
 from lifting.data.sampler import BatchKey, stream
 from lifting.data.sequence import PoseTracks, map_tensors
 from lifting.data.window import (
@@ -75,6 +76,24 @@ class GatherOptions:
     def moves(self) -> bool:
         """Whether samples get other poses, for which the labels of all frames are needed."""
         return self.bone_jitter > 0 or self.turn > 0
+
+
+def evaluation_options(config: DataConfig, seed: int, every: int = 1) -> GatherOptions:
+    """How tracks become batches that are scored or lifted.
+
+    Args:
+        config: The data section.
+        seed: Of the run.
+        every: Use every n-th frame as a sample.
+    """
+    return GatherOptions(
+        frames=config.frames,
+        stride=config.window_stride,
+        windows=config.windows,
+        all_targets=config.target == "all",
+        every=every,
+        seed=seed,
+    )
 
 
 class TrackBatches(Dataset[PoseBatch]):

@@ -111,8 +111,8 @@ def answer(
     """Lift tracks in the joints and at the rate of a lifter.
 
     Args:
-        lifter: In evaluation mode, on the processor.
-        tracks: What to lift.
+        lifter: In evaluation mode.
+        tracks: What to lift, on the device of the lifter.
         options: How they become batches.
         batch_size: Samples a batch at most.
         hypotheses: Also keep every hypothesis.

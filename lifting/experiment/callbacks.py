@@ -94,12 +94,11 @@ def seed_everywhere(*parts: object) -> int:
     """
     text = "/".join(map(str, parts))
     seed = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "little")
-    if torch.accelerator.is_available():
-        return pl.seed_everything(seed, workers=False, verbose=False)
-    # Looking for every kind of device anew takes as long as half a step of a small network.
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - what a method draws with is not ours to say
-    torch.default_generator.manual_seed(seed)
+    # Without an accelerator torch looks for one of every kind, for half a step of a small network.
+    everywhere = torch.accelerator.is_available()
+    (torch.manual_seed if everywhere else torch.default_generator.manual_seed)(seed)
     return seed
 
 

@@ -6,15 +6,15 @@ No Lightning, unless a method has no ``Lifter`` or what is asked for takes a tra
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lifting.data.check import check_tracks
-from lifting.data.conform import to_rate, to_skeleton
-from lifting.data.gather import GatherOptions
+from lifting.data.check import check_config, check_tracks
+from lifting.data.conform import conformed, highest_rate
+from lifting.data.gather import GatherOptions, evaluation_options
 from lifting.data.keypoints.tracks import read_keypoints
 from lifting.data.sequence import PoseTracks
 from lifting.errors import CheckpointError, ConfigError
@@ -189,18 +189,10 @@ def _lift_alone(
 ) -> tuple[Answers, PoseTracks, GatherOptions]:
     """Answers to keypoints, which are brought to the joints and the rate of the weights."""
     data, claims = model.config.data, model.claims
-    tracks = to_skeleton(tracks, claims.skeleton)
-    if data.frames > 1 and claims.fps is not None:
-        tracks = to_rate(tracks, claims.fps)
-    tracks = check_tracks(tracks, "test")
-    options = GatherOptions(
-        frames=data.frames,
-        stride=data.window_stride,
-        windows=data.windows,
-        all_targets=data.target == "all",
-        labels=False,
-        seed=model.config.seed,
-    )
+    check_config(data)
+    fps = None if data.frames == 1 else claims.fps or data.fps or highest_rate(tracks)
+    tracks = check_tracks(conformed(tracks, claims.skeleton, fps), "test")
+    options = replace(evaluation_options(data, model.config.seed), labels=False)
     device = torch.device("cpu")
     if model.config.trainer.accelerator != "cpu" and torch.cuda.is_available():
         device = torch.device("cuda")

@@ -1,8 +1,9 @@
 """Methods, one folder each, found by listing: see ``discovery``.
 
 A folder holds ``config.py`` (the dataclass ``Config``, no torch) and ``module.py`` (the
-LightningModule ``Module``); larger methods add ``network.py``, ``checkpoint.py`` and so on. A
-method knows the core; the core and other methods do not know it.
+LightningModule ``Module``); larger methods add ``network.py``, ``checkpoint.py`` and so on. Where
+``lifter.py`` has the part of ``Module`` that answers (``Lifter``, no Lightning), own keypoints are
+lifted without a trainer. A method knows the core; the core and other methods do not know it.
 
 * ``lifter``      what every method is with weights: it answers batches (no Lightning)
 * ``base``        what every method is under training, derived from it
