@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 from pathlib import Path
@@ -44,6 +45,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="processor seconds of a training, and how many seeds (default: 60 200)",
     )
     parser.add_argument(
+        "--gflops",
+        type=_speed,
+        metavar="G",
+        help="the budgets are seconds of a processor with so many GFLOP/s in a float32 product of "
+        "1,024 x 1,024 matrices, one thread; a faster one gets fewer (default: seconds of this "
+        "processor)",
+    )
+    parser.add_argument(
         "--every",
         type=int,
         default=5,
@@ -73,6 +82,19 @@ def _budget(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2] or 1)
 
 
+def _speed(text: str) -> float:
+    """A positive number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(
+            f"expected GFLOP/s, a number above 0, such as 60, got '{text}'"
+        )
+    return value
+
+
 def handle(arguments: argparse.Namespace) -> int:
     """Train what is missing, write the table after each training, and print it in the end."""
     budgets = dict(arguments.budgets)
@@ -95,6 +117,7 @@ def handle(arguments: argparse.Namespace) -> int:
         budgets=tuple(sorted(budgets.items())),
         output=arguments.output,
         every=arguments.every,
+        gflops=arguments.gflops,
         overrides=tuple(arguments.overrides),
     )
     methods = arguments.methods or comparable_methods(plan.data)

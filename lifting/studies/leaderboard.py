@@ -69,6 +69,8 @@ class Contest:
         data: Data section, by its file in ``experiments/data``, laid over experiments that do not
             extend it; None takes their own.
         budgets: Processor seconds of a training, and how many seeds, from 0, are trained so long.
+        gflops: The budgets are seconds of a processor of this speed, as :func:`matrix_gflops`
+            measures it: a faster one gets fewer. None: seconds of this one.
         output: Folder of the runs and of the table.
         every: Every n-th frame is validated and scored, the same for all methods.
         overrides: Further ``key=value`` settings for all methods.
@@ -78,6 +80,7 @@ class Contest:
     budgets: tuple[tuple[int, int], ...]
     output: Path
     every: int = 5
+    gflops: float | None = None
     overrides: tuple[str, ...] = ()
 
 
@@ -87,7 +90,8 @@ class Standing:
 
     Attributes:
         method: Name of the method's experiment, or of a baseline that needs no training.
-        budget: Processor seconds that a training was to cost; None for a baseline.
+        budget: Processor seconds that a training was to cost, as the plan counts them; None for a
+            baseline.
         seeds: Seeds that went in.
         cpu_seconds: Those that it cost, the mean over the seeds.
         val_mpjpe_mm: That of the checkpoints that were chosen; None where another score chose.
@@ -201,7 +205,7 @@ def run_leaderboard(methods: Sequence[str], plan: Contest) -> Iterator[Board]:
         )
     for name, config in configs.items():
         _check_budgeted(name, config)
-    least = min(seconds for seconds, _ in plan.budgets)
+    least = min(seconds for seconds, _ in plan.budgets) * _speed(plan.gflops)
     files = {
         name: CostFile(plan.output, config, CALIBRATION_SHARE * least)
         for name, config in configs.items()
@@ -210,7 +214,7 @@ def run_leaderboard(methods: Sequence[str], plan: Contest) -> Iterator[Board]:
     for budget, seeds in sorted(plan.budgets):
         for name, config in configs.items():
             before = [line for line in lines if line.method == name and line.runs][-1:]
-            scale = _cut(files[name], config, budget, before)
+            scale = _cut(files[name], config, budget, before, plan.gflops)
             line = _Line(name, budget, files[name], scaled(config, scale))
             lines.append(line)
             for seed in range(seeds):
@@ -270,8 +274,9 @@ def write_leaderboard(board: Board) -> tuple[Path, ...]:
     }
     budgets = ", ".join(f"{budget:,} ({seeds})" for budget, seeds in sorted(plan.budgets))
     costs = ", ".join(f"{name} {spent:.0f}" for name, spent in board.calibration.items())
+    of = "" if plan.gflops is None else f" of a processor with {plan.gflops:g} GFLOP/s"
     lines = [
-        f"Data {board.data['name']}; CPU-seconds of training (seeds): {budgets}; "
+        f"Data {board.data['name']}; CPU-seconds of training{of} (seeds): {budgets}; "
         f"{scored_frames(plan.every)} of validation and test; errors in mm with 95 % intervals "
         f"over {RESAMPLES:,} resamples of the test recordings; validation of the checkpoint that "
         f"it chose. Before, so many CPU-seconds showed what a step costs: {costs}. "
@@ -375,18 +380,29 @@ def _pictures(data: DataConfig) -> bool:
     return find_set(data.name).fact("image_size", lambda data: None)(data) is not None
 
 
-def _cut(file: CostFile, config: ExperimentConfig, budget: int, before: Sequence[_Line]) -> float:
+def _speed(gflops: float | None) -> float:
+    """Seconds of this processor in one of a processor of that speed."""
+    return 1.0 if gflops is None else gflops / matrix_gflops()
+
+
+def _cut(
+    file: CostFile,
+    config: ExperimentConfig,
+    budget: int,
+    before: Sequence[_Line],
+    gflops: float | None,
+) -> float:
     """How much longer than its own an experiment trains under a budget, decided once."""
-    costs = file.costs
-    if str(budget) not in costs.scales:
+    costs, key = file.costs, str(budget) if gflops is None else f"{budget} at {gflops:g} GFLOP/s"
+    if key not in costs.scales:
         known = costs
         for line in before:
             known = costs.corrected([run.folder for run in line.runs], line.config)
-        scale = costs.scales[str(budget)] = known.scale_for(config, budget)
+        scale = costs.scales[key] = known.scale_for(config, budget * _speed(gflops))
         seconds = known.predicted(scaled(config, scale))
         print_facts({"budget": f"{budget:,} CPU seconds; {config.name} is to take {seconds:,.0f}"})
         file.save()
-    return costs.scales[str(budget)]
+    return costs.scales[key]
 
 
 def _train(line: _Line, config: ExperimentConfig) -> None:

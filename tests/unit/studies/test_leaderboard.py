@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lifting.cli.leaderboard import _budget
+from lifting.cli.leaderboard import _budget, _speed
 from lifting.cli.main import main
 from lifting.errors import ConfigError, DataError, DivergedError
 from lifting.experiment.record import read_record
@@ -124,6 +124,26 @@ def test_budgets_become_steps_and_runs_become_lines(plan, capsys):
     rows = csv.DictReader(curves.read_text().splitlines())
     logged = [float(row["val/mpjpe_mm"]) for row in rows if row["val/mpjpe_mm"]]
     assert longer.val_mpjpe_mm == pytest.approx(min(logged), rel=1e-6)
+
+
+def test_a_budget_of_another_processor_is_scaled_by_its_speed(plan, monkeypatch):
+    monkeypatch.setattr("lifting.studies.leaderboard.matrix_gflops", lambda: 120.0)
+    plan = replace(plan, budgets=((2, 1),), gflops=60.0)
+    board = last(["tiny"], plan)
+    (found,) = records(plan).values()
+    assert found.budget["steps"] == 10
+    assert board.rows[0].budget == 2
+    assert (
+        "of a processor with 60 GFLOP/s (seeds): 2 (1)" in write_leaderboard(board)[0].read_text()
+    )
+    monkeypatch.setattr("lifting.studies.leaderboard.matrix_gflops", lambda: 90.0)
+    assert last(["tiny"], plan).rows == board.rows  # decided once
+
+
+@pytest.mark.parametrize("text", ["0", "-60", "fast", "nan", "inf"])
+def test_the_speed_of_a_processor_is_a_positive_number(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="such as 60, got"):
+        _speed(text)
 
 
 def test_table_and_chart_hold_what_a_reader_asks_for(plan, monkeypatch):
