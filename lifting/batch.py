@@ -8,7 +8,7 @@ optimisation writes its result into the prediction.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 import torch
@@ -25,6 +25,10 @@ MIRRORED = "mirrored"
 
 LABEL_WEIGHT = "label_weight"
 """Extra that tells, ``(*batch, frames, joints)``, how much each label counts; 1 where absent."""
+
+
+GUESSED_LENS = "guessed_lens"
+"""Extra that tells, ``(batch,)`` bool, whose intrinsics were guessed from the image's size."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -151,6 +155,21 @@ def answered_frames(values: Tensor, target: Literal["middle", "all"]) -> Tensor:
     """
     half = values.shape[1] // 2
     return values if target == "all" else values[:, half : half + 1]
+
+
+def answered(batch: PoseBatch, target: Literal["middle", "all"]) -> PoseBatch:
+    """The frames that a method answers, as windows of their own; labels are those of the batch.
+
+    Args:
+        batch: Of windows.
+        target: The middle frame, or all of them.
+    """
+    confidence = batch.confidence
+    return replace(
+        batch,
+        keypoints_2d=answered_frames(batch.keypoints_2d, target),
+        confidence=None if confidence is None else answered_frames(confidence, target),
+    )
 
 
 def root_relative(pose: Pose3D, root: int) -> Pose3D:

@@ -34,6 +34,7 @@ _FILE: dict[str, tuple[Kind, tuple[int, ...]]] = {
     "trajectory": ("float", (2,)),
     "world": ("float", (3,)),
     "sigma": ("float", (2,)),
+    "expected_error": ("float", (2,)),
     "keypoints_2d": ("float", (3,)),
     "confidence": ("float", (2,)),
     "hypotheses": ("float", (4,)),
@@ -49,6 +50,7 @@ _ROWS = {
     "trajectory": "rows 3",
     "world": "rows joints 3",
     "sigma": "rows joints",
+    "expected_error": "rows joints",
     "keypoints_2d": "rows joints 2",
     "confidence": "rows joints",
     "hypotheses": "rows hypotheses joints 3",
@@ -80,7 +82,9 @@ class Poses:
             where it is not known.
         trajectory: ``(T, 3)`` float32, place of the root in the frame of the camera, mm.
         world: ``(T, J, 3)`` float32, mm, in the world of a calibration; ``meta`` says which.
-        sigma: ``(T, J)`` float32, expected or standard error, mm.
+        sigma: ``(T, J)`` float32, standard error of a coordinate, mm.
+        expected_error: ``(T, J)`` float32, mean distance of a joint from the truth that the method
+            expects, both relative to the root, mm.
         keypoints_2d: ``(T, J, 2)`` float32, pixels, as they were used; of a rig, of the first
             camera.
         confidence: ``(T, J)`` float32, 0 to 1, as it was used.
@@ -109,6 +113,7 @@ class Poses:
     trajectory: Array | None = None
     world: Array | None = None
     sigma: Array | None = None
+    expected_error: Array | None = None
     keypoints_2d: Array | None = None
     confidence: Array | None = None
     hypotheses: Array | None = None
@@ -268,7 +273,8 @@ class Poses:
                     f"expected NaN in all coordinates of a point of '{name}' or in none, got it "
                     "in some; a point is known or not"
                 )
-        for name, low, high in (("sigma", 0.0, np.inf), ("confidence", 0.0, 1.0)):
+        spreads = (("sigma", 0.0, np.inf), ("expected_error", 0.0, np.inf))
+        for name, low, high in (*spreads, ("confidence", 0.0, 1.0)):
             values = getattr(self, name)
             if values is not None and ((values < low) | (values > high)).any():
                 raise DataError(

@@ -6,6 +6,7 @@ Among them what the options of several data sets have alike.
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -127,6 +128,7 @@ def check_config(config: DataConfig) -> None:
             f"expected data.workers of at least 0, got {config.workers}; "
             "0 gathers in the main process"
         )
+    _check_refilm(config)
     if not 0 <= config.turn <= MAX_TURN:
         raise ConfigError(
             f"expected data.turn between 0 and {MAX_TURN} degrees, got {config.turn}; "
@@ -137,6 +139,30 @@ def check_config(config: DataConfig) -> None:
             f"expected data.bone_jitter between 0 and {MAX_JITTER}, got {config.bone_jitter}; "
             "it is the standard deviation of a factor"
         )
+
+
+def _check_refilm(config: DataConfig) -> None:
+    """Check the options of films that are made anew, and what they exclude."""
+    options = config.refilm
+    check_ranges(
+        "refilm",
+        options,
+        {
+            "every": (0, math.inf), "share": (1e-3, 1), "seconds": (0.1, 60), "pace": (0, 0.9),
+            "bones": (0, MAX_JITTER), "other_joints": (0, 1), "lost": (0, 1),
+        },
+    )  # fmt: skip
+    if not options.noise:
+        raise ConfigError("expected levels of noise in data.refilm.noise, got none; name one")
+    wanted: dict[str, object] = {
+        "labels": "truth", "views": "apart", "mixtures": None, "train_recordings": 0,
+    }  # fmt: skip
+    for name, value in wanted.items():
+        if options.every and getattr(config, name) != value:
+            raise ConfigError(
+                f"expected data.{name}={value} where motion is filmed anew, got "
+                f"{getattr(config, name)}; set data.refilm.every to 0"
+            )
 
 
 def check_tracks(tracks: PoseTracks, split: Split) -> PoseTracks:

@@ -45,6 +45,34 @@ class TeacherConfig(TeacherOptions):
 
 
 @dataclass
+class RefilmConfig:
+    """Motion filmed anew in training, by fresh cameras of ``data.cameras``.
+
+    The kinds of noise take the place of ``data.noise_train``; validation and test are filmed once,
+    as without.
+
+    Attributes:
+        every: Epochs that a film lasts; 0 films the motion once, as a whole.
+        share: Of the motion that a film shows.
+        seconds: Length of a clip, about which a rig stands.
+        pace: Largest change of a clip's pace, as a share.
+        bones: Standard deviation of factors on the lengths of people's bones.
+        noise: Levels of detector noise, of which every track has one.
+        other_joints: Share of the tracks whose trunk is put together as from a detector's joints.
+        lost: Share of the tracks with people who are cut off, or with joints that are not found.
+    """
+
+    every: int = 0
+    share: float = 0.25
+    seconds: float = 2.5
+    pace: float = 0.25
+    bones: float = 0.08
+    noise: tuple[NoiseLevel, ...] = ("light", "cpn", "coarse")
+    other_joints: float = 0.5
+    lost: float = 0.25
+
+
+@dataclass
 class CommonConfig:
     """Where samples come from and how they are cut into batches.
 
@@ -63,6 +91,7 @@ class CommonConfig:
         noise_train: That of the training split, where it differs: DiffPose trains on the ground
             truth and is tested on detections.
         noise_seed: Seed of rigs and noise.
+        refilm: Whether and how the motion of the training split is filmed anew.
         mixtures: File of 2D mixtures for the extra ``mixtures``, see ``lifting data mixtures``.
         frames: Odd length of a window.
         window_stride: Frames between two neighbours inside a window.
@@ -106,6 +135,7 @@ class CommonConfig:
     noise: NoiseLevel = "cpn"
     noise_train: NoiseLevel | None = None
     noise_seed: int = 0
+    refilm: RefilmConfig = field(default_factory=RefilmConfig)
     mixtures: str | None = None
     frames: int = 1
     window_stride: int = 1

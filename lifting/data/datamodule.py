@@ -19,9 +19,10 @@ from lifting.data.conform import conformed, highest_rate, wished_skeleton
 from lifting.data.epipolar_labels import training_labels
 from lifting.data.gather import GatherOptions, TrackBatches, ViewBatches, evaluation_options
 from lifting.data.info import DataInfo, supervision_of
+from lifting.data.refilm import RefilmedBatches
 from lifting.data.sampler import BatchLoader, BatchSampler, Share, stream
 from lifting.data.sequence import PoseTracks, map_tensors
-from lifting.data.sources import load_tracks
+from lifting.data.sources import load_motion, load_tracks
 from lifting.errors import MissingDataError
 from lifting.skeleton import H36M_17, Skeleton
 
@@ -78,6 +79,7 @@ class PoseDataModule(pl.LightningDataModule):
         self._tracks: dict[Split, PoseTracks] = {}
         self._hashes: dict[Split, str] = {}
         self._skeleton, self._fps = skeleton, fps
+        self._refilmed: RefilmedBatches | None = None
 
     def prepare_data(self) -> None:
         """Fill the cache in one process before the others read it."""
@@ -240,7 +242,11 @@ class PoseDataModule(pl.LightningDataModule):
     ) -> BatchLoader:
         tracks = self._placed(split)
         single = TrackBatches(tracks, options)
-        batches = ViewBatches(single) if together else single
+        batches: TrackBatches | ViewBatches | RefilmedBatches = single
+        if together:
+            batches = ViewBatches(single)
+        elif split == "train" and self.config.refilm.every:
+            batches = self._films(single)
         on_cpu = tracks.keypoints_2d.device.type == "cpu"
         workers = self.config.workers if on_cpu else 0  # a GPU tensor does not survive a fork
         sampler = BatchSampler(
@@ -260,6 +266,13 @@ class PoseDataModule(pl.LightningDataModule):
             generator=stream(self.seed),  # else the loader draws from the global numbers
             persistent_workers=workers > 0,
         )
+
+    def _films(self, batches: TrackBatches) -> RefilmedBatches:
+        """Training batches of motion that is filmed anew; all loaders share the newest film."""
+        if self._refilmed is None:
+            motion = load_motion(self.config, "train")
+            self._refilmed = RefilmedBatches(batches, motion, self.config, self.fps)
+        return self._refilmed
 
     def _share(self) -> Share:
         if self.trainer is None:

@@ -187,12 +187,33 @@ def film(
         if name not in EXTRAS:
             raise ConfigError(f"unknown extra '{name}'; {suggest(name, EXTRAS)}")
     rig_seed, noise_seed = _seeds(seed)
-    tracks = _clean(motion, _rigs_around(motion, rig, rig_seed))
-    tracks = _drop_unseen(tracks)
+    tracks = _drop_unseen(_clean(motion, _rigs_around(motion, rig, rig_seed)))
     tracks.source.update(
         {"rig": rig, "noise_seed": str(seed), "two_d": f"projected, noise {noise}"}
     )
     return _detected(tracks, noise, noise_seed, extras)
+
+
+def film_by(
+    motion: MotionClips, cameras: Camera, *, noise: NoiseLevel, seed: int, dropped: bool = True
+) -> PoseTracks:
+    """See every clip with given cameras, as :func:`film` does with those of a rig.
+
+    Args:
+        motion: Clips in the world, z up, mm.
+        cameras: One leading axis, clip-major, as many of each clip as of the others; the floor
+            under a clip's person is their origin.
+        noise: How bad the detector is.
+        seed: Of the noise.
+        dropped: Drop tracks whose camera does not see the person.
+
+    Raises:
+        DataError: No camera sees any clip.
+    """
+    tracks = _clean(motion, _moved_to_clips(motion, cameras))
+    tracks = _drop_unseen(tracks) if dropped else tracks
+    tracks.source["two_d"] = f"projected, noise {noise}"
+    return _detected(tracks, noise, seed, ())
 
 
 def _seeds(seed: int) -> list[int]:
@@ -207,9 +228,16 @@ def _rigs_around(motion: MotionClips, rig: Rig, seed: int) -> Camera:
     if clips == 0:
         raise DataError("expected at least one clip to film, got none; check the split's subjects")
     check_shape("offsets", motion.offsets, "n", n=clips + 1)
-    cameras = sample_rigs(rig, clips, seed=seed)
+    every = torch.arange(clips * VIEWS)
+    return _moved_to_clips(
+        motion, sample_rigs(rig, clips, seed=seed)[every // VIEWS, every % VIEWS]
+    )
+
+
+def _moved_to_clips(motion: MotionClips, cameras: Camera) -> Camera:
+    """Cameras, clip-major, moved to the mean place of each clip's person."""
+    clips, lengths = len(motion.names), motion.offsets.diff()
     assert cameras.position is not None
-    lengths = motion.offsets.diff()
     clip = torch.arange(clips).repeat_interleave(lengths)
     place = torch.zeros(clips, 3, dtype=torch.float64)
     skeleton = motion.skeleton
@@ -217,14 +245,14 @@ def _rigs_around(motion: MotionClips, rig: Rig, seed: int) -> Camera:
     place.index_add_(0, clip, root.double())
     place = (place / lengths[:, None]).float()
     place[:, 2] = 0
-    moved = replace(cameras, position=cameras.position + place[:, None])
-    every = torch.arange(clips * VIEWS)
-    return moved[every // VIEWS, every % VIEWS]
+    views = len(cameras.position) // clips
+    return replace(cameras, position=cameras.position + place.repeat_interleave(views, 0))
 
 
 def _clean(motion: MotionClips, cameras: Camera) -> PoseTracks:
     """Every clip in every view, exactly projected."""
-    clip = torch.arange(len(motion.names)).repeat_interleave(VIEWS)
+    views = len(cameras.size) // len(motion.names)
+    clip = torch.arange(len(motion.names)).repeat_interleave(views)
     lengths = motion.offsets.diff()[clip]
     offsets = offsets_of(lengths)
     track = torch.arange(len(clip)).repeat_interleave(lengths)
@@ -235,7 +263,7 @@ def _clean(motion: MotionClips, cameras: Camera) -> PoseTracks:
         motion.joints_3d[rows], cameras.rotation[track], cameras.position[track]
     )
     keypoints_2d = project(joints_3d, cameras.intrinsics[track]).nan_to_num()
-    names = [f"{motion.names[i]}/view{j % VIEWS}" for j, i in enumerate(clip.tolist())]
+    names = [f"{motion.names[i]}/view{j % views}" for j, i in enumerate(clip.tolist())]
     return PoseTracks(
         skeleton=motion.skeleton,
         joints_3d=joints_3d,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lifting.batch import MIRRORED, PoseBatch
+from lifting.batch import GUESSED_LENS, MIRRORED, PoseBatch
 from lifting.data.augment import (
     jitter_bones,
     mirror_samples,
@@ -197,7 +197,9 @@ class TrackBatches(Dataset[PoseBatch]):
     def _extras(self, rows: Tensor) -> dict[str, Tensor]:
         """Extras of the windows, none of which is mirrored yet."""
         extras = {name: _select(value, rows) for name, value in self.tracks.extras.items()}
-        if extras:
+        if self.tracks.camera_kind == "guessed":
+            extras[GUESSED_LENS] = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+        if self.tracks.extras:
             extras[MIRRORED] = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
         return extras
 

@@ -14,8 +14,9 @@ from lifting.data.cache import cache_folder, cached_tracks
 from lifting.data.config import DataConfig, Split, noise_of
 from lifting.data.film import film
 from lifting.data.mixture_file import with_mixtures
-from lifting.data.sequence import PoseTracks
+from lifting.data.sequence import MotionClips, PoseTracks
 from lifting.data.sets import find_set
+from lifting.errors import ConfigError
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 FILM_VERSION = 1  # to be raised when rigs or detector noise change, so that old files are not read
@@ -47,6 +48,28 @@ def load_tracks(config: DataConfig, split: Split) -> PoseTracks:
     if config.mixtures is None:
         return tracks
     return with_mixtures(tracks, Path(config.mixtures).expanduser(), split)
+
+
+def load_motion(config: DataConfig, split: Split) -> MotionClips:
+    """The motion of a split that virtual cameras film.
+
+    Args:
+        config: The data section.
+        split: Which part.
+
+    Raises:
+        ConfigError: The data set is of recordings with cameras, or has extras of single frames.
+        MissingDataError: Its files are absent.
+    """
+    reader = find_set(config.name).reader()
+    if not hasattr(reader, "motion") or config.synthetic.extras:
+        came = f"extras of {config.name}" if hasattr(reader, "motion") else config.name
+        raise ConfigError(
+            f"expected motion without cameras and extras for data.refilm, got {came}; set "
+            "data.refilm.every to 0"
+        )
+    motion: MotionClips = reader.motion(config, split)
+    return motion
 
 
 def _filmed(reader: Any, config: DataConfig, split: Split) -> PoseTracks:

@@ -17,6 +17,7 @@ from lifting.data.sequence import PoseTracks
 from lifting.errors import DataError
 from lifting.files.checks import files_hash, sha256_of
 from lifting.methods.lifter import PoseLifter
+from lifting.nn.expected_error import LENGTH_PER_AXIS
 from lifting.poses import Poses
 
 NOTED = (
@@ -81,6 +82,9 @@ class Answers:
         if tracks.first_frame is not None:
             frame = frame + tracks.first_frame[track]
         answers["confidence"] = answers["confidence"].clamp(0, 1)  # a cubic may leave the range
+        if "sigma" in answers:
+            answers["sigma"] = answers["sigma"].clamp(min=0)
+            answers["expected_error"] = LENGTH_PER_AXIS * answers["sigma"]
         arrays: dict[str, Any] = {n: _without_targets(n, v).numpy() for n, v in answers.items()}
         fps = tracks.fps if tracks.read_fps is None else tracks.read_fps
         sizes, lenses = (

@@ -8,11 +8,22 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from lifting.batch import PoseBatch, Prediction, flip_batch, flip_per_joint, flip_pose
+from lifting.batch import (
+    PoseBatch,
+    Prediction,
+    flip_batch,
+    flip_per_joint,
+    flip_pose,
+    root_relative,
+)
 from lifting.errors import ConfigError, DataError
 from lifting.methods.settings import ModuleSettings, Stage
+from lifting.nn.expected_error import Lifted, axis_deviation
+from lifting.nn.inputs import Seen, see, words_of
+from lifting.nn.units import from_network_units
 from lifting.skeleton import Skeleton
 
 CHECKPOINT_KEY = "lifting"
@@ -130,6 +141,50 @@ class PoseLifter(nn.Module):
                 f"expected input with the joints of {self.skeleton.name}, got "
                 f"{batch.skeleton.name}; PoseDataModule(..., skeleton=module.skeleton) converts it"
             )
+
+
+class SeeingLifter(PoseLifter):
+    """A method whose network sees keypoints by one of :mod:`lifting.nn.inputs`.
+
+    Args:
+        config: The method's own ``Config``, with ``input`` and ``hidden_focal``.
+        settings: What the run gives to every method.
+    """
+
+    def __init__(self, config: Any, settings: ModuleSettings) -> None:
+        super().__init__(config, settings)
+        self.normalisation = words_of(config.input)
+
+    @classmethod
+    def uses_camera(cls, config: Any) -> bool:
+        """Whether the network is told the focal length."""
+        return bool(config.input != "screen")
+
+    def see(self, batch: PoseBatch) -> Seen:
+        """What the network sees; in training the focal length of some samples is not told."""
+        told = None
+        if self.training and self.config.input != "screen":
+            device = batch.keypoints_2d.device
+            told = torch.rand(len(batch), device=device) >= self.config.hidden_focal
+        return see(self.config.input, batch, told)
+
+    def in_camera(self, answer: Lifted, seen: Seen) -> Lifted:
+        """An answer relative to its root, in the axes of the camera.
+
+        Args:
+            answer: Of the network.
+            seen: By it, of the frames that are answered.
+        """
+        return answer._replace(pose=seen.back(root_relative(answer.pose, self.skeleton.root)))
+
+    def prediction(self, answer: Lifted) -> Prediction:
+        """An answer in mm."""
+        log_error = answer.log_error
+        return Prediction(
+            skeleton=self.skeleton,
+            joints_3d=from_network_units(answer.pose),
+            sigma=None if log_error is None else from_network_units(axis_deviation(log_error)),
+        )
 
 
 def refused_skeleton(expected: str, skeleton: Skeleton) -> ConfigError:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from lifting.batch import PoseBatch, Prediction
 from lifting.errors import ConfigError, check_shape
 from lifting.geometry.camera import denormalize_screen, normalize_screen
+from lifting.nn.expected_error import LENGTH_PER_AXIS
 from lifting.skeleton import Skeleton
-from lifting.tto.contract import LENGTH_PER_AXIS, Decoded, Latents, Refinable
+from lifting.tto.contract import Decoded, Latents, Refinable
 from lifting.tto.observe import Scene
 
 

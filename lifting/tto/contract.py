@@ -8,7 +8,6 @@ whatever unit suits the method, and ``lr_scale`` brings the learning rate to it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -23,11 +22,6 @@ from lifting.typing import ImageSize, Intrinsics, PerJoint, PerSample, Pose2D, P
 
 Latents = dict[str, Tensor]
 """State that is optimised, by name; every tensor has the samples first."""
-
-LENGTH_PER_AXIS = math.sqrt(8 / math.pi)
-"""Mean length of a 3D Gaussian error over its standard deviation on one axis.
-
-``Decoded.log_sigma`` speaks of the former, the scored ``Prediction.sigma`` of the latter."""
 
 
 class Decoded(NamedTuple):

@@ -10,6 +10,7 @@ from lifting.methods.settings import ModuleSettings
 from lifting.methods.simple_baseline.config import Config
 from lifting.methods.simple_baseline.module import Module
 from lifting.methods.simple_baseline.network import SimpleBaseline
+from lifting.nn.inputs import Seen
 from lifting.nn.units import from_network_units, to_network_units
 from lifting.skeleton import H36M_17
 
@@ -125,7 +126,7 @@ def test_switches_out_of_range_are_refused(options, name):
 
 def test_another_number_of_joints_is_refused():
     with pytest.raises(ShapeError, match="joints=17"):
-        SimpleBaseline(17, Config(channels=8))(torch.zeros(2, 15, 2))
+        SimpleBaseline(17, Config(channels=8))(Seen(torch.zeros(2, 15, 2)))
 
 
 @pytest.mark.filterwarnings("ignore")

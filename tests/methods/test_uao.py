@@ -12,14 +12,10 @@ from lifting.methods.settings import ModuleSettings
 from lifting.methods.uao.checkpoint import convert, export_state, import_state
 from lifting.methods.uao.config import Config
 from lifting.methods.uao.graph import partitioned_adjacency
-from lifting.methods.uao.module import (
-    Module,
-    axis_deviation,
-    joint_losses,
-    log_error_in_mm,
-    uncertainty_loss,
-)
-from lifting.methods.uao.network import Gumlp, LinearPair, PartitionedConv, bounded
+from lifting.methods.uao.lifter import log_error_in_mm
+from lifting.methods.uao.module import Module, joint_losses, uncertainty_loss
+from lifting.methods.uao.network import Gumlp, LinearPair, PartitionedConv
+from lifting.nn.expected_error import axis_deviation, bounded
 from lifting.skeleton import H36M_17, MPI_INF_3DHP_17
 from lifting.tto.contract import Refinable
 

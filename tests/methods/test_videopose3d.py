@@ -11,6 +11,7 @@ from lifting.methods.settings import ModuleSettings
 from lifting.methods.videopose3d.config import Config
 from lifting.methods.videopose3d.module import Module, norm_momentum
 from lifting.methods.videopose3d.network import TemporalNetwork, repeat_edges
+from lifting.nn.inputs import Seen
 from lifting.skeleton import H36M_17
 
 
@@ -47,15 +48,17 @@ def test_size_is_the_published_one(widths, millions):
 def test_strided_form_equals_dilated_form(widths):
     network = make_network(widths)
     x = torch.randn(4, math.prod(widths), 17, 2)
-    torch.testing.assert_close(network.middle(x), network(x), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        network.middle(Seen(x)).pose, network(Seen(x)).pose, rtol=0, atol=1e-5
+    )
 
 
 def test_strided_form_equals_each_step_of_a_sequence():
     network = make_network((3, 3))
     x = torch.randn(2, 14, 17, 2)
-    whole = network(x)
+    whole = network(Seen(x)).pose
     assert whole.shape == (2, 6, 17, 3)
-    steps = torch.cat([network.middle(x[:, i : i + 9]) for i in range(6)], dim=1)
+    steps = torch.cat([network.middle(Seen(x[:, i : i + 9])).pose for i in range(6)], dim=1)
     torch.testing.assert_close(steps, whole, rtol=0, atol=1e-5)
 
 
@@ -64,7 +67,7 @@ def test_receptive_field_is_the_product_of_the_widths(widths):
     network = make_network(widths, channels=32).double()
     field = math.prod(widths)
     x = torch.randn(1, field + 4, 17, 2, dtype=torch.float64, requires_grad=True)
-    network(x)[0, 2].sum().backward()
+    network(Seen(x)).pose[0, 2].sum().backward()
     used = x.grad[0].abs().sum(dim=(1, 2)) > 0
     assert used.tolist() == [False] * 2 + [True] * field + [False] * 2
 
@@ -75,7 +78,7 @@ def test_both_forms_have_the_same_gradient_in_evaluation():
     gradients = []
     for form in (network.middle, network.forward):
         network.zero_grad()
-        form(x).square().sum().backward()
+        form(Seen(x)).pose.square().sum().backward()
         gradients.append(torch.cat([p.grad.flatten() for p in network.parameters()]))
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-9, atol=1e-9)
 
@@ -140,9 +143,9 @@ def test_windows_of_another_length_are_refused():
     with pytest.raises(ConfigError, match=r"windows of 9 frames.*data.frames=27; set data.frames"):
         make_module(frames=27)
     with pytest.raises(ShapeError, match=r"windows of 9 frames.*\(2, 11, 17, 2\)"):
-        make_network((3, 3)).middle(torch.zeros(2, 11, 17, 2))
+        make_network((3, 3)).middle(Seen(torch.zeros(2, 11, 17, 2)))
     with pytest.raises(ShapeError, match=r"at least 9 frames.*\(2, 8, 17, 2\)"):
-        make_network((3, 3))(torch.zeros(2, 8, 17, 2))
+        make_network((3, 3))(Seen(torch.zeros(2, 8, 17, 2)))
 
 
 @pytest.mark.parametrize(

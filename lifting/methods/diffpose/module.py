@@ -27,10 +27,11 @@ from lifting.methods.diffpose.mixture import batch_mixtures
 from lifting.methods.diffpose.refiner import Refiner
 from lifting.methods.diffpose.sampler import CHOICES, NOISE
 from lifting.methods.settings import ModuleSettings, Stage
+from lifting.nn.expected_error import LENGTH_PER_AXIS
 from lifting.nn.pose_loss import pose_loss
 from lifting.nn.units import MM_PER_METRE, from_network_units, to_network_units
 from lifting.tto.adapter import LEAST_SIGMA_MM
-from lifting.tto.contract import LENGTH_PER_AXIS, Decoded, Latents
+from lifting.tto.contract import Decoded, Latents
 from lifting.typing import PerJoint, PerSample, Points3D, Pose2D, Pose3D
 
 CONTEXT, TRAIN, DISTIL = "context", "train", "distil"

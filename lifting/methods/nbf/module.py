@@ -32,10 +32,11 @@ from lifting.methods.nbf.network import NeuralBody
 from lifting.methods.nbf.objective import FeatureObjective
 from lifting.methods.nbf.pictures import FitPictures, FitView, fit_pictures
 from lifting.methods.settings import ModuleSettings, Stage
+from lifting.nn.expected_error import LENGTH_PER_AXIS
 from lifting.skeleton import H36M_17
 from lifting.tto.adapter import frozen
 from lifting.tto.config import TtoConfig
-from lifting.tto.contract import LENGTH_PER_AXIS, Status, TtoResult
+from lifting.tto.contract import Status, TtoResult
 from lifting.typing import PerJoint, Pose3D
 
 GUESS, FEATURES = "guess", "features"

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from lifting.batch import PoseBatch, Prediction, answered_frames, root_relative
-from lifting.methods.lifter import PoseLifter
+from lifting.batch import PoseBatch, Prediction, answered
+from lifting.methods.lifter import SeeingLifter
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.simple_baseline.config import Config
 from lifting.methods.simple_baseline.network import SimpleBaseline
-from lifting.nn.units import from_network_units, to_network_units
-from lifting.typing import Pose3D
+from lifting.nn.expected_error import Lifted
 
 
-class Lifter(PoseLifter):
+class Lifter(SeeingLifter):
     """Applies the simple baseline.
 
     Args:
@@ -27,10 +26,9 @@ class Lifter(PoseLifter):
 
     def predict(self, batch: PoseBatch) -> Prediction:
         """Lift the middle frame of each window, or each frame where all are the targets."""
-        return Prediction(skeleton=self.skeleton, joints_3d=from_network_units(self.lift(batch)))
+        return self.prediction(self.lift(batch))
 
-    def lift(self, batch: PoseBatch) -> Pose3D:
-        """Root-relative metres, ``(batch, targets, joints, 3)``."""
-        keypoints = answered_frames(batch.keypoints_2d, self.settings.target)
-        answer = self.network(to_network_units(keypoints, batch.camera.size))
-        return root_relative(answer, self.skeleton.root)
+    def lift(self, batch: PoseBatch) -> Lifted:
+        """Root-relative poses, ``(batch, targets, joints, 3)``."""
+        seen = self.see(answered(batch, self.settings.target))
+        return self.in_camera(self.network(seen), seen)

@@ -9,7 +9,7 @@ from torch import Tensor
 from lifting.batch import PoseBatch
 from lifting.methods.base import LiftingModule
 from lifting.methods.simple_baseline.lifter import Lifter
-from lifting.nn.pose_loss import pose_loss
+from lifting.nn.expected_error import lift_losses
 from lifting.nn.units import MM_PER_METRE
 
 
@@ -23,9 +23,10 @@ class Module(Lifter, LiftingModule):
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Loss of a batch, in metres, of shape ``()``."""
-        target = self.target(batch) / MM_PER_METRE
-        loss = pose_loss(self.lift(batch), target, self.label_weights(batch), self.config.loss)
-        return self.log_losses({"pose": loss}, batch)
+        target, weights = self.target(batch) / MM_PER_METRE, self.label_weights(batch)
+        return self.log_losses(
+            lift_losses(self.lift(batch), target, weights, self.config.loss), batch
+        )
 
     def on_train_batch_end(self, outputs: Any, batch: PoseBatch, batch_idx: int) -> None:
         """Enforce the limit on the weights' norm."""

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from lifting.errors import check_shape
 from lifting.methods.simple_baseline.config import Config
 from lifting.nn.dropout import Dropout
-from lifting.typing import Pose2D, Pose3D
+from lifting.nn.expected_error import ErrorHead, Lifted
+from lifting.nn.inputs import Seen, numbers_of
 
 OUTPUT_SPREAD = 1e-3
 
@@ -37,7 +38,7 @@ class SimpleBaseline(nn.Module):
 
     Args:
         joints: Joints of both poses.
-        config: Width, depth and dropout.
+        config: Width, depth, dropout, input, and whether errors are stated.
 
     Source: Martinez et al. 2017, figure 1.
     """
@@ -46,10 +47,11 @@ class SimpleBaseline(nn.Module):
         super().__init__()
         self.joints = joints
         self.layers = nn.Sequential(
-            *_hidden(2 * joints, config.channels, config.dropout),
+            *_hidden(numbers_of(config.input, joints), config.channels, config.dropout),
             *(ResidualBlock(config.channels, config.dropout) for _ in range(config.blocks)),
             nn.Linear(config.channels, 3 * joints),
         )
+        self.error_head = ErrorHead(config.channels, joints) if config.expected_error else None
         for layer in self.linear_layers():
             nn.init.kaiming_normal_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -57,21 +59,27 @@ class SimpleBaseline(nn.Module):
         nn.init.normal_(self.linear_layers()[-1].weight, std=OUTPUT_SPREAD)
 
     def linear_layers(self) -> list[nn.Linear]:
-        """All linear layers, from input to output."""
-        return [layer for layer in self.modules() if isinstance(layer, nn.Linear)]
+        """All linear layers from the input to the pose."""
+        return [layer for layer in self.layers.modules() if isinstance(layer, nn.Linear)]
 
-    def forward(self, keypoints: Pose2D) -> Pose3D:
+    def forward(self, seen: Seen) -> Lifted:
         """Lift poses one by one.
 
         Args:
-            keypoints: ``(*batch, joints, 2)``, screen units.
+            seen: Of frames ``*batch``.
 
         Returns:
-            ``(*batch, joints, 3)``, metres, before the root is subtracted.
+            Poses ``(*batch, joints, 3)``, before the root is subtracted.
+
+        Raises:
+            ShapeError: Another number of joints.
         """
-        check_shape("keypoints", keypoints, "*batch joints 2", joints=self.joints)
-        flat = keypoints.reshape(-1, 2 * self.joints)
-        return self.layers(flat).view(*keypoints.shape[:-1], 3)
+        check_shape("joints", seen.joints, "*batch joints channels", joints=self.joints)
+        flat = seen.flat()
+        features = self.layers[:-1](flat.reshape(-1, flat.shape[-1]))
+        shape = seen.joints.shape[:-1]
+        log_error = None if self.error_head is None else self.error_head(features).view(shape)
+        return Lifted(self.layers[-1](features).view(*shape, 3), log_error)
 
     @torch.no_grad()
     def limit_norms(self, largest: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from lifting.methods.settings import require
 
@@ -28,6 +29,13 @@ class Config:
         sigma_limits: Smallest and largest log error, natural log of metres, that the network
             answers, by a smooth bound; None sets no limit (released). The root's true position
             is always zero, so without a limit its log error falls as long as training lasts.
+        sees: ``frame``, one at a time (released); ``window``, all frames of a window of the data,
+            whose middle one is answered.
+        input: ``screen``, the whole picture (released); ``person``, relative to the person's
+            middle and size in each frame, with confidences; ``turned``, the same, seen by the
+            camera turned towards the person.
+        hidden_focal: Of ``person`` and ``turned``: share of the training samples whose focal
+            length is not told, so that the network also serves pictures of unknown cameras.
     """
 
     hidden: int = 512
@@ -40,6 +48,9 @@ class Config:
     spatial_dropout: float = 0.05
     drop_path: float = 0.2
     sigma_limits: tuple[float, float] | None = None
+    sees: Literal["frame", "window"] = "frame"
+    input: Literal["screen", "person", "turned"] = "screen"
+    hidden_focal: float = 0.5
 
     def __post_init__(self) -> None:
         for name in (
@@ -49,6 +60,7 @@ class Config:
             require(self, name, getattr(self, name) >= 1, "at least 1")
         for name in ("channel_dropout", "spatial_dropout", "drop_path"):
             require(self, name, 0 <= getattr(self, name) < 1, "between 0 and below 1")
+        require(self, "hidden_focal", 0 <= self.hidden_focal <= 1, "from 0 to 1")
         limits = self.sigma_limits
         require(
             self,

@@ -19,8 +19,9 @@ from lifting.errors import check_shape
 from lifting.methods.uao.config import Config
 from lifting.methods.uao.graph import PARTITIONS, partitioned_adjacency
 from lifting.nn.dropout import drop_path, dropout
+from lifting.nn.expected_error import bounded
 from lifting.skeleton import Skeleton
-from lifting.typing import PerJoint, Pose2D, Pose3D
+from lifting.typing import PerJoint, Pose3D
 
 NORM_EPS = 1e-6
 
@@ -35,21 +36,6 @@ class Estimate(NamedTuple):
 
     pose: Pose3D
     log_sigma: PerJoint
-
-
-def bounded(values: Tensor, low: float, high: float) -> Tensor:
-    """Bend values into an interval; near its middle they stay what they are.
-
-    A clamp would pass no gradient outside, and a log error that once left the interval would never
-    come back.
-
-    Args:
-        values: Any shape.
-        low: End of the interval.
-        high: Other end.
-    """
-    half, middle = (high - low) / 2, (high + low) / 2
-    return middle + half * torch.tanh((values - middle) / half)
 
 
 class LinearPair(nn.Module):
@@ -178,15 +164,16 @@ class Gumlp(nn.Module):
     Args:
         skeleton: Joints of both poses.
         config: Widths, depth, dropout, limits.
+        inputs: Channels of a joint.
 
     Source: arXiv 2402.02339, released code.
     """
 
-    def __init__(self, skeleton: Skeleton, config: Config) -> None:
+    def __init__(self, skeleton: Skeleton, config: Config, inputs: int = 2) -> None:
         super().__init__()
-        self.joints = len(skeleton)
+        self.joints, self.inputs = len(skeleton), inputs
         self.limits = config.sigma_limits
-        self.encoder = LinearPair(2, config.encoder_hidden, config.hidden)
+        self.encoder = LinearPair(inputs, config.encoder_hidden, config.hidden)
         steps = max(1, config.blocks - 1)
         self.blocks = nn.ModuleList(
             Block(config, skeleton, config.drop_path * i / steps) for i in range(config.blocks)
@@ -196,17 +183,17 @@ class Gumlp(nn.Module):
         self.pose_head = LinearPair(config.hidden, config.head_hidden, 3)
         self.sigma_head = LinearPair(config.hidden, config.head_hidden, 1)
 
-    def forward(self, keypoints: Pose2D) -> Estimate:
+    def forward(self, keypoints: Tensor) -> Estimate:
         """Lift poses.
 
         Args:
-            keypoints: ``(*batch, joints, 2)``, screen units.
+            keypoints: ``(*batch, joints, inputs)``; of the released network, screen units.
 
         Raises:
             ShapeError: Another number of joints.
         """
-        check_shape("keypoints", keypoints, "*batch joints 2", joints=self.joints)
-        x = self.encoder(keypoints.reshape(-1, self.joints, 2))
+        check_shape("keypoints", keypoints, "*batch joints n", joints=self.joints, n=self.inputs)
+        x = self.encoder(keypoints.reshape(-1, self.joints, self.inputs))
         for block in self.blocks:
             x = block(x)
         pose = self.pose_head(self.pose_norm(x))

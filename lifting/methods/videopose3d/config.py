@@ -22,6 +22,12 @@ class Config:
         norm_momentum_final: Momentum that it falls to, exponentially, over the training.
         loss: ``distance`` is the published mean per-joint distance, ``squared`` the mean squared
             error; both in metres.
+        input: ``screen``, the whole picture (published); ``person``, relative to the person's
+            middle and size in each frame, with confidences; ``turned``, the same, seen by the
+            camera turned towards the person.
+        hidden_focal: Of ``person`` and ``turned``: share of the training samples whose focal
+            length is not told, so that the network also serves pictures of unknown cameras.
+        expected_error: Also state how far off each joint is expected to be.
     """
 
     filter_widths: tuple[int, ...] = (3, 3, 3)
@@ -30,6 +36,9 @@ class Config:
     norm_momentum: float = 0.1
     norm_momentum_final: float = 0.001
     loss: Literal["distance", "squared"] = "distance"
+    input: Literal["screen", "person", "turned"] = "screen"
+    hidden_focal: float = 0.5
+    expected_error: bool = False
 
     def __post_init__(self) -> None:
         odd = all(width >= 1 and width % 2 == 1 for width in self.filter_widths)
@@ -43,6 +52,7 @@ class Config:
             0 < self.norm_momentum_final <= self.norm_momentum,
             f"above 0, at most norm_momentum={self.norm_momentum}",
         )
+        require(self, "hidden_focal", 0 <= self.hidden_focal <= 1, "from 0 to 1")
 
     @property
     def receptive_field(self) -> int:

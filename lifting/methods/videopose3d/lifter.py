@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from lifting.batch import PoseBatch, Prediction, root_relative
+from lifting.batch import PoseBatch, Prediction, answered_frames
 from lifting.errors import ConfigError
-from lifting.methods.lifter import PoseLifter
+from lifting.methods.lifter import SeeingLifter
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.videopose3d.config import Config
 from lifting.methods.videopose3d.network import TemporalNetwork, repeat_edges
-from lifting.nn.units import from_network_units, to_network_units
-from lifting.typing import Pose3D
+from lifting.nn.expected_error import Lifted
+from lifting.nn.inputs import Seen
 
 
-class Lifter(PoseLifter):
+class Lifter(SeeingLifter):
     """Applies the temporal network.
 
     Args:
@@ -38,13 +38,17 @@ class Lifter(PoseLifter):
 
     def predict(self, batch: PoseBatch) -> Prediction:
         """Lift the middle frame of each window, or each frame where all are the targets."""
-        return Prediction(skeleton=self.skeleton, joints_3d=from_network_units(self.lift(batch)))
+        return self.prediction(self.lift(batch))
 
-    def lift(self, batch: PoseBatch) -> Pose3D:
-        """Root-relative metres, ``(batch, targets, joints, 3)``."""
-        keypoints = to_network_units(batch.keypoints_2d, batch.camera.size)
+    def lift(self, batch: PoseBatch) -> Lifted:
+        """Root-relative poses, ``(batch, targets, joints, 3)``."""
+        seen = self.see(batch)
         if self.settings.target == "middle":
-            answer = self.network.middle(keypoints)
+            answer = self.network.middle(seen)
         else:
-            answer = self.network(repeat_edges(keypoints, self.config.receptive_field // 2))
-        return root_relative(answer, self.skeleton.root)
+            edge = self.config.receptive_field // 2
+            whole = None if seen.whole is None else repeat_edges(seen.whole, edge)
+            answer = self.network(Seen(repeat_edges(seen.joints, edge), whole))
+        if seen.turn is not None:
+            seen = seen._replace(turn=answered_frames(seen.turn, self.settings.target))
+        return self.in_camera(answer, seen)

@@ -8,7 +8,7 @@ from lifting.batch import PoseBatch
 from lifting.methods.base import LiftingModule
 from lifting.methods.videopose3d.config import Config
 from lifting.methods.videopose3d.lifter import Lifter
-from lifting.nn.pose_loss import pose_loss
+from lifting.nn.expected_error import lift_losses
 from lifting.nn.units import MM_PER_METRE
 
 
@@ -32,9 +32,10 @@ class Module(Lifter, LiftingModule):
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Loss of a batch, in metres, of shape ``()``."""
-        target = self.target(batch) / MM_PER_METRE
-        loss = pose_loss(self.lift(batch), target, self.label_weights(batch), self.config.loss)
-        return self.log_losses({"pose": loss}, batch)
+        target, weights = self.target(batch) / MM_PER_METRE, self.label_weights(batch)
+        return self.log_losses(
+            lift_losses(self.lift(batch), target, weights, self.config.loss), batch
+        )
 
 
 def norm_momentum(config: Config, done: float) -> float:

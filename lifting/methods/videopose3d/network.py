@@ -10,7 +10,8 @@ from torch.nn import functional
 from lifting.errors import ShapeError, check_shape
 from lifting.methods.videopose3d.config import Config
 from lifting.nn.dropout import Dropout
-from lifting.typing import Pose2D, Pose3D
+from lifting.nn.expected_error import ErrorHead, Lifted
+from lifting.nn.inputs import Seen, numbers_of
 
 
 class TemporalBlock(nn.Module):
@@ -65,7 +66,7 @@ class TemporalNetwork(nn.Module):
 
     Args:
         joints: Joints of both poses.
-        config: Filter widths, channels and dropout.
+        config: Filter widths, channels, dropout, input, and whether errors are stated.
 
     Source: Pavllo et al. 2019, section 3 and appendix A.5 (the strided form).
     """
@@ -75,7 +76,8 @@ class TemporalNetwork(nn.Module):
         first, *rest = config.filter_widths
         self.joints = joints
         self.receptive_field = config.receptive_field
-        self.expand = nn.Conv1d(2 * joints, config.channels, first, bias=False)
+        numbers = numbers_of(config.input, joints)
+        self.expand = nn.Conv1d(numbers, config.channels, first, bias=False)
         self.after_expand = _activation(config.channels, config.dropout)
         blocks, dilation = [], first
         for width in rest:
@@ -83,63 +85,71 @@ class TemporalNetwork(nn.Module):
             dilation *= width
         self.blocks = nn.ModuleList(blocks)
         self.shrink = nn.Conv1d(config.channels, 3 * joints, 1)
+        self.error_head = ErrorHead(config.channels, joints) if config.expected_error else None
 
-    def forward(self, keypoints: Pose2D) -> Pose3D:
+    def forward(self, seen: Seen) -> Lifted:
         """Slide over the frames: the dilated form.
 
         Args:
-            keypoints: ``(batch, frames, joints, 2)``, screen units, at least ``receptive_field``
-                frames.
+            seen: Of ``batch frames``, at least ``receptive_field`` frames.
 
         Returns:
-            ``(batch, frames - receptive_field + 1, joints, 3)``, metres, before the root is
+            Poses ``(batch, frames - receptive_field + 1, joints, 3)``, before the root is
             subtracted.
 
         Raises:
             ShapeError: There are too few frames.
         """
-        check_shape("keypoints", keypoints, "batch frames joints 2", joints=self.joints)
-        if keypoints.shape[1] < self.receptive_field:
+        check_shape("keypoints", seen.joints, "batch frames joints channels", joints=self.joints)
+        if seen.joints.shape[1] < self.receptive_field:
             raise ShapeError(
                 f"expected at least {self.receptive_field} frames, got keypoints of shape "
-                f"{tuple(keypoints.shape)}; repeat the edge frames"
+                f"{tuple(seen.joints.shape)}; repeat the edge frames"
             )
-        x = rearrange(keypoints, "batch frames joints axes -> batch (joints axes) frames")
+        x = rearrange(seen.flat(), "batch frames numbers -> batch numbers frames")
         x = self.after_expand(self.expand(x))
         for block in self.blocks:
             x = block(x)
-        return rearrange(
+        pose = rearrange(
             self.shrink(x), "batch (joints axes) frames -> batch frames joints axes", axes=3
         )
+        return Lifted(
+            pose, self._log_error(rearrange(x, "batch channels frames -> batch frames channels"))
+        )
 
-    def middle(self, keypoints: Pose2D) -> Pose3D:
+    def middle(self, seen: Seen) -> Lifted:
         """Answer the middle frame only: the strided form, which computes nothing in vain.
 
         In evaluation it equals the dilated form; in training its batch statistics are over the
         values in use.
 
         Args:
-            keypoints: ``(batch, receptive_field, joints, 2)``, screen units.
+            seen: Of ``batch receptive_field`` frames.
 
         Returns:
-            ``(batch, 1, joints, 3)``, metres, before the root is subtracted.
+            Poses ``(batch, 1, joints, 3)``, before the root is subtracted.
 
         Raises:
             ShapeError: The window has another length.
         """
-        check_shape("keypoints", keypoints, "batch frames joints 2", joints=self.joints)
-        if keypoints.shape[1] != self.receptive_field:
+        check_shape("keypoints", seen.joints, "batch frames joints channels", joints=self.joints)
+        if seen.joints.shape[1] != self.receptive_field:
             raise ShapeError(
                 f"expected windows of {self.receptive_field} frames, got keypoints of shape "
-                f"{tuple(keypoints.shape)}; set data.frames to the product of the filter widths"
+                f"{tuple(seen.joints.shape)}; set data.frames to the product of the filter widths"
             )
-        x = rearrange(keypoints, "batch frames joints axes -> (batch frames) (joints axes)")
+        x = seen.flat().flatten(0, 1)  # (batch frames, numbers)
         x = self.after_expand(_grouped(x, self.expand))
         for block in self.blocks:
             x = block.strided(x)  # type: ignore[operator]
-        return rearrange(
+        pose = rearrange(
             _grouped(x, self.shrink), "batch (joints axes) -> batch 1 joints axes", axes=3
         )
+        return Lifted(pose, self._log_error(x[:, None]))
+
+    def _log_error(self, features: Tensor) -> Tensor | None:
+        """Stated errors, ``(batch, frames, joints)``, from ``(batch, frames, channels)``."""
+        return None if self.error_head is None else self.error_head(features)
 
     def set_norm_momentum(self, momentum: float) -> None:
         """Set the momentum of every batch normalisation."""
@@ -148,17 +158,15 @@ class TemporalNetwork(nn.Module):
                 layer.momentum = momentum
 
 
-def repeat_edges(keypoints: Pose2D, count: int) -> Pose2D:
+def repeat_edges(values: Tensor, count: int) -> Tensor:
     """Repeat the first and last frame, ``count`` times each.
 
     Args:
-        keypoints: ``(batch, frames, joints, 2)``.
+        values: ``(batch, frames, ...)``.
         count: Frames to add at either end.
     """
-    first, last = keypoints[:, :1], keypoints[:, -1:]
-    return torch.cat(
-        (first.expand(-1, count, -1, -1), keypoints, last.expand(-1, count, -1, -1)), 1
-    )
+    shape = (-1, count, *(-1,) * (values.ndim - 2))
+    return torch.cat((values[:, :1].expand(shape), values, values[:, -1:].expand(shape)), 1)
 
 
 def _grouped(x: Tensor, layer: nn.Conv1d) -> Tensor:

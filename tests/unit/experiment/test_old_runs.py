@@ -23,6 +23,7 @@ from lifting.experiment.load import load_experiment
 from lifting.experiment.record import read_record
 from lifting.experiment.trained import trained_module
 from lifting.geometry.camera import Camera
+from lifting.nn.inputs import Seen
 from lifting.skeleton import H36M_17, MPI_INF_3DHP_17
 from lifting.skeleton.convert import remap_joints
 
@@ -156,7 +157,7 @@ def test_a_network_of_foreign_joints_answers_in_their_order(old_run, tmp_path):
     module, claims = trained_module(config, run / "checkpoints" / "best.ckpt")
     assert claims.skeleton == module.skeleton == MPI_INF_3DHP_17
     with torch.no_grad():
-        answer = module.eval().network(torch.from_numpy(expected["network_input"]))
+        answer = module.eval().network(Seen(torch.from_numpy(expected["network_input"]))).pose
     np.testing.assert_allclose(
         1000 * answer.numpy(), 1000 * expected["network_output"], rtol=1e-6, atol=TOLERANCE_MM
     )
