@@ -63,8 +63,10 @@ def handle(arguments: argparse.Namespace) -> int:
     check_writable(arguments.output)
     from unknown_cameras_study import rows_of, trial_of, write_study
 
-    rows = []
-    for row in rows_of(arguments, trial_of(arguments.trial, TRIAL)):
+    rows, trial = [], trial_of(arguments.trial, TRIAL)
+    if trial is None:
+        print("Pose2Sim's trial is not at hand: its cameras are left out (--trial)")
+    for row in rows_of(arguments, trial):
         rows.append(row)
         print(" | ".join(row.cells()), flush=True)
     for path in write_study(rows, arguments):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import math
 import os
 from collections.abc import Iterator
@@ -32,8 +31,6 @@ from lifting.skeleton import H36M_17
 from lifting.studies.page import markdown, number, write_page
 from lifting.studies.robustness.corruptions import corrupt
 from lifting.studies.robustness.plan import DROP, Trials
-
-log = logging.getLogger(__name__)
 
 STEM = "unknown_cameras"
 SECONDS, VIEWS = 2.5, 2
@@ -128,7 +125,6 @@ def trial_of(given: Path | None, usual: str) -> Path | None:
             f"expected the folder of Pose2Sim's trial, with pose-associated in it, got {given}; "
             "leave --trial out to do without"
         )
-    log.warning("Pose2Sim's trial is not at hand: its cameras are left out (--trial)")
     return None
 
 
@@ -217,7 +213,6 @@ def _scored(model: Model, run: str, what: str, value: str, tracks: PoseTracks) -
 
 def _of_trial(model: Model, run: str, trial: Path, camera: int) -> Row:
     """A model's answers to the keypoints of one camera, whose focal length it is not told."""
-    logging.getLogger("lifting").setLevel(logging.ERROR)
     tracks = read_keypoints(
         trial / "pose-associated" / f"cam{camera:02d}_json", image_size=(1088, 1920), fps=60.0,
         person="largest",

@@ -73,7 +73,7 @@ def test_the_table_has_every_condition_and_repeats(tmp_path, monkeypatch, motion
     written = tmp_path / "study"
     capsys.readouterr()
     assert unknown_cameras.main([str(run), "--output", str(written)]) == 0
-    assert "Pose2Sim's trial is not at hand" in capsys.readouterr().err
+    assert "Pose2Sim's trial is not at hand" in capsys.readouterr().out
     rows = json.loads((written / "unknown_cameras.json").read_text())["rows"]
     assert len(rows) == 1 + sum(map(len, study.CHANGES.values()))
     assert all(np.isfinite(row["mpjpe_mm"]) and row["stated"] > 0 for row in rows)
