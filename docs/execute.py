@@ -125,6 +125,7 @@ def _environment(place: Path) -> dict[str, str]:
         "PATH": f"{home / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "VIRTUAL_ENV": str(home),
         "LIFTING_CACHE": str(place / "cache"),
+        "LIFTING_WEIGHTS": str(place / "weights"),
         "WANDB_MODE": "disabled",
         "OMP_NUM_THREADS": "1",
         "COLUMNS": "90",

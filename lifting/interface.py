@@ -22,6 +22,7 @@ from lifting.data.sets.keypoint_rig.config import Config as RigReading
 from lifting.data.sets.keypoint_rig.reader import read_rig
 from lifting.errors import ConfigError, DataError
 from lifting.experiment.prediction import Model, lift_tracks, load_model
+from lifting.experiment.ready import ready_model
 from lifting.experiment.schema import to_schema
 from lifting.files.checks import as_path
 from lifting.files.npz import Array
@@ -79,7 +80,8 @@ def lift(
             NaN is absent.
         image_size: Width and height of the video, pixels; needed with an array. This and the
             following but ``model`` and ``hypotheses`` are for arrays only.
-        model: From :func:`load_model`, or a path for it.
+        model: From :func:`load_model`, a path for it, or a name of ``lifting weights list``; None
+            takes the ready weights that fit the rate and length of the keypoints.
         confidence: 0 to 1, as ``keypoints`` without its last axis.
         skeleton: Name of the joint set, for example ``coco17``, or the names of all joints; None
             tells it from their number and positions, or refuses where that is not sure.
@@ -96,7 +98,7 @@ def lift(
 
     Raises:
         DataError: The keypoints are of a wrong shape, or their joints cannot be told.
-        ConfigError: There is no model or image size, or an option has no use.
+        ConfigError: There are no such weights or no image size, or an option has no use.
         CheckpointError: The model's checkpoint cannot be used.
     """
     given = {
@@ -113,13 +115,8 @@ def lift(
         tracks = keypoints
     else:
         tracks = _tracks_of(keypoints, options)
-    if model is None:
-        raise ConfigError(
-            "expected a model, got none, and no ready weights come with lifting yet; train one "
-            "with `lifting train simple_baseline`, and give "
-            "model=load_model('outputs/simple_baseline')"
-        )
-    model = model if isinstance(model, Model) else load_model(model)
+    if not isinstance(model, Model):
+        model = ready_model(tracks, model)
     return lift_tracks(model, tracks, hypotheses=hypotheses)
 
 

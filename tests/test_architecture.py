@@ -17,7 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors", "atomic", "listing"),
     ("actions", "files", "skeleton", "geometry", "batch", "poses", "body", "nn"),
     ("data", "metrics", "visualization", "tto", "teacher"),
-    ("methods",),
+    ("methods", "weights"),
     ("experiment",),
     ("studies", "cli", "interface"),
 )

@@ -19,9 +19,13 @@ OVERRIDES_HELP = (
 )
 
 
-def add_experiment(parser: argparse.ArgumentParser) -> None:
+def add_experiment(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """The experiment and its overrides."""
-    parser.add_argument("experiment", help="name (`lifting experiments`), or path of a YAML file")
+    parser.add_argument(
+        "experiment",
+        nargs=None if required else "?",
+        help="name (`lifting experiments`), or path of a YAML file",
+    )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=OVERRIDES_HELP)
     parser.add_argument("--data", metavar="NAME", help="shorthand for extends=data/NAME")
 

@@ -24,14 +24,22 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "(rows, joints, 3), root-relative millimetres, one row a person and frame, with sigma and "
         "trajectory where the method gives them. lifting.Poses.load reads the file.",
     )
-    add_experiment(parser)
+    add_experiment(parser, required=False)
     add_checkpoint(parser)
+    parser.add_argument(
+        "--weights",
+        metavar="NAME_OR_FILE",
+        help="in the place of an experiment: ready weights (`lifting weights list`), a file of "
+        "them, a checkpoint or a run; with neither, ready weights are chosen by the length and "
+        "rate of the keypoints",
+    )
     _add_keypoints(parser)
     parser.add_argument(
         "--output",
         type=Path,
         metavar="NPZ",
-        help="file to write (default: predictions.npz beside the checkpoints of the run)",
+        help="file to write (default: predictions.npz beside the checkpoints of the run; with "
+        "ready weights poses.npz, here)",
     )
     parser.add_argument(
         "--hypotheses", action="store_true", help="also write every hypothesis, where there are"
@@ -145,7 +153,14 @@ def _unused_camera(config: ExperimentConfig) -> str:
 
 def handle(arguments: argparse.Namespace) -> int:
     """Read what is to be lifted, find the weights, lift, and say where the answer is."""
+    if arguments.experiment is not None and arguments.weights is not None:
+        raise ConfigError(
+            f"expected an experiment or --weights, got '{arguments.experiment}' and "
+            f"'{arguments.weights}'; weights say how they were trained: leave the experiment out"
+        )
     video = _own_video(arguments)
+    if arguments.experiment is None:
+        return _with_ready_weights(arguments, video)
     config, checkpoint = load_for_checkpoint(arguments)
     keypoints = None
     if video is not None:
@@ -158,8 +173,7 @@ def handle(arguments: argparse.Namespace) -> int:
 
     folder = run_of_checkpoint(checkpoint) or checkpoint.parent
     output = arguments.output or folder / "predictions.npz"
-    if output.is_dir():
-        raise OutputError(f"expected a file for --output, got the folder {output}; name a .npz")
+    _check_output(output)
     written = predict(
         config,
         checkpoint,
@@ -170,3 +184,35 @@ def handle(arguments: argparse.Namespace) -> int:
     )
     print(f"predictions: {written}")
     return 0
+
+
+def _with_ready_weights(arguments: argparse.Namespace, video: VideoSeen | None) -> int:
+    """Lift a user's keypoints with weights that say themselves how they were trained."""
+    given = [f"--{name}" for name in ("checkpoint", "data") if getattr(arguments, name)]
+    if video is None or given:
+        raise ConfigError(
+            f"expected an experiment{f' beside {given[0]}' if given else ''}, or keypoints for "
+            "ready weights, got neither; name one (`lifting experiments`), or give --keypoints "
+            "FILE and, where you have weights, --weights NAME_OR_FILE"
+        )
+    from lifting.data.keypoints.tracks import tracks_of
+    from lifting.experiment.prediction import UNUSUAL, lift_into
+    from lifting.experiment.ready import ready_model
+
+    keypoints = tracks_of(arguments.keypoints, video)
+    output = arguments.output or Path("poses.npz")
+    _check_output(output)
+    model = ready_model(keypoints, arguments.weights)
+    _say(keypoints, model.config)
+    poses = lift_into(
+        output, model, keypoints, hypotheses=arguments.hypotheses, command=arguments.words
+    )
+    if UNUSUAL in poses.meta:
+        print(f"unusual input: {poses.meta[UNUSUAL]['share_of_frames']:.1%} of the frames")
+    print(f"poses: {output}")
+    return 0
+
+
+def _check_output(output: Path) -> None:
+    if output.is_dir():
+        raise OutputError(f"expected a file for --output, got the folder {output}; name a .npz")

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from lifting.data.config import DataConfig
 from lifting.data.conform import wished_skeleton
+from lifting.data.keypoints.usual import Usual
 from lifting.data.sets import find_set
 from lifting.errors import CheckpointError, ConfigError
 from lifting.experiment.checkpoint import (
@@ -33,6 +34,8 @@ from lifting.skeleton import H36M_17, Skeleton
 
 log = logging.getLogger(__name__)
 OLD_FPS = 50.0  # of nearly all data sets there were before checkpoints said it
+USUAL, TRAINING, EXPECTED_ERROR = "usual", "training", "expected_error"
+"""Of a file of weights: what input is usual for them, how they were trained, and how they err."""
 CLAIMED = ("fps", "frames", "dataset", "protocol", "experiment", "data", INITIALISED)
 AnyLifter = TypeVar("AnyLifter", bound=PoseLifter)
 
@@ -47,6 +50,7 @@ class Claims:
         frames: Length of a window; None where the checkpoint does not say.
         normalisation: How pixels become the network's input; None where it does not say.
         trained_on: Data set, in words.
+        usual: The input that they were trained on; None where it does not say.
     """
 
     skeleton: Skeleton
@@ -54,6 +58,7 @@ class Claims:
     frames: int | None
     normalisation: str | None
     trained_on: str
+    usual: Usual | None = None
 
 
 def claims_of(checkpoint: dict[str, Any], path: Path) -> Claims:
@@ -70,12 +75,14 @@ def claims_of(checkpoint: dict[str, Any], path: Path) -> Claims:
     if "skeleton" in facts:
         with described(path):
             skeleton = Skeleton.of(facts["skeleton"])
+            usual = None if USUAL not in facts else Usual.of(facts[USUAL], skeleton)
         return Claims(
             skeleton,
             facts.get("fps"),
             facts.get("frames"),
             facts.get("normalisation"),
             str(facts.get("dataset", "data that it does not name")),
+            usual,
         )
     return _old_claims(facts, path)
 

@@ -16,8 +16,9 @@ from lifting.data.check import check_config, check_tracks
 from lifting.data.conform import conformed, highest_rate
 from lifting.data.gather import GatherOptions, evaluation_options
 from lifting.data.keypoints.tracks import read_keypoints
+from lifting.data.keypoints.usual import Usual
 from lifting.data.sequence import PoseTracks
-from lifting.errors import CheckpointError, ConfigError
+from lifting.errors import CheckpointError, ConfigError, OutputError
 from lifting.experiment.answers import Answers, answer, origin_of
 from lifting.experiment.checkpoint import described, read_checkpoint
 from lifting.experiment.claims import Claims, trained_lifter
@@ -36,8 +37,12 @@ from lifting.methods.discovery import load_lifter_class
 from lifting.methods.lifter import CHECKPOINT_KEY, PoseLifter
 from lifting.nn.threads import set_threads
 from lifting.poses import Poses
+from lifting.weights.registry import SUFFIX
 
 log = logging.getLogger(__name__)
+
+UNUSUAL = "unusual"
+"""In ``meta`` of poses: how unusual the input is, see :meth:`Judged.plain`."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,9 @@ def load_model(path: str | Path) -> Model:
     """A trained model.
 
     Args:
-        path: A checkpoint; or the folder of a run, whose best checkpoint is taken, of the newest
-            stage that has any; or the folder of an experiment's runs, ``outputs/simple_baseline``,
-            of which the newest is taken.
+        path: A checkpoint or a file of weights; or the folder of a run, whose best checkpoint is
+            taken, of the newest stage that has any; or the folder of an experiment's runs,
+            ``outputs/simple_baseline``, of which the newest is taken.
 
     Raises:
         CheckpointError: There is no checkpoint, or it does not say how it was trained.
@@ -85,7 +90,7 @@ def load_model(path: str | Path) -> Model:
             )
         path = weights
     folder = run_of_checkpoint(path)
-    if folder is not None:
+    if folder is not None and path.suffix != SUFFIX:
         return model_of(load_experiment(str(folder / CONFIG_FILE)), path)
     stated = read_checkpoint(path)[CHECKPOINT_KEY].get("experiment")
     if not isinstance(stated, dict):
@@ -178,10 +183,29 @@ def lift_tracks(
         from lifting.experiment.prediction_run import lift_with_trainer
 
         answers, tracks, options = lift_with_trainer(model, tracks, hypotheses=hypotheses)
-    poses = answers.poses(tracks, options, _origin(model, tracks, command))
+    origin = _origin(model, tracks, command)
+    if model.claims.usual is not None:
+        origin[UNUSUAL] = _judged(model.claims.usual, tracks, model)
+    poses = answers.poses(tracks, options, origin)
     if hypotheses and poses.hypotheses is None:
         log.warning("%s gives one answer: there are no hypotheses beside it", model.method)
     return poses
+
+
+def _judged(usual: Usual, tracks: PoseTracks, model: Model) -> dict[str, Any]:
+    """How unusual the input is beside that of the training; said where it is."""
+    judged = usual.judge(tracks)
+    facts = judged.plain(tracks.track_names)
+    if judged.is_unusual:
+        reasons = sorted(facts["by_reason"].items(), key=lambda item: -item[1])
+        said = ", ".join(f"{name} {share:.0%}" for name, share in reasons if share > 0)
+        log.warning(
+            "this input is unlike what '%s' was trained on, and its answers may be far off: "
+            "%.0f %% of the frames are unusual%s; %d of %d tracks are (%s)",
+            model.config.name, 100 * facts["share_of_frames"], f" ({said})" if said else "",
+            len(facts["tracks"]), len(tracks.track_names), ", ".join(facts["tracks"][:3]),
+        )  # fmt: skip
+    return facts
 
 
 def _lift_alone(
@@ -230,12 +254,53 @@ def predict(
         DataError: The keypoints are not of the described form.
         OutputError: The file cannot be written.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    check_writable(output.parent)
+    _check_place(output)
     tracks = read_keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
     model = model_of(config, checkpoint, alone=tracks is not None)
-    lift_tracks(model, tracks, hypotheses=hypotheses, command=command).save(output)
+    lift_into(output, model, tracks, hypotheses=hypotheses, command=command)
     return output
+
+
+def lift_into(
+    output: Path,
+    model: Model,
+    tracks: PoseTracks | None,
+    *,
+    hypotheses: bool = False,
+    command: str | None = None,
+) -> Poses:
+    """Lift keypoints into an npz file, which is tried before anything is computed.
+
+    Args:
+        output: The file to write.
+        model: A trained model.
+        tracks: Keypoints; None lifts the test split of the model's data.
+        hypotheses: Also write every hypothesis.
+        command: What repeats it, for the file.
+
+    Returns:
+        What was written.
+
+    Raises:
+        DataError: There is nothing to lift, or it is damaged.
+        OutputError: The file cannot be written.
+    """
+    _check_place(output)
+    poses = lift_tracks(model, tracks, hypotheses=hypotheses, command=command)
+    poses.save(output)
+    return poses
+
+
+def _check_place(output: Path) -> None:
+    """Make the folder of a file, and try to write there."""
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"expected to write {output}, got '{error.strerror or error}'; choose another file "
+            "with --output"
+        ) from error
+    check_writable(output.parent)
 
 
 def _origin(model: Model, tracks: PoseTracks, command: str | None) -> dict[str, Any]:

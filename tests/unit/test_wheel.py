@@ -79,7 +79,7 @@ def test_the_wheel_ships_experiments_and_neither_studies_nor_pictures(installed)
     wanted = {SHIPPED + name for name in files if not name.startswith("studies/")}
     assert {SHIPPED + "base.yaml", SHIPPED + "overlay/smoke.yaml"} < wanted
     assert {n for n in names if n.startswith(SHIPPED)} == wanted
-    assert "lifting/py.typed" in names
+    assert {"lifting/py.typed", "lifting/weights/registry.json"} <= names
     assert not [n for n in names if n.startswith(("tests/", "experiments/"))]
     assert not [n for n in names if n.endswith((".png", ".gif"))]
 

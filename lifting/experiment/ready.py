@@ -1,0 +1,60 @@
+"""Models of ready weights, by name, by file, or the ones that fit the keypoints. No Lightning."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from lifting.data.conform import highest_rate
+from lifting.data.sequence import PoseTracks
+from lifting.errors import ConfigError
+from lifting.experiment.folder import SUFFIX as CHECKPOINT
+from lifting.experiment.prediction import Model, load_model
+from lifting.files.checks import as_path
+from lifting.weights.registry import SUFFIX, checked_file, default_weights, find
+
+log = logging.getLogger(__name__)
+
+
+def ready_model(tracks: PoseTracks, weights: str | Path | None = None) -> Model:
+    """The model that own keypoints are lifted with where no experiment is named.
+
+    Args:
+        tracks: The keypoints; their rate and length choose between windows and single frames.
+        weights: A name of ``lifting weights list``, a file of weights, or a run or checkpoint;
+            None chooses.
+
+    Raises:
+        ConfigError: There are no such weights, or none at all.
+        CheckpointError: The file is not what was registered, or cannot be used.
+    """
+    if weights is not None:
+        return named_model(weights)
+    fps = highest_rate(tracks)
+    seconds = None if fps is None else float(tracks.offsets.diff().median()) / fps
+    entry = default_weights(seconds, fps)
+    if entry is None:
+        raise ConfigError(
+            "expected a model, got none, and there are no ready weights yet that fit; train one "
+            "with `lifting train simple_baseline` and give --weights outputs/simple_baseline "
+            "(model='outputs/simple_baseline'), or get others with `lifting weights fetch`"
+        )
+    frames = "single frames" if entry.frames == 1 else f"windows of {entry.frames} frames"
+    log.info("lifting with the ready weights '%s': %s", entry.name, frames)
+    return load_model(checked_file(entry))
+
+
+def named_model(name: str | Path) -> Model:
+    """A trained model by its path, or by its name among the weights at hand.
+
+    Args:
+        name: A path counts before a name.
+
+    Raises:
+        ConfigError: It is neither.
+        CheckpointError: The file is not what was registered, or cannot be used.
+    """
+    path = as_path(name, "of a model")
+    if path.exists() or len(path.parts) > 1 or path.suffix in (CHECKPOINT, SUFFIX):
+        return load_model(path)
+    return load_model(checked_file(find(str(name))))

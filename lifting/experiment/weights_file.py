@@ -1,0 +1,175 @@
+"""Files of weights: what a trained run needs to lift, and what is to be known of it, and no more.
+
+No optimiser, no callback, no path. Beside the weights stand joints, rate, window, normalisation,
+how they were trained and scored, and what input is usual for them.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lifting import __version__
+from lifting.atomic import replacing
+from lifting.data.keypoints.usual import fit_usual
+from lifting.errors import ConfigError, DataError, OutputError
+from lifting.experiment.build import build_data
+from lifting.experiment.checkpoint import read_checkpoint
+from lifting.experiment.claims import EXPECTED_ERROR, TRAINING, USUAL
+from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.folder import RECORD_FILE, run_of_checkpoint
+from lifting.experiment.load import find_file, flat, load_experiment, to_plain
+from lifting.experiment.prediction import Model, load_model
+from lifting.experiment.record import read_record
+from lifting.methods.lifter import CHECKPOINT_KEY
+from lifting.methods.settings import BuiltOn
+from lifting.weights.registry import SUFFIX
+
+log = logging.getLogger(__name__)
+
+_KEPT = (
+    "method", "config", "skeleton", "normalisation", "stage", "supervision", "fps", "frames",
+    "dataset", "protocol", "data", EXPECTED_ERROR,
+)  # fmt: skip
+_OF_EXPERIMENT = ("name", "seed", "protocol", "flip_test", "method")
+_OF_DATA = ("name", "frames", "window_stride", "windows", "target", "eval_batch_size")
+_SCORES = ("mpjpe_mm", "pa_mpjpe_mm")
+_NOT_TOLD = ("output", "run", "wandb", "panels", "pss", "description", "name")
+_NOT_KEYS = ("trainer.progress", "trainer.threads", "data.root", "data.cache")
+
+
+def write_weights_file(model: Model, output: Path) -> dict[str, Any]:
+    """Write the weights of a trained model as a file that can be given away.
+
+    Args:
+        model: Of a run; its training and validation data are read to learn which input is usual.
+        output: The file, ending in ``.pt``.
+
+    Returns:
+        The facts of the file, as plain values.
+
+    Raises:
+        ConfigError: The model needs another file, or says where something lies.
+        DataError: The data of the run are not at hand, or too few.
+        OutputError: The file cannot be written.
+    """
+    config, path = model.config, model.checkpoint
+    if output.suffix != SUFFIX:
+        raise OutputError(
+            f"expected the name of a file of weights, ending in {SUFFIX}, got {output}; change "
+            "--output"
+        )
+    if isinstance(model.module.config, BuiltOn) or config.tto.enabled:
+        raise ConfigError(
+            "expected a model that lifts by itself, without test-time optimisation, got one of "
+            f"'{model.method}'{' with it' if config.tto.enabled else ''}; take a run of another "
+            "experiment"
+        )
+    checkpoint = read_checkpoint(path)
+    facts = {k: v for k, v in checkpoint[CHECKPOINT_KEY].items() if k in _KEPT}
+    facts |= {
+        "skeleton": model.claims.skeleton.plain(),
+        "fps": model.claims.fps,
+        "frames": config.data.frames,
+        "experiment": _experiment(config),
+        TRAINING: checkpoint[CHECKPOINT_KEY].get(TRAINING) or _training(config, path),
+    }
+    usual = model.claims.usual
+    if usual is None:
+        data = build_data(config, model.claims.skeleton, model.claims.fps)
+        usual = fit_usual(data.tracks("train"), data.tracks("val"))
+    facts[USUAL] = usual.plain()
+    places = [key for key, text in _texts(facts) if Path(text).is_absolute() or "://" in text]
+    if places:
+        raise ConfigError(
+            f"expected facts that hold wherever the file goes, got a place in {places[0]}; train "
+            "without it"
+        )
+    state = {
+        name: (v.float() if v.is_floating_point() else v).clone()
+        for name, v in checkpoint["state_dict"].items()
+    }
+    with replacing(output) as temporary:
+        torch.save({"state_dict": state, CHECKPOINT_KEY: facts}, temporary)
+        load_model(temporary)  # what cannot be read is not given away
+    return facts
+
+
+def command_of(config: ExperimentConfig) -> str:
+    """The command that trains an experiment again, with what differs from its file.
+
+    Args:
+        config: The experiment.
+    """
+    mine = dict(_said(to_plain(config)))
+    words = ["lifting", "train", config.name]
+    if find_file(f"{config.name}.yaml") is not None:
+        theirs = dict(_said(to_plain(load_experiment(config.name))))
+        words += [
+            f"{key}={_word(value)}"
+            for key, value in sorted(mine.items())
+            if theirs.get(key, None if value is None else math.nan) != value
+        ]
+    return " ".join(words)
+
+
+def _said(plain: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    kept = {k: v for k, v in plain.items() if k not in _NOT_TOLD}
+    return ((key, value) for key, value in flat(kept) if key not in _NOT_KEYS)
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"'[{','.join(map(str, value))}]'"
+    return {None: "null", True: "true", False: "false"}.get(value, str(value))
+
+
+def _experiment(config: ExperimentConfig) -> dict[str, Any]:
+    """What of an experiment an answer depends on."""
+    plain = to_plain(replace(config, pss=()))
+    kept = {key: plain[key] for key in _OF_EXPERIMENT}
+    return {**kept, "data": {key: plain["data"][key] for key in _OF_DATA}}
+
+
+def _training(config: ExperimentConfig, path: Path) -> dict[str, Any]:
+    """How weights were trained and scored, as far as their run says it."""
+    told: dict[str, Any] = {
+        "packages": {"lifting": __version__},
+        "seed": config.seed,
+        "command": command_of(config),
+    }
+    run = run_of_checkpoint(path)
+    if run is None or not (run / RECORD_FILE).is_file():
+        return told
+    try:
+        record = read_record(run / RECORD_FILE)
+    except DataError as error:
+        log.warning("the record of the run is left out: %s", error)
+        return told
+    scores = {k: v for k, v in record.metrics.items() if k in _SCORES and math.isfinite(v)}
+    return {
+        **told,
+        "scores": scores,
+        "two_d": record.two_d,
+        "budget": record.budget,
+        "packages": {**told["packages"], "torch": record.packages.get("torch", "not known")},
+        "git": record.git,
+    }
+
+
+def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Every text of nested plain values, with the keys that lead to it."""
+    if isinstance(value, str):
+        yield key, value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _texts(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _texts(inner, key)

@@ -1,0 +1,127 @@
+"""Input unlike the training's: joints in a wrong order, broken tracks, other sizes and rates."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lifting.data.film import film
+from lifting.data.keypoints.usual import GROUPS, Usual, fit_usual
+from lifting.data.procedural.generator import generate_motion
+from lifting.errors import DataError
+from lifting.skeleton import BODY_25, H36M_17
+
+
+def filmed(recordings, frames, seed):
+    motion = generate_motion(recordings, frames, seed=seed)
+    return film(motion, rig="wild", noise="cpn", seed=seed)
+
+
+@pytest.fixture(scope="module")
+def usual():
+    return fit_usual(filmed(24, 100, seed=1), filmed(8, 100, seed=2))
+
+
+@pytest.fixture(scope="module")
+def tracks():
+    return filmed(6, 100, seed=3)
+
+
+def with_points(tracks, points, confidence=None):
+    return replace(
+        tracks,
+        keypoints_2d=points.float(),
+        confidence=tracks.confidence if confidence is None else confidence,
+    )
+
+
+def test_input_as_in_training_is_usual(usual, tracks):
+    judged = usual.judge(tracks)
+    assert judged.score.shape == judged.reason.shape == (len(tracks),)
+    assert judged.flagged.mean() < 0.05
+    assert (judged.track_score > 1).mean() < 0.15
+
+
+def broken(tracks, kind):
+    points, lengths = tracks.keypoints_2d.double(), tracks.offsets.diff()
+    generator = torch.Generator().manual_seed(0)
+    if kind == "order":
+        return with_points(tracks, points.flip(1), tracks.confidence.flip(1))
+    if kind == "frames":
+        rows = [o + torch.randperm(n, generator=generator) for o, n in
+                zip(tracks.offsets, lengths, strict=False)]  # fmt: skip
+        return with_points(tracks, points[torch.cat(rows)])
+    if kind == "trembling":
+        height = points[..., 1].amax(1) - points[..., 1].amin(1)
+        noise = torch.randn(points.shape, generator=generator)
+        return with_points(tracks, points + 0.05 * height[:, None, None] * noise)
+    if kind == "still":
+        first = tracks.offsets[:-1].repeat_interleave(lengths)
+        return with_points(tracks, points[first])
+    if kind == "missing":
+        seen = tracks.confidence.clone()
+        seen[:, 5:14] = 0
+        return with_points(tracks, points, seen)
+    if kind == "tiny":
+        return with_points(tracks, points / 20)
+    return replace(tracks, fps=tracks.fps / 16)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("order", "shape"), ("frames", "motion"), ("trembling", "motion"), ("still", "motion"),
+        ("missing", "missing"), ("tiny", "size"), ("rate", "motion"),
+    ],
+)  # fmt: skip
+def test_what_is_broken_is_flagged_with_its_reason(usual, tracks, kind, reason):
+    judged = usual.judge(broken(tracks, kind))
+    assert (judged.track_score > 1).mean() > 0.9
+    plain = judged.plain(tracks.track_names)
+    assert max(plain["by_reason"], key=plain["by_reason"].get) == reason
+    assert len(plain["tracks"]) == (judged.track_score > 1).sum()
+    assert plain["share_of_frames"] == pytest.approx(judged.flagged.mean(), abs=1e-4)
+
+
+def test_what_is_not_known_is_not_judged(usual, tracks):
+    nothing = with_points(tracks, tracks.keypoints_2d, torch.zeros_like(tracks.confidence))
+    judged = usual.judge(replace(nothing, fps=tracks.fps * torch.nan))
+    assert {GROUPS[i] for i in judged.reason} == {"missing"}
+    assert judged.flagged.all()
+    without_rate = usual.judge(replace(tracks, fps=tracks.fps * torch.nan))
+    assert without_rate.flagged.mean() < 0.05
+
+
+def test_it_is_the_same_from_plain_values(usual, tracks):
+    again = Usual.of(json.loads(json.dumps(usual.plain())), H36M_17)
+    np.testing.assert_allclose(again.judge(tracks).score, usual.judge(tracks).score, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda plain: plain.pop("groups"),
+        lambda plain: plain.update(frame_level="high"),
+        lambda plain: plain.update(share_level=0.0),
+        lambda plain: plain["groups"]["size"].update(mean=[0.0]),
+        lambda plain: plain["groups"]["size"].update(covariance=np.full((3, 3), -1.0).tolist()),
+        lambda plain: plain["groups"]["shape"].update(unit=float("nan")),
+    ],
+)
+def test_damaged_values_are_refused(usual, change):
+    plain = json.loads(json.dumps(usual.plain()))
+    change(plain)
+    with pytest.raises(DataError, match="expected what input"):
+        Usual.of(plain, H36M_17)
+
+
+def test_other_joints_and_few_frames_are_refused(usual, tracks):
+    with pytest.raises(DataError, match="got numbers of"):
+        Usual.of(usual.plain(), BODY_25)
+    few = tracks.select(torch.tensor([0]))
+    with pytest.raises(DataError, match="at least 100 frames of whole people"):
+        fit_usual(few, tracks)
