@@ -26,54 +26,30 @@ def register(subparsers: Subparsers) -> None:
         "registry.json beside weights and cards; put the folder on a server to share it.",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-
-    listing = actions.add_parser("list", help="the weights at hand, or those of a registry")
-    _add_registry(listing)
-    listing.set_defaults(handler=_list)
-
-    show = actions.add_parser("show", help="the card of weights")
-    show.add_argument("name", metavar="NAME")
-    _add_registry(show)
-    show.set_defaults(handler=_show)
-
-    add = actions.add_parser(
-        "add",
-        help="put weights into a registry",
-        description="Copy a file of `lifting convert weights` and a card into the folder of a "
-        "registry, and write its name, size and SHA-256 into registry.json.",
-    )
+    about = {
+        "list": (_list, "the weights at hand, or those of a registry"),
+        "show": (_show, "the card of weights"),
+        "add": (_add, "put a file of `lifting convert weights` into a registry, with a card"),
+        "fetch": (_fetch, "get weights of a registry, once their checksum is right"),
+    }
+    parsers = {}
+    for action, (handler, words) in about.items():
+        parsers[action] = actions.add_parser(action, help=words, description=words)
+        parsers[action].set_defaults(handler=handler)
+    for action in ("show", "fetch"):
+        parsers[action].add_argument("name", metavar="NAME")
+    for action in ("list", "fetch"):
+        parsers[action].add_argument(
+            "--registry",
+            metavar="PLACE",
+            required=action == "fetch",
+            help="folder, JSON file or address of a registry (an address: extra `weights`)",
+        )
+    add = parsers["add"]
     add.add_argument("file", metavar="FILE", type=Path, help="of `lifting convert weights`")
     add.add_argument("--name", required=True, help="what --weights shall call them")
     add.add_argument("--licence", default=LICENCE, help=f"of the weights (default: {LICENCE})")
-    add.add_argument(
-        "--card",
-        type=Path,
-        metavar="FILE.md",
-        help="a card of your own (default: one is made of what the weights say of themselves)",
-    )
-    add.add_argument(
-        "--to", type=Path, metavar="FOLDER", help="of the registry (default: your own)"
-    )
-    add.set_defaults(handler=_add)
-
-    fetch = actions.add_parser(
-        "fetch",
-        help="get weights of a registry",
-        description="Copy weights of a registry into your own folder, once their checksum is "
-        "right. From a server it needs the extra `weights`.",
-    )
-    fetch.add_argument("name", metavar="NAME")
-    _add_registry(fetch, required=True)
-    fetch.set_defaults(handler=_fetch)
-
-
-def _add_registry(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
-    parser.add_argument(
-        "--registry",
-        metavar="PLACE",
-        required=required,
-        help="folder, JSON file or address of a registry",
-    )
+    add.add_argument("--to", type=Path, metavar="FOLDER", help="of a registry (default: your own)")
 
 
 def _list(arguments: argparse.Namespace) -> int:
@@ -99,14 +75,9 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from lifting.weights.registry import card_of, find, read_registry
+    from lifting.weights.registry import card_of, find
 
-    if arguments.registry is None:
-        entry = find(arguments.name)
-    else:
-        entries = {one.name: one for one in read_registry(arguments.registry)}
-        entry = entries.get(arguments.name) or find(arguments.name)
-    print(card_of(entry))
+    print(card_of(find(arguments.name)))
     return 0
 
 
@@ -124,32 +95,14 @@ def _add(arguments: argparse.Namespace) -> int:
             f"expected a file of `lifting convert weights`, got {file}, which is none; make one "
             f"with `lifting convert weights {file} --output OUT.pt`"
         )
-    size, sha256 = file.stat().st_size, sha256_of(file)
     with described(file):
-        text = card(arguments.name, facts, sha256, size, arguments.licence)
-    if arguments.card is not None:
-        text = _own_card(arguments.card, sha256)
+        text = card(arguments.name, facts, sha256_of(file), file.stat().st_size, arguments.licence)
     entry = Entry(
-        name=arguments.name, file="", sha256=sha256, size=size, licence=arguments.licence,
-        card="", frames=facts["frames"], fps=facts["fps"],
-    )  # fmt: skip
+        name=arguments.name, licence=arguments.licence, frames=facts["frames"], fps=facts["fps"]
+    )
     made = add(file, entry, text, arguments.to)
     print(f"added: {made.path} ({made.size / 1e6:.1f} MB, SHA-256 {made.sha256[:12]}...)")
     return 0
-
-
-def _own_card(path: Path, sha256: str) -> str:
-    """Text of a user's card, which names the file that it is of."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"expected a card in Markdown, got {path}: {error!s:.200}") from error
-    if sha256 not in text:
-        raise ConfigError(
-            f"expected the SHA-256 of the weights, {sha256}, in the card {path}, got none; write "
-            "it there"
-        )
-    return text
 
 
 def _fetch(arguments: argparse.Namespace) -> int:

@@ -6,8 +6,10 @@ how they were trained and scored, and what input is usual for them.
 
 from __future__ import annotations
 
+import json
 import logging
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +34,8 @@ from lifting.methods.settings import BuiltOn
 from lifting.weights.registry import SUFFIX
 
 log = logging.getLogger(__name__)
+
+_PLACE = re.compile(r'["=](/[^" ]+|[^" ]*://[^" ]*)')
 
 _KEPT = (
     "method", "config", "skeleton", "normalisation", "stage", "supervision", "fps", "frames",
@@ -85,11 +89,11 @@ def write_weights_file(model: Model, output: Path) -> dict[str, Any]:
         data = build_data(config, model.claims.skeleton, model.claims.fps)
         usual = fit_usual(data.tracks("train"), data.tracks("val"))
     facts[USUAL] = usual.plain()
-    places = [key for key, text in _texts(facts) if Path(text).is_absolute() or "://" in text]
-    if places:
+    place = _PLACE.search(json.dumps(facts))
+    if place is not None:
         raise ConfigError(
-            f"expected facts that hold wherever the file goes, got a place in {places[0]}; train "
-            "without it"
+            f"expected facts that hold wherever the file goes, got {place[1]:.80}; train without "
+            "that file"
         )
     state = {
         name: (v.float() if v.is_floating_point() else v).clone()
@@ -161,15 +165,3 @@ def _training(config: ExperimentConfig, path: Path) -> dict[str, Any]:
         "packages": {**told["packages"], "torch": record.packages.get("torch", "not known")},
         "git": record.git,
     }
-
-
-def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every text of nested plain values, with the keys that lead to it."""
-    if isinstance(value, str):
-        yield key, value
-    elif isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _texts(inner, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _texts(inner, key)

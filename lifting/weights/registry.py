@@ -42,21 +42,24 @@ class Entry:
         sha256: Of its bytes.
         size: Bytes.
         licence: An SPDX identifier, or words.
-        card: Name or address of its Markdown card.
         frames: Window of the model, 1 for single frames.
         fps: Frames a second of windows; None for single frames.
         place: Folder or address of the registry; not written.
     """
 
     name: str
-    file: str
-    sha256: str
-    size: int
     licence: str
-    card: str
     frames: int
     fps: float | None
+    file: str = ""
+    sha256: str = ""
+    size: int = 0
     place: str = ""
+
+    @property
+    def card(self) -> str:
+        """Its card, in Markdown, where the file is."""
+        return f"{self.file.removesuffix(SUFFIX)}{CARD_SUFFIX}"
 
     @property
     def path(self) -> Path | None:
@@ -66,7 +69,7 @@ class Entry:
 
 _KINDS: dict[str, Any] = {
     "size": int, "frames": int, "fps": int | float | None,
-    **dict.fromkeys(("name", "file", "sha256", "licence", "card"), str),
+    **dict.fromkeys(("name", "file", "sha256", "licence"), str),
 }  # fmt: skip
 
 
@@ -129,12 +132,7 @@ def checked_file(entry: Entry) -> Path:
     Raises:
         CheckpointError: It is not there, or not what was registered.
     """
-    path = entry.path
-    if path is None or not path.is_file():
-        raise CheckpointError(
-            f"expected the weights '{entry.name}' at {path or entry.file}, got no file; get them "
-            f"with `lifting weights fetch {entry.name} --registry {entry.place}`"
-        )
+    path = entry.path or Path(entry.file)
     _check(path, entry)
     return path
 
@@ -144,7 +142,7 @@ def add(path: Path, entry: Entry, card: str, folder: Path | None = None) -> Entr
 
     Args:
         path: The weights.
-        entry: What they are; ``file``, ``sha256``, ``size`` and ``card`` are found here.
+        entry: What they are; ``file``, ``sha256`` and ``size`` are found here.
         card: Text of the card.
         folder: Folder of the registry; None takes the user's own. An entry of the same name goes.
 
@@ -164,7 +162,6 @@ def add(path: Path, entry: Entry, card: str, folder: Path | None = None) -> Entr
     made = replace(
         entry,
         file=f"{entry.name}{SUFFIX}",
-        card=f"{entry.name}{CARD_SUFFIX}",
         sha256=sha256_of(path),
         size=path.stat().st_size,
         place=str(folder),
@@ -282,17 +279,12 @@ def _download(address: str, sha256: str | None, path: Path) -> Path:
 
 
 def _check(path: Path, entry: Entry) -> None:
-    try:
-        found = (path.stat().st_size, sha256_of(path))
-    except OSError as error:
+    found = f"{path.stat().st_size} bytes, {sha256_of(path)}" if path.is_file() else "no file"
+    if found != f"{entry.size} bytes, {entry.sha256}":
         raise CheckpointError(
-            f"expected the weights '{entry.name}' at {path}, got: {error!s:.200}; fetch them again"
-        ) from error
-    if found != (entry.size, entry.sha256):
-        raise CheckpointError(
-            f"expected {entry.size} bytes with SHA-256 {entry.sha256} in {path}, got {found[0]} "
-            f"with {found[1]}; the file is damaged or was changed: fetch it or install the "
-            "package again"
+            f"expected the weights '{entry.name}' of {entry.size} bytes with SHA-256 "
+            f"{entry.sha256} at {path}, got {found}; get them again with `lifting weights fetch "
+            f"{entry.name} --registry PLACE`, or install the package again"
         )
 
 
@@ -316,10 +308,9 @@ def _entry(path: Path, values: object, place: str) -> Entry:
             raise _damaged(path, f"'{key}' that is {values[key]!r:.60}")
     if not _NAME.fullmatch(values["name"]) or not _HASH.fullmatch(values["sha256"]):
         raise _damaged(path, f"a name or SHA-256 that is none: {values['name']!r:.60}")
-    for key in ("file", "card"):
-        inside = not _is_address(values[key])
-        if inside and (Path(values[key]).is_absolute() or ".." in Path(values[key]).parts):
-            raise _damaged(path, f"'{key}' that leads out of its folder: {values[key]!r:.60}")
+    file = values["file"]
+    if not _is_address(file) and (Path(file).is_absolute() or ".." in Path(file).parts):
+        raise _damaged(path, f"'file' that leads out of its folder: {file!r:.60}")
     return Entry(**values, place=place)
 
 

@@ -113,10 +113,7 @@ class Usual:
         )
         worst = distances.max(0)
         of_frame = worst / self.frame_level
-        starts = tracks.offsets[:-1].cpu().numpy()
-        lengths = np.diff(tracks.offsets.cpu().numpy())
-        share = np.add.reduceat((of_frame > 1).astype(float), starts) / lengths
-        top = np.maximum.reduceat(worst, starts)
+        share, top = _by_track(tracks, of_frame > 1, worst)
         of_track = np.maximum(share / self.share_level, top / self.top_level)
         return Judged(of_frame, distances.argmax(0), of_track)
 
@@ -183,11 +180,18 @@ def fit_usual(train: PoseTracks, val: PoseTracks) -> Usual:
     loose = Usual(groups, 1.0, 1.0, 1.0)
     worst = loose.judge(val).score
     frame_level = max(1.0, float(np.quantile(worst, _FRAMES)))
-    starts, lengths = val.offsets[:-1].numpy(), np.diff(val.offsets.numpy())
-    share = np.add.reduceat((worst > frame_level).astype(float), starts) / lengths
-    top = np.maximum.reduceat(worst, starts)
+    share, top = _by_track(val, worst > frame_level, worst)
     share_level = max(_LEAST_SHARE, float(np.quantile(share, _TRACKS)))
     return Usual(groups, frame_level, share_level, max(1.0, float(np.quantile(top, _TRACKS))))
+
+
+def _by_track(
+    tracks: PoseTracks, flagged: BoolArray, worst: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Share of flagged frames and worst distance of each track."""
+    offsets = tracks.offsets.cpu().numpy()
+    share = np.add.reduceat(flagged.astype(float), offsets[:-1]) / np.diff(offsets)
+    return share, np.maximum.reduceat(worst, offsets[:-1])
 
 
 def _some(tracks: PoseTracks) -> PoseTracks:
