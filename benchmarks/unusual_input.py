@@ -176,7 +176,7 @@ def broken(clip, other, rng):
     upper = np.isin(np.arange(17), (0, 7, 8, *range(9, 17)))
     yield "legs of another person", _with(clip, np.where(upper[:, None], points, theirs))
     yield "frames in a random order", _with(clip, points[rng.permutation(FRAMES)])
-    yield "held still", _with(clip, np.broadcast_to(points[:1], points.shape))
+    yield "held still", _with(clip, points[:1].repeat(FRAMES, axis=0))
     yield (
         "trembling by 5 % of the height",
         _with(clip, points + 0.05 * size * rng.standard_normal(points.shape)),

@@ -1,9 +1,11 @@
 """How unusual 2D input is beside what weights were trained on, by frame and by track.
 
-Four things are looked at: the ``shape`` of a person (bones in parts of its size, and how well the
-joints fit their order), its ``size`` and place in the image, joints that are ``missing``, and
-``motion`` (frames a second, speed, and how much joints tremble). Each is a point whose distance
-from the training's is measured in its own spread; a frame is as unusual as the worst of them.
+Of a frame the ``shape`` of the person is looked at (bones in parts of its size, and how well the
+joints fit their order), its ``size`` and place in the image, joints that are ``missing``, the
+``rate`` of frames, ``speed``, ``trembling`` from frame to frame, and ``jumps`` that last. Each is
+a point whose distance from the training's is measured in its own spread; a frame is as unusual as
+the worst of them. Of a track means over a second are looked at besides, which vary less: lengths
+of ``bones``, ``trembling`` and ``jumps``.
 """
 
 from __future__ import annotations
@@ -20,15 +22,24 @@ from lifting.data.sequence import PoseTracks
 from lifting.errors import DataError
 from lifting.skeleton import Skeleton
 
-GROUPS = ("shape", "size", "missing", "motion")
+IntArray = np.ndarray[Any, np.dtype[np.int64]]
+
+GROUPS = ("shape", "size", "missing", "rate", "speed", "trembling", "jumps")
+MEANS = ("mean bones", "mean trembling", "mean jumps")
+"""What is looked at in pieces of tracks."""
+_SHARE = "share"  # of unusual frames in a track
+_PIECE, _LEAST_PIECE = 50, 25  # frames
 _MOST_FRAMES = 60_000
 _LEAST_FRAMES = 100
-_UNIT, _FRAMES, _TRACKS = 0.995, 0.99, 0.99
-"""Shares of frames and tracks that are usual: the unit of each group, and the levels."""
+_UNIT, _QUANTILE = 0.995, 0.99
+"""Shares that are usual: of training, the unit of a group, and of validation, the levels."""
+_MARGIN = 1.4  # for people and cameras that validation does not have
 _LEAST_SHARE = 0.1
-_LEAST_SPREAD = {"missing": 0.06, "motion": 0.35}
+_LEAST_SPREAD = {"missing": 0.2, "rate": 0.9}  # three joints; two and a half times as fast
 _RIDGE = 1e-6
-_STILL = 1e-4  # of a person's size; positions are no more exact
+_STILL, _STEADY = 1e-4, 0.2  # of a person's size; trembling much below is better, not unusual
+_LASTING, _AROUND = 4, 6  # frames that a jump lasts, and that are before and after it
+_JUMP = 1.5  # logarithm of what is one
 
 
 class Gaussian(NamedTuple):
@@ -37,7 +48,7 @@ class Gaussian(NamedTuple):
     Attributes:
         mean: ``(D,)``.
         covariance: ``(D, D)``.
-        unit: Distance that a small share of training frames exceeds.
+        unit: Distance that counts as 1: one that few frames of the training exceed.
     """
 
     mean: FloatArray
@@ -56,7 +67,7 @@ class Judged:
     """
 
     score: FloatArray
-    reason: np.ndarray[Any, np.dtype[np.int64]]
+    reason: IntArray
     track_score: FloatArray
 
     @property
@@ -80,7 +91,9 @@ class Judged:
         count = max(len(self.score), 1)
         return {
             "share_of_frames": round(float(self.flagged.mean()) if len(self.score) else 0.0, 4),
-            "by_reason": {g: round(n / count, 4) for g, n in zip(GROUPS, by_reason, strict=True)},
+            "by_reason": {
+                g: round(float(n / count), 4) for g, n in zip(GROUPS, by_reason, strict=True)
+            },
             "tracks": [names[i] for i in np.flatnonzero(self.track_score > 1)],
         }
 
@@ -90,16 +103,14 @@ class Usual:
     """The input that weights were trained on.
 
     Attributes:
-        groups: What is looked at, by name.
+        groups: What is looked at, by name, of ``GROUPS`` and ``MEANS``.
         frame_level: Score of a frame above which it is unusual.
-        share_level: Share of unusual frames above which a track is.
-        top_level: Score of a track's worst frame above which the track is.
+        track_levels: The same of tracks, for each of ``MEANS`` and the share of unusual frames.
     """
 
     groups: Mapping[str, Gaussian]
     frame_level: float
-    share_level: float
-    top_level: float
+    track_levels: Mapping[str, float]
 
     def judge(self, tracks: PoseTracks) -> Judged:
         """Compare tracks with the training's.
@@ -107,22 +118,30 @@ class Usual:
         Args:
             tracks: In the joints of the weights; of windows, at their rate.
         """
-        found = _features(tracks)
-        distances = np.stack(
-            [_distance(found[name], self.groups[name]) / self.groups[name].unit for name in GROUPS]
-        )
-        worst = distances.max(0)
-        of_frame = worst / self.frame_level
-        share, top = _by_track(tracks, of_frame > 1, worst)
-        of_track = np.maximum(share / self.share_level, top / self.top_level)
-        return Judged(of_frame, distances.argmax(0), of_track)
+        of_frame, reason, of_track = self._scores(_features(tracks), _offsets(tracks))
+        scores = [of_track[name] / level for name, level in self.track_levels.items()]
+        return Judged(of_frame, reason, np.max(scores, axis=0))
+
+    def _scores(
+        self, found: Mapping[str, FloatArray], offsets: IntArray
+    ) -> tuple[FloatArray, IntArray, dict[str, FloatArray]]:
+        """Scores of frames, which group is the worst, and of tracks before their levels."""
+        distances = np.stack([_distance(found[name], self.groups[name]) for name in GROUPS])
+        of_frame = distances.max(0) / self.frame_level
+        flagged = np.add.reduceat((of_frame > 1).astype(float), offsets[:-1])
+        of_track = {_SHARE: flagged / np.diff(offsets)}
+        pieces, track = _pieces(found, offsets)
+        count = np.bincount(track, minlength=len(offsets) - 1).clip(1)
+        for name in MEANS:
+            away = _distance(pieces[name], self.groups[name])
+            of_track[name] = np.bincount(track, away, len(count)) / count
+        return of_frame, distances.argmax(0), of_track
 
     def plain(self) -> dict[str, Any]:
         """The same as plain values, for a file of weights."""
         return {
             "frame_level": self.frame_level,
-            "share_level": self.share_level,
-            "top_level": self.top_level,
+            "track_levels": dict(self.track_levels),
             "groups": {
                 name: {
                     "mean": _rounded(group.mean),
@@ -144,23 +163,20 @@ class Usual:
         Raises:
             DataError: They are not of that form, or for other joints.
         """
+        bones = len(skeleton) - 1
+        widths = {"shape": 2 * bones + 1, "size": 3, MEANS[0]: bones + 1}
         try:
-            groups = {name: _gaussian(plain["groups"][name]) for name in GROUPS}
-            levels = [float(plain[f"{name}_level"]) for name in ("frame", "share", "top")]
+            groups = {
+                name: _gaussian(plain["groups"][name], widths.get(name, 1))
+                for name in (*GROUPS, *MEANS)
+            }
+            levels = {name: _positive(plain["track_levels"][name]) for name in (_SHARE, *MEANS)}
+            return cls(groups, _positive(plain["frame_level"]), levels)
         except (LookupError, TypeError, ValueError) as error:
             raise DataError(
-                f"expected what input is usual for weights, got {error!s:.100}; make the file of "
-                "weights again with `lifting convert weights`"
+                f"expected what input of {skeleton.name} is usual for weights, got "
+                f"{error!s:.100}; make the file of weights again with `lifting convert weights`"
             ) from error
-        sizes = {name: len(group.mean) for name, group in groups.items()}
-        wanted = {"shape": 2 * len(skeleton) - 1, "size": 3, "missing": 1, "motion": 3}
-        numbers = [*levels, *(group.unit for group in groups.values())]
-        if sizes != wanted or not all(np.isfinite(n) and n > 0 for n in numbers):
-            raise DataError(
-                f"expected what input of {skeleton.name} is usual for weights, got numbers of "
-                f"{sizes}; make the file of weights again with `lifting convert weights`"
-            )
-        return cls(groups, *levels)
 
 
 def fit_usual(train: PoseTracks, val: PoseTracks) -> Usual:
@@ -168,30 +184,32 @@ def fit_usual(train: PoseTracks, val: PoseTracks) -> Usual:
 
     Args:
         train: Its tracks, to which the distances are fitted.
-        val: Those that the levels are chosen on: one frame in a hundred and one track in a hundred
-            are above them.
+        val: Those that the levels are chosen on: one frame in a hundred is above, and of tracks
+            one in a hundred comes near.
 
     Raises:
         DataError: There are too few frames.
     """
-    found = _features(_some(train))
-    groups = {name: _fit(name, values) for name, values in found.items()}
-    val = _some(val)
-    loose = Usual(groups, 1.0, 1.0, 1.0)
-    worst = loose.judge(val).score
-    frame_level = max(1.0, float(np.quantile(worst, _FRAMES)))
-    share, top = _by_track(val, worst > frame_level, worst)
-    share_level = max(_LEAST_SHARE, float(np.quantile(share, _TRACKS)))
-    return Usual(groups, frame_level, share_level, max(1.0, float(np.quantile(top, _TRACKS))))
-
-
-def _by_track(
-    tracks: PoseTracks, flagged: BoolArray, worst: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Share of flagged frames and worst distance of each track."""
-    offsets = tracks.offsets.cpu().numpy()
-    share = np.add.reduceat(flagged.astype(float), offsets[:-1]) / np.diff(offsets)
-    return share, np.maximum.reduceat(worst, offsets[:-1])
+    found, offsets = _features(_some(train)), _offsets(_some(train))
+    found |= _pieces(found, offsets)[0]
+    least = min(int(np.isfinite(found[name]).all(1).sum()) for name in GROUPS)
+    if least < _LEAST_FRAMES or len(found[MEANS[0]]) < 2:
+        raise DataError(
+            f"expected at least {_LEAST_FRAMES} frames of whole people, one after another at a "
+            f"known rate, to learn which input is usual, got {least}; use a training split with "
+            "more"
+        )
+    groups = {n: _fit(found[n], _LEAST_SPREAD.get(n, 0.0)) for n in (*GROUPS, *MEANS)}
+    for name in GROUPS:
+        far = float(np.quantile(_distance(found[name], groups[name]), _UNIT))
+        groups[name] = groups[name]._replace(unit=max(1.0, far))
+    given = _features(val), _offsets(val)
+    frames = Usual(groups, 1.0, {})._scores(*given)[0]
+    frame_level = max(1.0, float(np.quantile(frames, _QUANTILE)))
+    of_track = Usual(groups, frame_level, {})._scores(*given)[2]
+    levels = {name: _MARGIN * float(np.quantile(v, _QUANTILE)) for name, v in of_track.items()}
+    least_of = {_SHARE: _LEAST_SHARE, **dict.fromkeys(MEANS, 1.0)}
+    return Usual(groups, frame_level, {n: max(least_of[n], v) for n, v in levels.items()})
 
 
 def _some(tracks: PoseTracks) -> PoseTracks:
@@ -200,11 +218,16 @@ def _some(tracks: PoseTracks) -> PoseTracks:
     return tracks.select(torch.arange(0, len(tracks.track_names), every))
 
 
+def _offsets(tracks: PoseTracks) -> IntArray:
+    offsets: IntArray = tracks.offsets.cpu().numpy()
+    return offsets
+
+
 def _features(tracks: PoseTracks) -> dict[str, FloatArray]:
     """A point a frame for each group, ``(N, D)``; NaN where it is not known."""
     points = tracks.keypoints_2d.double().cpu().numpy()
     seen = seen_joints(points, tracks.confidence.double().cpu().numpy())
-    offsets = tracks.offsets.cpu().numpy()
+    offsets = _offsets(tracks)
     track = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     image = tracks.cameras.size[tracks.camera].double().cpu().numpy()[track]
     points = np.where(seen[..., None], points, np.nan)
@@ -222,7 +245,7 @@ def _features(tracks: PoseTracks) -> dict[str, FloatArray]:
             "shape": _shape(points, seen, scale, tracks.skeleton),
             "size": size,
             "missing": 1 - count[:, None] / seen.shape[1],
-            "motion": _motion(points / scale[:, None, None], offsets, tracks.fps.cpu().numpy()),
+            **_motion(points / scale[:, None, None], offsets, tracks.fps.cpu().numpy()),
         }
 
 
@@ -237,18 +260,65 @@ def _shape(
     return np.concatenate((bones.reshape(len(points), -1), fit[:, None]), axis=1)
 
 
-def _motion(points: FloatArray, offsets: FloatArray, fps: FloatArray) -> FloatArray:
-    """Logarithms of frames a second, of the speed of the middle joint, and of its trembling."""
+def _motion(points: FloatArray, offsets: IntArray, fps: FloatArray) -> dict[str, FloatArray]:
+    """Logarithms of the rate, and of what the middle joint does: speed, trembling and jumps.
+
+    A jump is a displacement that lasts for some frames, in parts of the steps around it.
+    """
     track = np.repeat(np.arange(len(fps)), np.diff(offsets))
-    step = np.full(points.shape[:2], np.nan)
+
+    def moved(before: int, after: int) -> FloatArray:
+        """How far the middle joint comes from so many frames before to so many after."""
+        found = np.full(len(points), np.nan)
+        rows = np.arange(before, len(points) - after)
+        rows = rows[track[rows - before] == track[rows + after]]
+        way = points[rows + after] - points[rows - before]
+        found[rows] = _middle(np.linalg.norm(way, axis=-1))
+        return found
+
+    step = moved(1, 0)
     bend = np.full(points.shape[:2], np.nan)
-    step[1:] = np.linalg.norm(points[1:] - points[:-1], axis=-1)
     bend[1:-1] = np.linalg.norm(points[2:] - 2 * points[1:-1] + points[:-2], axis=-1)
-    step[offsets[:-1]] = np.nan
     bend[offsets[:-1]] = bend[offsets[1:] - 1] = np.nan
-    rate = fps[track]
-    speed = _middle(step) * rate
-    return np.log(np.stack((rate, speed + _STILL * rate, _middle(bend) + _STILL), axis=1))
+    lasting = np.fmin.reduce([moved(i + 1, i) for i in range(_LASTING)])
+    around = np.pad(step, _AROUND, constant_values=np.nan)
+    usual = _middle(np.lib.stride_tricks.sliding_window_view(around, 2 * _AROUND + 1))
+    found = {
+        "rate": fps[track],
+        "speed": (step + _STILL) * fps[track],
+        "trembling": _middle(bend) + _STEADY,
+        "jumps": (lasting + _STILL) / (usual + _STILL),
+    }
+    return {name: np.log(values)[:, None] for name, values in found.items()}
+
+
+def _pieces(
+    found: Mapping[str, FloatArray], offsets: IntArray
+) -> tuple[dict[str, FloatArray], IntArray]:
+    """Means over pieces of tracks, ``(P, D)`` for each of ``MEANS``, and the tracks of them."""
+    lengths = np.diff(offsets)
+    counts = np.where(lengths < _LEAST_PIECE, 0, np.maximum(1, lengths // _PIECE))
+    track = np.repeat(np.arange(len(lengths)), counts)
+    place = np.arange(len(track)) - (np.cumsum(counts) - counts)[track]
+    ends = [offsets[track] + (place + i) * lengths[track] // counts[track] for i in (0, 1)]
+    rows = np.stack(ends, axis=1).ravel()
+
+    def means(values: FloatArray) -> FloatArray:
+        padded = np.concatenate((values, np.full_like(values[:1], np.nan)))
+        if not len(rows):
+            return padded[:0]
+        known = np.add.reduceat(np.isfinite(padded).astype(float), rows)[::2]
+        total = np.add.reduceat(np.nan_to_num(padded), rows)[::2]
+        return np.divide(total, known, where=known > 0, out=np.full_like(total, np.nan))
+
+    bones = found["shape"][:, :-1].reshape(len(found["shape"]), -1, 2)
+    length = np.log(np.linalg.norm(bones, axis=-1) + _STILL)
+    values = (
+        np.concatenate((length, found["shape"][:, -1:]), axis=1),
+        found["trembling"],
+        np.maximum(found["jumps"] - _JUMP, 0),
+    )
+    return {name: means(of) for name, of in zip(MEANS, values, strict=True)}, track
 
 
 def _middle(values: FloatArray) -> FloatArray:
@@ -261,23 +331,17 @@ def _middle(values: FloatArray) -> FloatArray:
     return np.where(count > 0, middle, np.nan)
 
 
-def _fit(name: str, values: FloatArray) -> Gaussian:
+def _fit(values: FloatArray, least: float) -> Gaussian:
+    """A point cloud as its moments, drawn to independent ones where there are few points."""
     whole = values[np.isfinite(values).all(1)]
-    if len(whole) < _LEAST_FRAMES:
-        raise DataError(
-            f"expected at least {_LEAST_FRAMES} frames of whole people, one after another at a "
-            f"known rate, to learn which input is usual, got {len(whole)}; use a training split "
-            "with more"
-        )
+    count, width = whole.shape
     mean = whole.mean(0)
     covariance = np.atleast_2d(np.cov(whole, rowvar=False))
-    least = _LEAST_SPREAD.get(name, 0.0) ** 2
-    width = len(mean)
-    covariance = covariance + np.eye(width) * _RIDGE
-    covariance[np.diag_indices(width)] = np.maximum(covariance.diagonal(), least)
-    made = Gaussian(mean, covariance, 1.0)
-    unit = float(np.quantile(_distance(values, made), _UNIT))
-    return made._replace(unit=max(unit, 1.0))
+    spread = np.maximum(covariance.diagonal(), max(least**2, _RIDGE))
+    kept = count / (count + width)
+    covariance = kept * covariance
+    covariance[np.diag_indices(width)] = spread
+    return Gaussian(mean, covariance, 1.0)
 
 
 def _distance(values: FloatArray, group: Gaussian) -> FloatArray:
@@ -292,17 +356,23 @@ def _distance(values: FloatArray, group: Gaussian) -> FloatArray:
         if len(used):
             factor = np.linalg.cholesky(group.covariance[np.ix_(used, used)])
             away = (values[rows][:, used] - group.mean[used]).T
-            found[rows] = np.sqrt((np.linalg.solve(factor, away) ** 2).mean(0))
+            found[rows] = np.sqrt((np.linalg.solve(factor, away) ** 2).mean(0)) / group.unit
     return found
 
 
-def _gaussian(plain: Mapping[str, Any]) -> Gaussian:
+def _gaussian(plain: Mapping[str, Any], width: int) -> Gaussian:
     mean = np.asarray(plain["mean"], dtype=np.float64)
     covariance = np.asarray(plain["covariance"], dtype=np.float64)
-    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
-        raise ValueError(f"a mean of {mean.shape} and a covariance of {covariance.shape}")
+    if mean.shape != (width,) or covariance.shape != (width, width):
+        raise ValueError(f"a mean of {mean.shape}, not ({width},)")
     np.linalg.cholesky(covariance)
-    return Gaussian(mean, covariance, float(plain["unit"]))
+    return Gaussian(mean, covariance, _positive(plain["unit"]))
+
+
+def _positive(given: Any) -> float:
+    if not 0 < float(given) < np.inf:
+        raise ValueError(f"{given!r:.40}, which is no level")
+    return float(given)
 
 
 def _rounded(values: FloatArray) -> Any:

@@ -51,10 +51,11 @@ def broken(tracks, kind):
     generator = torch.Generator().manual_seed(0)
     if kind == "order":
         return with_points(tracks, points.flip(1), tracks.confidence.flip(1))
-    if kind == "frames":
-        rows = [o + torch.randperm(n, generator=generator) for o, n in
-                zip(tracks.offsets, lengths, strict=False)]  # fmt: skip
-        return with_points(tracks, points[torch.cat(rows)])
+    if kind == "exchanged":  # with who comes before, in runs of five frames
+        runs = torch.rand(-(-len(points) // 5), generator=generator) < 0.5
+        runs = runs.repeat_interleave(5)[: len(points)]
+        others = points.roll(int(lengths[0]), 0)
+        return with_points(tracks, torch.where(runs[:, None, None], others, points))
     if kind == "trembling":
         height = points[..., 1].amax(1) - points[..., 1].amin(1)
         noise = torch.randn(points.shape, generator=generator)
@@ -74,8 +75,8 @@ def broken(tracks, kind):
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        ("order", "shape"), ("frames", "motion"), ("trembling", "motion"), ("still", "motion"),
-        ("missing", "missing"), ("tiny", "size"), ("rate", "motion"),
+        ("order", "shape"), ("exchanged", "jumps"), ("still", "speed"), ("missing", "missing"),
+        ("tiny", "size"), ("rate", "rate"),
     ],
 )  # fmt: skip
 def test_what_is_broken_is_flagged_with_its_reason(usual, tracks, kind, reason):
@@ -85,6 +86,10 @@ def test_what_is_broken_is_flagged_with_its_reason(usual, tracks, kind, reason):
     assert max(plain["by_reason"], key=plain["by_reason"].get) == reason
     assert len(plain["tracks"]) == (judged.track_score > 1).sum()
     assert plain["share_of_frames"] == pytest.approx(judged.flagged.mean(), abs=1e-4)
+
+
+def test_joints_that_tremble_are_seen_in_the_track(usual, tracks):
+    assert (usual.judge(broken(tracks, "trembling")).track_score > 1).mean() > 0.9
 
 
 def test_what_is_not_known_is_not_judged(usual, tracks):
@@ -106,7 +111,8 @@ def test_it_is_the_same_from_plain_values(usual, tracks):
     [
         lambda plain: plain.pop("groups"),
         lambda plain: plain.update(frame_level="high"),
-        lambda plain: plain.update(share_level=0.0),
+        lambda plain: plain["track_levels"].update(share=0.0),
+        lambda plain: plain["track_levels"].pop("mean bones"),
         lambda plain: plain["groups"]["size"].update(mean=[0.0]),
         lambda plain: plain["groups"]["size"].update(covariance=np.full((3, 3), -1.0).tolist()),
         lambda plain: plain["groups"]["shape"].update(unit=float("nan")),
@@ -120,7 +126,7 @@ def test_damaged_values_are_refused(usual, change):
 
 
 def test_other_joints_and_few_frames_are_refused(usual, tracks):
-    with pytest.raises(DataError, match="got numbers of"):
+    with pytest.raises(DataError, match=r"input of body25 is usual .* a mean of \(33,\), not"):
         Usual.of(usual.plain(), BODY_25)
     few = tracks.select(torch.tensor([0]))
     with pytest.raises(DataError, match="at least 100 frames of whole people"):
