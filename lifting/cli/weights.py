@@ -42,7 +42,6 @@ def register(subparsers: Subparsers) -> None:
         parsers[action].add_argument(
             "--registry",
             metavar="PLACE",
-            required=action == "fetch",
             help="folder, JSON file or address of a registry (an address: extra `weights`)",
         )
     add = parsers["add"]

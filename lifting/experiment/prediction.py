@@ -194,16 +194,15 @@ def lift_tracks(
 
 def _judged(usual: Usual, tracks: PoseTracks, model: Model) -> dict[str, Any]:
     """How unusual the input is beside that of the training; said where it is."""
-    judged = usual.judge(tracks)
-    facts = judged.plain(tracks.track_names)
-    if judged.is_unusual:
-        reasons = sorted(facts["by_reason"].items(), key=lambda item: -item[1])
-        said = ", ".join(f"{name} {share:.0%}" for name, share in reasons if share > 0)
+    facts = usual.judge(tracks).plain(tracks.track_names)
+    if facts["tracks"]:
+        reasons = [f"{name} {share:.0%}" for name, share in facts["by_reason"].items() if share]
+        whys = [f"{name} ({why})" for name, why in list(facts["tracks"].items())[:3]]
         log.warning(
-            "this input is unlike what '%s' was trained on, and its answers may be far off: "
-            "%.0f %% of the frames are unusual%s; %d of %d tracks are (%s)",
-            model.config.name, 100 * facts["share_of_frames"], f" ({said})" if said else "",
-            len(facts["tracks"]), len(tracks.track_names), ", ".join(facts["tracks"][:3]),
+            "this input is unlike what '%s' was trained on, and answers may be far off: %d of %d "
+            "tracks, %s; frames: %.0f %%%s",
+            model.config.name, len(facts["tracks"]), len(tracks.track_names), ", ".join(whys),
+            100 * facts["share_of_frames"], f", {', '.join(reasons)}" if reasons else "",
         )  # fmt: skip
     return facts
 

@@ -30,9 +30,8 @@ def ready_model(tracks: PoseTracks, weights: str | Path | None = None) -> Model:
     """
     if weights is not None:
         return named_model(weights)
-    fps = highest_rate(tracks)
-    seconds = None if fps is None else float(tracks.offsets.diff().median()) / fps
-    entry = default_weights(seconds, fps)
+    fps = highest_rate(tracks) or 0.0
+    entry = default_weights(float(tracks.offsets.diff().median()) / fps if fps else 0.0, fps)
     if entry is None:
         raise ConfigError(
             "expected a model, got none, and there are no ready weights yet that fit; train one "

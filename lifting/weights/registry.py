@@ -6,19 +6,18 @@ read is compared with its SHA-256 every time, also what came with the package.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-import shutil
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 from lifting.atomic import replacing, write_text
-from lifting.errors import CheckpointError, ConfigError, DataError, OutputError, suggest
+from lifting.errors import CheckpointError, ConfigError, DataError, suggest
 from lifting.files.checks import Size, sha256_of
 from lifting.files.json_file import load_json
 
@@ -64,7 +63,8 @@ class Entry:
     @property
     def path(self) -> Path | None:
         """Where its bytes should lie; None on a server."""
-        return None if _is_address(self.place + self.file) else Path(self.place) / self.file
+        away = _is_address(self.place) or _is_address(self.file)
+        return None if away else Path(self.place) / self.file
 
 
 _KINDS: dict[str, Any] = {
@@ -111,17 +111,23 @@ def known() -> dict[str, Entry]:
     return found
 
 
-def find(name: str) -> Entry:
+def find(name: str, registry: str | Path | None = None) -> Entry:
     """The entry of a name.
+
+    Args:
+        name: Of the weights.
+        registry: As of :func:`fetch`.
 
     Raises:
         ConfigError: There is none.
+        DataError: The registry cannot be read.
     """
-    entries = known()
+    entries = known() if registry is None else {e.name: e for e in read_registry(registry)}
     if name not in entries:
         raise ConfigError(
-            f"unknown weights '{name:.80}'; {suggest(name, entries)}; get others with `lifting "
-            "weights fetch`, or give the path of a file"
+            f"unknown weights '{name:.80}'{'' if registry is None else f' in {registry}'}; "
+            f"{suggest(name, entries)}; get others with `lifting weights fetch`, or give the path "
+            "of a file"
         )
     return entries[name]
 
@@ -159,45 +165,34 @@ def add(path: Path, entry: Entry, card: str, folder: Path | None = None) -> Entr
             f"expected a name of letters, digits, '_', '-' and '.', got '{entry.name:.80}'; give "
             "another with --name"
         )
-    made = replace(
-        entry,
-        file=f"{entry.name}{SUFFIX}",
-        sha256=sha256_of(path),
-        size=path.stat().st_size,
-        place=str(folder),
-    )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / made.file).exists() or not path.samefile(folder / made.file):
-            with replacing(folder / made.file) as temporary:
-                shutil.copyfile(path, temporary)
-    except OSError as error:
-        raise OutputError(
-            f"expected to write to {folder}, got '{error.strerror or error}'; choose another "
-            "folder with --to FOLDER"
-        ) from error
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    file = f"{entry.name}{SUFFIX}"
+    made = replace(entry, file=file, sha256=digest, size=len(data), place=str(folder))
+    with replacing(folder / file) as temporary:
+        temporary.write_bytes(data)
     write_text(folder / made.card, card)
     before = read_registry(folder) if (folder / REGISTRY).is_file() else ()
-    _write(folder / REGISTRY, [e for e in before if e.name != made.name] + [made])
+    entries = [asdict(one) for one in before if one.name != made.name] + [asdict(made)]
+    listed = [{key: one[key] for key in _KINDS} for one in entries]
+    content = {"format": FORMAT, "version": VERSION, "weights": listed}
+    write_text(folder / REGISTRY, json.dumps(content, indent=2) + "\n")
     return made
 
 
-def fetch(name: str, registry: str | Path) -> Entry:
+def fetch(name: str, registry: str | Path | None = None) -> Entry:
     """Get weights of a registry into the user's own, once their checksum is right.
 
     Args:
         name: Of the weights.
-        registry: Its JSON file, folder or address.
+        registry: Its JSON file, folder or address; None takes those that are known.
 
     Raises:
         ConfigError: It has no such weights, or is on a server and pooch is missing.
         DataError: The registry or the card cannot be read.
         CheckpointError: The weights are not what was registered.
     """
-    entries = {entry.name: entry for entry in read_registry(registry)}
-    if name not in entries:
-        raise ConfigError(f"unknown weights '{name:.80}' in {registry}; {suggest(name, entries)}")
-    entry = entries[name]
+    entry = find(name, registry)
     with tempfile.TemporaryDirectory() as place:
         path = _got(entry, entry.file, entry.sha256, Path(place) / f"weights{SUFFIX}")
         _check(path, entry)
@@ -221,7 +216,7 @@ def card_of(entry: Entry) -> str:
             ) from error
 
 
-def default_weights(seconds: float | None, fps: float | None) -> Entry | None:
+def default_weights(seconds: float, fps: float) -> Entry | None:
     """The weights that keypoints are lifted with where none are named.
 
     Windows need to know how fast frames follow one another, at least half as fast as they were
@@ -229,22 +224,18 @@ def default_weights(seconds: float | None, fps: float | None) -> Entry | None:
     the user before those of the package.
 
     Args:
-        seconds: Length of the tracks, by frames over their rate; None where it is not known.
-        fps: Frames a second; None where it is not known.
+        seconds: Length of the tracks, by frames over their rate; 0 where it is not known.
+        fps: Frames a second; 0 where it is not known.
 
     Returns:
         None where there are no weights that would do.
     """
-    entries = [e for e in known().values() if e.path is not None and e.path.is_file()]
-
-    def fits(entry: Entry) -> bool:
-        if entry.frames == 1:
-            return True
-        if seconds is None or fps is None or entry.fps is None:
-            return False
-        return fps >= entry.fps / 2 and seconds * entry.fps >= entry.frames
-
-    return next(iter(sorted(filter(fits, entries), key=lambda e: e.frames == 1)), None)
+    at_hand = [e for e in known().values() if e.path is not None and e.path.is_file()]
+    singles = [e for e in at_hand if e.frames == 1]
+    windows = [
+        e for e in at_hand if e.fps and fps >= e.fps / 2 and seconds * e.fps >= e.frames > 1
+    ]
+    return next(iter(windows + singles), None)
 
 
 def _is_address(place: str) -> bool:
@@ -290,13 +281,12 @@ def _check(path: Path, entry: Entry) -> None:
 
 def _entries(path: Path, place: str) -> tuple[Entry, ...]:
     content = load_json(path, _LARGEST_REGISTRY)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise _damaged(path, "no registry of weights")
-    if content.get("version") != VERSION:
-        raise _damaged(path, f"version {content.get('version')!r:.20}, not {VERSION}")
-    listed = content.get("weights")
-    if not isinstance(listed, list):
-        raise _damaged(path, "no list 'weights'")
+    given = content if isinstance(content, dict) else {}
+    listed = given.get("weights")
+    if (given.get("format"), given.get("version")) != (FORMAT, VERSION) or type(
+        listed
+    ) is not list:
+        raise _damaged(path, f"{content!r:.80}")
     return tuple(_entry(path, one, place) for one in listed)
 
 
@@ -306,22 +296,15 @@ def _entry(path: Path, values: object, place: str) -> Entry:
     for key, kind in _KINDS.items():
         if not isinstance(values[key], kind) or isinstance(values[key], bool):
             raise _damaged(path, f"'{key}' that is {values[key]!r:.60}")
-    if not _NAME.fullmatch(values["name"]) or not _HASH.fullmatch(values["sha256"]):
-        raise _damaged(path, f"a name or SHA-256 that is none: {values['name']!r:.60}")
     file = values["file"]
-    if not _is_address(file) and (Path(file).is_absolute() or ".." in Path(file).parts):
-        raise _damaged(path, f"'file' that leads out of its folder: {file!r:.60}")
+    inside = _is_address(file) or not (Path(file).is_absolute() or ".." in Path(file).parts)
+    if not (_NAME.fullmatch(values["name"]) and _HASH.fullmatch(values["sha256"]) and inside):
+        raise _damaged(path, f"a name, file or SHA-256 that is none: {values!r:.120}")
     return Entry(**values, place=place)
 
 
 def _damaged(path: Path, got: str) -> DataError:
     return DataError(
-        f"expected a registry of weights in {path}, got {got}; write it with `lifting weights add`"
+        f"expected a registry of weights, {FORMAT} {VERSION}, in {path}, got {got}; write it with "
+        "`lifting weights add`"
     )
-
-
-def _write(path: Path, entries: Sequence[Entry]) -> None:
-    names = [field.name for field in fields(Entry) if field.name != "place"]
-    listed = [{name: asdict(entry)[name] for name in names} for entry in entries]
-    content = {"format": FORMAT, "version": VERSION, "weights": listed}
-    write_text(path, json.dumps(content, indent=2) + "\n")

@@ -27,7 +27,8 @@ IntArray = np.ndarray[Any, np.dtype[np.int64]]
 GROUPS = ("shape", "size", "missing", "rate", "speed", "trembling", "jumps")
 MEANS = ("mean bones", "mean trembling", "mean jumps")
 """What is looked at in pieces of tracks."""
-_SHARE = "share"  # of unusual frames in a track
+LEVELS = ("unusual frames", *MEANS)
+"""What a track has a level for: the share of its unusual frames, and the means."""
 _PIECE, _LEAST_PIECE = 50, 25  # frames
 _MOST_FRAMES = 60_000
 _LEAST_FRAMES = 100
@@ -64,11 +65,13 @@ class Judged:
         score: Of each frame, ``(N,)``; above 1 is unusual.
         reason: Which of ``GROUPS`` is the worst in each frame, ``(N,)``.
         track_score: Of each track, ``(S,)``; above 1 is unusual.
+        track_reason: Which of ``LEVELS`` is the worst in each track, ``(S,)``.
     """
 
     score: FloatArray
     reason: IntArray
     track_score: FloatArray
+    track_reason: IntArray
 
     @property
     def flagged(self) -> BoolArray:
@@ -76,25 +79,20 @@ class Judged:
         flagged: BoolArray = self.score > 1
         return flagged
 
-    @property
-    def is_unusual(self) -> bool:
-        """Whether a track is."""
-        return bool((self.track_score > 1).any())
-
     def plain(self, names: tuple[str, ...]) -> dict[str, Any]:
-        """Shares of frames, of all and by reason, and the tracks that are unusual.
+        """Shares of frames, of all and by reason, and why tracks are unusual, of those that are.
 
         Args:
             names: Of the tracks.
         """
-        by_reason = np.bincount(self.reason[self.flagged], minlength=len(GROUPS))
-        count = max(len(self.score), 1)
+        whys = np.bincount(self.reason[self.flagged], minlength=len(GROUPS)) / len(self.score)
+        unusual = np.flatnonzero(self.track_score > 1)
         return {
-            "share_of_frames": round(float(self.flagged.mean()) if len(self.score) else 0.0, 4),
+            "share_of_frames": round(float(self.flagged.mean()), 4),
             "by_reason": {
-                g: round(float(n / count), 4) for g, n in zip(GROUPS, by_reason, strict=True)
+                name: round(float(why), 4) for name, why in zip(GROUPS, whys, strict=True)
             },
-            "tracks": [names[i] for i in np.flatnonzero(self.track_score > 1)],
+            "tracks": {names[i]: LEVELS[self.track_reason[i]] for i in unusual},
         }
 
 
@@ -105,7 +103,7 @@ class Usual:
     Attributes:
         groups: What is looked at, by name, of ``GROUPS`` and ``MEANS``.
         frame_level: Score of a frame above which it is unusual.
-        track_levels: The same of tracks, for each of ``MEANS`` and the share of unusual frames.
+        track_levels: The same of tracks, for each of ``LEVELS``.
     """
 
     groups: Mapping[str, Gaussian]
@@ -119,8 +117,8 @@ class Usual:
             tracks: In the joints of the weights; of windows, at their rate.
         """
         of_frame, reason, of_track = self._scores(_features(tracks), _offsets(tracks))
-        scores = [of_track[name] / level for name, level in self.track_levels.items()]
-        return Judged(of_frame, reason, np.max(scores, axis=0))
+        scores = np.stack([of_track[name] / self.track_levels[name] for name in LEVELS])
+        return Judged(of_frame, reason, scores.max(0), scores.argmax(0))
 
     def _scores(
         self, found: Mapping[str, FloatArray], offsets: IntArray
@@ -129,7 +127,7 @@ class Usual:
         distances = np.stack([_distance(found[name], self.groups[name]) for name in GROUPS])
         of_frame = distances.max(0) / self.frame_level
         flagged = np.add.reduceat((of_frame > 1).astype(float), offsets[:-1])
-        of_track = {_SHARE: flagged / np.diff(offsets)}
+        of_track = {LEVELS[0]: flagged / np.diff(offsets)}
         pieces, track = _pieces(found, offsets)
         count = np.bincount(track, minlength=len(offsets) - 1).clip(1)
         for name in MEANS:
@@ -170,7 +168,7 @@ class Usual:
                 name: _gaussian(plain["groups"][name], widths.get(name, 1))
                 for name in (*GROUPS, *MEANS)
             }
-            levels = {name: _positive(plain["track_levels"][name]) for name in (_SHARE, *MEANS)}
+            levels = {name: _positive(plain["track_levels"][name]) for name in LEVELS}
             return cls(groups, _positive(plain["frame_level"]), levels)
         except (LookupError, TypeError, ValueError) as error:
             raise DataError(
@@ -208,7 +206,7 @@ def fit_usual(train: PoseTracks, val: PoseTracks) -> Usual:
     frame_level = max(1.0, float(np.quantile(frames, _QUANTILE)))
     of_track = Usual(groups, frame_level, {})._scores(*given)[2]
     levels = {name: _MARGIN * float(np.quantile(v, _QUANTILE)) for name, v in of_track.items()}
-    least_of = {_SHARE: _LEAST_SHARE, **dict.fromkeys(MEANS, 1.0)}
+    least_of = {LEVELS[0]: _LEAST_SHARE, **dict.fromkeys(MEANS, 1.0)}
     return Usual(groups, frame_level, {n: max(least_of[n], v) for n, v in levels.items()})
 
 

@@ -155,7 +155,7 @@ def test_wrong_joints_are_warned_of(files, keypoints, caplog):
     assert "unlike what 'simple_baseline' was trained on" in caplog.text
     caplog.clear()
     right = lift(points, skeleton="h36m17", **given)
-    assert right.meta["unusual"]["tracks"] == []
+    assert right.meta["unusual"]["tracks"] == {}
     assert "unlike" not in caplog.text
 
 

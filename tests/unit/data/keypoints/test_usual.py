@@ -111,7 +111,7 @@ def test_it_is_the_same_from_plain_values(usual, tracks):
     [
         lambda plain: plain.pop("groups"),
         lambda plain: plain.update(frame_level="high"),
-        lambda plain: plain["track_levels"].update(share=0.0),
+        lambda plain: plain["track_levels"].update({"mean jumps": 0.0}),
         lambda plain: plain["track_levels"].pop("mean bones"),
         lambda plain: plain["groups"]["size"].update(mean=[0.0]),
         lambda plain: plain["groups"]["size"].update(covariance=np.full((3, 3), -1.0).tolist()),
