@@ -7,10 +7,9 @@ how they were trained and scored, and what input is usual for them.
 from __future__ import annotations
 
 import json
-import logging
 import math
 import re
-from collections.abc import Iterator, Mapping
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import torch
 from lifting import __version__
 from lifting.atomic import replacing
 from lifting.data.keypoints.usual import fit_usual
-from lifting.errors import ConfigError, DataError, OutputError
+from lifting.errors import ConfigError, OutputError
 from lifting.experiment.build import build_data
 from lifting.experiment.checkpoint import read_checkpoint
 from lifting.experiment.claims import EXPECTED_ERROR, TRAINING, USUAL
@@ -33,8 +32,6 @@ from lifting.methods.lifter import CHECKPOINT_KEY
 from lifting.methods.settings import BuiltOn
 from lifting.weights.registry import SUFFIX
 
-log = logging.getLogger(__name__)
-
 _PLACE = re.compile(r'["=](/[^" ]+|[^" ]*://[^" ]*)')
 
 _KEPT = (
@@ -44,8 +41,10 @@ _KEPT = (
 _OF_EXPERIMENT = ("name", "seed", "protocol", "flip_test", "method")
 _OF_DATA = ("name", "frames", "window_stride", "windows", "target", "eval_batch_size")
 _SCORES = ("mpjpe_mm", "pa_mpjpe_mm")
-_NOT_TOLD = ("output", "run", "wandb", "panels", "pss", "description", "name")
-_NOT_KEYS = ("trainer.progress", "trainer.threads", "data.root", "data.cache")
+_NOT_TOLD = (
+    "output", "run", "wandb", "panels", "pss", "description", "name", "trainer.progress",
+    "trainer.threads", "data.root", "data.cache",
+)  # fmt: skip
 
 
 def write_weights_file(model: Model, output: Path) -> dict[str, Any]:
@@ -111,27 +110,14 @@ def command_of(config: ExperimentConfig) -> str:
     Args:
         config: The experiment.
     """
-    mine = dict(_said(to_plain(config)))
     words = ["lifting", "train", config.name]
     if find_file(f"{config.name}.yaml") is not None:
-        theirs = dict(_said(to_plain(load_experiment(config.name))))
-        words += [
-            f"{key}={_word(value)}"
-            for key, value in sorted(mine.items())
-            if theirs.get(key, None if value is None else math.nan) != value
-        ]
+        theirs = dict(flat(to_plain(load_experiment(config.name))))
+        for key, value in flat(to_plain(config)):
+            if not key.startswith(_NOT_TOLD) and theirs.get(key) != value:
+                text = value if isinstance(value, str) else json.dumps(value)
+                words.append(shlex.quote(f"{key}={text}"))
     return " ".join(words)
-
-
-def _said(plain: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    kept = {k: v for k, v in plain.items() if k not in _NOT_TOLD}
-    return ((key, value) for key, value in flat(kept) if key not in _NOT_KEYS)
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return f"'[{','.join(map(str, value))}]'"
-    return {None: "null", True: "true", False: "false"}.get(value, str(value))
 
 
 def _experiment(config: ExperimentConfig) -> dict[str, Any]:
@@ -149,19 +135,10 @@ def _training(config: ExperimentConfig, path: Path) -> dict[str, Any]:
         "command": command_of(config),
     }
     run = run_of_checkpoint(path)
-    if run is None or not (run / RECORD_FILE).is_file():
-        return told
-    try:
+    if run is not None and (run / RECORD_FILE).is_file():
         record = read_record(run / RECORD_FILE)
-    except DataError as error:
-        log.warning("the record of the run is left out: %s", error)
-        return told
-    scores = {k: v for k, v in record.metrics.items() if k in _SCORES and math.isfinite(v)}
-    return {
-        **told,
-        "scores": scores,
-        "two_d": record.two_d,
-        "budget": record.budget,
-        "packages": {**told["packages"], "torch": record.packages.get("torch", "not known")},
-        "git": record.git,
-    }
+        told["packages"]["torch"] = record.packages.get("torch", "not known")
+        told |= {"two_d": record.two_d, "budget": record.budget, "git": record.git}
+        scores = {name: record.metrics.get(name, math.nan) for name in _SCORES}
+        told["scores"] = {name: value for name, value in scores.items() if math.isfinite(value)}
+    return told
