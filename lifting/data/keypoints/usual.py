@@ -38,7 +38,7 @@ _MARGIN = 1.4  # for people and cameras that validation does not have
 _LEAST_SHARE = 0.1
 _LEAST_SPREAD = {"missing": 0.2, "rate": 0.9}  # three joints; two and a half times as fast
 _RIDGE = 1e-6
-_STILL, _STEADY = 1e-4, 0.2  # of a person's size; trembling much below is better, not unusual
+_STILL, _STEADY = 1e-4, 0.2  # of a person's size; trembling less is no fault
 _LASTING, _AROUND = 4, 6  # frames that a jump lasts, and that are before and after it
 _JUMP = 1.5  # logarithm of what is one
 
@@ -131,7 +131,10 @@ class Usual:
         pieces, track = _pieces(found, offsets)
         count = np.bincount(track, minlength=len(offsets) - 1).clip(1)
         for name in MEANS:
-            away = _distance(pieces[name], self.groups[name])
+            values, group = pieces[name], self.groups[name]
+            if name != MEANS[0]:  # less trembling and fewer jumps than usual are no fault
+                values = np.maximum(values, group.mean)
+            away = _distance(values, group)
             of_track[name] = np.bincount(track, away, len(count)) / count
         return of_frame, distances.argmax(0), of_track
 
