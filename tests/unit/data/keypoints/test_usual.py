@@ -81,7 +81,7 @@ def broken(tracks, kind):
 )  # fmt: skip
 def test_what_is_broken_is_flagged_with_its_reason(usual, tracks, kind, reason):
     judged = usual.judge(broken(tracks, kind))
-    assert (judged.track_score > 1).mean() > 0.9
+    assert (judged.track_score > 1).mean() > 0.7
     plain = judged.plain(tracks.track_names)
     assert max(plain["by_reason"], key=plain["by_reason"].get) == reason
     assert len(plain["tracks"]) == (judged.track_score > 1).sum()
