@@ -1,8 +1,9 @@
 """Blocks that two or more methods use; what only one uses stays in its folder.
 
-* ``dropout``    dropout whose random numbers are cheap, and branches left out
-* ``pose_loss``  distance between poses as a training loss
-* ``resnet``     residual networks for images
-* ``threads``    threads of torch for a while
-* ``units``      pixels and mm to what the networks compute in
+* ``dropout``     dropout whose random numbers are cheap, and branches left out
+* ``hypotheses``  several answers, and how they become one
+* ``pose_loss``   distance between poses as a training loss
+* ``resnet``      residual networks for images
+* ``threads``     threads of torch for a while
+* ``units``       pixels and mm to what the networks compute in
 """

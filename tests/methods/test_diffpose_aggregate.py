@@ -8,7 +8,12 @@ import torch
 
 from lifting.batch import flip_batch, flip_pose, root_relative
 from lifting.geometry.camera import project
-from lifting.methods.diffpose.aggregate import (
+from lifting.methods.diffpose.config import Config
+from lifting.methods.diffpose.module import Module
+from lifting.methods.settings import ModuleSettings
+from lifting.metrics.collection import PoseMetrics
+from lifting.metrics.protocol import get_protocol
+from lifting.nn.hypotheses import (
     Posterior,
     WeightedKeypoints,
     average,
@@ -16,11 +21,6 @@ from lifting.methods.diffpose.aggregate import (
     posterior_shares,
     projection_errors,
 )
-from lifting.methods.diffpose.config import Config
-from lifting.methods.diffpose.module import Module
-from lifting.methods.settings import ModuleSettings
-from lifting.metrics.collection import PoseMetrics
-from lifting.metrics.protocol import get_protocol
 from lifting.skeleton import H36M_17
 
 SMALL = Config(hidden=8, layers=1, hypotheses=4, context_epochs=0)

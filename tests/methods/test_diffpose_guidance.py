@@ -11,12 +11,12 @@ from lifting.errors import ConfigError
 from lifting.experiment.load import load_experiment, method_config
 from lifting.geometry.camera import normalize_screen, pixels_to_rays, undistort_rays
 from lifting.geometry.root import solve_root
-from lifting.methods.diffpose.aggregate import projection_errors, weighted_keypoints
 from lifting.methods.diffpose.config import Config, GuidanceConfig
 from lifting.methods.diffpose.guidance import Guide
 from lifting.methods.diffpose.module import Module
 from lifting.methods.diffpose.network import Encoded
 from lifting.methods.settings import ModuleSettings
+from lifting.nn.hypotheses import projection_errors, weighted_keypoints
 from lifting.skeleton import H36M_17
 from lifting.tto.config import TtoConfig
 from lifting.tto.refine import refine

@@ -15,7 +15,6 @@ arXiv 2211.16940.
 * ``denoiser``    how a denoiser is built, asked, trained, and distilled into a few-step student
 * ``sampler``     the reverse process of all hypotheses, and its tables of noise
 * ``guidance``    energies that lead the sampling
-* ``aggregate``   hypotheses, and one answer of them
 * ``refiner``     the whole method in the network's units: losses and sampling
 * ``module``      training in stages, sampling, latents of test-time optimisation
 * ``checkpoint``  the authors' weights

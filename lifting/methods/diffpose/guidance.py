@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lifting.methods.diffpose.aggregate import WeightedKeypoints
 from lifting.methods.diffpose.config import GuidanceConfig
 from lifting.methods.diffpose.sampler import Correction
+from lifting.nn.hypotheses import WeightedKeypoints
 from lifting.nn.units import MM_PER_METRE
 from lifting.skeleton import Skeleton
 from lifting.tto.config import TtoConfig

@@ -12,22 +12,21 @@ from torch import Tensor
 from lifting.batch import PoseBatch, Prediction, answered_frames, root_relative
 from lifting.errors import ConfigError, check_shape
 from lifting.methods.base import LiftingModule
-from lifting.methods.diffpose.aggregate import (
-    Posterior,
-    Samples,
-    average,
-    by_projection,
-    projection_errors,
-    weighted_keypoints,
-)
 from lifting.methods.diffpose.checkpoint import load_context
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.guidance import Guide
 from lifting.methods.diffpose.mixture import batch_mixtures
 from lifting.methods.diffpose.refiner import Refiner
-from lifting.methods.diffpose.sampler import CHOICES, NOISE
+from lifting.methods.diffpose.sampler import CHOICES, NOISE, Samples
 from lifting.methods.settings import ModuleSettings, Stage
 from lifting.nn.expected_error import LENGTH_PER_AXIS
+from lifting.nn.hypotheses import (
+    Posterior,
+    average,
+    by_projection,
+    projection_errors,
+    weighted_keypoints,
+)
 from lifting.nn.pose_loss import pose_loss
 from lifting.nn.units import MM_PER_METRE, from_network_units, to_network_units
 from lifting.tto.adapter import LEAST_SIGMA_MM

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from lifting.batch import root_relative
-from lifting.methods.diffpose.aggregate import Samples
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.context import Encoder, build_context, encode_poses
 from lifting.methods.diffpose.denoiser import (
@@ -37,7 +36,7 @@ from lifting.methods.diffpose.folded import FoldedTrunk, can_fold
 from lifting.methods.diffpose.forward import DRAWS, Forward, NoiseEnd
 from lifting.methods.diffpose.guidance import Guide
 from lifting.methods.diffpose.network import Encoded
-from lifting.methods.diffpose.sampler import CHOICES, NOISE, Sampler, student_levels
+from lifting.methods.diffpose.sampler import CHOICES, NOISE, Sampler, Samples, student_levels
 from lifting.nn.pose_loss import pose_loss
 from lifting.skeleton import Skeleton
 from lifting.typing import PerJoint, Pose2D, Pose3D

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,27 @@ from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.denoiser import Given, predict
 from lifting.methods.diffpose.diffusion import ddim
 from lifting.methods.diffpose.forward import DRAWS, Forward
+from lifting.nn.hypotheses import spread
 from lifting.skeleton import Skeleton
-from lifting.typing import Pose3D
+from lifting.typing import PerJoint, Pose3D
 
 NOISE, CHOICES = "noise", "choices"
+
+
+class Samples(NamedTuple):
+    """Hypotheses of each pose, root-relative; metres out of the network.
+
+    Attributes:
+        context: The context encoder's pose, ``(*batch, joints, 3)``.
+        hypotheses: ``(hypotheses, *batch, joints, 3)``.
+    """
+
+    context: Pose3D
+    hypotheses: Tensor
+
+    def spread(self) -> PerJoint:
+        """Standard deviation of one axis over at least two hypotheses, ``(*batch, joints)``."""
+        return spread(self.hypotheses)
 
 
 @lru_cache(maxsize=4)

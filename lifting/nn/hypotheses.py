@@ -16,23 +16,6 @@ from lifting.geometry.camera import pixels_to_rays, project, undistort_rays
 from lifting.geometry.root import NEAREST_MM, solve_root
 from lifting.typing import Intrinsics, PerJoint, Points3D, Pose2D, Pose3D
 
-
-class Samples(NamedTuple):
-    """Hypotheses of each pose, root-relative; metres out of the network.
-
-    Attributes:
-        context: The context encoder's pose, ``(*batch, joints, 3)``.
-        hypotheses: ``(hypotheses, *batch, joints, 3)``.
-    """
-
-    context: Pose3D
-    hypotheses: Tensor
-
-    def spread(self) -> PerJoint:
-        """Standard deviation of one axis over at least two hypotheses, ``(*batch, joints)``."""
-        return self.hypotheses.var(dim=0).mean(dim=-1).sqrt()
-
-
 Projected = Literal["best_joint", "best_pose", "posterior"]
 Aggregation = Literal["mean", "median", "best_joint", "best_pose", "posterior"]
 
@@ -49,6 +32,15 @@ class WeightedKeypoints(NamedTuple):
     keypoints: Pose2D
     weights: PerJoint
     intrinsics: Intrinsics
+
+
+def spread(hypotheses: Tensor) -> PerJoint:
+    """Standard deviation of one axis over at least two hypotheses, ``(*batch, joints)``.
+
+    Args:
+        hypotheses: ``(hypotheses, *batch, joints, 3)``.
+    """
+    return hypotheses.var(dim=0).mean(dim=-1).sqrt()
 
 
 def weighted_keypoints(batch: PoseBatch, target: Literal["middle", "all"]) -> WeightedKeypoints:
