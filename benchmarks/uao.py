@@ -21,9 +21,9 @@ from lifting.geometry.camera import screen_intrinsics
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.uao.checkpoint import export_state
 from lifting.methods.uao.config import Config
-from lifting.methods.uao.graph import partitioned_adjacency
 from lifting.methods.uao.module import Module, uncertainty_loss
 from lifting.metrics.functional.position import mpjpe
+from lifting.nn.graph import partitioned_adjacency
 from lifting.nn.threads import torch_threads
 from lifting.nn.units import MM_PER_METRE, to_network_units
 from lifting.skeleton import H36M_17

@@ -1,6 +1,7 @@
 """Blocks that two or more methods use; what only one uses stays in its folder.
 
 * ``dropout``     dropout whose random numbers are cheap, and branches left out
+* ``graph``       convolution over the bones and mirrored pairs of a skeleton
 * ``hypotheses``  several answers, and how they become one
 * ``pose_loss``   distance between poses as a training loss
 * ``resnet``      residual networks for images

@@ -15,10 +15,10 @@ from lifting.geometry.camera import Camera, denormalize_screen, project
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.uao.checkpoint import export_state, import_state
 from lifting.methods.uao.config import Config
-from lifting.methods.uao.graph import partitioned_adjacency
 from lifting.methods.uao.module import Module, joint_losses, uncertainty_loss
 from lifting.methods.uao.network import Gumlp
 from lifting.metrics.functional.position import mpjpe, pa_mpjpe
+from lifting.nn.graph import partitioned_adjacency
 from lifting.skeleton import H36M_17
 from lifting.tto import optimizer as optimizer_module
 from lifting.tto.adapter import frozen

@@ -18,7 +18,7 @@ from lifting.methods.discovery import load_config_class, load_module_class, meth
 from lifting.methods.epipolarpose.config import Config as EpipolarConfig
 from lifting.methods.epipolarpose.student import Student
 from lifting.methods.settings import ModuleSettings
-from lifting.methods.uao.graph import centre_joint, partitioned_adjacency
+from lifting.nn.graph import centre_joint, partitioned_adjacency
 from lifting.skeleton import SKELETONS, Skeleton, get_skeleton
 from lifting.tto.callback import TestTimeOptimization
 from lifting.tto.config import TtoConfig

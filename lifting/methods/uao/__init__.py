@@ -6,7 +6,6 @@ arXiv 2402.02339, IEEE Transactions on Multimedia 2025. The optimisation itself 
 :mod:`lifting.tto`, for every method.
 
 * ``config``      the switches (no torch)
-* ``graph``       the skeleton's graph, partitioned by distance from the spine
 * ``network``     GUMLP: encoder, graph convolution and U-shaped perceptrons, two heads
 * ``module``      loss of the predicted log error, training, prediction, latents for test-time
                   optimisation

@@ -16,15 +16,14 @@ from lifting.files.tensors import PREFIX, State, check_names, load_tensors, stat
 from lifting.methods.conversion import Converted
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.uao.config import Config
-from lifting.methods.uao.graph import PARTITIONS, partitioned_adjacency
 from lifting.methods.uao.network import Gumlp
+from lifting.nn.graph import PARTITIONS, check_graph, from_pointwise, to_pointwise
 from lifting.skeleton import Skeleton
 
 FILES = ("weights",)
 OWN_PREFIX = "network."
 GRAPH = "A"
 GRAPH_SUFFIX = ".gcn1.adj"
-GRAPH_TOLERANCE = 1e-4
 ENTER = ("up1", "up2")
 LEAVE = ("down1", "down2")
 
@@ -67,7 +66,7 @@ def import_state(official: Mapping[str, Tensor], config: Config, skeleton: Skele
     given = {name.removeprefix(PREFIX): value for name, value in official.items()}
     graphs = tuple(n for n in given if n == GRAPH or n.endswith(GRAPH_SUFFIX))
     for name in graphs:
-        _check_graph(name, given[name], skeleton)
+        check_graph(name, given[name], skeleton)
     names = dict(_names(config.blocks))
     check_names(set(given) - set(graphs), set(names.values()), "GUMLP")
     wanted = _shapes(config, skeleton)
@@ -119,16 +118,13 @@ def _block_layers() -> Iterator[tuple[str, str]]:
 def _to_official(ours: str, value: Tensor) -> Tensor:
     """Reshape one weight; only those of the graph convolution differ in shape."""
     if ours.endswith(".graph.weight"):
-        channels = len(value)
-        kinds = value.view(channels, PARTITIONS, -1).transpose(0, 1)
-        return kinds.reshape(PARTITIONS * channels, -1, 1)
+        return to_pointwise(value)
     return value.flatten() if ours.endswith(".graph.bias") else value
 
 
 def _from_official(ours: str, value: Tensor) -> Tensor:
     if ours.endswith(".graph.weight"):
-        kinds = value.view(PARTITIONS, -1, value.shape[1])
-        return kinds.transpose(0, 1).flatten(1).contiguous()
+        return from_pointwise(value)
     return value.view(PARTITIONS, -1) if ours.endswith(".graph.bias") else value
 
 
@@ -142,13 +138,4 @@ def _check_shape(name: str, value: Tensor, expected: tuple[int, ...]) -> None:
         raise CheckpointError(
             f"expected {name} of shape {expected}, got {tuple(value.shape)}; set the widths of "
             "the method section to those of the file"
-        )
-
-
-def _check_graph(name: str, value: Tensor, skeleton: Skeleton) -> None:
-    ours = partitioned_adjacency(skeleton).to(value.dtype)
-    if value.shape != ours.shape or not torch.allclose(value, ours, rtol=0, atol=GRAPH_TOLERANCE):
-        raise CheckpointError(
-            f"expected {name} to be the partitioned graph of {skeleton.name}, got another of "
-            f"shape {tuple(value.shape)}; its weights are for another skeleton or joint order"
         )

@@ -17,9 +17,9 @@ from torch.nn import functional
 
 from lifting.errors import check_shape
 from lifting.methods.uao.config import Config
-from lifting.methods.uao.graph import PARTITIONS, partitioned_adjacency
 from lifting.nn.dropout import drop_path, dropout
 from lifting.nn.expected_error import bounded
+from lifting.nn.graph import PartitionedConv
 from lifting.skeleton import Skeleton
 from lifting.typing import PerJoint, Pose3D
 
@@ -97,36 +97,6 @@ class UMlp(nn.Module):
 
     def _activate(self, x: Tensor) -> Tensor:
         return dropout(functional.gelu(x), self.rate if self.training else 0.0)
-
-
-class PartitionedConv(nn.Module):
-    """Graph convolution with a weight matrix for each kind of edge.
-
-    Args:
-        channels: Channels in and out.
-        skeleton: The graph.
-    """
-
-    mixing: Tensor
-    received: Tensor
-
-    def __init__(self, channels: int, skeleton: Skeleton) -> None:
-        super().__init__()
-        # A pointwise convolution from C to 4C channels, as a map from the mixed joints' 4C to C.
-        self.weight = nn.Parameter(torch.empty(channels, PARTITIONS * channels))
-        self.bias = nn.Parameter(torch.empty(PARTITIONS, channels))
-        nn.init.uniform_(self.weight, -(channels**-0.5), channels**-0.5)
-        nn.init.uniform_(self.bias, -(channels**-0.5), channels**-0.5)
-        parts = partitioned_adjacency(skeleton).float()
-        # Row 4 w + k holds what joint w receives over edges of kind k.
-        self.register_buffer("mixing", parts.permute(2, 0, 1).flatten(0, 1), persistent=False)
-        self.register_buffer("received", parts.sum(dim=1).t().contiguous(), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve ``(batch, joints, channels)``."""
-        mixed = torch.bmm(self.mixing.expand(x.shape[0], *self.mixing.shape), x)
-        mixed = mixed.view(*x.shape[:2], -1)  # (batch, joints, 4 channels)
-        return functional.linear(mixed, self.weight) + self.received @ self.bias
 
 
 class Block(nn.Module):

@@ -11,6 +11,7 @@ from lifting.methods.diffpose import checkpoint as diffpose
 from lifting.methods.discovery import load_config_class, load_module_class
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.uao import checkpoint as uao
+from lifting.nn.graph import partitioned_adjacency
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 SMALL = {
@@ -47,7 +48,7 @@ def check(output, method, module):
 def test_uao(tmp_path, capsys):
     module, file, output = build("uao"), tmp_path / "official.pth", tmp_path / "uao.ckpt"
     weights = uao.export_state(module.network.state_dict(), module.config)
-    torch.save({**weights, "A": uao.partitioned_adjacency(module.skeleton)}, file)
+    torch.save({**weights, "A": partitioned_adjacency(module.skeleton)}, file)
     command = ["convert", "uao_released", str(file), "--output", str(output)]
     assert main([*command, *overrides("uao")]) == 0
     out = capsys.readouterr().out
