@@ -32,6 +32,7 @@ SMALL = {
     "epipolar_student": {"base": {"name": "simple_baseline", "channels": 8}},
     "refinement": {"base": {"name": "epipolarpose", **IMAGES}, "width": 8},
     "nbf": {"body": "light", "features": 8, "clutter": 16},
+    "fmpose3d": {"width": 8, "layers": 1, "heads": 2, "perceptron": 8},
     "simple_baseline": {"channels": 8},
     "uao": {},
     "videopose3d": {"filter_widths": (1,), "channels": 8},
@@ -154,6 +155,25 @@ def test_diffpose_says_how_it_is_led_and_weighs():
     assert told["guidance"]["weight_projection"] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("switches", "told"),
+    [
+        ({}, {"hypotheses": 2, "aggregation": "rpea", "mirrored": True}),
+        ({"hypotheses": 3, "flip": False}, {"hypotheses": 3, "mirrored": False}),
+        ({"flip": False, "steps": 1}, {"hypotheses": 1, "steps": 1, "aggregation": None}),
+        ({"aggregation": "mean"}, {"hypotheses": 2, "aggregation": "mean"}),
+    ],
+)
+def test_fmpose3d_says_what_it_samples(switches, told, make_batch):
+    module = build("fmpose3d", **switches)
+    said = module.describe()
+    assert said.items() >= {"steps": 3, **told}.items()
+    weighs = told.get("aggregation", "rpea") == "rpea"
+    assert said.get("rpea") == ({"kept": 8, "temperature": 0.005} if weighs else None)
+    several = module.predict(make_batch()).hypotheses
+    assert told["hypotheses"] == (1 if several is None else several.shape[1])
+
+
 def test_methods_on_top_say_what_the_method_below_says(tmp_path):
     assert build("epipolarpose").describe() == {**PLAIN, "root_depth": "that of the box"}
     told = build("epipolar_student").describe()
@@ -191,6 +211,10 @@ CASES = [
     ("diffpose", {"student": "consistency", "student_steps": 2}, False),
     ("diffpose", {"mixture": "confidence", "init": "mixture"}, False),
     ("diffpose", {"process": "once", "prediction": "x0", "aggregation": "best_pose"}, False),
+    ("fmpose3d", {}, True),
+    ("fmpose3d", {"aggregation": "mean"}, False),
+    ("fmpose3d", {"aggregation": "best_joint", "flip": False, "hypotheses": 3}, True),
+    ("fmpose3d", {"flip": False}, False),
     ("epipolarpose", {}, True),
     ("epipolar_student", {}, False),
     ("refinement", {}, True),

@@ -35,9 +35,10 @@ FORMS: dict[str, tuple[str, ...]] = {
     "epipolarpose_image": (),
     "epipolarpose_image_refined": ("method.joints=all",),
 }
-LIFTERS = ("diffpose", "simple_baseline", "uao", "videopose3d")
+LIFTERS = ("diffpose", "fmpose3d", "simple_baseline", "uao", "videopose3d")
 SMALL = {
     "diffpose": ("method.hidden=16", "method.layers=1"),
+    "fmpose3d": ("method.heads=2",),
     "simple_baseline": ("method.channels=16",),
     "uao": ("method.hidden=16", "method.blocks=1"),
     "videopose3d": ("method.channels=16",),

@@ -64,6 +64,12 @@ CASES = {
          "context_heads": 2},
         {"frames": 3, "target": "all"},
     ),
+    "fmpose3d": (
+        "fmpose3d",
+        {"width": 8, "layers": 1, "heads": 2, "perceptron": 8, "steps": 1, "hypotheses": 2,
+         "kept": 3, "temperature": 1.0},  # of random poses a smaller one tells roundings apart
+        {},
+    ),
     "epipolar_student": ("epipolar_student", {"base": LIFTED}, {}),
     "refinement": ("refinement", {"base": LIFTED, "width": 8}, {}),
 }  # fmt: skip
