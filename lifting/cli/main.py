@@ -17,7 +17,7 @@ from lifting.experiment.interruption import Interrupted, interruption
 
 COMMANDS = (
     "train", "test", "predict", "experiments", "data", "results", "leaderboard", "sweep",
-    "robustness", "tto", "dashboard", "convert", "rig", "weights",
+    "robustness", "tto", "dashboard", "convert", "evaluate-file", "rig", "weights",
 )  # fmt: skip
 REMOVED = {
     "bench": "`make bench`, or `python benchmarks/run.py NAME`; `bench occlusion` is "
@@ -46,7 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        importlib.import_module(f"lifting.cli.{name}").register(subparsers)
+        importlib.import_module(f"lifting.cli.{name.replace('-', '_')}").register(subparsers)
     return parser
 
 

@@ -23,6 +23,7 @@ With torch:
 * ``processes``   several of one run
 * ``resume``      what of a run may change when it goes on
 * ``run``         train, evaluate, predict; ``prediction`` what it writes
+* ``answer_file`` scores poses that another program made
 * ``onnx``        a trained model as a file that needs none of this package
 * ``baselines``   mean pose and nearest neighbour
 * ``without_truth``  what goes with labels of a teacher: a guard, and scores that cannot be

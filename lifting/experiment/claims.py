@@ -171,10 +171,15 @@ def build_settings(config: ExperimentConfig, skeleton: Skeleton = H36M_17) -> Mo
         image_size=find_set(config.data.name).fact("image_size", lambda data: None)(config.data),
         target=config.data.target,
         flip_test=config.flip_test,
-        pss=tuple(str(find_file(file) or file) for file in config.pss),
+        pss=cluster_files(config),
         seed=config.seed,
         optimizer=config.optimizer,
     )
+
+
+def cluster_files(config: ExperimentConfig) -> tuple[str, ...]:
+    """Files with clusters of the pose structure score, where they lie."""
+    return tuple(str(find_file(file) or file) for file in config.pss)
 
 
 def uses_camera(section: Mapping[str, Any]) -> bool:

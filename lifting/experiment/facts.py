@@ -21,6 +21,7 @@ import lifting
 from lifting.data.config import Split
 from lifting.data.datamodule import PoseDataModule
 from lifting.errors import ConfigError
+from lifting.experiment.claims import cluster_files
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.record import CLUSTERS_OF, INITIALISED, ResultRecord
 from lifting.experiment.without_truth import supervision_facts
@@ -75,8 +76,6 @@ def build_record(
         budget: ``epochs``, ``steps``, ``seconds``, ``cpu_seconds``, ``devices`` of the training.
         split: The split that was scored.
     """
-    info = data.info(split)
-    protocol = get_protocol(config.protocol).on(info.skeleton)
     scores = _of_split(metrics, split, [stage.name for stage in module.stages()])
     told = dict(module.describe())
     name, flags = str(config.method["name"]), dict(told.pop("oracle_flags", {}))
@@ -92,37 +91,17 @@ def build_record(
     return ResultRecord(
         experiment=config.name,
         method=name,
-        dataset=info.source.get("dataset", config.data.name),
-        split=split,
-        two_d=info.source.get("two_d", f"noise {config.data.noise}"),
+        two_d=data.info(split).source.get("two_d", f"noise {config.data.noise}"),
         frames=config.data.frames,
         flip=config.flip_test,
-        joints=list(info.skeleton.joints),
-        root_rule=f"centred on {protocol.root}",
-        protocol={
-            "name": config.protocol,
-            **_protocol_ids(protocol, scores),
-            **_cluster_ids(module.settings.pss, info.skeleton),
-        },
-        unit=protocol.unit,
-        samples={
-            "every": config.data.eval_every,
-            "target": config.data.target,
-            "batches": config.trainer.limit_test_batches,
-            "fingerprint": data.fingerprints().get(split, ""),
-        },
         seed=config.seed,
         weights=weights_hash(module.state_dict()),
-        metrics={k: v for k, v in scores.items() if not _is_oracle(k)},
-        oracle={k: v for k, v in scores.items() if _is_oracle(k)},
         hypotheses=told.pop("hypotheses"),
         steps=told.pop("steps"),
         aggregation=told.pop("aggregation"),
         oracle_flags=flags,
         budget=dict(budget),
         packages=package_versions(),
-        git=git_state(),
-        data={**info.source, "fingerprint": data.fingerprint()},
         baselines={k: dict(v) for k, v in baselines.items()},
         extras={
             "supervision": supervision_facts(data),
@@ -137,7 +116,48 @@ def build_record(
             "parameters": parameter_count(module),
             "machine": machine_facts(),
         },
+        **scored_on(config, data, scores, split),
     )
+
+
+def scored_on(
+    config: ExperimentConfig,
+    data: PoseDataModule,
+    scores: Mapping[str, float],
+    split: Split = "test",
+) -> dict[str, Any]:
+    """Fields of a record that no method decides: data, rules and scores.
+
+    Args:
+        config: The experiment; it may have no method.
+        data: The data that were scored.
+        scores: By key without the split's prefix.
+        split: The split that was scored.
+    """
+    info = data.info(split)
+    protocol = get_protocol(config.protocol).on(info.skeleton)
+    return {
+        "dataset": info.source.get("dataset", config.data.name),
+        "split": split,
+        "joints": list(info.skeleton.joints),
+        "root_rule": f"centred on {protocol.root}",
+        "protocol": {
+            "name": config.protocol,
+            **_protocol_ids(protocol, scores),
+            **_cluster_ids(cluster_files(config), info.skeleton),
+        },
+        "unit": protocol.unit,
+        "samples": {
+            "every": config.data.eval_every,
+            "target": config.data.target,
+            "batches": config.trainer.limit_test_batches,
+            "fingerprint": data.fingerprints().get(split, ""),
+        },
+        "metrics": {k: v for k, v in scores.items() if not _is_oracle(k)},
+        "oracle": {k: v for k, v in scores.items() if _is_oracle(k)},
+        "git": git_state(),
+        "data": {**info.source, "fingerprint": data.fingerprint()},
+    }
 
 
 def git_state(folder: Path | None = None) -> dict[str, Any]:

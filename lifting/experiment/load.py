@@ -34,6 +34,7 @@ from lifting.experiment.schema import (
 )
 from lifting.methods.discovery import current_section, load_config_class, method_names
 from lifting.methods.settings import BuiltOn
+from lifting.metrics.protocol import get_protocol
 
 EXPERIMENTS_VARIABLE = "LIFTING_EXPERIMENTS"
 OWN = "experiments"
@@ -185,6 +186,72 @@ def load_data(name: str, root: str | None = None) -> tuple[DataConfig, Path]:
     Raises:
         ConfigError: There is no such file or data set, or its values are wrong.
     """
+    path = _data_file(name)
+    values = _merge(plain_defaults(DataConfig), _data_values(path))
+    data = to_schema(DataConfig, to_container({"data": values})["data"], "data")
+    data.root = data.root if root is None else root
+    return data, path
+
+
+def data_files(protocol: str | None) -> list[str]:
+    """Names of the files of ``experiments/data`` whose benchmark a protocol belongs to.
+
+    Args:
+        protocol: Its name; what follows a slash is a variant.
+
+    Raises:
+        ConfigError: None was named, or no file has it.
+    """
+    if protocol is None:
+        raise ConfigError(
+            "expected a protocol or a data file, got none; give --data or --protocol"
+        )
+    get_protocol(protocol)
+    rules = {
+        path.stem: str(_compose(path, ()).get("protocol", ""))
+        for path in list_files("data/*.yaml").values()
+    }
+    benchmark = protocol.split("/")[0]
+    found = sorted(name for name, rule in rules.items() if rule.split("/")[0] == benchmark)
+    if not found:
+        raise ConfigError(
+            f"expected a data file with protocol '{protocol}', got none; name one with --data: "
+            f"{', '.join(sorted(rules))}"
+        )
+    return found
+
+
+def load_scoring(
+    name: str, overrides: Sequence[str], protocol: str | None = None
+) -> ExperimentConfig:
+    """An experiment without a method, in which answers from elsewhere are scored.
+
+    Args:
+        name: As of :func:`load_data`.
+        overrides: ``key=value`` with dots between sections; single frames are scored.
+        protocol: Rules of the benchmark; None for those of the file.
+
+    Raises:
+        ConfigError: There is no such file or data set or protocol, or its values are wrong.
+    """
+    values = _compose(_data_file(name), ())
+    overlays, assignments = _split_overrides(overrides)
+    if overlays:
+        raise ConfigError(f"expected values, got extends={overlays[0]}; name data by --data")
+    for assignment in assignments:
+        values = _merge(values, assignment)
+    if protocol is not None:
+        values["protocol"] = protocol
+    own = {"data": {"frames": 1, "target": "middle", "windows": "centred"}}
+    plain = to_container(_merge(_merge(plain_defaults(ExperimentConfig), values), own))
+    config = to_schema(ExperimentConfig, plain)
+    get_protocol(config.protocol)
+    check_values(config)
+    return config
+
+
+def _data_file(name: str) -> Path:
+    """The file of ``experiments/data`` of a name, or of a data set."""
     files = {path.stem: path for path in list_files("data/*.yaml").values()}
     path = files.get(name)
     if path is None:
@@ -193,10 +260,7 @@ def load_data(name: str, root: str | None = None) -> tuple[DataConfig, Path]:
         path = next((p for p in of_it if p.stem == wanted.section), next(iter(of_it), None))
     if path is None:
         raise ConfigError(f"unknown data file '{name}'; {suggest(name, files)}")
-    values = _merge(plain_defaults(DataConfig), _data_values(path))
-    data = to_schema(DataConfig, to_container({"data": values})["data"], "data")
-    data.root = data.root if root is None else root
-    return data, path
+    return path
 
 
 def _data_values(path: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ Scores = dict[str, float]
 
 # Begins the keys of a record's protocol under which fingerprints of pose clusters stand.
 CLUSTERS_OF = "clusters of "
+COVERAGE = "coverage"  # in `samples`, of answers that leave some out: the share that is there
 INITIALISED = "initialised_from"  # where a training got its first weights
 
 
@@ -39,7 +40,8 @@ class ResultRecord:
         protocol: Protocol and its identifier by metric.
         unit: Unit of lengths.
         samples: Which samples of the split were scored: ``every`` n-th frame, ``target`` frames of
-            a window, at most ``batches``, and the ``fingerprint`` of the split's data.
+            a window, at most ``batches``, the ``fingerprint`` of the split's data, and where some
+            are not answered the ``coverage``.
         hypotheses: Poses sampled for one answer, 1 for a deterministic method.
         steps: Sampling or refinement steps of one answer, None where there are none.
         aggregation: How hypotheses become one answer, None where there is one.
