@@ -11,6 +11,9 @@ VENV        ?= .venv
 BASE_PYTHON ?= python3
 TORCH_SPEC  ?= torch==2.13.0
 TORCH_ARGS  ?=
+READERS     ?= .venv-readers
+BLENDER     ?= .venv-blender
+BLENDER_PYTHON ?= python3.11
 
 ifdef PYTHON
 READY :=
@@ -33,7 +36,7 @@ EXPERIMENTS := $(sort $(filter-out base,$(patsubst experiments/%.yaml,%,$(wildca
 DATASETS := $(sort $(patsubst experiments/data/%.yaml,%,$(wildcard experiments/data/*.yaml)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train evaluate predict test slow coverage smoke bench docs lint format typecheck clean names
+.PHONY: help setup train evaluate predict test slow coverage smoke bench docs readers blender lint format typecheck clean names
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +80,10 @@ bench: $(READY) ## measure what operations cost; tables go to benchmarks/
 
 docs: $(PAGES) ## build the pages of docs/ into docs/_build; warnings are errors
 	OMP_NUM_THREADS=1 WANDB_MODE=offline $(PYTHON) -m sphinx -W --keep-going -q -b html docs docs/_build
+
+readers: $(READERS)/.stamp ## programs of others that read exported files back, in an environment of their own (0.5 GB)
+
+blender: $(BLENDER)/.stamp ## the same with Blender, which needs Python 3.11 and numpy 1 (1 GB)
 
 lint: $(TOOLS) ## check style
 	$(PYTHON) -m ruff check .
@@ -125,4 +132,20 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp
 
 $(VENV)/.stamp-docs: $(VENV)/.stamp
 	$(PIP) install -e ".[docs]"
+	@touch $@
+
+# Tests call these as processes, and skip where they are missing. Nothing of them is ours to ship.
+$(READERS)/.stamp: tests/readers/requirements.txt
+	test -x $(READERS)/bin/python || $(BASE_PYTHON) -m venv $(READERS)
+	$(READERS)/bin/python -m pip --quiet --disable-pip-version-check install -r $<
+	@if command -v npm >/dev/null 2>&1; then \
+	  set -x; npm install --silent --no-audit --no-fund --prefix $(READERS)/node three@0.187.0; \
+	else echo "no npm: GLB is not read with three.js"; fi
+	@touch $@
+
+$(BLENDER)/.stamp:
+	@command -v $(BLENDER_PYTHON) >/dev/null 2>&1 || { \
+	  echo "expected Python 3.11 for Blender; say BLENDER_PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(BLENDER)/bin/python || $(BLENDER_PYTHON) -m venv $(BLENDER)
+	$(BLENDER)/bin/python -m pip --quiet --disable-pip-version-check install "bpy==5.0.1" "numpy<2"
 	@touch $@

@@ -19,7 +19,8 @@ from lifting.files.npz import Array, Kind, npz_headers, read_plain_npz, write_np
 from lifting.geometry.camera import project
 from lifting.skeleton import SKELETONS, Skeleton
 
-FORMAT, VERSION = "lifting-poses", 1
+FORMAT, VERSION = "lifting-poses", 2
+READABLE = (1, 2)  # 1 lacks contacts, up, ground, flags, people and keypoints as read
 # Kind and numbers of axes that an array of the file may have; the first where it is not there.
 _FILE: dict[str, tuple[Kind, tuple[int, ...]]] = {
     "joints_3d": ("float", (3,)),
@@ -43,6 +44,15 @@ _FILE: dict[str, tuple[Kind, tuple[int, ...]]] = {
     "rotation": ("float", (3,)),
     "position": ("float", (2,)),
     "camera_names": ("text", (1,)),
+    "people": ("text", (1,)),
+    "contacts": ("float", (2,)),
+    "keypoints_read": ("float", (3,)),
+    "flags": ("integer", (2,)),
+    "flag_names": ("text", (1,)),
+    "up": ("float", (1,)),
+    "up_sigma": ("float", (0,)),
+    "ground": ("float", (0,)),
+    "ground_sigma": ("float", (0,)),
 }
 _NEEDED = 9  # of these, from the first
 _ROWS = {
@@ -54,10 +64,14 @@ _ROWS = {
     "keypoints_2d": "rows joints 2",
     "confidence": "rows joints",
     "hypotheses": "rows hypotheses joints 3",
+    "contacts": "rows joints",
+    "keypoints_read": "rows joints 2",
 }
-_WHOLE = ("joints_3d", "trajectory", "world", "keypoints_2d", "hypotheses")
+_WHOLE = ("joints_3d", "trajectory", "world", "keypoints_2d", "hypotheses", "keypoints_read")
+_GROUND = {"up": (3,), "up_sigma": (), "ground": (), "ground_sigma": ()}
 _CAMERAS = {"rotation": "cameras 3 3", "position": "cameras 3"}
 _LENS = {"intrinsics": (4, 9), "image_size": (2,)}
+_NAMES = ("camera_names", "people", "flag_names")
 _STATED = ("format", "version", "unit", "mirror")
 """What ``meta`` of a file says of the file itself."""
 _NO_TURN = 1e-3  # by which R R^T of a rotation may differ from 1
@@ -81,7 +95,8 @@ class Poses:
         fps: Frames a second of the source: one for all, ``()``, or one a track, ``(S,)``; NaN
             where it is not known.
         trajectory: ``(T, 3)`` float32, place of the root in the frame of the camera, mm.
-        world: ``(T, J, 3)`` float32, mm, in the world of a calibration; ``meta`` says which.
+        world: ``(T, J, 3)`` float32, mm, in the world of a calibration or of the estimated ground;
+            z up, unless it is the frame of the first camera. ``meta`` says which.
         sigma: ``(T, J)`` float32, standard error of a coordinate, mm.
         expected_error: ``(T, J)`` float32, mean distance of a joint from the truth that the method
             expects, both relative to the root, mm.
@@ -95,6 +110,15 @@ class Poses:
         rotation: ``(C, 3, 3)``, world to camera, of a rig.
         position: ``(C, 3)``, centres of its cameras in the world, mm.
         camera_names: ``(C,)``.
+        people: ``(S,)``, whose track it is: pieces of one person's time bear one name.
+        contacts: ``(T, J)`` float32, 0 to 1, how sure it is that a joint rests on the ground.
+        keypoints_read: ``(T, J, 2)`` float32, pixels, as they were read, before any cleaning.
+        flags: ``(T, J)`` uint8, what was done to a joint: bit ``i`` stands for ``flag_names[i]``.
+        flag_names: At most eight, for example ``filled`` and ``outlier``.
+        up: ``(3,)``, unit vector against gravity, in the frame of the camera.
+        up_sigma: Its expected tilt, degrees.
+        ground: Points x of the ground have ``up . x = ground`` in the frame of the camera, mm.
+        ground_sigma: Its expected error, mm.
         meta: Where it comes from, in plain values: program, command, method, checkpoint, source.
         unit: Of all positions.
 
@@ -122,24 +146,37 @@ class Poses:
     rotation: Array | None = None
     position: Array | None = None
     camera_names: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
+    contacts: Array | None = None
+    keypoints_read: Array | None = None
+    flags: Array | None = None
+    flag_names: tuple[str, ...] = ()
+    up: Array | None = None
+    up_sigma: Array | None = None
+    ground: Array | None = None
+    ground_sigma: Array | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     unit: ClassVar[str] = "mm"
 
     def __post_init__(self) -> None:
         own = self.__dict__  # past the lock of a frozen class; from here on nothing changes
         own["skeleton"] = _joints(self.skeleton)
-        for name in ("track_names", "camera_names"):
+        for name in ("track_names", "camera_names", "flag_names"):
             own[name] = _names(name, own[name])
+        own["people"] = _names("people", own["people"], once=False)
         for name in _ROWS:
             own[name] = _as(name, own[name], np.float32)
-        for name in ("fps", *_LENS, *_CAMERAS):
+        for name in ("fps", *_LENS, *_CAMERAS, *_GROUND):
             own[name] = _as(name, own[name], np.float64)
         for name in ("frame", "track"):
             own[name] = _as(name, own[name], np.int64)
+        own["flags"] = _as("flags", own["flags"], np.int64)
         own["meta"] = _plain(self.meta)
         self._check_rows()
+        self._check_flags()
         self._check_tracks()
         self._check_cameras()
+        self._check_ground()
 
     def __len__(self) -> int:
         return len(self.joints_3d)
@@ -202,12 +239,12 @@ class Poses:
             "mirror": self.skeleton.mirror,
         }
         arrays = {
-            **{name: getattr(self, name) for name in _FILE if hasattr(self, name)},
+            **{n: getattr(self, n) for n in _FILE if hasattr(self, n) and n not in _NAMES},
             "skeleton": np.array(self.skeleton.name),
             "joint_names": np.array(self.skeleton.joints),
             "parents": np.array(self.skeleton.parents, dtype=np.int64),
             "track_names": np.array(self.track_names),
-            "camera_names": np.array(self.camera_names) if self.camera_names else None,
+            **{name: np.array(names) for name in _NAMES if (names := getattr(self, name))},
             "notes": np.array(self.meta.get("notes", ()), dtype=str),
             "meta": np.frombuffer(json.dumps(stated).encode(), dtype=np.uint8),
         }
@@ -274,13 +311,39 @@ class Poses:
                     "in some; a point is known or not"
                 )
         spreads = (("sigma", 0.0, np.inf), ("expected_error", 0.0, np.inf))
-        for name, low, high in (*spreads, ("confidence", 0.0, 1.0)):
+        for name, low, high in (*spreads, ("confidence", 0.0, 1.0), ("contacts", 0.0, 1.0)):
             values = getattr(self, name)
             if values is not None and ((values < low) | (values > high)).any():
                 raise DataError(
                     f"expected '{name}' from {low:g} to {high:g}, got {np.nanmin(values):.4g} to "
                     f"{np.nanmax(values):.4g}; {_ADVICE}"
                 )
+
+    def _check_flags(self) -> None:
+        if self.flags is None:
+            return
+        check_shape("flags", self.flags, "rows joints", rows=len(self), joints=len(self.skeleton))
+        bits = len(self.flag_names)
+        if bits > 8 or ((self.flags < 0) | (self.flags >= 1 << bits)).any():
+            raise DataError(
+                f"expected at most eight flag_names, and 'flags' made of their {bits} bits, got "
+                f"{self.flags.min()} to {self.flags.max()}; name each bit"
+            )
+        self.__dict__["flags"] = self.flags.astype(np.uint8)
+
+    def _check_ground(self) -> None:
+        for name, shape in _GROUND.items():
+            values = getattr(self, name)
+            if values is not None and (values.shape != shape or not np.isfinite(values).all()):
+                raise DataError(
+                    f"expected finite numbers of shape {shape} in '{name}', got "
+                    f"{values.tolist()!s:.60}; {_ADVICE}"
+                )
+        if self.up is not None and abs(np.linalg.norm(self.up) - 1) > _NO_TURN:
+            raise DataError(
+                f"expected a vector of length 1 in 'up', got {self.up.tolist()}; divide it by its "
+                "length"
+            )
 
     def _check_tracks(self) -> None:
         for name in ("frame", "track"):
@@ -290,6 +353,11 @@ class Poses:
             raise DataError(
                 f"expected 'track' to count the {tracks} names of tracks, got "
                 f"{self.track.min()} to {self.track.max()}; name every track"
+            )
+        if self.people and len(self.people) != tracks:
+            raise DataError(
+                f"expected a person for each of the {tracks} tracks in 'people', got "
+                f"{len(self.people)}; {_ADVICE}"
             )
         if len(np.unique(np.stack((self.track, self.frame)), axis=1).T) < len(self):
             raise DataError(
@@ -374,13 +442,13 @@ def _joints(given: Any) -> Skeleton:
     return skeleton
 
 
-def _names(name: str, given: Any) -> tuple[str, ...]:
+def _names(name: str, given: Any, *, once: bool = True) -> tuple[str, ...]:
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         raise DataError(
             f"expected a list of names in '{name}', got {given!r:.60}; give {name}=('a', 'b')"
         )
     names = tuple(map(str, given))
-    if len(set(names)) < len(names):
+    if once and len(set(names)) < len(names):
         twice = next(one for one in names if names.count(one) > 1)
         raise DataError(
             f"expected each name once in '{name}', got '{twice:.60}' more than once; number them"
@@ -447,10 +515,11 @@ def _stated(path: Path, characters: Array) -> dict[str, Any]:
             "`lifting predict`"
         )
     version = meta.get("version")
-    if type(version) is not int or version != VERSION:
+    if type(version) is not int or version not in READABLE:
         newer = type(version) is int and version > VERSION
         raise DataError(
-            f"expected version {VERSION} of {FORMAT} in {path}, got {str(version)[:20]}; "
+            f"expected version {READABLE[0]} to {READABLE[-1]} of {FORMAT} in {path}, got "
+            f"{str(version)[:20]}; "
             + (
                 "a newer lifting wrote it: update this one"
                 if newer

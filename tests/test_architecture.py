@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "lifting"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors", "atomic", "listing"),
     ("actions", "files", "skeleton", "geometry", "batch", "poses", "body", "nn"),
-    ("data", "metrics", "visualization", "tto", "teacher"),
+    ("data", "metrics", "visualization", "tto", "teacher", "export"),
     ("methods", "weights"),
     ("experiment",),
     ("studies", "cli", "interface"),
@@ -28,6 +28,7 @@ NO_TORCH = (
     "errors.py", "atomic.py", "listing.py", "__init__.py", "skeleton/__init__.py",
     "skeleton/sets.py", "skeleton/naming.py",
     "skeleton/recipes.py",
+    "export/__init__.py", "export/names.py",
     "data/config.py", "data/sets/__init__.py", "methods/settings.py", "methods/discovery.py",
     "tto/__init__.py", "tto/config.py",
     "teacher/__init__.py", "teacher/options.py",

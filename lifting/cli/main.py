@@ -17,7 +17,7 @@ from lifting.experiment.interruption import Interrupted, interruption
 
 COMMANDS = (
     "train", "test", "predict", "experiments", "data", "results", "leaderboard", "sweep",
-    "robustness", "tto", "dashboard", "convert", "evaluate-file", "rig", "weights",
+    "robustness", "tto", "dashboard", "convert", "export", "evaluate-file", "rig", "weights",
 )  # fmt: skip
 REMOVED = {
     "bench": "`make bench`, or `python benchmarks/run.py NAME`; `bench occlusion` is "

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lifting.cli.export import FORMATS, add_joint_names
+from lifting.cli.export import write as write_exports
 from lifting.cli.options import add_checkpoint, add_experiment, load_for_checkpoint
 from lifting.errors import ConfigError, OutputError
+from lifting.export import check_names, chosen
 
 if TYPE_CHECKING:
     from lifting.data.keypoints.read import VideoSeen
     from lifting.data.sequence import PoseTracks
     from lifting.experiment.config import ExperimentConfig
+    from lifting.export import Export
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,10 +42,17 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--output",
         type=Path,
-        metavar="NPZ",
-        help="file to write (default: predictions.npz beside the checkpoints of the run; with "
-        "ready weights poses.npz, here)",
+        metavar="NPZ_OR_FOLDER",
+        help="a name ending in .npz is the file to write, any other a folder for poses.npz and "
+        "exports (default: predictions.npz, or the folder predictions for exports, beside the "
+        "checkpoints of the run; with ready weights poses.npz, here)",
     )
+    parser.add_argument(
+        "--export",
+        metavar="FORMATS",
+        help=f"also write these, with commas between them: {FORMATS}",
+    )
+    add_joint_names(parser)
     parser.add_argument(
         "--hypotheses", action="store_true", help="also write every hypothesis, where there are"
     )
@@ -158,9 +170,10 @@ def handle(arguments: argparse.Namespace) -> int:
             f"expected an experiment or --weights, got '{arguments.experiment}' and "
             f"'{arguments.weights}'; weights say how they were trained: leave the experiment out"
         )
+    formats = _formats(arguments)
     video = _own_video(arguments)
     if arguments.experiment is None:
-        return _with_ready_weights(arguments, video)
+        return _with_ready_weights(arguments, video, formats)
     config, checkpoint = load_for_checkpoint(arguments)
     keypoints = None
     if video is not None:
@@ -172,21 +185,24 @@ def handle(arguments: argparse.Namespace) -> int:
     from lifting.experiment.prediction import predict
 
     folder = run_of_checkpoint(checkpoint) or checkpoint.parent
-    output = arguments.output or folder / "predictions.npz"
-    _check_output(output)
+    usual = folder / ("predictions/poses.npz" if formats else "predictions.npz")
     written = predict(
         config,
         checkpoint,
-        output,
+        _output(arguments, usual),
         keypoints=keypoints,
         hypotheses=arguments.hypotheses,
         command=arguments.words,
+        ready=partial(check_names, formats, profile=arguments.joint_names),
     )
     print(f"predictions: {written}")
+    _export(arguments, written)
     return 0
 
 
-def _with_ready_weights(arguments: argparse.Namespace, video: VideoSeen | None) -> int:
+def _with_ready_weights(
+    arguments: argparse.Namespace, video: VideoSeen | None, formats: list[Export]
+) -> int:
     """Lift a user's keypoints with weights that say themselves how they were trained."""
     given = [f"--{name}" for name in ("checkpoint", "data") if getattr(arguments, name)]
     if video is None or given:
@@ -200,19 +216,51 @@ def _with_ready_weights(arguments: argparse.Namespace, video: VideoSeen | None) 
     from lifting.experiment.ready import ready_model
 
     keypoints = tracks_of(arguments.keypoints, video)
-    output = arguments.output or Path("poses.npz")
-    _check_output(output)
+    output = _output(arguments, Path("poses.npz"))
     model = ready_model(keypoints, arguments.weights)
     _say(keypoints, model.config)
     poses = lift_into(
-        output, model, keypoints, hypotheses=arguments.hypotheses, command=arguments.words
+        output,
+        model,
+        keypoints,
+        hypotheses=arguments.hypotheses,
+        command=arguments.words,
+        ready=partial(check_names, formats, profile=arguments.joint_names),
     )
     if UNUSUAL in poses.meta:
         print(f"unusual input: {poses.meta[UNUSUAL]['share_of_frames']:.1%} of the frames")
     print(f"poses: {output}")
+    _export(arguments, output)
     return 0
 
 
-def _check_output(output: Path) -> None:
+def _formats(arguments: argparse.Namespace) -> list[Export]:
+    """The exports that are asked for, which can be written as far as is known before the work."""
+    if arguments.export is None:
+        if arguments.joint_names is not None:
+            raise ConfigError(
+                "expected --export beside --joint-names, got none; give --export bvh, for example"
+            )
+        return []
+    output = arguments.output
+    if output is not None and output.suffix == ".npz":
+        raise ConfigError(
+            f"expected a folder for --output beside --export, got the file {output}; give "
+            f"{output.parent if str(output.parent) != '.' else output.stem}"
+        )
+    return chosen(arguments.export, arguments.joint_names)
+
+
+def _output(arguments: argparse.Namespace, usual: Path) -> Path:
+    """The npz file to write."""
+    output: Path = arguments.output or usual
+    if output.suffix != ".npz":
+        return output / "poses.npz"
     if output.is_dir():
         raise OutputError(f"expected a file for --output, got the folder {output}; name a .npz")
+    return output
+
+
+def _export(arguments: argparse.Namespace, poses: Path) -> None:
+    if arguments.export is not None:
+        write_exports(poses, arguments.export, poses.parent, arguments.joint_names)

@@ -95,6 +95,7 @@ class Answers:
             track=track.numpy(),
             frame=frame.numpy(),
             track_names=_each_once(tracks.track_names),
+            people=_people(tracks),
             fps=_one_for_all(fps).numpy(),
             intrinsics=_one_for_all(lenses).numpy() if bool(lenses.isfinite().all()) else None,
             image_size=_one_for_all(sizes).numpy() if bool(sizes.isfinite().all()) else None,
@@ -152,6 +153,14 @@ def _without_targets(name: str, values: Tensor) -> Tensor:
     if name in ("keypoints_2d", "confidence"):
         return values
     return values.squeeze(2 if name == "hypotheses" else 1)
+
+
+def _people(tracks: PoseTracks) -> tuple[str, ...]:
+    """Whose track it is, of a user's own video, where tracks are pieces of its people."""
+    if tracks.first_frame is None:
+        return ()
+    names = tracks.subject_names
+    return tuple(names[i] if len(names) > 1 else "person" for i in tracks.subject.tolist())
 
 
 def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:

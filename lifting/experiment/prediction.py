@@ -6,6 +6,7 @@ No Lightning, unless a method has no ``Lifter`` or what is asked for takes a tra
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from lifting.methods.discovery import load_lifter_class
 from lifting.methods.lifter import CHECKPOINT_KEY, PoseLifter
 from lifting.nn.threads import set_threads
 from lifting.poses import Poses
+from lifting.skeleton import Skeleton
 from lifting.weights.registry import SUFFIX
 
 log = logging.getLogger(__name__)
@@ -234,6 +236,7 @@ def predict(
     keypoints: Path | PoseTracks | None = None,
     hypotheses: bool = False,
     command: str | None = None,
+    ready: Callable[[Skeleton], object] | None = None,
 ) -> Path:
     """Lift the test split, or a user's own keypoints, into an npz file, see :class:`Poses`.
 
@@ -244,6 +247,7 @@ def predict(
         keypoints: Own 2D keypoints to lift instead, or their file if it needs no options.
         hypotheses: Also write every hypothesis.
         command: What repeats it, for the file.
+        ready: Asked with the joints of the answers before anything is lifted; may refuse.
 
     Returns:
         The file that was written.
@@ -256,7 +260,7 @@ def predict(
     _check_place(output)
     tracks = read_keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
     model = model_of(config, checkpoint, alone=tracks is not None)
-    lift_into(output, model, tracks, hypotheses=hypotheses, command=command)
+    lift_into(output, model, tracks, hypotheses=hypotheses, command=command, ready=ready)
     return output
 
 
@@ -267,6 +271,7 @@ def lift_into(
     *,
     hypotheses: bool = False,
     command: str | None = None,
+    ready: Callable[[Skeleton], object] | None = None,
 ) -> Poses:
     """Lift keypoints into an npz file, which is tried before anything is computed.
 
@@ -276,6 +281,7 @@ def lift_into(
         tracks: Keypoints; None lifts the test split of the model's data.
         hypotheses: Also write every hypothesis.
         command: What repeats it, for the file.
+        ready: Asked with the joints of the answers before anything is lifted; may refuse.
 
     Returns:
         What was written.
@@ -285,6 +291,8 @@ def lift_into(
         OutputError: The file cannot be written.
     """
     _check_place(output)
+    if ready is not None:
+        ready(model.claims.skeleton)
     poses = lift_tracks(model, tracks, hypotheses=hypotheses, command=command)
     poses.save(output)
     return poses

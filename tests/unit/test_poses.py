@@ -58,7 +58,7 @@ def test_what_is_saved_is_loaded(poses, tmp_path):
         assert file["parents"][0] == -1
         assert file["notes"].tolist() == ["a note"]
         meta = json.loads(file["meta"].tobytes())
-    assert (meta["format"], meta["version"], meta["unit"]) == ("lifting-poses", 1, "mm")
+    assert (meta["format"], meta["version"], meta["unit"]) == ("lifting-poses", 2, "mm")
     assert meta["program"].startswith("lifting ")
 
 
@@ -78,6 +78,32 @@ def test_a_rig_and_what_is_not_known_come_back(poses, tmp_path):
     )
     rig.save(tmp_path / "rig.npz")
     assert_same(Poses.load(tmp_path / "rig.npz"), rig)
+
+
+def test_what_a_chain_adds_comes_back(poses, tmp_path):
+    full = replace(
+        poses,
+        world=poses.joints_3d,
+        people=("person 3", "person 3"),
+        contacts=np.where(np.arange(17) == 6, 0.75, np.nan)[None].repeat(5, 0),
+        keypoints_read=np.where(np.arange(17)[:, None] == 2, np.nan, 3.0)[None].repeat(5, 0)
+        * np.ones(2),
+        flags=np.arange(85).reshape(5, 17) % 4,
+        flag_names=("filled", "outlier"),
+        up=[0.0, -0.8, 0.6],
+        up_sigma=8.0,
+        ground=-1500.0,
+        ground_sigma=120.0,
+    )
+    full.save(tmp_path / "full.npz")
+    loaded = Poses.load(tmp_path / "full.npz")
+    assert_same(loaded, full)
+    assert loaded.flags.dtype == np.uint8
+    assert loaded.people == ("person 3", "person 3")
+
+
+def test_files_of_the_first_version_are_read(poses, tmp_path):
+    assert_same(Poses.load(changed(poses, tmp_path, meta={"version": 1})), poses)
 
 
 def test_the_file_checks_itself(poses):
@@ -140,6 +166,11 @@ def test_the_file_checks_itself(poses):
             "in 'rotation', got another matrix for camera 'a'; its rows",
         ),
         ({"meta": {"a": np.zeros(3)}}, "plain values in 'meta'"),
+        ({"people": ("a",)}, "a person for each of the 2 tracks in 'people', got 1"),
+        ({"contacts": np.full((5, 17), 1.5)}, "'contacts' from 0 to 1, got 1.5"),
+        ({"flags": np.full((5, 17), 2), "flag_names": ("a",)}, "of their 1 bits, got 2 to 2"),
+        ({"up": [0, -2, 0]}, "a vector of length 1 in 'up'"),
+        ({"ground": np.nan}, r"finite numbers of shape \(\) in 'ground', got nan"),
     ],
 )
 def test_what_does_not_fit_is_refused(poses, change, message):
@@ -164,8 +195,8 @@ def changed(poses, tmp_path, meta=None, **arrays):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"meta": {"version": 2}}, "expected version 1 .* got 2; a newer lifting"),
-        ({"meta": {"version": True}}, "expected version 1 .* got True; the file is damaged"),
+        ({"meta": {"version": 3}}, "expected version 1 to 2 .* got 3; a newer lifting"),
+        ({"meta": {"version": True}}, "expected version 1 to 2 .* got True; the file is damaged"),
         ({"meta": {"version": None}}, "expected version 1 .* got None; the file is damaged"),
         ({"meta": {"unit": "m"}}, "expected unit 'mm' .* got m; convert"),
         ({"meta": {"unit": None}}, "expected unit 'mm' .* got None"),

@@ -13,7 +13,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[3]
 TARGETS = (
     "help", "setup", "train", "evaluate", "predict", "test", "slow", "coverage", "smoke", "bench",
-    "docs", "lint", "format", "typecheck", "clean",
+    "docs", "readers", "blender", "lint", "format", "typecheck", "clean",
 )  # fmt: skip
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 

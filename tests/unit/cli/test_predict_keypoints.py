@@ -90,6 +90,31 @@ def test_a_camera_is_said_to_be_unused_only_where_it_is(results, tiny_method):
     assert said("simple_baseline").endswith("image, but simple_baseline does not use them\n")
 
 
-def test_options_of_keypoints_need_keypoints(trained, capsys):
+def test_options_of_keypoints_need_keypoints(tiny_experiment, capsys):
     assert main(["predict", "tiny", "--image-size", "640", "480"]) == 2
     assert "expected --keypoints beside --image-size" in capsys.readouterr().err
+
+
+def test_keypoints_become_files_of_other_programs(trained, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    seen = rng.uniform(100, 400, (12, 2, 17, 2))
+    seen += [[[0, 0]], [[500, 0]]]
+    seen[3:6, 1] = np.nan
+    np.savez(tmp_path / "two.npz", keypoints_2d=seen, image_size=[1000, 500], skeleton="h36m17")
+    command = ["predict", "tiny", "--keypoints", str(tmp_path / "two.npz")]
+    out = tmp_path / "out"
+    assert main([*command, "--export", "bvh,trc", "--output", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert f"predictions: {out / 'poses.npz'}" in said
+    assert "frames a second are not known: 30 are assumed" in said
+    assert len(list(out.glob("*.bvh"))) == len(list(out.glob("*.trc"))) == 2
+    about = json.loads((out / "poses.meta.json").read_text())
+    assert about["provenance"]["command"].startswith("lifting predict tiny")
+
+    for words, message in (
+        (["--export", "bvh", "--output", str(tmp_path / "a.npz")], "expected a folder for --out"),
+        (["--export", "gbl"], "unknown export 'gbl'; did you mean 'glb'"),
+        (["--joint-names", "vrm"], "expected --export beside --joint-names"),
+    ):
+        assert main([*command, *words]) == 2
+        assert message in capsys.readouterr().err

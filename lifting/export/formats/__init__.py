@@ -1,0 +1,1 @@
+"""Formats of files, a module each, found by listing."""
