@@ -7,11 +7,13 @@ import hashlib
 import os
 import platform
 import subprocess
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from timeit import repeat
 from typing import Any, get_args
 
 import torch
@@ -28,6 +30,7 @@ from lifting.experiment.without_truth import supervision_facts
 from lifting.methods.base import LiftingModule
 from lifting.metrics.clusters import clusters_for
 from lifting.metrics.protocol import Protocol, get_protocol
+from lifting.nn.threads import torch_threads
 from lifting.skeleton import Skeleton
 from lifting.tto.contract import Fitting
 
@@ -35,6 +38,7 @@ PACKAGES = (
     "torch", "pytorch-lightning", "torchmetrics", "numpy", "scipy", "omegaconf", "wandb",
 )  # fmt: skip
 GIT_SECONDS = 10.0
+_SIDE = 1024
 ORACLE = "oracle"
 SPLITS = frozenset(get_args(Split))
 
@@ -206,6 +210,19 @@ def batch_statistics(module: LiftingModule) -> dict[str, str]:
     if module.processes == 1 or not any(isinstance(m, norms) for m in module.modules()):
         return {}
     return {"batch_statistics": f"of the slices of each of {module.processes} processes"}
+
+
+@cache
+def matrix_gflops() -> float:
+    """10⁹ operations a second of a product of 1,024 x 1,024 float32 matrices in one thread.
+
+    Processor seconds of other machines compare by it. Measured once in a process, the best of
+    some products, so that what else the machine does counts little.
+    """
+    side = torch.randn(_SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
+    with torch_threads(1):
+        seconds = min(repeat(lambda: side @ side, timer=time.process_time, repeat=10, number=1))
+    return round(2 * _SIDE**3 / seconds / 1e9, 1)
 
 
 def machine_facts() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,15 @@ class Recorded:
     notes: tuple[str, ...]
 
 
-def recorded_scores(record: ResultRecord, data: str) -> Recorded | None:
-    """What the plain method scored after the CPU-seconds of a training.
+def recorded_scores(
+    record: ResultRecord, data: str, gflops: Callable[[], float]
+) -> Recorded | None:
+    """What the plain method scored after the work of a training, in CPU-seconds of its machine.
 
     Args:
         record: Of the training.
         data: Name of its data section.
+        gflops: Speed of this machine, as the curves tell that of theirs; seconds compare by it.
 
     Returns:
         Interpolated over the logarithm of CPU-seconds between recorded budgets, the nearest one
@@ -61,7 +64,7 @@ def recorded_scores(record: ResultRecord, data: str) -> Recorded | None:
         for path in list_files(CURVES).values():
             curves = json.loads(path.read_text(encoding="utf-8"))
             if _comparable(record, data, curves["data"]):
-                return _at(curves, seconds, record.extras.get("machine", {}))
+                return _at(curves, seconds, gflops())
     except Exception as error:  # whatever is wrong with a file, the training is done
         log.warning("nothing recorded to compare with, as %s cannot be read: %r", path, error)
     return None
@@ -78,8 +81,8 @@ def _comparable(record: ResultRecord, name: str, data: Mapping[str, Any]) -> boo
     return bool(ours["fingerprint"]) and all(ours.get(k) == v for k, v in wanted.items())
 
 
-def _at(curves: Mapping[str, Any], seconds: float, machine: Mapping[str, Any]) -> Recorded | None:
-    """The plain method's scores after so many CPU-seconds, on the curves' machine."""
+def _at(curves: Mapping[str, Any], seconds: float, gflops: float) -> Recorded | None:
+    """The plain method's scores after as much work, told in the seconds of the curves' machine."""
     rows = [row for row in curves["rows"] if row["method"] == METHOD and row["scores"]]
     if not rows:  # no training came to an end
         return None
@@ -88,26 +91,25 @@ def _at(curves: Mapping[str, Any], seconds: float, machine: Mapping[str, Any]) -
     rows.sort(key=lambda row: row["cpu_seconds"])
     spent = [row["cpu_seconds"] for row in rows]
     first, last = spent[0], spent[-1]
-    at = min(max(seconds, first), last)
+    theirs = float(curves["machine"]["gflops"])
+    same = seconds * gflops / theirs
+    at = min(max(same, first), last)
     shared = [key for key in rows[0]["scores"] if all(key in row["scores"] for row in rows)]
     scores = {
         key: float(np.interp(math.log(at), np.log(spent), [row["scores"][key] for row in rows]))
         for key in shared
     }
-    notes = [_machine(curves["machine"], machine)]
-    if at != seconds:
+    notes = [
+        f"{same:.0f} CPU seconds of the recorded {METHOD} are the work of {seconds:.0f} here: by "
+        f"a matrix product in one thread, {theirs:.0f} GFLOP/s there ({curves['machine']['cpu']}) "
+        f"and {gflops:.0f} here"
+    ]
+    if at != same:
         notes.append(
-            f"recorded from {first:.0f} to {last:.0f} CPU seconds: this training took "
-            f"{seconds:.0f}, and stands beside the nearest end"
+            f"recorded from {first:.0f} to {last:.0f} CPU seconds: it stands there with the "
+            "nearest end"
         )
     return Recorded(f"{METHOD} (recorded, {at:.0f} CPU s)", scores, tuple(notes))
-
-
-def _machine(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    speed = f"{theirs['cpu']}, {float(theirs['gflops']):.1f} GFLOP/s in one thread"
-    if theirs["cpu"] == ours.get("cpu"):
-        return f"CPU seconds of {METHOD} are of this kind of processor: {speed}"
-    return f"CPU seconds of {METHOD} are those of another machine, not rescaled: {speed}"
 
 
 def verdict(

@@ -35,7 +35,7 @@ from lifting.experiment.callbacks import (
 from lifting.experiment.checkpoint import load_weights, read_checkpoint
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.divergence import check_scores
-from lifting.experiment.facts import build_record, run_facts
+from lifting.experiment.facts import build_record, matrix_gflops, run_facts
 from lifting.experiment.folder import (
     BEST,
     CHECKPOINTS,
@@ -385,7 +385,9 @@ def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
         baselines,
         {"run": run.folder, "checkpoint": checkpoint, "record": run.folder / RECORD_FILE},
         method=str(config.method["name"]),
-        recorded=recorded_scores(record, config.data.name) if works_alone(config) else None,
+        recorded=recorded_scores(record, config.data.name, matrix_gflops)
+        if works_alone(config)
+        else None,
     )
     return RunResult(run.folder, checkpoint, scores, baselines)
 

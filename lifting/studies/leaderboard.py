@@ -20,7 +20,7 @@ from lifting.data.config import DataConfig
 from lifting.data.sets import find_set
 from lifting.errors import ConfigError, DivergedError
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.facts import machine_facts
+from lifting.experiment.facts import machine_facts, matrix_gflops
 from lifting.experiment.folder import RECORD_FILE
 from lifting.experiment.load import (
     find_experiment,
@@ -49,7 +49,6 @@ from lifting.studies.page import (
     draw,
     machine,
     markdown,
-    matrix_gflops,
     number,
     scored_frames,
     write_page,

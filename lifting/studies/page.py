@@ -6,12 +6,9 @@ import csv
 import io
 import json
 import math
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
-from timeit import repeat
 from typing import Any
 
 import torch
@@ -19,14 +16,12 @@ from matplotlib.figure import Figure
 
 from lifting.atomic import replacing, write_text
 from lifting.experiment.facts import machine_facts
-from lifting.nn.threads import torch_threads
 from lifting.studies.frames import Shown
 from lifting.studies.measure import choose_device
 from lifting.studies.plan import Plan, Run
 from lifting.visualization.style import save_figure
 
 MISSING = "-"
-_SIDE = 1024
 
 
 def machine() -> dict[str, str]:
@@ -34,19 +29,6 @@ def machine() -> dict[str, str]:
     facts = {**machine_facts(), "torch": torch.__version__}
     del facts["system"]  # costs hang on the processor, and a kernel's build is nobody's business
     return {key: str(value) for key, value in facts.items() if value}
-
-
-@cache
-def matrix_gflops() -> float:
-    """10⁹ operations a second of a product of 1,024 x 1,024 float32 matrices in one thread.
-
-    Processor seconds of other machines compare by it. Measured once in a process, the best of
-    some products, so that what else the machine does counts little.
-    """
-    side = torch.randn(_SIDE, _SIDE, generator=torch.Generator().manual_seed(0))
-    with torch_threads(1):
-        seconds = min(repeat(lambda: side @ side, timer=time.process_time, repeat=10, number=1))
-    return round(2 * _SIDE**3 / seconds / 1e9, 1)
 
 
 def caption(where: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ import torch
 from lifting.cli.leaderboard import _budget, _speed
 from lifting.cli.main import main
 from lifting.errors import ConfigError, DataError, DivergedError
+from lifting.experiment.facts import matrix_gflops
 from lifting.experiment.record import read_record
 from lifting.experiment.sequences import SequenceScore, read_sequences
 from lifting.studies import measure as training
@@ -25,7 +26,6 @@ from lifting.studies.leaderboard import (
     run_leaderboard,
     write_leaderboard,
 )
-from lifting.studies.page import matrix_gflops
 
 
 def scores(values: dict[int, float], joints: int = 170) -> list[SequenceScore]:
