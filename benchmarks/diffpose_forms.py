@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lifting.methods.diffpose.checkpoint import export_video_state
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.context import VideoContextEncoder, VideoSize
 from lifting.methods.diffpose.diffusion import beta_schedule
@@ -16,6 +15,7 @@ from lifting.methods.diffpose.layers import ChebConv
 from lifting.methods.diffpose.network import NetworkSize
 from lifting.methods.diffpose.refiner import Refiner
 from lifting.methods.diffpose.sampler import unit_noise
+from lifting.nn.mixste import export_mixste_state
 from lifting.skeleton import H36M_17
 from lifting.typing import Pose2D
 from reference.diffpose import ReferenceNetwork, reference_sampling
@@ -138,5 +138,5 @@ def video_forms(size: VideoSize, device: torch.device) -> VideoForms:
     for position in (ours.joint_position, ours.frame_position):
         nn.init.normal_(position)
     reference = ReferenceMixste(len(H36M_17), size).eval()
-    reference.load_state_dict(export_video_state(ours.state_dict(), size.layers))
+    reference.load_state_dict(export_mixste_state(ours.state_dict(), size.layers))
     return VideoForms(ours.to(device), reference.to(device))

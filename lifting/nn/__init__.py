@@ -3,6 +3,7 @@
 * ``dropout``     dropout whose random numbers are cheap, and branches left out
 * ``graph``       convolution over the bones and mirrored pairs of a skeleton
 * ``hypotheses``  several answers, and how they become one
+* ``mixste``      transformer over joints and over frames, in turn
 * ``pose_loss``   distance between poses as a training loss
 * ``resnet``      residual networks for images
 * ``threads``     threads of torch for a while

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import torch
+
 from lifting.geometry.camera import normalize_screen
+from lifting.skeleton import Skeleton
 from lifting.typing import ImageSize, Pose2D, Pose3D
 
 MM_PER_METRE = 1000.0
@@ -24,3 +27,14 @@ def to_network_units(keypoints: Pose2D, size: ImageSize) -> Pose2D:
 def from_network_units(joints_3d: Pose3D) -> Pose3D:
     """Metres to mm."""
     return joints_3d * MM_PER_METRE
+
+
+def flip_screen(uv: Pose2D, skeleton: Skeleton) -> Pose2D:
+    """Mirror keypoints: negate u and exchange left and right. An involution.
+
+    Args:
+        uv: ``(*batch, joints, 2)``, screen units.
+        skeleton: Gives the symmetry of the joints.
+    """
+    index = torch.tensor(skeleton.flip_index, device=uv.device)
+    return uv.index_select(-2, index) * uv.new_tensor((-1.0, 1.0))

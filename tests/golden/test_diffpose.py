@@ -18,9 +18,7 @@ from lifting.geometry.camera import normalize_screen
 from lifting.methods.diffpose import refiner as refiner_module
 from lifting.methods.diffpose.checkpoint import (
     export_state,
-    export_video_state,
     import_state,
-    import_video_state,
 )
 from lifting.methods.diffpose.config import Config
 from lifting.methods.diffpose.context import VideoContextEncoder, VideoSize, encode_poses
@@ -44,6 +42,7 @@ from lifting.methods.diffpose.mixture import pick_components
 from lifting.methods.diffpose.network import ContextEncoder, Denoiser, NetworkSize
 from lifting.methods.diffpose.refiner import Refiner
 from lifting.metrics.functional.position import mpjpe, pa_mpjpe
+from lifting.nn.mixste import export_mixste_state, import_mixste_state
 from lifting.skeleton import H36M_17
 from reference.diffpose import ReferenceNetwork, reference_sampling
 from reference.mixste import ReferenceMixste
@@ -185,9 +184,9 @@ def test_video_context_encoder():
         heads=int(g["cfg/num_heads"]),
     )
     encoder = VideoContextEncoder(len(H36M_17), size)
-    encoder.load_state_dict(import_video_state(official, layers))
+    encoder.load_state_dict(import_mixste_state(official, layers))
     encoder.eval()
-    exported = export_video_state(encoder.state_dict(), layers)
+    exported = export_mixste_state(encoder.state_dict(), layers)
     assert {k: v.shape for k, v in exported.items()} == {k: v.shape for k, v in official.items()}
     with torch.no_grad():
         torch.testing.assert_close(encoder(g["uv_seq"]), g["xyz_seq"], **TOLERANCE)

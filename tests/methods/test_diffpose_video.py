@@ -18,18 +18,18 @@ from lifting.experiment.load import load_experiment, method_config
 from lifting.experiment.trained import convert
 from lifting.methods.diffpose.checkpoint import (
     export_state,
-    export_video_state,
-    import_video_state,
     load_context,
     read_context,
 )
 from lifting.methods.diffpose.config import Config
-from lifting.methods.diffpose.context import VideoContextEncoder, VideoSize, flip_screen
+from lifting.methods.diffpose.context import VideoContextEncoder, VideoSize
 from lifting.methods.diffpose.module import Module
 from lifting.methods.diffpose.network import Denoiser, NetworkSize
 from lifting.methods.settings import ModuleSettings
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.protocol import get_protocol
+from lifting.nn.mixste import export_mixste_state, import_mixste_state
+from lifting.nn.units import flip_screen
 from lifting.skeleton import H36M_17, MPI_INF_3DHP_17
 
 FRAMES = 5
@@ -174,7 +174,7 @@ def test_size_is_the_published_one():
     with torch.device("meta"):
         encoder = VideoContextEncoder(17, VideoSize(243))
     assert sum(p.numel() for p in encoder.parameters()) == 33_783_811
-    official = export_video_state(encoder.state_dict(), 8)
+    official = export_mixste_state(encoder.state_dict(), 8)
     assert len(official) == 204
     shapes = {
         "Spatial_patch_to_embedding.weight": (512, 2),
@@ -337,7 +337,7 @@ def test_context_learns_what_only_the_other_frames_tell():
 def official_file(path, **extra):
     """A file of the authors' form, and the encoder it holds."""
     encoder = make_encoder()
-    official = export_video_state(encoder.state_dict(), SIZE.layers)
+    official = export_mixste_state(encoder.state_dict(), SIZE.layers)
     weights = {f"module.{name}": value for name, value in official.items()}
     torch.save({"epoch": 3, "lr": 4e-5, "model_pos": weights, **extra}, path)
     return encoder
@@ -386,7 +386,7 @@ def test_refusals(tmp_path):
     with pytest.raises(CheckpointError, match="expected a mapping with weights under 'model_pos'"):
         read_context(path, SIZE.layers, video=True)
     with pytest.raises(CheckpointError, match="expected a tensor under every name"):
-        import_video_state({"head.1.bias": 1}, SIZE.layers)
+        import_mixste_state({"head.1.bias": 1}, SIZE.layers)
 
 
 def test_published_files_become_a_checkpoint(tmp_path):

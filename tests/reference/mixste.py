@@ -1,7 +1,7 @@
-"""The video context encoder as the released code computes it: the yardstick of the benchmark.
+"""MixSTE as the released code computes it: the yardstick of benchmarks.
 
-Weight names and shapes are the official ones, so that ``lifting.methods.diffpose.checkpoint``'s
-export of our weights loads. Kept on purpose: attention with its scores and their softmax as
+Weight names and shapes are the official ones, so that ``lifting.nn.mixste``'s export of our
+weights loads. Kept on purpose: attention with its scores and their softmax as
 tensors of their own, tokens regrouped around every block.
 """
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lifting.methods.diffpose.context import VideoSize
+from lifting.nn.mixste import MixsteSize
 from lifting.typing import Pose2D, Pose3D
 
 NORM_EPS = 1e-6
@@ -63,17 +63,18 @@ class _Block(nn.Module):
 
 
 class ReferenceMixste(nn.Module):
-    """The encoder with official names, in evaluation only: no stochastic depth.
+    """The network with official names, in evaluation only: no stochastic depth.
 
     Args:
         joints: Joints of both poses.
         size: Length of the window, width, depth, heads.
+        inputs: Channels of a joint that come in.
     """
 
-    def __init__(self, joints: int, size: VideoSize) -> None:
+    def __init__(self, joints: int, size: MixsteSize, inputs: int = 2) -> None:
         super().__init__()
         width = size.width
-        self.Spatial_patch_to_embedding = nn.Linear(2, width)
+        self.Spatial_patch_to_embedding = nn.Linear(inputs, width)
         self.Spatial_pos_embed = nn.Parameter(torch.zeros(1, joints, width))
         self.Temporal_pos_embed = nn.Parameter(torch.zeros(1, size.frames, width))
         self.STEblocks = nn.ModuleList(_Block(width, size.heads) for _ in range(size.layers))
@@ -82,10 +83,17 @@ class ReferenceMixste(nn.Module):
         self.Temporal_norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3))
 
-    def forward(self, uv: Pose2D) -> Pose3D:
-        """Lift ``(batch, frames, joints, 2)`` to ``(batch, frames, joints, 3)``."""
+    def forward(self, uv: Pose2D, told: Tensor | None = None) -> Pose3D:
+        """Lift ``(batch, frames, joints, inputs)`` to ``(batch, frames, joints, 3)``.
+
+        Args:
+            uv: The input.
+            told: Added to the features of a window, ``(batch, width)``; None adds nothing.
+        """
         batch, frames, joints, _ = uv.shape
         x = self.Spatial_patch_to_embedding(uv) + self.Spatial_pos_embed
+        if told is not None:
+            x = x + told[:, None, None]
         for i, (over_joints, over_frames) in enumerate(
             zip(self.STEblocks, self.TTEblocks, strict=True)
         ):

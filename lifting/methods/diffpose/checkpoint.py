@@ -20,11 +20,11 @@ from lifting.files.tensors import State, check_names, load_tensors, strip_prefix
 from lifting.methods.conversion import Converted
 from lifting.methods.diffpose.config import Config
 from lifting.methods.settings import ModuleSettings
+from lifting.nn.mixste import import_mixste_state, model_part
 from lifting.skeleton import H36M_17, Skeleton
 
 FILES = ("denoiser", "context encoder")
 OWN_KEY = "lifting"
-VIDEO_KEY = "model_pos"
 DEAD_IN_CONTEXT = tuple(f"temb.dense.{i}.{kind}" for i in (0, 1) for kind in ("weight", "bias"))
 
 
@@ -81,13 +81,7 @@ def read_context(path: Path, layers: int, *, video: bool = False) -> Imported:
         return Imported(_own_part(content, "network.context.", path))
     if not video:
         return _import(content, layers, path, timed=False)
-    weights = content.get(VIDEO_KEY) if isinstance(content, dict) else None
-    if not isinstance(weights, dict):
-        raise CheckpointError(
-            f"expected a mapping with weights under '{VIDEO_KEY}' in {path}, got "
-            f"{type(content).__name__}; give the authors' checkpoint of the video context encoder"
-        )
-    return Imported(import_video_state(weights, layers))
+    return Imported(import_mixste_state(model_part(content, path), layers))
 
 
 def load_context(
@@ -258,54 +252,3 @@ def _squeeze(name: str, value: Tensor) -> Tensor:
             f"{tuple(value.shape)}; check which network the file is for"
         )
     return value
-
-
-_VIDEO_STACKS = {"over_joints": "STEblocks", "over_frames": "TTEblocks"}
-_VIDEO_POSITIONS = {"joint_position": "Spatial_pos_embed", "frame_position": "Temporal_pos_embed"}
-_VIDEO_ENDS = {
-    "embed": "Spatial_patch_to_embedding",
-    "joints_norm": "Spatial_norm",
-    "frames_norm": "Temporal_norm",
-    "output_norm": "head.0",
-    "output": "head.1",
-}
-_VIDEO_PARTS = {
-    "attention_norm": "norm1",
-    "qkv": "attn.qkv",
-    "out": "attn.proj",
-    "mlp_norm": "norm2",
-    "expand": "mlp.fc1",
-    "contract": "mlp.fc2",
-}
-
-
-def import_video_state(official: Mapping[str, Tensor], layers: int) -> State:
-    """Rename the authors' weights of the video context encoder; shapes are the same.
-
-    Args:
-        official: Weights by official name, with or without the prefix ``module.``.
-        layers: Depth of the network.
-
-    Raises:
-        CheckpointError: A weight is missing or unknown, or a value is no tensor.
-    """
-    given, names = strip_prefix(official), dict(_video_names(layers))
-    check_names(set(given), set(names.values()))
-    return {ours: given[theirs] for ours, theirs in names.items()}
-
-
-def export_video_state(state: Mapping[str, Tensor], layers: int) -> State:
-    """Official names of our video context encoder's weights, inverse of import_video_state."""
-    return {theirs: state[ours] for ours, theirs in _video_names(layers)}
-
-
-def _video_names(layers: int) -> Iterator[tuple[str, str]]:
-    """Our name and the official one of every weight."""
-    yield from _VIDEO_POSITIONS.items()
-    for kind in ("weight", "bias"):
-        for ours, theirs in _VIDEO_ENDS.items():
-            yield f"{ours}.{kind}", f"{theirs}.{kind}"
-        for stack, their_stack in _VIDEO_STACKS.items():
-            for i in range(layers):
-                for ours, theirs in _VIDEO_PARTS.items():
-                    yield f"{stack}.{i}.{ours}.{kind}", f"{their_stack}.{i}.{theirs}.{kind}"
