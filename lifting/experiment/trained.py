@@ -166,6 +166,8 @@ def trained_data(config: ExperimentConfig, path: Path) -> PoseDataModule:
 def convert(config: ExperimentConfig, files: Sequence[Path], output: Path) -> Converted:
     """Write published weights as a checkpoint that an experiment's test reads.
 
+    It says the joints of the experiment and, where its data section has one, the rate.
+
     Args:
         config: The experiment whose network the weights are for.
         files: As many as the method's importer asks for, in its order.
@@ -191,6 +193,8 @@ def convert(config: ExperimentConfig, files: Sequence[Path], output: Path) -> Co
     module = build_module(config)
     converted = importer(files, module.config, module.settings)
     load_weights(module, {"state_dict": converted.state}, files[0])
+    if config.data.fps is not None:
+        module.claim = {"fps": config.data.fps}
     write_weights(module, output)
     return converted
 
