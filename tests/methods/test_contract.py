@@ -33,6 +33,7 @@ SMALL = {
     "refinement": {"base": {"name": "epipolarpose", **IMAGES}, "width": 8},
     "nbf": {"body": "light", "features": 8, "clutter": 16},
     "fmpose3d": {"width": 8, "layers": 1, "heads": 2, "perceptron": 8},
+    "mixste": {"width": 8, "layers": 1, "heads": 2},
     "simple_baseline": {"channels": 8},
     "uao": {},
     "videopose3d": {"filter_widths": (1,), "channels": 8},
@@ -94,7 +95,7 @@ def test_every_method_answers_for_itself(tiny_method):
         told = module.describe()
         assert told.keys() >= PLAIN.keys(), name
         assert isinstance(load_module_class(name).uses_camera(module.config), bool)
-        if name in ("simple_baseline", "uao", "videopose3d", "tiny_method"):
+        if name in ("mixste", "simple_baseline", "uao", "videopose3d", "tiny_method"):
             assert told == PLAIN, name
     assert LiftingModule.describe(module) == PLAIN
 
@@ -199,6 +200,7 @@ CASES = [
     ("simple_baseline", {}, False),
     ("videopose3d", {}, False),
     ("uao", {}, False),
+    ("mixste", {}, False),
     ("diffpose", {}, False),
     ("diffpose", {"aggregation": "median"}, False),
     ("diffpose", {"aggregation": "best_joint"}, True),

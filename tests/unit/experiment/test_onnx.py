@@ -70,6 +70,9 @@ CASES = {
          "kept": 3, "temperature": 1.0},  # of random poses a smaller one tells roundings apart
         {},
     ),
+    "mixste": (
+        "mixste", {"width": 8, "layers": 1, "heads": 2}, {"frames": 3, "target": "all"},
+    ),
     "epipolar_student": ("epipolar_student", {"base": LIFTED}, {}),
     "refinement": ("refinement", {"base": LIFTED, "width": 8}, {}),
 }  # fmt: skip

@@ -1,0 +1,42 @@
+"""The switches of MixSTE. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lifting.methods.settings import require
+
+
+@dataclass
+class Config:
+    """Configuration of MixSTE; the sizes are the released ones.
+
+    The window is ``data.frames`` long, and each of its frames has a learned place.
+
+    Attributes:
+        width: Channels of a joint in a frame.
+        layers: Blocks over joints, and as many over frames.
+        heads: Attention heads of a block.
+        drop_path: Probability with which the last layer's branches are left out for a sequence;
+            it rises linearly from none at the first.
+        loss: ``distance`` is the mean per-joint distance, ``squared`` the mean squared error; both
+            in metres.
+        velocity: Weight of the mean distance of velocities from one frame to the next, metres;
+            0 is off (released: 2, beside the distance weighted by joint).
+    """
+
+    width: int = 512
+    layers: int = 8
+    heads: int = 8
+    drop_path: float = 0.0
+    loss: Literal["distance", "squared"] = "distance"
+    velocity: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self, "layers", self.layers >= 1, "at least 1")
+        require(self, "heads", self.heads >= 1, "at least 1")
+        whole = self.width >= 1 and self.width % self.heads == 0
+        require(self, "width", whole, f"a multiple of heads={self.heads}")
+        require(self, "drop_path", 0 <= self.drop_path < 1, "between 0 and below 1")
+        require(self, "velocity", self.velocity >= 0, "0 or more")
