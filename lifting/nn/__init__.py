@@ -1,5 +1,6 @@
 """Blocks that two or more methods use; what only one uses stays in its folder.
 
+* ``chunks``      how many hypotheses a network is given at a time
 * ``dropout``     dropout whose random numbers are cheap, and branches left out
 * ``graph``       convolution over the bones and mirrored pairs of a skeleton
 * ``hypotheses``  several answers, and how they become one

@@ -73,6 +73,11 @@ CASES = {
     "mixste": (
         "mixste", {"width": 8, "layers": 1, "heads": 2}, {"frames": 3, "target": "all"},
     ),
+    "d3dp": (
+        "d3dp",
+        {"width": 8, "layers": 1, "heads": 2, "hypotheses": 2, "sampling_steps": 2},
+        {"frames": 3, "target": "all"},
+    ),
     "epipolar_student": ("epipolar_student", {"base": LIFTED}, {}),
     "refinement": ("refinement", {"base": LIFTED, "width": 8}, {}),
 }  # fmt: skip
