@@ -36,7 +36,7 @@ EXPERIMENTS := $(sort $(filter-out base,$(patsubst experiments/%.yaml,%,$(wildca
 DATASETS := $(sort $(patsubst experiments/data/%.yaml,%,$(wildcard experiments/data/*.yaml)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train evaluate predict test slow coverage smoke bench docs readers blender lint format typecheck clean names
+.PHONY: help setup train evaluate predict test slow coverage smoke bench docs readers blender viewer browser lint format typecheck clean names
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,15 @@ format: $(TOOLS) ## correct style
 
 typecheck: $(TOOLS) ## check types
 	$(PYTHON) -m mypy
+
+viewer: ## make the page of the viewer anew from its source; needs node
+	cd lifting/visualization/viewer/source && npm ci --no-audit --no-fund && npm run build
+
+# Where one may not install for the system, a Chromium can be named: CHROMIUM=/path/to/it.
+browser: ## install what the tests of the viewer drive: Chromium (Debian's) and packages of node
+	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+	cd tests/browser && npm ci --no-audit --no-fund --silent
 
 clean: ## remove caches and build output; runs, data and .venv stay
 	rm -rf build dist docs/_build docs/generated .coverage *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -17,7 +17,8 @@ from lifting.experiment.interruption import Interrupted, interruption
 
 COMMANDS = (
     "train", "test", "predict", "experiments", "data", "results", "leaderboard", "sweep",
-    "robustness", "tto", "dashboard", "convert", "export", "evaluate-file", "rig", "weights",
+    "robustness", "tto", "dashboard", "convert", "export", "evaluate-file", "rig", "view",
+    "weights",
 )  # fmt: skip
 REMOVED = {
     "bench": "`make bench`, or `python benchmarks/run.py NAME`; `bench occlusion` is "

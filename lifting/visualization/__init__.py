@@ -4,6 +4,8 @@
 * ``skeleton_plot``  2D keypoints, a 3D skeleton, and a sample's input, truth and prediction
 * ``rig_plot``       cameras around the skeletons of some frames
 * ``sheets``         many poses at one scale, or many images, in one picture
+* ``viewer``         the page on which people are looked at, one HTML file
+* ``video``          skeletons over the frames of a video
 * ``charts``         errors per joint and per action as bars, logged scalars as curves
 
 Matplotlib draws through its object-oriented interface and the Agg renderer, so no display is

@@ -80,6 +80,8 @@ def test_the_wheel_ships_experiments_and_neither_studies_nor_pictures(installed)
     assert {SHIPPED + "base.yaml", SHIPPED + "overlay/smoke.yaml"} < wanted
     assert {n for n in names if n.startswith(SHIPPED)} == wanted
     assert {"lifting/py.typed", "lifting/weights/registry.json"} <= names
+    assert "lifting/visualization/viewer/viewer.html" in names
+    assert not [n for n in names if "/viewer/source/" in n]
     assert not [n for n in names if n.startswith(("tests/", "experiments/"))]
     assert not [n for n in names if n.endswith((".png", ".gif"))]
 

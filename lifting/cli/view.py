@@ -1,0 +1,101 @@
+"""``lifting view``: a page to look at people in 3D, and skeletons over the frames of a video."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lifting.errors import ConfigError, OutputError
+
+if TYPE_CHECKING:
+    from lifting.poses import Poses
+
+PAGE, VIDEO = "viewer.html", "overlay.mp4"
+OVERLAY_HELP = (
+    "draw the skeletons over the frames of this video, which the keypoints come from, and write "
+    f"{VIDEO} beside the rest (extra `video`)"
+)
+
+
+def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe the arguments."""
+    parser = subparsers.add_parser(
+        "view",
+        help="look at poses in a browser; draw them over a video",
+        description="Write one HTML file that shows people in 3D with the keypoints they were "
+        "lifted from, without a network. A second file is drawn where the first is: prediction "
+        "beside truth, method beside method.",
+    )
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="POSES", help="one or two files of poses (.npz)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="HTML",
+        help=f"page to write, or a folder for it (default: {PAGE} beside the first file)",
+    )
+    parser.add_argument("--title", help="at the top of the page (default: the files)")
+    parser.add_argument("--video", type=Path, metavar="VIDEO", help=OVERLAY_HELP)
+    parser.add_argument(
+        "--match",
+        choices=("time", "number"),
+        default="time",
+        help="which frame of the poses belongs to one of the video: that of its time stamp, or "
+        "that of its number, for videos of a varying rate whose frames a detector counted",
+    )
+    parser.set_defaults(handler=handle)
+
+
+def handle(arguments: argparse.Namespace) -> int:
+    """Read the poses, and write what was asked for."""
+    files = arguments.files
+    if len(files) > 2:
+        raise ConfigError(
+            f"expected one file of poses to look at, or two to compare, got {len(files)}; name "
+            "two at most"
+        )
+    from lifting.poses import Poses
+    from lifting.visualization.viewer.page import Clip, write_viewer
+
+    names = [file.stem for file in files]
+    if len(set(names)) < len(names):
+        names = [str(file) for file in files]
+    clips = [Clip(name, Poses.load(file)) for name, file in zip(names, files, strict=True)]
+    page = _page(arguments.output, files[0])
+    write_viewer(page, clips, title=arguments.title)
+    print(f"written: {page} ({page.stat().st_size / 1e6:.1f} MB), opens in a browser")
+    if arguments.video is not None:
+        overlay(arguments.video, clips[0].poses, page.with_name(VIDEO), arguments.match)
+    return 0
+
+
+def _page(output: Path | None, first: Path) -> Path:
+    if output is None:
+        return first.with_name(PAGE)
+    if output.is_dir() or not output.suffix:
+        return output / PAGE
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise OutputError(
+            f"expected a page (.html) or a folder for --output, got {output}; name {PAGE}"
+        )
+    return output
+
+
+def overlay(video: Path, poses: Poses, output: Path, match: str = "time") -> None:
+    """Draw poses over a video, and say what was drawn."""
+    from lifting.visualization.video import write_overlay
+
+    if output.exists() and video.exists() and output.samefile(video):
+        raise OutputError(
+            f"expected a video to draw over that is not the one to write, got {video} for both; "
+            "choose another folder with --output"
+        )
+    done = write_overlay(video, poses, output, matching="number" if match == "number" else "time")
+    for note in done.notes:
+        print(f"  {note}")
+    print(
+        f"written: {output} ({done.drawn} of {done.frames} frames have somebody in them, drawn "
+        f"by {done.what})"
+    )
