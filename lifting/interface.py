@@ -28,9 +28,8 @@ from lifting.files.checks import as_path
 from lifting.files.npz import Array
 from lifting.poses import Poses
 from lifting.teacher.options import TeacherOptions
-from lifting.teacher.solution import RigSolution, labels_in_camera
+from lifting.teacher.solution import poses_of_rig
 from lifting.teacher.solve import solve_rig as solve_views
-from lifting.teacher.views import RigViews
 
 __all__ = ["Model", "Poses", "lift", "load_model", "read_keypoints", "solve_rig"]
 
@@ -162,7 +161,7 @@ def solve_rig(
     solving = _built(TeacherOptions, "options", options)
     rig = read_rig(paths, known, read)
     solution = solve_views(rig.views, solving)
-    return _poses_of_rig(solution, rig.views, rig.fps)
+    return poses_of_rig(solution, rig.views, rig.fps)
 
 
 def _built(kind: type[T], name: str, given: Any) -> T | None:
@@ -212,43 +211,3 @@ def _tracks_of(keypoints: Any, options: dict[str, Any]) -> PoseTracks:
         )
     video = see_arrays(KEYPOINTS, array, confidence, **options)
     return keypoint_tracks.tracks_of(KEYPOINTS, video)
-
-
-def _poses_of_rig(solution: RigSolution, views: RigViews, fps: float | None) -> Poses:
-    known = solution.valid & solution.joints.isfinite().all(-1)
-    world = solution.joints.where(known[..., None], torch.nan)
-    seen = labels_in_camera(solution).joints[0].where(known[..., None], torch.nan)
-    root = seen[:, solution.skeleton.root]
-    sigma = solution.covariance.diagonal(dim1=-2, dim2=-1).sum(-1).sqrt()
-    count = len(world)
-    pixels, confidence = views.keypoints[0], views.confidence[0]
-    pixels = pixels.where(pixels.isfinite().all(-1, keepdim=True), torch.nan)
-    return Poses(
-        skeleton=solution.skeleton,
-        joints_3d=(seen - root[:, None]).numpy(),
-        trajectory=root.numpy(),
-        world=world.numpy(),
-        sigma=sigma.where(known & sigma.isfinite(), torch.nan).numpy(),
-        keypoints_2d=pixels.numpy(),
-        confidence=confidence.clamp(0, 1).numpy(),
-        frame=np.arange(count),
-        track=np.zeros(count, dtype=np.int64),
-        track_names=("person",),
-        fps=np.array(np.nan if fps is None else fps),
-        intrinsics=solution.intrinsics.numpy(),
-        image_size=solution.sizes.numpy(),
-        rotation=solution.rotation.numpy(),
-        position=solution.centre.numpy(),
-        camera_names=solution.names,
-        meta={
-            "frame": "camera",
-            "world": "given"
-            if solution.metric
-            else f"first camera, scale by {solution.scale_rule}",
-            "quality": {
-                "verdict": solution.quality.verdict,
-                "reasons": list(solution.quality.reasons),
-                "sigma_px": solution.sigma,
-            },
-        },
-    )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lifting.teacher.views import RigViews
 
 SOLUTION, REPORT, FIGURES, PICTURE = "solution.npz", "report.md", "report.json", "rig.png"
+VIEWER = "viewer.html"
 _TOLD = ("given", "intrinsics", "sizes")
 _OWN_FLAGS = ("focal_model", "focal_guesses", "repair_swaps", "bone_lengths")
 """Options of the teacher that a flag of another name gives, or none."""
@@ -63,6 +64,9 @@ def _register_solve(
         "--keypoints'; cameras go by the names of the files",
     )
     parser.add_argument("--output", type=Path, default=Path("outputs/rig"), metavar="DIR")
+    parser.add_argument(
+        "--viewer", action="store_true", help=f"also write {VIEWER}, a page to look at it in 3D"
+    )
     _add_cameras(parser)
     _add_reading(parser)
     _add_solving(parser)
@@ -184,8 +188,16 @@ def handle_solve(arguments: argparse.Namespace) -> int:
     write_text(folder / REPORT, markdown(solution, facts))
     write_text(folder / FIGURES, as_json(solution, facts))
     _draw(solution, folder / PICTURE)
+    names = [SOLUTION, REPORT, FIGURES, PICTURE]
+    if arguments.viewer:
+        from lifting.teacher.solution import poses_of_rig
+        from lifting.visualization.viewer.page import Clip, write_viewer
+
+        poses = poses_of_rig(solution, rig.views, rig.fps)
+        write_viewer(folder / VIEWER, [Clip(folder.resolve().name, poses)])
+        names.append(VIEWER)
     print(markdown(solution, facts), end="")
-    for name in (SOLUTION, REPORT, FIGURES, PICTURE):
+    for name in names:
         print(f"written: {folder / name}")
     return 0
 
@@ -264,6 +276,7 @@ def _command(arguments: argparse.Namespace) -> str:
     words = ["lifting", "rig", "solve", *map(str, arguments.files)]
     skipped = (
         "files", "output", "handler", "debug", "told", "no_repair", "held_out", "bone", "words",
+        "viewer",
     )  # fmt: skip
     for name, value in vars(arguments).items():
         if name not in skipped and value is not None:
@@ -273,6 +286,8 @@ def _command(arguments: argparse.Namespace) -> str:
     for bone in arguments.bone:
         words += ["--bone", bone]
     words += [
-        f"--{n.replace('_', '-')}" for n in ("no_repair", "held_out") if arguments.__dict__[n]
+        f"--{n.replace('_', '-')}"
+        for n in ("no_repair", "held_out", "viewer")
+        if arguments.__dict__[n]
     ]
     return shlex.join(words)

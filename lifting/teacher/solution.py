@@ -19,8 +19,10 @@ from torch import Tensor
 from lifting.atomic import replacing
 from lifting.errors import DataError, MissingDataError
 from lifting.geometry.camera import world_to_camera
+from lifting.poses import Poses
 from lifting.skeleton import Skeleton
 from lifting.teacher.quality import RigQuality
+from lifting.teacher.views import RigViews
 from lifting.typing import ImageSize, Intrinsics, PerJoint, Points3D, Pose3D, RotationMatrix
 
 
@@ -96,6 +98,53 @@ def labels_in_camera(solution: RigSolution) -> CameraLabels:
     seen = world_to_camera(flat, solution.rotation, solution.centre)
     labels = seen.reshape(-1, frames, joints, 3)
     return CameraLabels(labels, torch.where(solution.valid, solution.weights, 0.0))
+
+
+def poses_of_rig(solution: RigSolution, views: RigViews, fps: float | None) -> Poses:
+    """A solved rig as poses: one person in the world, seen by all its cameras.
+
+    Args:
+        solution: A solved rig.
+        views: What was solved; the first gives the keypoints.
+        fps: Frames a second; None where nobody knows.
+    """
+    known = solution.valid & solution.joints.isfinite().all(-1)
+    world = solution.joints.where(known[..., None], torch.nan)
+    seen = labels_in_camera(solution).joints[0].where(known[..., None], torch.nan)
+    root = seen[:, solution.skeleton.root]
+    sigma = solution.covariance.diagonal(dim1=-2, dim2=-1).sum(-1).sqrt()
+    count = len(world)
+    pixels, confidence = views.keypoints[0], views.confidence[0]
+    pixels = pixels.where(pixels.isfinite().all(-1, keepdim=True), torch.nan)
+    return Poses(
+        skeleton=solution.skeleton,
+        joints_3d=(seen - root[:, None]).numpy(),
+        trajectory=root.numpy(),
+        world=world.numpy(),
+        sigma=sigma.where(known & sigma.isfinite(), torch.nan).numpy(),
+        keypoints_2d=pixels.numpy(),
+        confidence=confidence.clamp(0, 1).numpy(),
+        frame=np.arange(count),
+        track=np.zeros(count, dtype=np.int64),
+        track_names=("person",),
+        fps=np.array(np.nan if fps is None else fps),
+        intrinsics=solution.intrinsics.numpy(),
+        image_size=solution.sizes.numpy(),
+        rotation=solution.rotation.numpy(),
+        position=solution.centre.numpy(),
+        camera_names=solution.names,
+        meta={
+            "frame": "camera",
+            "world": "given"
+            if solution.metric
+            else f"first camera, scale by {solution.scale_rule}",
+            "quality": {
+                "verdict": solution.quality.verdict,
+                "reasons": list(solution.quality.reasons),
+                "sigma_px": solution.sigma,
+            },
+        },
+    )
 
 
 FORMAT = 1

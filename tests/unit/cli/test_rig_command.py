@@ -47,11 +47,11 @@ def test_a_rig_is_solved_and_reported(recording, tmp_path, capsys):
     folder, joints = recording
     cameras = str(folder / "cameras.json")
     out = tmp_path / "out"
-    given = ["--cameras", cameras, "--output", str(out), *FEW, "--held-out"]
+    given = ["--cameras", cameras, "--output", str(out), *FEW, "--held-out", "--viewer"]
     assert main(["rig", "solve", *files(folder), *given]) == 0
     printed = capsys.readouterr().out
     assert "# Rig of 3 cameras: good" in printed
-    names = {"solution.npz", "report.md", "report.json", "rig.png"}
+    names = {"solution.npz", "report.md", "report.json", "rig.png", "viewer.html"}
     assert {path.name for path in out.iterdir()} == names
     assert all(f"written: {out / name}" in printed for name in names)
     with np.load(out / "solution.npz", allow_pickle=False) as archive:

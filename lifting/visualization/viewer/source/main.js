@@ -308,7 +308,7 @@ const say = (text) => ($("status").textContent = text);
 
 /** What is to be seen, in words. */
 function describe() {
-  const frame = frames[state.index];
+  const frame = frames[state.index] ?? 0;
   const here = people.filter((person) => person.clip.row(person, frame) >= 0);
   const names = here.filter(({ clip }) => clip.index === 0).map(({ label }) => label);
   const who = names.length > 6 ? `${names.length} people` : names.join(", ") || "nobody";
