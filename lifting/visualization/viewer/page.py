@@ -23,6 +23,7 @@ _FIRST_CAMERA = "first camera"  # a world that is the frame of a camera, as ``me
 _BESIDE_MM = 1200.0  # between people whose places are not known
 _ANKLE_MM = 70.0  # above the ground, where no joint is lower
 _NEAR_MM = 150.0  # by which the ground of a calibration may miss the feet
+_STILL_MM = 20.0  # by which the place of a camera at rest may vary
 _UPRIGHT = 0.6  # cosine of the angle between bodies and the camera's up, below which they lie
 _LENGTHS = 200  # characters of a fact
 
@@ -58,6 +59,14 @@ class _Scene:
     shift: Array
     frame: str
     notes: tuple[str, ...]
+
+
+class _Rig(NamedTuple):
+    """Cameras: world to camera ``(C, 3, 3)``, centres ``(C, 3)`` mm, names."""
+
+    rotation: Array
+    position: Array
+    names: tuple[str, ...]
 
 
 def write_viewer(path: Path, clips: Sequence[Clip], *, title: str | None = None) -> None:
@@ -138,11 +147,11 @@ def _points(poses: Poses) -> tuple[Array, str]:
 
 def _axes(poses: Poses, points: Array, frame: str) -> Array:
     """Right, ahead and up: ahead is where the first camera looks, up against gravity."""
-    ahead = np.array((0.0, 0.0, 1.0))
+    rig = _rig(poses, frame)
+    default = (0.0, 1.0, 0.0) if frame == "world" else (0.0, 0.0, 1.0)
+    ahead = np.array(default) if rig is None else rig.rotation[0, 2]
     if frame == "world" and not _in_first_camera(poses):
         up = np.array((0.0, 0.0, 1.0))
-        if poses.rotation is not None:
-            ahead = poses.rotation[0, 2]
     elif (known := _held(poses, "up")) is not None:
         up = known
     else:
@@ -155,6 +164,42 @@ def _axes(poses: Poses, points: Array, frame: str) -> Array:
         level = level - (level @ up) * up
     level = level / np.linalg.norm(level)
     return np.stack((np.cross(level, up), level, up))
+
+
+def _rig(poses: Poses, frame: str) -> _Rig | None:
+    """The cameras in a frame, where that is known."""
+    if frame == "body":
+        return None
+    if frame == "camera":
+        return _Rig(np.eye(3)[None], np.zeros((1, 3)), ("camera",))
+    if poses.rotation is not None and poses.position is not None:
+        return _Rig(poses.rotation, poses.position, poses.camera_names)
+    if poses.trajectory is None or poses.world is None:
+        return None
+    seen = poses.trajectory.astype(np.float64)
+    there = poses.world[:, poses.skeleton.root].astype(np.float64)
+    return _camera_between(poses, seen, there)
+
+
+def _camera_between(poses: Poses, seen: Array, there: Array) -> _Rig | None:
+    """The one camera that sees the world as it is seen; None where it moves.
+
+    Source: Kabsch 1976, on the roots and the joints around them.
+    """
+    own, world = poses.joints_3d.astype(np.float64), poses.world
+    assert world is not None
+    known = np.isfinite(own).all((1, 2)) & np.isfinite(seen).all(1) & np.isfinite(there).all(1)
+    known &= np.isfinite(world).all((1, 2))
+    if not known.any():
+        return None
+    around = world[known] - there[known, None]
+    u, _, vt = np.linalg.svd(np.einsum("nji,njk->ik", own[known], around))
+    turn = u @ np.diag((1.0, 1.0, np.linalg.det(u @ vt))) @ vt
+    centres = there[known] - seen[known] @ turn
+    centre = np.median(centres, 0)
+    if np.abs(centres - centre).max() > _STILL_MM:
+        return None
+    return _Rig(turn[None], centre[None], ("camera",))
 
 
 def _in_first_camera(poses: Poses) -> bool:
@@ -344,24 +389,18 @@ def _input(poses: Poses, rows: Array) -> dict[str, Any]:
 
 def _cameras(poses: Poses, scene: _Scene) -> list[dict[str, Any]]:
     """Cameras whose place in the scene is known: axes as rows, centre in metres, pixels."""
-    if poses.intrinsics is None or poses.image_size is None or scene.frame == "body":
+    rig = _rig(poses, scene.frame)
+    if poses.intrinsics is None or poses.image_size is None or rig is None:
         return []
-    if poses.rotation is None or poses.position is None:
-        if scene.frame != "camera":
-            return []
-        turns, centres = np.eye(3)[None], np.zeros((1, 3))
-    else:
-        turns, centres = poses.rotation, poses.position
-    names = poses.camera_names or ("camera",)
     lenses, sizes = np.atleast_2d(poses.intrinsics), np.atleast_2d(poses.image_size)
     found = []
-    for i, name in enumerate(names):
+    for i, name in enumerate(rig.names):
         lens, size = lenses[min(i, len(lenses) - 1)], sizes[min(i, len(sizes) - 1)]
         found.append(
             {
                 "name": name,
-                "rotation": (turns[i] @ scene.axes.T).tolist(),
-                "position": ((scene.axes @ centres[i] + scene.shift) / 1000).tolist(),
+                "rotation": (rig.rotation[i] @ scene.axes.T).tolist(),
+                "position": ((scene.axes @ rig.position[i] + scene.shift) / 1000).tolist(),
                 "focal": float(lens[0] + lens[1]) / 2,
                 "size": size.tolist(),
             }

@@ -158,6 +158,17 @@ def test_a_world_is_taken_as_it_is_and_that_of_a_camera_is_levelled(poses, world
     np.testing.assert_allclose(clip["cameras"][0]["rotation"], turn, atol=0.001)
 
 
+def test_the_camera_of_a_world_without_one_is_found(poses, world, tmp_path):
+    standing = replace(poses, world=world, meta={"world": "z up"})
+    [clip] = written(tmp_path, ("settled", standing))["clips"]
+    [camera] = clip["cameras"]
+    np.testing.assert_allclose(camera["rotation"], rotation(TILT), atol=0.001)
+    np.testing.assert_allclose(camera["position"], (0, -6, 2.5), atol=0.002)
+    path = poses.trajectory + 40 * np.arange(10)[:, None]
+    moving = replace(standing, trajectory=path)
+    assert written(tmp_path, ("moving", moving))["clips"][0]["cameras"] == []
+
+
 def test_a_second_file_lies_on_the_first(poses, world, tmp_path):
     other = replace(poses, joints_3d=poses.joints_3d * np.float32(1.1))
     clips = written(tmp_path, ("truth", poses), ("lifted", other))["clips"]
