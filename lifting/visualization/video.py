@@ -261,7 +261,7 @@ def _draw(image: Image.Image, poses: Poses, pixels: Array, rows: list[int], scal
 
 
 def _person(poses: Poses, row: int) -> str:
-    names = getattr(poses, "people", ()) or poses.track_names
+    names = poses.people or poses.track_names
     return str(names[poses.track[row]])
 
 

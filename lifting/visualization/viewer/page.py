@@ -152,8 +152,8 @@ def _axes(poses: Poses, points: Array, frame: str) -> Array:
     ahead = np.array(default) if rig is None else rig.rotation[0, 2]
     if frame == "world" and not _in_first_camera(poses):
         up = np.array((0.0, 0.0, 1.0))
-    elif (known := _held(poses, "up")) is not None:
-        up = known
+    elif poses.up is not None:
+        up = poses.up
     else:
         up = np.array((0.0, -1.0, 0.0))
         body = _bodies_up(poses.skeleton, points)
@@ -218,8 +218,8 @@ def _bodies_up(skeleton: Skeleton, points: Array) -> Array:
 
 def _ground(poses: Poses, turned: Array, frame: str) -> float:
     """Height of the ground along up, mm: as it is known, else just under the feet."""
-    if (known := _held(poses, "ground")) is not None and frame == "camera":
-        return float(known)
+    if poses.ground is not None and frame == "camera":
+        return float(poses.ground)
     heights = turned[np.isfinite(turned).all((1, 2))][..., 2]
     if not len(heights):
         return 0.0
@@ -241,14 +241,9 @@ def _beside(poses: Poses) -> Array:
     return shift
 
 
-def _held(poses: Poses, name: str) -> Any:
-    """What files of later versions may hold."""
-    return getattr(poses, name, None)
-
-
 def _persons(poses: Poses) -> tuple[str, ...]:
     """Whose track it is, one name a track."""
-    return _held(poses, "people") or poses.track_names
+    return poses.people or poses.track_names
 
 
 def _laid_on(scene: _Scene, first: _Scene, clips: Sequence[Clip]) -> _Scene:
@@ -308,7 +303,7 @@ def _clip(clip: Clip, scene: _Scene, rate: float | None) -> dict[str, Any]:
     later = np.diff(person[rows], prepend=-1) + abs(np.diff(frame[rows], prepend=-1)) > 0
     rows = rows[later]  # one row a person and frame
     person, frame = person[rows], frame[rows]
-    offsets, contacts = scene.points - scene.root[:, None], _held(poses, "contacts")
+    offsets, contacts = scene.points - scene.root[:, None], poses.contacts
     return {
         "name": clip.name,
         "fps": _rate(poses),

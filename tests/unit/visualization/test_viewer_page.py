@@ -116,6 +116,21 @@ def test_people_stand_on_the_ground_where_they_are(poses, world, tmp_path):
     np.testing.assert_allclose(camera["position"][2], 2.5, atol=0.01)
 
 
+def test_up_ground_and_contacts_of_the_file_count(poses, world, tmp_path):
+    up = rotation(TILT) @ (0, 0, 1)
+    turn = np.array(((1, 0, 0), (0, np.cos(0.1), -np.sin(0.1)), (0, np.sin(0.1), np.cos(0.1))))
+    contacts = np.where(np.arange(17) == 6, 0.9, 0.2) * np.ones((10, 1))
+    known = replace(
+        poses, up=up, ground=float(up @ rotation(TILT) @ (0, 6000, -2500)), contacts=contacts
+    )
+    [clip] = written(tmp_path, ("known", known))["clips"]
+    np.testing.assert_allclose(joints_of(clip)[..., 2], world[..., 2], atol=0.3)
+    assert (unpacked(clip["contacts"], 10, 17) == (np.arange(17) == 6)).all()
+    tilted = replace(known, up=turn @ up)
+    heights = joints_of(written(tmp_path, ("tilted", tilted))["clips"][0])[..., 2]
+    assert np.abs(heights - world[..., 2]).max() > 50
+
+
 def test_what_is_not_known_is_not_shown(poses, tmp_path):
     joints = poses.joints_3d.copy()
     joints[2, 16] = np.nan
@@ -189,8 +204,6 @@ def test_rates_that_differ_meet_in_time(poses, tmp_path):
 
 
 def test_pieces_of_a_person_are_one_person(poses, tmp_path):
-    if not hasattr(poses, "people"):
-        pytest.skip("poses do not say whose a track is")
     pieces = replace(poses, people=("ann", "ann"), frame=np.arange(10))
     [clip] = written(tmp_path, ("pieces", pieces))["clips"]
     [person] = clip["people"]
