@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from lifting.cli.export import FORMATS, add_joint_names
 from lifting.cli.export import write as write_exports
 from lifting.cli.options import add_checkpoint, add_experiment, load_for_checkpoint
+from lifting.cli.view import add_video, check_video, show_beside
 from lifting.errors import ConfigError, OutputError
 from lifting.export import check_names, chosen
 
@@ -43,9 +44,10 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--output",
         type=Path,
         metavar="NPZ_OR_FOLDER",
-        help="a name ending in .npz is the file to write, any other a folder for poses.npz and "
-        "exports (default: predictions.npz, or the folder predictions for exports, beside the "
-        "checkpoints of the run; with ready weights poses.npz, here)",
+        help="a name ending in .npz is the file to write, any other a folder for poses.npz, "
+        "exports and viewer.html, which shows own keypoints in 3D (default: predictions.npz, or "
+        "the folder predictions for exports, beside the checkpoints of the run; with ready "
+        "weights poses.npz, here)",
     )
     parser.add_argument(
         "--export",
@@ -106,12 +108,14 @@ def _add_keypoints(parser: argparse.ArgumentParser) -> None:
         metavar="MB",
         help="largest file or folder that is read (default: 256, and 500,000 frames)",
     )
+    add_video(own)
 
 
 def _own_video(arguments: argparse.Namespace) -> VideoSeen | None:
     """The user's keypoints, if any are to be lifted; whatever is wrong with them is found here."""
     names = (
-        "image_size", "skeleton", "person", "intrinsics", "fps", "coordinates", "max_size"
+        "image_size", "skeleton", "person", "intrinsics", "fps", "coordinates", "max_size",
+        "video",
     )  # fmt: skip
     options = {name: getattr(arguments, name) for name in names}
     options = {name: value for name, value in options.items() if value is not None}
@@ -122,6 +126,8 @@ def _own_video(arguments: argparse.Namespace) -> VideoSeen | None:
                 "none; name the file, or leave the option out to lift the test split"
             )
         return None
+    check_video(arguments, _output(arguments, Path("poses.npz")).parent)
+    options.pop("video", None)
     from lifting.data.keypoints.read import read_video
     from lifting.files.checks import Size
 
@@ -196,7 +202,7 @@ def handle(arguments: argparse.Namespace) -> int:
         ready=partial(check_names, formats, profile=arguments.joint_names),
     )
     print(f"predictions: {written}")
-    _export(arguments, written)
+    _beside(arguments, written)
     return 0
 
 
@@ -230,7 +236,7 @@ def _with_ready_weights(
     if UNUSUAL in poses.meta:
         print(f"unusual input: {poses.meta[UNUSUAL]['share_of_frames']:.1%} of the frames")
     print(f"poses: {output}")
-    _export(arguments, output)
+    _beside(arguments, output)
     return 0
 
 
@@ -261,6 +267,11 @@ def _output(arguments: argparse.Namespace, usual: Path) -> Path:
     return output
 
 
-def _export(arguments: argparse.Namespace, poses: Path) -> None:
+def _beside(arguments: argparse.Namespace, poses: Path) -> None:
+    """Exports; the page, where a folder is written; the video."""
     if arguments.export is not None:
         write_exports(poses, arguments.export, poses.parent, arguments.joint_names)
+    folder = arguments.export is not None or (
+        arguments.output is not None and arguments.output.suffix != ".npz"
+    )
+    show_beside(arguments, poses, page=folder and arguments.keypoints is not None)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lifting.poses import Poses
 
 PAGE, VIDEO = "viewer.html", "overlay.mp4"
-OVERLAY_HELP = (
+_OVERLAY = (
     "draw the skeletons over the frames of this video, which the keypoints come from, and write "
     f"{VIDEO} beside the rest (extra `video`)"
 )
@@ -37,7 +37,13 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"page to write, or a folder for it (default: {PAGE} beside the first file)",
     )
     parser.add_argument("--title", help="at the top of the page (default: the files)")
-    parser.add_argument("--video", type=Path, metavar="VIDEO", help=OVERLAY_HELP)
+    add_video(parser)
+    parser.set_defaults(handler=handle)
+
+
+def add_video(parser: argparse._ActionsContainer) -> None:
+    """The video that poses are drawn over, and which frames belong together."""
+    parser.add_argument("--video", type=Path, metavar="VIDEO", help=_OVERLAY)
     parser.add_argument(
         "--match",
         choices=("time", "number"),
@@ -45,7 +51,6 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="which frame of the poses belongs to one of the video: that of its time stamp, or "
         "that of its number, for videos of a varying rate whose frames a detector counted",
     )
-    parser.set_defaults(handler=handle)
 
 
 def handle(arguments: argparse.Namespace) -> int:
@@ -64,11 +69,58 @@ def handle(arguments: argparse.Namespace) -> int:
         names = [str(file) for file in files]
     clips = [Clip(name, Poses.load(file)) for name, file in zip(names, files, strict=True)]
     page = _page(arguments.output, files[0])
+    _check(arguments.video, page)
     write_viewer(page, clips, title=arguments.title)
     print(f"written: {page} ({page.stat().st_size / 1e6:.1f} MB), opens in a browser")
     if arguments.video is not None:
-        overlay(arguments.video, clips[0].poses, page.with_name(VIDEO), arguments.match)
+        _overlay(arguments, clips[0].poses, page.with_name(VIDEO))
     return 0
+
+
+def show_beside(arguments: argparse.Namespace, poses: Path, *, page: bool) -> None:
+    """Write the page of a new file of poses beside it, and the video that is asked for.
+
+    Args:
+        arguments: With those of :func:`add_video`.
+        poses: The file.
+        page: Whether the page is wanted.
+    """
+    if not page and arguments.video is None:
+        return
+    from lifting.poses import Poses
+    from lifting.visualization.viewer.page import Clip, write_viewer
+
+    people = Poses.load(poses)
+    if page:
+        write_viewer(poses.with_name(PAGE), [Clip(poses.resolve().parent.name, people)])
+        print(f"written: {poses.with_name(PAGE)}, opens in a browser")
+    if arguments.video is not None:
+        _overlay(arguments, people, poses.with_name(VIDEO))
+
+
+def check_video(arguments: argparse.Namespace, folder: Path) -> None:
+    """Whether there is the video to draw over, and what reads it, before long work.
+
+    Raises:
+        MissingDataError: There is no such file.
+        ConfigError: PyAV is not installed.
+        OutputError: It is the file to write.
+    """
+    _check(arguments.video, folder / PAGE)
+
+
+def _check(video: Path | None, page: Path) -> None:
+    if video is None:
+        return
+    from lifting.visualization.video import check_video as check
+
+    check(video)
+    output = page.with_name(VIDEO)
+    if output.exists() and output.samefile(video):
+        raise OutputError(
+            f"expected a video to draw over that is not the one to write, got {video} for both; "
+            "choose another folder with --output"
+        )
 
 
 def _page(output: Path | None, first: Path) -> Path:
@@ -83,16 +135,11 @@ def _page(output: Path | None, first: Path) -> Path:
     return output
 
 
-def overlay(video: Path, poses: Poses, output: Path, match: str = "time") -> None:
+def _overlay(arguments: argparse.Namespace, poses: Poses, output: Path) -> None:
     """Draw poses over a video, and say what was drawn."""
     from lifting.visualization.video import write_overlay
 
-    if output.exists() and video.exists() and output.samefile(video):
-        raise OutputError(
-            f"expected a video to draw over that is not the one to write, got {video} for both; "
-            "choose another folder with --output"
-        )
-    done = write_overlay(video, poses, output, matching="number" if match == "number" else "time")
+    done = write_overlay(arguments.video, poses, output, matching=arguments.match)
     for note in done.notes:
         print(f"  {note}")
     print(

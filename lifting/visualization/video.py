@@ -75,9 +75,7 @@ def write_overlay(
         DataError: It is no video, of another shape of image, or ``poses`` hold nothing to draw.
         OutputError: The file cannot be written.
     """
-    av = _pyav()
-    if not video.is_file():
-        raise MissingDataError(f"expected a video in {video}, got no file; name the video")
+    av = check_video(video)
     pixels, what = _pixels(poses)
     rows: dict[int, list[int]] = defaultdict(list)
     for row, frame in enumerate(poses.frame.tolist()):
@@ -117,7 +115,15 @@ def write_overlay(
     return Overlay(frames, drawn, what, notes)
 
 
-def _pyav() -> Any:
+def check_video(video: Path) -> Any:
+    """PyAV, where it is installed and there is a video.
+
+    Raises:
+        ConfigError: PyAV is not installed.
+        MissingDataError: There is no such video.
+    """
+    if not video.is_file():
+        raise MissingDataError(f"expected a video in {video}, got no file; name the video")
     try:
         return importlib.import_module(_PYAV)
     except ImportError as error:

@@ -108,6 +108,8 @@ def test_keypoints_become_files_of_other_programs(trained, tmp_path, capsys):
     assert f"predictions: {out / 'poses.npz'}" in said
     assert "frames a second are not known: 30 are assumed" in said
     assert len(list(out.glob("*.bvh"))) == len(list(out.glob("*.trc"))) == 2
+    assert f"written: {out / 'viewer.html'}, opens in a browser" in said
+    assert '"title": "out"' in (out / "viewer.html").read_text(encoding="utf-8")
     about = json.loads((out / "poses.meta.json").read_text())
     assert about["provenance"]["command"].startswith("lifting predict tiny")
 
@@ -115,6 +117,7 @@ def test_keypoints_become_files_of_other_programs(trained, tmp_path, capsys):
         (["--export", "bvh", "--output", str(tmp_path / "a.npz")], "expected a folder for --out"),
         (["--export", "gbl"], "unknown export 'gbl'; did you mean 'glb'"),
         (["--joint-names", "vrm"], "expected --export beside --joint-names"),
+        (["--video", str(tmp_path / "none.mp4")], "none.mp4, got no file; name the video"),
     ):
         assert main([*command, *words]) == 2
         assert message in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from argparse import Namespace
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from lifting.cli.main import main
+from lifting.cli.view import check_video, show_beside
 from lifting.data.keypoints.tracks import read_keypoints
 from lifting.errors import ConfigError, DataError, MissingDataError, OutputError
 from lifting.poses import Poses
@@ -186,6 +188,20 @@ def test_the_command_draws_over_a_video(tmp_path, capsys):
     own = tmp_path / "overlay.mp4"
     assert main([*words[:3], str(own)]) == 2
     assert "that is not the one to write" in capsys.readouterr().err
+
+
+def test_a_prediction_is_drawn_beside_it(tmp_path, capsys):
+    film(tmp_path / "in.mp4", [0, 40])
+    spots([(60, 40)] * 2).save(tmp_path / "out" / "poses.npz")
+    asked = Namespace(video=tmp_path / "in.mp4", match="number")
+    check_video(asked, tmp_path / "out")
+    show_beside(asked, tmp_path / "out" / "poses.npz", page=True)
+    assert capsys.readouterr().out.count("written: ") == 2
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {
+        "poses.npz", "viewer.html", "overlay.mp4",
+    }  # fmt: skip
+    with pytest.raises(OutputError, match="that is not the one to write"):
+        check_video(Namespace(video=tmp_path / "out" / "overlay.mp4"), tmp_path / "out")
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="set LIFTING_DATA: no real/pose2sim there")
