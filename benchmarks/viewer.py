@@ -49,8 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def crowd(frames: int) -> Poses:
     """Three generated people before a camera that looks down by ten degrees."""
     motion = generate_motion(PEOPLE * CLIPS, frames, seed=2, fps=RATE).joints_3d.numpy()
-    world = motion.reshape(-1, frames, 17, 3)[::CLIPS].astype(np.float64)
-    world -= world[:, :, :1].mean(1, keepdims=True) * (1, 1, 0)
+    clips = motion.reshape(PEOPLE, CLIPS, frames, 17, 3).astype(np.float64)
+    roams = np.ptp(clips[:, :, :, 0, :2], axis=2).max(-1)
+    world = clips[np.arange(PEOPLE), roams.argmin(1)]  # who stays nearest to a place
+    path = world[:, :, :1] if frames > SHORT else world[:, :, :1].mean(1, keepdims=True)
+    world -= path * (1, 1, 0)
     world += np.array([(-1700, 300, 0), (0, -300, 0), (1700, 400, 0)])[:, None, None]
     world = world.reshape(-1, 17, 3)
     tilt = np.radians(10)

@@ -72,6 +72,14 @@ export class Clip {
   }
 }
 
+/** Where most of the values are, `[low, high]`: all but one in a hundred at each end; null for none. */
+export function span(values) {
+  const known = Float64Array.from(values.filter((value) => value === value)).sort();
+  if (!known.length) return null;
+  const cut = Math.floor(known.length / 100);
+  return [known[cut], known[known.length - 1 - cut]];
+}
+
 /** All that the page shows: its clips, and every frame in which there is somebody. */
 export function decode(text) {
   const given = JSON.parse(text);

@@ -1,5 +1,7 @@
 // The 2D keypoints that were lifted: the part of their image in which there is anybody.
 
+import { span } from "./data.js";
+
 const MARGIN = 0.06; // of the image, around everybody
 const STEPS = 3000; // keypoints that are looked at for it
 
@@ -9,20 +11,18 @@ export class InputPanel {
     this.context = canvas.getContext("2d");
   }
 
-  /** The part of the image, `[left, top, width, height]`, that all keypoints of a clip are in. */
+  /** The part of the image, `[left, top, width, height]`, that most keypoints of a clip are in. */
   fit({ keypoints, image }) {
-    const [low, high] = [[...image], [0, 0]];
     const points = keypoints.values.length / 2;
     const step = Math.max(1, Math.floor(points / STEPS));
-    for (let point = 0; point < points; point += step) {
-      for (const axis of [0, 1]) {
-        const value = keypoints.at(point * 2 + axis);
-        if (value < low[axis]) low[axis] = Math.max(0, value);
-        if (value > high[axis]) high[axis] = Math.min(image[axis], value);
-      }
+    const [from, to] = [[], []];
+    for (const axis of [0, 1]) {
+      const values = [];
+      for (let i = 0; i < points; i += step) values.push(keypoints.at(i * 2 + axis));
+      const [low, high] = span(values) ?? [0, image[axis]];
+      from.push(Math.max(0, low - MARGIN * image[axis]));
+      to.push(Math.min(image[axis], high + MARGIN * image[axis]));
     }
-    const from = low.map((value, axis) => Math.max(0, value - MARGIN * image[axis]));
-    const to = high.map((value, axis) => Math.min(image[axis], value + MARGIN * image[axis]));
     const whole = !(to[0] > from[0] && to[1] > from[1]);
     this.part = whole ? [0, 0, ...image] : [...from, to[0] - from[0], to[1] - from[1]];
   }

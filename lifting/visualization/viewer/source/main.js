@@ -4,7 +4,7 @@ import { anglesOf, differenceOf, kindsOf } from "./angles.js";
 import { shapesOf } from "./body.js";
 import { CanvasStage } from "./canvas.js";
 import { Chart } from "./charts.js";
-import { decode } from "./data.js";
+import { decode, span } from "./data.js";
 import { InputPanel } from "./input.js";
 import { View } from "./view.js";
 import { WebglStage } from "./webgl.js";
@@ -12,6 +12,7 @@ import { WebglStage } from "./webgl.js";
 const TRAIL_SECONDS = 2;
 const ASSUMED_RATE = 25;
 const CHART_SECONDS = 20; // at once; what is longer is turned over like pages
+const SAMPLES = 5000; // places that are looked at for the size of the ground
 const LONGEST_GAP = 0.5; // seconds that nobody is seen for and that playing does not skip
 const SLOW = 50; // milliseconds a frame, after which WebGL is given up
 const COLOURS = [
@@ -47,18 +48,15 @@ const asked = (id) => $(id).checked && !$(id).disabled;
 // --- the scene ---
 
 function extent() {
-  const low = [Infinity, Infinity];
-  const high = [-Infinity, -Infinity];
-  for (const { root } of clips) {
-    for (let i = 0; i < root.length; i += 3) {
-      for (const axis of [0, 1]) {
-        if (root[i + axis] < low[axis]) low[axis] = root[i + axis];
-        if (root[i + axis] > high[axis]) high[axis] = root[i + axis];
-      }
+  const axes = [0, 1].map((axis) => {
+    const values = [];
+    for (const { root } of clips) {
+      const step = 3 * Math.ceil(root.length / 3 / SAMPLES);
+      for (let i = axis; i < root.length; i += step) values.push(root[i]);
     }
-  }
-  if (!(high[0] >= low[0])) return { low: [-1, -1], high: [1, 1] };
-  return { low, high };
+    return span(values) ?? [-1, 1];
+  });
+  return { low: axes.map(([low]) => low), high: axes.map(([, high]) => high) };
 }
 
 function groundOf({ low, high }) {
