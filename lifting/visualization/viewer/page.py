@@ -297,7 +297,7 @@ def _clip(clip: Clip, scene: _Scene, rate: float | None) -> dict[str, Any]:
     order = {name: number for number, name in enumerate(dict.fromkeys(persons))}
     person = np.array([order[name] for name in persons], dtype=np.int64)[poses.track]
     frame = _common_frames(poses, rate)
-    known = np.isfinite(scene.points).any((1, 2))
+    known = np.asarray(np.isfinite(scene.points).any((1, 2)))
     rows = np.lexsort((frame, person))
     rows = rows[known[rows]]
     later = np.diff(person[rows], prepend=-1) + abs(np.diff(frame[rows], prepend=-1)) > 0
