@@ -60,7 +60,7 @@ def not_written(path: Path | str, error: OSError) -> OutputError:
     """
     return OutputError(
         f"expected to write {path}, got '{error.strerror or error}'; free some space or choose "
-        "another folder with output=FOLDER"
+        "another folder with output=FOLDER, or --output where a command has it"
     )
 
 

@@ -125,6 +125,9 @@ class Motion:
     def frame_in_words(self) -> str:
         """What the numbers are relative to."""
         words = self._said("world") or "of a calibration"
+        if self.frame != "world":
+            why = f" (world: {words})" if words.startswith("none") else ""
+            return f"{_FRAMES[self.frame]}{why}"
         return _FRAMES[self.frame].format(words if words.startswith("z up") else f"z up, {words}")
 
     @property
@@ -141,7 +144,8 @@ class Motion:
         """What the poses say of themselves, or what placed them in a world says."""
         motion = self.poses.meta.get("motion")
         found = {**self.poses.meta, **(motion if isinstance(motion, dict) else {})}.get(key)
-        return "; ".join(map(str, found)) if isinstance(found, list) else str(found or "")
+        words = "; ".join(map(str, found)) if isinstance(found, list) else str(found or "")
+        return "" if words == "off" else words
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -98,6 +98,8 @@ def test_what_placed_people_says_their_frame_and_scale():
     motion = motion_of(replace(poses, meta={"motion": facts}))
     assert motion.frame_in_words == "world: z up, origin below the camera"
     assert motion.scale_in_words == "person 0: 1.8 m; person 1: b"
+    moving = replace(poses, world=None, meta={"motion": {"world": "none: the camera moves"}})
+    assert motion_of(moving).frame_in_words.endswith("not known (world: none: the camera moves)")
 
 
 def test_a_rig_in_the_frame_of_its_first_camera_is_no_world():
@@ -265,6 +267,19 @@ def test_a_folder_that_cannot_be_written_leaves_nothing(tmp_path):
         with pytest.raises(OutputError, match="expected to write"):
             export_poses(walkers(frames=2), name, tmp_path / "file")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_full_disk_leaves_no_half_file(tmp_path, name):
+    resource = pytest.importorskip("resource")
+    poses, limits = walkers(frames=200), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="expected to write"):
+            export_poses(poses, name, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_people_of_any_name_get_files_that_differ(tmp_path):
