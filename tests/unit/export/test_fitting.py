@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -53,6 +56,21 @@ def test_constant_bones_are_met_exactly():
 def test_procedural_people_are_met_within_millimetres():
     fitted = fit(y_up(walkers(frames=100, seed=3).world.astype(float)), H36M_17, 0)
     assert fitted.error.mean() < 2.0
+
+
+def test_real_motion_is_met_within_two_millimetres():
+    path = Path(os.environ.get("LIFTING_DATA", "")) / "cmu" / "cmu_h36m17.npz"
+    if not path.is_file():
+        pytest.skip("set LIFTING_DATA to the folder that holds cmu/cmu_h36m17.npz")
+    with np.load(path, allow_pickle=False) as file:
+        points, starts = file["positions_mm"].astype(float), file["offsets"]
+        recordings = np.flatnonzero(file["split"] == "test")[::3]
+    errors = np.concatenate(
+        [fit(y_up(points[starts[i] :][:50]), H36M_17, 0).error for i in recordings]
+    )
+    # A plain T as the rest pose leaves 19 mm.
+    assert errors.mean() < 2.1
+    assert np.percentile(errors, 95) < 8.0
 
 
 def test_the_figure_turns_as_a_whole():
