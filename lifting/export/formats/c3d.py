@@ -87,7 +87,10 @@ def _write(
     file["header"]["points"]["first_frame"] = start
     with replacing(path) as temporary:
         file.write(str(temporary))
-        if temporary.stat().st_size < 16 * points.shape[0] * points.shape[1]:  # it says nothing
+        with temporary.open("rb") as written:
+            start_block = int.from_bytes(written.read(18)[16:], "little")
+        whole = 512 * (start_block - 1) + 16 * points.shape[0] * points.shape[1]
+        if start_block < 2 or temporary.stat().st_size < whole:  # the writer says nothing of it
             raise OutputError(
                 f"expected to write {path}, got a file that was cut short; free some space or "
                 "choose another folder"
