@@ -149,7 +149,7 @@ def _check_refilm(config: DataConfig) -> None:
         options,
         {
             "every": (0, math.inf), "share": (1e-3, 1), "seconds": (0.1, 60), "pace": (0, 0.9),
-            "bones": (0, MAX_JITTER), "other_joints": (0, 1), "lost": (0, 1),
+            "mixed": (0, 1), "bones": (0, MAX_JITTER), "other_joints": (0, 1), "lost": (0, 1),
         },
     )  # fmt: skip
     if not options.noise:

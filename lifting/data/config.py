@@ -56,6 +56,7 @@ class RefilmConfig:
         share: Of the motion that a film shows.
         seconds: Length of a clip, about which a rig stands.
         pace: Largest change of a clip's pace, as a share.
+        mixed: Share of the clips in which some arms and legs move as those of another clip.
         bones: Standard deviation of factors on the lengths of people's bones.
         noise: Levels of detector noise, of which every track has one.
         other_joints: Share of the tracks whose trunk is put together as from a detector's joints.
@@ -66,6 +67,7 @@ class RefilmConfig:
     share: float = 0.25
     seconds: float = 2.5
     pace: float = 0.25
+    mixed: float = 0.0
     bones: float = 0.08
     noise: tuple[NoiseLevel, ...] = ("light", "cpn", "coarse")
     other_joints: float = 0.5

@@ -25,6 +25,7 @@ from lifting.data.sequence import MotionClips, PoseTracks, offsets_of
 from lifting.data.window import track_of_rows
 from lifting.errors import ConfigError
 from lifting.geometry.kinematics import scale_bones
+from lifting.geometry.rotation import axis_angle_to_matrix
 from lifting.skeleton import Skeleton
 from lifting.typing import PerJoint, Pose2D
 
@@ -37,6 +38,13 @@ _PLAIN_SHARE, _CONFIDENCE_SPREAD = 0.25, 0.5
 _TRUNK = {
     "hip", "spine", "thorax", "neck", "left_hip", "right_hip", "left_shoulder", "right_shoulder",
 }  # fmt: skip
+
+_LIMBS = tuple(
+    tuple(f"{side}_{joint}" for joint in limb)
+    for limb in (("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist"))
+    for side in ("left", "right")
+)
+_LIMB_JOINTS = {name for limb in _LIMBS for name in limb}
 
 
 class RefilmedBatches(Dataset[PoseBatch]):
@@ -98,7 +106,8 @@ def refilm(
         Tracks as of :func:`lifting.data.film.film`.
     """
     options, generator = config.refilm, stream(seed, number, _STREAM)
-    people = other_people(cut_clips(motion, options, fps, generator), options.bones, generator)
+    clips = cut_clips(motion, options, fps, generator)
+    people = other_people(other_limbs(clips, options.mixed, generator), options.bones, generator)
     film_seed = int(torch.randint(2**62, (), generator=generator))
     return detect_anew(
         film(people, rig=config.cameras, noise="none", seed=film_seed), options, generator
@@ -191,9 +200,61 @@ def other_people(motion: MotionClips, spread: float, generator: Generator) -> Mo
     sizes = 1 + _SIZE_SPREAD * torch.randn(count, 1, generator=generator)
     clip = track_of_rows(motion.offsets)
     new = scale_bones(old, (factors * sizes)[clip], motion.skeleton)
+    return replace(motion, joints_3d=_on_the_floor(new, old, clip, count))
+
+
+def other_limbs(motion: MotionClips, share: float, generator: Generator) -> MotionClips:
+    """The same motion, in which some arms and legs move as those of another clip.
+
+    A limb keeps its place at the trunk and its lengths, and takes the directions of the other's,
+    turned about the vertical as the hips, or the shoulders, of the one stand to those of the
+    other. So poses come up that nobody was recorded in.
+
+    Args:
+        motion: Clips; those with unknown joints, or other names of them, stay.
+        share: Of the clips; half of the limbs of these are mixed. 0 changes none.
+        generator: Source of the random numbers.
+    """
+    skeleton = motion.skeleton
+    if share == 0 or motion.visible is not None or not set(skeleton.joints) >= _LIMB_JOINTS:
+        return motion
+    count, own = len(motion.names), motion.joints_3d
+    clip = track_of_rows(motion.offsets)
+    partner = torch.randperm(count, generator=generator)[clip]
+    within = torch.arange(len(clip)) - motion.offsets[clip]
+    last = motion.offsets.diff()[partner] - 1
+    other = own[motion.offsets[partner] + torch.minimum(within, last)]
+    chosen = torch.rand(count, 1, generator=generator) < share
+    chosen = chosen & (torch.rand(count, len(_LIMBS), generator=generator) < 0.5)
+    mixed = own.clone()
+    for column, names in enumerate(_LIMBS):
+        base, middle, end = (skeleton.index(name) for name in names)
+        across = skeleton.index(names[0].replace("left", "right")), base
+        if names[0].startswith("right"):
+            across = base, skeleton.index(names[0].replace("right", "left"))
+        turn = _turn_between(other, own, *across)
+        rows = chosen[clip, column, None]
+        for joint, parent in ((middle, base), (end, middle)):
+            bone = own[:, joint] - own[:, parent]
+            way = ((other[:, joint] - other[:, parent])[:, None] @ turn.mT)[:, 0]
+            way = way * (bone.norm(dim=-1) / way.norm(dim=-1).clamp(min=1))[:, None]
+            mixed[:, joint] = torch.where(rows, mixed[:, parent] + way, mixed[:, parent] + bone)
+    return replace(motion, joints_3d=_on_the_floor(mixed, own, clip, count))
+
+
+def _turn_between(start: Tensor, end: Tensor, first: int, second: int) -> Tensor:
+    """Rotations about the vertical from where two joints of a pose point to where others do."""
+    before, after = (pose[:, second, :2] - pose[:, first, :2] for pose in (start, end))
+    angle = torch.atan2(after[:, 1], after[:, 0]) - torch.atan2(before[:, 1], before[:, 0])
+    zero = torch.zeros_like(angle)
+    return axis_angle_to_matrix(torch.stack((zero, zero, angle), dim=-1))
+
+
+def _on_the_floor(new: Tensor, old: Tensor, clip: Tensor, count: int) -> Tensor:
+    """Changed clips, raised or lowered to where the lowest joint of each was before."""
     lift = _floors(old, clip, count) - _floors(new, clip, count)
     raised = torch.stack((torch.zeros(count), torch.zeros(count), lift), dim=-1)
-    return replace(motion, joints_3d=new + raised[clip][:, None])
+    return new + raised[clip][:, None]
 
 
 def _floors(joints: Tensor, clip: Tensor, count: int) -> Tensor:

@@ -14,6 +14,7 @@ from lifting.data.refilm import (
     cut_clips,
     detect_anew,
     lost_joints,
+    other_limbs,
     other_people,
     refilm,
     trunk_of_detectors,
@@ -105,6 +106,40 @@ def test_other_people_have_other_bones_on_the_same_floor(motion):
     assert other_people(motion, 0.0, stream(0)) is motion
     partly = replace(motion, visible=torch.ones(motion.joints_3d.shape[:2], dtype=torch.bool))
     assert other_people(partly, 0.1, stream(0)) is partly
+
+
+def test_limbs_move_as_those_of_other_clips_and_keep_their_lengths(motion):
+    before = tensors_of(motion)
+    new = other_limbs(motion, 1.0, stream(0))
+    assert_unchanged(motion, before)
+    torch.testing.assert_close(
+        bone_lengths(new.joints_3d, H36M_17), bone_lengths(motion.joints_3d, H36M_17),
+        rtol=1e-3, atol=0.1,
+    )  # fmt: skip
+    hip = H36M_17.root
+    old_pose, pose = (m.joints_3d - m.joints_3d[:, hip : hip + 1] for m in (motion, new))
+    moved = (pose - old_pose).norm(dim=-1).mean(0) > 1
+    names = {H36M_17.joints[i] for i in moved.nonzero()[:, 0].tolist()}
+    ends = ("knee", "ankle", "elbow", "wrist")
+    assert names == {f"{side}_{joint}" for side in ("left", "right") for joint in ends}
+    for clip in range(len(motion.names)):
+        rows = slice(int(motion.offsets[clip]), int(motion.offsets[clip + 1]))
+        # as smooth as before, and on the same floor
+        assert new.joints_3d[rows].diff(dim=0).norm(dim=-1).max() < 400
+        assert new.joints_3d[rows, :, 2].min() == pytest.approx(
+            motion.joints_3d[rows, :, 2].min().item(), abs=0.1
+        )
+    assert other_limbs(motion, 0.0, stream(0)) is motion
+    # a clip with itself for a partner stays as it is
+    alone = cut_clips(motion, RefilmConfig(share=0.001, seconds=10), None, stream(1))
+    alone = replace(
+        alone, joints_3d=alone.joints_3d[: alone.offsets[1]], offsets=alone.offsets[:2],
+        names=alone.names[:1],
+        **{k: getattr(alone, k)[:1] for k in ("subject", "action", "fps")},
+    )  # fmt: skip
+    torch.testing.assert_close(
+        other_limbs(alone, 1.0, stream(0)).joints_3d, alone.joints_3d, rtol=0, atol=0.1
+    )
 
 
 def test_detectors_see_every_joint_near_its_place_and_leave_the_tracks_alone(motion):
