@@ -30,6 +30,7 @@ NO_TORCH = (
     "skeleton/recipes.py",
     "export/__init__.py", "export/names.py",
     "data/config.py", "data/sets/__init__.py", "methods/settings.py", "methods/discovery.py",
+    "methods/clip_config.py",
     "tto/__init__.py", "tto/config.py",
     "teacher/__init__.py", "teacher/options.py",
     "experiment/config.py", "experiment/load.py", "experiment/schema.py",

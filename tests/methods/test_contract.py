@@ -21,6 +21,10 @@ from lifting.tto.config import TtoConfig
 from lifting.tto.refine import refine
 
 PLAIN = {"hypotheses": 1, "steps": None, "aggregation": None}
+PLAINLY = (
+    "mixste", "motionagformer", "motionbert", "simple_baseline", "uao", "videopose3d",
+    "tiny_method",
+)  # fmt: skip
 DIFFPOSE = {
     "hidden": 8, "layers": 2, "heads": 2, "dropout": 0.0, "inner_dropout": 0.0,
     "sampling_steps": 3, "start_level": 6, "diffusion_steps": 6, "student_stride": 2,
@@ -31,6 +35,8 @@ SMALL = {
     "epipolarpose": IMAGES,
     "epipolar_student": {"base": {"name": "simple_baseline", "channels": 8}},
     "refinement": {"base": {"name": "epipolarpose", **IMAGES}, "width": 8},
+    "motionagformer": {"width": 8, "layers": 1, "heads": 2, "representation": 8},
+    "motionbert": {"width": 8, "depth": 1, "heads": 2, "representation": 8},
     "nbf": {"body": "light", "features": 8, "clutter": 16},
     "fmpose3d": {"width": 8, "layers": 1, "heads": 2, "perceptron": 8},
     "d3dp": {"width": 8, "layers": 1, "heads": 2, "hypotheses": 3, "sampling_steps": 2},
@@ -96,7 +102,7 @@ def test_every_method_answers_for_itself(tiny_method):
         told = module.describe()
         assert told.keys() >= PLAIN.keys(), name
         assert isinstance(load_module_class(name).uses_camera(module.config), bool)
-        if name in ("mixste", "simple_baseline", "uao", "videopose3d", "tiny_method"):
+        if name in PLAINLY:
             assert told == PLAIN, name
     assert LiftingModule.describe(module) == PLAIN
 
@@ -200,6 +206,8 @@ CASES = [
     ("tiny_method", {}, False),
     ("simple_baseline", {}, False),
     ("videopose3d", {}, False),
+    ("motionbert", {}, False),
+    ("motionagformer", {}, False),
     ("uao", {}, False),
     ("mixste", {}, False),
     ("d3dp", {}, True),

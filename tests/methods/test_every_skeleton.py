@@ -35,7 +35,10 @@ FORMS: dict[str, tuple[str, ...]] = {
     "epipolarpose_image": (),
     "epipolarpose_image_refined": ("method.joints=all",),
 }
-LIFTERS = ("d3dp", "diffpose", "fmpose3d", "mixste", "simple_baseline", "uao", "videopose3d")
+LIFTERS = (
+    "d3dp", "diffpose", "fmpose3d", "mixste", "motionagformer",
+    "motionbert", "simple_baseline", "uao", "videopose3d",
+)  # fmt: skip
 SMALL = {
     "diffpose": ("method.hidden=16", "method.layers=1"),
     "fmpose3d": ("method.heads=2",),

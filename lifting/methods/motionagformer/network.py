@@ -1,0 +1,121 @@
+"""The network of MotionAGFormer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lifting.errors import check_shape
+from lifting.methods.motionagformer.config import Config
+from lifting.methods.motionagformer.graph import (
+    GraphMixer,
+    TemporalConvolutions,
+    frame_adjacency,
+    joint_adjacency,
+)
+from lifting.nn.two_streams import MixerBlock, SelfAttention, StreamFusion, to_frames, to_joints
+from lifting.skeleton import Skeleton
+from lifting.typing import Pose3D
+
+NORM_EPS = 1e-5
+
+
+class Layer(nn.Module):
+    """Attention over joints, then frames, beside graphs of joints, then frames; and their mix.
+
+    Args:
+        skeleton: Graph of the joints.
+        frames: Frames of a window.
+        config: The switches.
+    """
+
+    def __init__(self, skeleton: Skeleton, frames: int, config: Config) -> None:
+        super().__init__()
+        self.frames, self.config = frames, config
+        width, scale = config.inner_width, config.layer_scale
+
+        def block(mixer: nn.Module) -> MixerBlock:
+            return MixerBlock(mixer, width, config.mlp_ratio, eps=NORM_EPS, scale=scale)
+
+        def attention() -> nn.Module:
+            return SelfAttention(width, config.heads, bias=config.qkv_bias)
+
+        graphs = {
+            "joints": _joint_mixer(skeleton, config),
+            "frames": _frame_mixer(frames, config),
+        }
+        if not config.bare_graphs:
+            graphs = {over: block(mixer) for over, mixer in graphs.items()}
+        self.attention = nn.ModuleDict({over: block(attention()) for over in graphs})
+        self.graph = nn.ModuleDict(graphs)
+        self.fusion = StreamFusion(width) if config.streams == "adaptive" else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform ``(batch frames, joints, width)``."""
+        if self.config.streams == "hierarchical":
+            first, second = x.chunk(2, dim=-1)
+            seen = self._stream(self.attention, first)
+            return torch.cat((seen, self._stream(self.graph, second + seen)), dim=-1)
+        a, b = self._stream(self.attention, x), self._stream(self.graph, x)
+        return (a + b) / 2 if self.fusion is None else self.fusion(a, b)
+
+    def _stream(self, blocks: nn.ModuleDict, x: Tensor) -> Tensor:
+        frames = blocks["frames"](to_frames(blocks["joints"](x), self.frames))
+        return to_joints(frames, x.shape[1])
+
+
+class MotionAgFormer(nn.Module):
+    """Lifts all frames of a window of one length at once.
+
+    Args:
+        skeleton: Joints of both poses.
+        frames: Frames of a window; batch normalisation has a weight for each.
+        config: The switches.
+
+    Source: Mehraban et al. 2024, section 3, and released code.
+    """
+
+    def __init__(self, skeleton: Skeleton, frames: int, config: Config) -> None:
+        super().__init__()
+        self.joints, self.frames = len(skeleton), frames
+        width = config.width
+        self.embed = nn.Linear(3, width)
+        self.joint_position = nn.Parameter(torch.zeros(1, self.joints, width))
+        self.layers = nn.ModuleList(Layer(skeleton, frames, config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.represent = nn.Linear(width, config.representation)
+        self.head = nn.Linear(config.representation, 3)
+
+    def forward(self, keypoints: Tensor) -> Pose3D:
+        """Lift ``(batch, frames, joints, 3)``, screen units and confidence.
+
+        Returns:
+            Same shape, in the units it is trained for.
+
+        Raises:
+            ShapeError: The pose has other joints, or the window another length.
+        """
+        answer: Pose3D = self.head(self.encode(keypoints))
+        return answer
+
+    def encode(self, keypoints: Tensor) -> Tensor:
+        """The motion representation, ``(batch, frames, joints, representation)``."""
+        sizes = {"frames": self.frames, "joints": self.joints}
+        check_shape("keypoints", keypoints, "batch frames joints 3", **sizes)
+        x = self.embed(keypoints.flatten(0, 1)) + self.joint_position
+        for layer in self.layers:
+            x = layer(x)
+        return torch.tanh(self.represent(self.norm(x))).view(*keypoints.shape[:3], -1)
+
+
+def _joint_mixer(skeleton: Skeleton, config: Config) -> nn.Module:
+    adjacency = joint_adjacency(skeleton, released=config.joint_graph == "released")
+    return GraphMixer(config.inner_width, len(skeleton), adjacency)
+
+
+def _frame_mixer(frames: int, config: Config) -> nn.Module:
+    if config.frame_graph == "tcn":
+        return TemporalConvolutions(config.inner_width)
+    if config.frame_graph == "fixed":
+        return GraphMixer(config.inner_width, frames, frame_adjacency(frames, config.links))
+    return GraphMixer(config.inner_width, frames, None, config.neighbours)

@@ -1,0 +1,107 @@
+"""The network of MotionBERT, DSTformer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lifting.errors import ShapeError, check_shape
+from lifting.methods.motionbert.config import Config
+from lifting.nn.two_streams import MixerBlock, SelfAttention, StreamFusion, to_frames, to_joints
+from lifting.typing import Pose3D
+
+NORM_EPS = 1e-6
+START_STD = 0.02
+
+
+class Layer(nn.Module):
+    """A stream over joints, then frames; another over frames, then joints; and their mix.
+
+    Args:
+        config: Width, heads, perceptron, fusion.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.joints_first, self.frames_first = (
+            nn.ModuleDict({over: _block(config) for over in ("joints", "frames")})
+            for _ in range(2)
+        )
+        self.fusion = StreamFusion(config.width) if config.fusion else None
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """Transform ``(batch frames, joints, width)``."""
+        joints = x.shape[1]
+        a, b = self.joints_first, self.frames_first
+        first = to_joints(a["frames"](to_frames(a["joints"](x), frames)), joints)
+        second = b["joints"](to_joints(b["frames"](to_frames(x, frames)), joints))
+        return (first + second) / 2 if self.fusion is None else self.fusion(first, second)
+
+
+class Dstformer(nn.Module):
+    """Lifts all frames of a window at once.
+
+    Args:
+        joints: Joints of both poses.
+        frames: Frames that have a place in time.
+        config: Sizes and fusion.
+
+    Source: Zhu et al. 2023, section 3.1, and released code.
+    """
+
+    def __init__(self, joints: int, frames: int, config: Config) -> None:
+        super().__init__()
+        self.joints, self.frames = joints, frames
+        width = config.width
+        self.embed = nn.Linear(3, width)
+        self.joint_position = nn.Parameter(torch.zeros(1, joints, width))
+        self.frame_position = nn.Parameter(torch.zeros(1, frames, 1, width))
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(width, eps=NORM_EPS)
+        self.represent = nn.Linear(width, config.representation)
+        self.head = nn.Linear(config.representation, 3)
+        self._start()
+
+    def forward(self, keypoints: Tensor) -> Pose3D:
+        """Lift ``(batch, frames, joints, 3)``, screen units and confidence.
+
+        Returns:
+            Same shape, in the units it is trained for.
+
+        Raises:
+            ShapeError: The pose has other joints, or the window more frames than have a place.
+        """
+        answer: Pose3D = self.head(self.encode(keypoints))
+        return answer
+
+    def encode(self, keypoints: Tensor) -> Tensor:
+        """The motion representation, ``(batch, frames, joints, representation)``."""
+        check_shape("keypoints", keypoints, "batch frames joints 3", joints=self.joints)
+        frames = keypoints.shape[1]
+        if frames > self.frames:
+            raise ShapeError(
+                f"expected at most {self.frames} frames, got keypoints of shape "
+                f"{tuple(keypoints.shape)}; cut shorter windows, or set method.max_frames"
+            )
+        x = self.embed(keypoints) + self.joint_position + self.frame_position[:, :frames]
+        x = x.flatten(0, 1)  # (batch frames, joints, width)
+        for layer in self.layers:
+            x = layer(x, frames)
+        return torch.tanh(self.represent(self.norm(x))).view(*keypoints.shape[:3], -1)
+
+    def _start(self) -> None:
+        """The released starting weights; the cut of the normal is two units away, in no reach."""
+        for part in self.modules():
+            if isinstance(part, nn.Linear):
+                nn.init.trunc_normal_(part.weight, std=START_STD)
+                nn.init.zeros_(part.bias)
+        for part in self.modules():
+            if isinstance(part, StreamFusion):
+                part.start()
+        nn.init.trunc_normal_(self.joint_position, std=START_STD)
+        nn.init.trunc_normal_(self.frame_position, std=START_STD)
+
+
+def _block(config: Config) -> MixerBlock:
+    attention = SelfAttention(config.width, config.heads)
+    return MixerBlock(attention, config.width, config.mlp_ratio, eps=NORM_EPS)
