@@ -51,10 +51,11 @@ def table(name: str, overrides: list[str], count: int, seed: int) -> Iterator[st
     from lifting.data.keypoints.usual import fit_usual
     from lifting.experiment.build import build_data
     from lifting.experiment.load import load_experiment
+    from lifting.experiment.weights_file import films
 
     config = load_experiment(name, overrides)
     data = build_data(config)
-    usual = fit_usual(data.tracks("train"), data.tracks("val"))
+    usual = fit_usual(films(config, data), data.tracks("val"))
     yield f"## {config.name}, cameras {config.data.cameras}, noise {config.data.noise}"
     yield ""
     for split in ("val", "test"):

@@ -18,7 +18,11 @@ import torch
 
 from lifting import __version__
 from lifting.atomic import replacing
+from lifting.data.datamodule import PoseDataModule
 from lifting.data.keypoints.usual import fit_usual
+from lifting.data.refilm import refilm
+from lifting.data.sequence import PoseTracks
+from lifting.data.sources import load_motion
 from lifting.errors import ConfigError, OutputError
 from lifting.experiment.build import build_data
 from lifting.experiment.checkpoint import read_checkpoint
@@ -40,6 +44,7 @@ _KEPT = (
 )  # fmt: skip
 _OF_EXPERIMENT = ("name", "seed", "protocol", "flip_test", "method")
 _OF_DATA = ("name", "frames", "window_stride", "windows", "target", "eval_batch_size")
+_FILMS = 4
 _SCORES = ("mpjpe_mm", "pa_mpjpe_mm")
 _NOT_TOLD = (
     "output", "run", "wandb", "panels", "pss", "description", "name", "trainer.progress",
@@ -86,7 +91,7 @@ def write_weights_file(model: Model, output: Path) -> dict[str, Any]:
     usual = model.claims.usual
     if usual is None:
         data = build_data(config, model.claims.skeleton, model.claims.fps)
-        usual = fit_usual(data.tracks("train"), data.tracks("val"))
+        usual = fit_usual(films(config, data), data.tracks("val"))
     facts[USUAL] = usual.plain()
     place = _PLACE.search(json.dumps(facts))
     if place is not None:
@@ -102,6 +107,20 @@ def write_weights_file(model: Model, output: Path) -> dict[str, Any]:
         torch.save({"state_dict": state, CHECKPOINT_KEY: facts}, temporary)
         load_model(temporary)  # what cannot be read is not given away
     return facts
+
+
+def films(config: ExperimentConfig, data: PoseDataModule) -> list[PoseTracks]:
+    """What a training sees: its tracks, or some films of its motion.
+
+    Args:
+        config: The experiment.
+        data: Its data.
+    """
+    if not config.data.refilm.every:
+        return [data.tracks("train")]
+    motion = load_motion(config.data, "train")
+    numbers = range(_FILMS)
+    return [refilm(motion, config.data, data.fps, seed=config.seed, number=n) for n in numbers]
 
 
 def command_of(config: ExperimentConfig) -> str:

@@ -10,7 +10,7 @@ of ``bones``, ``trembling`` and ``jumps``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -41,6 +41,7 @@ _RIDGE = 1e-6
 _STILL, _STEADY = 1e-4, 0.2  # of a person's size; trembling less is no fault
 _LASTING, _AROUND = 4, 6  # frames that a jump lasts, and that are before and after it
 _JUMP = 1.5  # logarithm of what is one
+_UNREST, _WHILE = "unrest", 9  # a step in parts of the way from so many frames before to after
 
 
 class Gaussian(NamedTuple):
@@ -165,7 +166,7 @@ class Usual:
             DataError: They are not of that form, or for other joints.
         """
         bones = len(skeleton) - 1
-        widths = {"shape": 2 * bones + 1, "size": 3, MEANS[0]: bones + 1}
+        widths = {"shape": 2 * bones + 1, "size": 3, MEANS[0]: bones + 1, MEANS[1]: 2}
         try:
             groups = {
                 name: _gaussian(plain["groups"][name], widths.get(name, 1))
@@ -180,19 +181,20 @@ class Usual:
             ) from error
 
 
-def fit_usual(train: PoseTracks, val: PoseTracks) -> Usual:
+def fit_usual(train: Sequence[PoseTracks], val: PoseTracks) -> Usual:
     """What input is usual for a training.
 
     Args:
-        train: Its tracks, to which the distances are fitted.
+        train: Its tracks, of one or more films, to which the distances are fitted.
         val: Those that the levels are chosen on: one frame in a hundred is above, and of tracks
-            one in a hundred comes near.
+            one in a hundred comes near; nor is more than one in a hundred of the training's.
 
     Raises:
         DataError: There are too few frames.
     """
-    found, offsets = _features(_some(train)), _offsets(_some(train))
-    found |= _pieces(found, offsets)[0]
+    films = [(_features(_some(tracks)), _offsets(_some(tracks))) for tracks in train]
+    parts = [{**found, **_pieces(found, offsets)[0]} for found, offsets in films]
+    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     least = min(int(np.isfinite(found[name]).all(1).sum()) for name in GROUPS)
     if least < _LEAST_FRAMES or len(found[MEANS[0]]) < 2:
         raise DataError(
@@ -206,11 +208,14 @@ def fit_usual(train: PoseTracks, val: PoseTracks) -> Usual:
         groups[name] = groups[name]._replace(unit=max(1.0, far))
     given = _features(val), _offsets(val)
     frames = Usual(groups, 1.0, {})._scores(*given)[0]
-    frame_level = max(1.0, float(np.quantile(frames, _QUANTILE)))
-    of_track = Usual(groups, frame_level, {})._scores(*given)[2]
-    levels = {name: _MARGIN * float(np.quantile(v, _QUANTILE)) for name, v in of_track.items()}
-    least_of = {LEVELS[0]: _LEAST_SHARE, **dict.fromkeys(MEANS, 1.0)}
-    return Usual(groups, frame_level, {n: max(least_of[n], v) for n, v in levels.items()})
+    loose = Usual(groups, max(1.0, float(np.quantile(frames, _QUANTILE))), {})
+    of_val, of_train = loose._scores(*given)[2], [loose._scores(*film)[2] for film in films]
+    levels = dict.fromkeys(LEVELS, _LEAST_SHARE)
+    for name in LEVELS:
+        own = np.quantile(np.concatenate([scores[name] for scores in of_train]), _QUANTILE)
+        near = _MARGIN * np.quantile(of_val[name], _QUANTILE)
+        levels[name] = float(max(levels[name], own, near))
+    return Usual(groups, loose.frame_level, levels)
 
 
 def _some(tracks: PoseTracks) -> PoseTracks:
@@ -289,6 +294,7 @@ def _motion(points: FloatArray, offsets: IntArray, fps: FloatArray) -> dict[str,
         "speed": (step + _STILL) * fps[track],
         "trembling": _middle(bend) + _STEADY,
         "jumps": (lasting + _STILL) / (usual + _STILL),
+        _UNREST: (step + _STILL) / (moved(_WHILE + 1, _WHILE) + _STILL),
     }
     return {name: np.log(values)[:, None] for name, values in found.items()}
 
@@ -316,7 +322,7 @@ def _pieces(
     length = np.log(np.linalg.norm(bones, axis=-1) + _STILL)
     values = (
         np.concatenate((length, found["shape"][:, -1:]), axis=1),
-        found["trembling"],
+        np.concatenate((found["trembling"], found[_UNREST]), axis=1),
         np.maximum(found["jumps"] - _JUMP, 0),
     )
     return {name: means(of) for name, of in zip(MEANS, values, strict=True)}, track

@@ -23,7 +23,7 @@ def filmed(recordings, frames, seed):
 
 @pytest.fixture(scope="module")
 def usual():
-    return fit_usual(filmed(24, 100, seed=1), filmed(8, 100, seed=2))
+    return fit_usual([filmed(12, 100, seed=1), filmed(12, 100, seed=4)], filmed(8, 100, seed=2))
 
 
 @pytest.fixture(scope="module")
@@ -131,4 +131,4 @@ def test_other_joints_and_few_frames_are_refused(usual, tracks):
         Usual.of(usual.plain(), BODY_25)
     few = tracks.select(torch.tensor([0]))
     with pytest.raises(DataError, match="at least 100 frames of whole people"):
-        fit_usual(few, tracks)
+        fit_usual([few], tracks)
