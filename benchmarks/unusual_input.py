@@ -70,7 +70,9 @@ def table(name: str, overrides: list[str], count: int, seed: int) -> Iterator[st
     clips = pieces(data.tracks("test"), count, seed)
     yield "| input | files | flagged | frames flagged |"
     yield "|---|--:|--:|--:|"
-    for title, kinds in (("right", right), ("wrong order", wrong), ("broken", broken)):
+    for title, kinds in {
+        "right": right, "wrong order": wrong, "broken": broken, "coordinates": coordinates
+    }.items():  # fmt: skip
         files: dict[str, list[bool]] = {}
         frames: dict[str, list[float]] = {}
         for i, clip in enumerate(clips):
@@ -184,6 +186,11 @@ def broken(clip, other, rng):
     )
     lost = rng.permutation(17)[:8]
     yield "8 joints missing", _with(clip, points, np.where(np.isin(range(17), lost), 0.0, sure))
+
+
+def coordinates(clip, other, rng):
+    """Positions that are not where they should be."""
+    points = clip.keypoints_2d.double().numpy()
     yield "x and y exchanged", _with(clip, points[..., ::-1].copy())
     flipped = points * (1, -1) + (0, clip.cameras.size[clip.camera][0, 1].item())
     yield "y upwards", _with(clip, flipped)

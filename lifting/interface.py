@@ -21,8 +21,8 @@ from lifting.data.sequence import PoseTracks
 from lifting.data.sets.keypoint_rig.config import Config as RigReading
 from lifting.data.sets.keypoint_rig.reader import read_rig
 from lifting.errors import ConfigError, DataError
-from lifting.experiment.prediction import Model, lift_tracks, load_model
-from lifting.experiment.ready import ready_model
+from lifting.experiment.prediction import Model, lift_tracks
+from lifting.experiment.ready import load_model, ready_model
 from lifting.experiment.schema import to_schema
 from lifting.files.checks import as_path
 from lifting.files.npz import Array

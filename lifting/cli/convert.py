@@ -94,7 +94,7 @@ def _write_model(arguments: argparse.Namespace) -> int:
             f"{len(arguments.files)} and {len(arguments.settings)} settings; a file answers as "
             "its run was trained"
         )
-    from lifting.experiment.prediction import load_model
+    from lifting.experiment.ready import load_model
 
     model = load_model(arguments.files[0])
     write = _write_onnx if arguments.what == ONNX else _write_weights

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lifting.data.describe import about
-from lifting.experiment.claims import EXPECTED_ERROR, TRAINING
+from lifting.experiment.claims import TRAINING
 
 
 def card(name: str, facts: Mapping[str, Any], sha256: str, size: int, licence: str) -> str:
@@ -21,38 +21,45 @@ def card(name: str, facts: Mapping[str, Any], sha256: str, size: int, licence: s
     """
     told, frames = facts[TRAINING], facts["frames"]
     seen = "single frames" if frames == 1 else f"windows of {frames} frames at {facts['fps']:g} Hz"
-    figures = [f"- {key}: {value:.1f}" for key, value in told.get("scores", {}).items()]
-    if facts.get(EXPECTED_ERROR):
-        figures.append(f"- expected error: {facts[EXPECTED_ERROR]}")
-    lines = [
-        f"# {name}\n\n{facts['method']}, {seen}, from 2D keypoints to 3D in mm.\n",
-        f"- SHA-256: `{sha256}` ({size:,} bytes)",
-        f"- licence of the weights: {licence}",
-        *_data_lines(facts),
-        *(
-            f"- {key}: {_words(told[key])}"
-            for key in ("seed", "packages", "budget")
-            if key in told
-        ),
-        f"\n## Command\n\n```bash\n{told['command']}\n```\n\n## Figures\n",
-        *(figures or ["Not scored."]),
-        "\n## Limits\n",
-        f"- 2D keypoints in the joints of {facts['skeleton']['name']}; one person at a time.",
-        "- Poses are relative to the root; their place in the room is not answered.",
-        f"- Learnt on {facts['dataset']}: people, motions and cameras unlike it are lifted worse.",
-        "- Input unlike the training's is warned of, above levels of validation data.\n",
-    ]
+    stated = {
+        "SHA-256": f"`{sha256}` ({size:,} bytes)",
+        "licence of the weights": licence,
+        "data": facts["dataset"],
+        **{k: v for k, v in about(facts["dataset"]).facts if k in ("terms", "credit")},
+        "fingerprints": facts.get("data"),
+        **{key: told.get(key) for key in ("seed", "packages", "budget")},
+    }
+    figures = {key: f"{value:.4g}" for key, value in told.get("scores", {}).items()}
+    return f"""# {name}
+
+{facts["method"]}, {seen}, from 2D keypoints to 3D in mm.
+
+{_listed(stated)}
+
+## Command
+
+```bash
+{told["command"]}
+```
+
+## Figures
+
+{_listed(figures) or "Not scored."}
+
+## Limits
+
+- 2D keypoints in the joints of {facts["skeleton"]["name"]}; one person at a time.
+- Poses are relative to the root; their place in the room is not answered.
+- Learnt on {facts["dataset"]}: people, motions and cameras unlike it are lifted worse.
+- Input unlike the training's is warned of, above levels of validation data.
+"""
+
+
+def _listed(stated: Mapping[str, Any]) -> str:
+    """Facts one a line, those that are known."""
+    lines = []
+    for key, value in stated.items():
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{name} {inner}" for name, inner in value.items())
+        lines += [f"- {key}: {value}"] if value is not None else []
     return "\n".join(lines)
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {inner}" for key, inner in value.items())
-    return str(value)
-
-
-def _data_lines(facts: Mapping[str, Any]) -> list[str]:
-    """The data set with its terms and credit, and the fingerprints of what was learnt from."""
-    terms = about(facts["dataset"]).facts
-    said = [f"- data, {k}: {v}" for k, v in terms if k in ("terms", "credit")]
-    return [f"- data: {facts['dataset']}, {_words(facts.get('data', {}))}", *said]

@@ -34,8 +34,8 @@ from lifting.skeleton import H36M_17, Skeleton
 
 log = logging.getLogger(__name__)
 OLD_FPS = 50.0  # of nearly all data sets there were before checkpoints said it
-USUAL, TRAINING, EXPECTED_ERROR = "usual", "training", "expected_error"
-"""Of a file of weights: what input is usual for them, how they were trained, and how they err."""
+USUAL, TRAINING = "usual", "training"
+"""Of a file of weights: what input is usual for them, and how they were trained and scored."""
 CLAIMED = ("fps", "frames", "dataset", "protocol", "experiment", "data", INITIALISED)
 AnyLifter = TypeVar("AnyLifter", bound=PoseLifter)
 

@@ -9,7 +9,8 @@ from lifting.data.conform import highest_rate
 from lifting.data.sequence import PoseTracks
 from lifting.errors import ConfigError
 from lifting.experiment.folder import SUFFIX as CHECKPOINT
-from lifting.experiment.prediction import Model, load_model
+from lifting.experiment.prediction import Model
+from lifting.experiment.prediction import load_model as model_at
 from lifting.files.checks import as_path
 from lifting.weights.registry import SUFFIX, checked_file, default_weights, find
 
@@ -29,7 +30,7 @@ def ready_model(tracks: PoseTracks, weights: str | Path | None = None) -> Model:
         CheckpointError: The file is not what was registered, or cannot be used.
     """
     if weights is not None:
-        return named_model(weights)
+        return load_model(weights)
     fps = highest_rate(tracks) or 0.0
     entry = default_weights(float(tracks.offsets.diff().median()) / fps if fps else 0.0, fps)
     if entry is None:
@@ -40,20 +41,24 @@ def ready_model(tracks: PoseTracks, weights: str | Path | None = None) -> Model:
         )
     frames = "single frames" if entry.frames == 1 else f"windows of {entry.frames} frames"
     log.info("lifting with the ready weights '%s': %s", entry.name, frames)
-    return load_model(checked_file(entry))
+    return model_at(checked_file(entry))
 
 
-def named_model(name: str | Path) -> Model:
-    """A trained model by its path, or by its name among the weights at hand.
+def load_model(name: str | Path) -> Model:
+    """A trained model, by its path or by its name among the weights at hand.
 
     Args:
-        name: A path counts before a name.
+        name: A checkpoint or a file of weights; or the folder of a run, whose best checkpoint is
+            taken, of the newest stage that has any; or the folder of an experiment's runs,
+            ``outputs/simple_baseline``, of which the newest is taken; or a name of
+            ``lifting weights list``, where no path has it.
 
     Raises:
-        ConfigError: It is neither.
-        CheckpointError: The file is not what was registered, or cannot be used.
+        CheckpointError: There is no checkpoint, or it does not say how it was trained, or it is
+            not what was registered.
+        ConfigError: The folder holds no run, or there are no such weights.
     """
     path = as_path(name, "of a model")
     if path.exists() or len(path.parts) > 1 or path.suffix in (CHECKPOINT, SUFFIX):
-        return load_model(path)
-    return load_model(checked_file(find(str(name))))
+        return model_at(path)
+    return model_at(checked_file(find(str(name))))

@@ -26,7 +26,7 @@ from lifting.data.sources import load_motion
 from lifting.errors import ConfigError, OutputError
 from lifting.experiment.build import build_data
 from lifting.experiment.checkpoint import read_checkpoint
-from lifting.experiment.claims import EXPECTED_ERROR, TRAINING, USUAL
+from lifting.experiment.claims import TRAINING, USUAL
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.folder import RECORD_FILE, run_of_checkpoint
 from lifting.experiment.load import find_file, flat, load_experiment, to_plain
@@ -40,12 +40,12 @@ _PLACE = re.compile(r'["=](/[^" ]+|[^" ]*://[^" ]*)')
 
 _KEPT = (
     "method", "config", "skeleton", "normalisation", "stage", "supervision", "fps", "frames",
-    "dataset", "protocol", "data", EXPECTED_ERROR,
+    "dataset", "protocol", "data",
 )  # fmt: skip
 _OF_EXPERIMENT = ("name", "seed", "protocol", "flip_test", "method")
 _OF_DATA = ("name", "frames", "window_stride", "windows", "target", "eval_batch_size")
 _FILMS = 4
-_SCORES = ("mpjpe_mm", "pa_mpjpe_mm")
+_SCORES = ("mpjpe_mm", "pa_mpjpe_mm", "ece_axis", "sigma_spearman")
 _NOT_TOLD = (
     "output", "run", "wandb", "panels", "pss", "description", "name", "trainer.progress",
     "trainer.threads", "data.root", "data.cache",
