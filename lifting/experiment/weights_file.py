@@ -91,7 +91,8 @@ def write_weights_file(model: Model, output: Path) -> dict[str, Any]:
     usual = model.claims.usual
     if usual is None:
         data = build_data(config, model.claims.skeleton, model.claims.fps)
-        usual = fit_usual(films(config, data), data.tracks("val"))
+        single = config.data.frames == 1
+        usual = fit_usual(films(config, data), data.tracks("val"), any_rate=single)
     facts[USUAL] = usual.plain()
     place = _PLACE.search(json.dumps(facts))
     if place is not None:

@@ -37,6 +37,7 @@ _UNIT, _QUANTILE = 0.995, 0.99
 _MARGIN = 1.4  # for people and cameras that validation does not have
 _LEAST_SHARE = 0.1
 _LEAST_SPREAD = {"missing": 0.2, "rate": 0.9}  # three joints; two and a half times as fast
+_ANY_RATE = 9.0
 _RIDGE = 1e-6
 _STILL, _STEADY = 1e-4, 0.2  # of a person's size; trembling less is no fault
 _LASTING, _AROUND = 4, 6  # frames that a jump lasts, and that are before and after it
@@ -181,13 +182,14 @@ class Usual:
             ) from error
 
 
-def fit_usual(train: Sequence[PoseTracks], val: PoseTracks) -> Usual:
+def fit_usual(train: Sequence[PoseTracks], val: PoseTracks, *, any_rate: bool = False) -> Usual:
     """What input is usual for a training.
 
     Args:
         train: Its tracks, of one or more films, to which the distances are fitted.
         val: Those that the levels are chosen on: one frame in a hundred is above, and of tracks
             one in a hundred comes near; nor is more than one in a hundred of the training's.
+        any_rate: Whether frames of any rate will do, as for single ones.
 
     Raises:
         DataError: There are too few frames.
@@ -202,7 +204,8 @@ def fit_usual(train: Sequence[PoseTracks], val: PoseTracks) -> Usual:
             f"known rate, to learn which input is usual, got {least}; use a training split with "
             "more"
         )
-    groups = {n: _fit(found[n], _LEAST_SPREAD.get(n, 0.0)) for n in (*GROUPS, *MEANS)}
+    spread = {**_LEAST_SPREAD, "rate": _ANY_RATE if any_rate else _LEAST_SPREAD["rate"]}
+    groups = {n: _fit(found[n], spread.get(n, 0.0)) for n in (*GROUPS, *MEANS)}
     for name in GROUPS:
         far = float(np.quantile(_distance(found[name], groups[name]), _UNIT))
         groups[name] = groups[name]._replace(unit=max(1.0, far))

@@ -88,6 +88,12 @@ def test_what_is_broken_is_flagged_with_its_reason(usual, tracks, kind, reason):
     assert plain["share_of_frames"] == pytest.approx(judged.flagged.mean(), abs=1e-4)
 
 
+def test_single_frames_come_at_any_rate(tracks):
+    single = fit_usual([filmed(12, 100, seed=1)], filmed(8, 100, seed=2), any_rate=True)
+    judged = single.judge(replace(tracks, fps=tracks.fps / 16))
+    assert GROUPS.index("rate") not in judged.reason[judged.flagged]
+
+
 @pytest.mark.parametrize("kind", ["trembling", "exchanged"])
 def test_what_single_frames_do_not_tell_is_seen_in_tracks(usual, tracks, kind):
     assert (usual.judge(broken(tracks, kind)).track_score > 1).mean() > 0.7
