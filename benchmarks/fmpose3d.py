@@ -20,7 +20,7 @@ from lifting.nn.graph import partitioned_adjacency
 from lifting.nn.threads import torch_threads
 from lifting.skeleton import H36M_17
 from reference.fmpose3d import ReferenceVelocity
-from timing import BenchRow, wall_seconds
+from timing import BenchRow, cpu_seconds
 
 SIZES = {
     "released": Config(),
@@ -31,7 +31,7 @@ DRAWS = 10
 
 
 def rows() -> Iterator[BenchRow]:
-    """Milliseconds of a call, one thread."""
+    """Processor milliseconds of a call, one thread."""
     with torch_threads(1):
         for name, config in SIZES.items():
             ours, reference = networks(config)
@@ -91,5 +91,5 @@ def hypotheses(network: VelocityNetwork, batch: int, rows: int | None) -> None:
 def _row(
     name: str, reference: Callable[[], None], ours: Callable[[], None], note: str
 ) -> BenchRow:
-    times = (1000 * wall_seconds(call, repeats=5) for call in (reference, ours))
-    return BenchRow(name, *times, "ms", f"{note}, 1 thread")
+    times = (1000 * cpu_seconds(call, repeats=5) for call in (reference, ours))
+    return BenchRow(name, *times, "CPU-ms", f"{note}, 1 thread")

@@ -16,7 +16,7 @@ from lifting.methods.fmpose3d.network import VelocityNetwork
 from lifting.nn.pose_loss import pose_loss
 from lifting.typing import PerJoint, Pose2D, Pose3D
 
-ROWS = {"cpu": 256}
+ROWS = {"cpu": 64}
 """Poses in one call of the network where gradients are off; elsewhere all that there are.
 
 Fixed, so that an answer is equal to the bit whenever it is computed again."""
