@@ -41,7 +41,7 @@ LIFTERS = (
 )  # fmt: skip
 SMALL = {
     "diffpose": ("method.hidden=16", "method.layers=1"),
-    "fmpose3d": ("method.heads=2",),
+    "fmpose3d": ("method.heads=2", "method.temperature=1.0"),
     "simple_baseline": ("method.channels=16",),
     "uao": ("method.hidden=16", "method.blocks=1"),
     "videopose3d": ("method.channels=16",),

@@ -26,6 +26,7 @@ LICENCE = (
     "the authors' weights of FMPose3D are under CC BY-NC-ND 4.0: not for commercial use, and what "
     "is converted from them is for yourself alone; do not pass it on"
 )
+PUBLISHED = "the published network is that of the experiment fmpose3d_released"
 OWN_PREFIX = "network."
 GRAPH, GRAPH_SUFFIX = "A", ".gcn1.adj"
 BLOCKS = "FMPose3D.blocks."
@@ -92,7 +93,7 @@ def import_state(official: Mapping[str, Tensor], config: Config, skeleton: Skele
     if config.root_target != "absolute":
         raise CheckpointError(
             "expected method.root_target absolute, as published weights were trained, got "
-            f"{config.root_target}; set it"
+            f"{config.root_target}; {PUBLISHED}"
         )
     given = {name.removeprefix(PREFIX): value for name, value in official.items()}
     graphs = tuple(n for n in given if n == GRAPH or n.endswith(GRAPH_SUFFIX))
@@ -101,8 +102,8 @@ def import_state(official: Mapping[str, Tensor], config: Config, skeleton: Skele
     layers = len({name.split(".")[2] for name in given if name.startswith(BLOCKS)})
     if layers != config.layers:
         raise CheckpointError(
-            f"expected weights of {config.layers} layers, got {layers}; the published network is "
-            "that of the experiment fmpose3d_released, or set the sizes of the method section"
+            f"expected weights of {config.layers} layers, got {layers}; {PUBLISHED}, or set the "
+            "sizes of the method section"
         )
     names = dict(_names(config.layers))
     check_names(set(given) - set(graphs), set(names.values()), "FMPose3D")
