@@ -95,8 +95,9 @@ def _score(file: Path, config: ExperimentConfig, data: PoseDataModule) -> int:
     headline = get_protocol(config.protocol).headline
     shown = dict.fromkeys(k for k in (headline, *ALWAYS, *record.metrics) if "/" not in k)
     rows = [(k, f"{record.metrics[k]:.4g}") for k in shown if k in record.metrics]
-    title = f"{record.method}: {record.experiment}; {record.dataset}, {config.protocol}"
-    print_table(title, ("metric", "value"), rows, left=1)
+    print(f"{record.method}: {record.experiment}")
+    print_table("scores", ("metric", "value"), rows, left=1)
+    print(f"protocol:    {config.protocol}, {record.dataset}, {record.split} split")
     share = found.answered / found.samples
     print(f"coverage:    {share:.2%}, {found.answered:,} of {found.samples:,} samples")
     if found.answered < found.samples:
