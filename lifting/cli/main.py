@@ -17,7 +17,7 @@ from lifting.experiment.interruption import Interrupted, interruption
 
 COMMANDS = (
     "train", "test", "predict", "experiments", "data", "results", "leaderboard", "sweep",
-    "robustness", "tto", "dashboard", "convert", "export", "evaluate-file", "rig", "view",
+    "robustness", "tto", "dashboard", "convert", "export", "evaluate-file", "rig", "view", "plot",
     "weights",
 )  # fmt: skip
 REMOVED = {
