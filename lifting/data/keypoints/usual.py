@@ -32,8 +32,8 @@ LEVELS = ("unusual frames", *MEANS)
 _PIECE, _LEAST_PIECE = 50, 25  # frames
 _MOST_FRAMES = 60_000
 _LEAST_FRAMES = 100
-_UNIT, _QUANTILE = 0.995, 0.99
-"""Shares that are usual: of training, the unit of a group, and of validation, the levels."""
+_UNIT, _QUANTILE, _TRAINED = 0.995, 0.99, 0.97
+"""Shares that are usual: of training frames, for units; of validation; of training tracks."""
 _MARGIN = 1.4  # for people and cameras that validation does not have
 _LEAST_SHARE = 0.1
 _LEAST_SPREAD = {"missing": 0.2, "rate": 0.9}  # three joints; two and a half times as fast
@@ -188,7 +188,7 @@ def fit_usual(train: Sequence[PoseTracks], val: PoseTracks, *, any_rate: bool = 
     Args:
         train: Its tracks, of one or more films, to which the distances are fitted.
         val: Those that the levels are chosen on: one frame in a hundred is above, and of tracks
-            one in a hundred comes near; nor is more than one in a hundred of the training's.
+            one in a hundred comes near; of the training's, three in a hundred are above.
         any_rate: Whether frames of any rate will do, as for single ones.
 
     Raises:
@@ -215,7 +215,7 @@ def fit_usual(train: Sequence[PoseTracks], val: PoseTracks, *, any_rate: bool = 
     of_val, of_train = loose._scores(*given)[2], [loose._scores(*film)[2] for film in films]
     levels = dict.fromkeys(LEVELS, _LEAST_SHARE)
     for name in LEVELS:
-        own = np.quantile(np.concatenate([scores[name] for scores in of_train]), _QUANTILE)
+        own = np.quantile(np.concatenate([scores[name] for scores in of_train]), _TRAINED)
         near = _MARGIN * np.quantile(of_val[name], _QUANTILE)
         levels[name] = float(max(levels[name], own, near))
     return Usual(groups, loose.frame_level, levels)
