@@ -309,7 +309,7 @@ def test_a_rig_has_the_rate_of_its_files(tmp_path, monkeypatch):
     """Of two views that share a person; what is solved of them is not looked at."""
     solved = []
     monkeypatch.setattr(interface, "solve_views", lambda views, options: solved.append(options))
-    monkeypatch.setattr(interface, "_poses_of_rig", lambda solution, views, fps: fps)
+    monkeypatch.setattr(interface, "poses_of_rig", lambda solution, views, fps: fps)
     rng = np.random.default_rng(0)
     shape = rng.uniform(300, 500, (17, 2)) + np.arange(30)[:, None, None]
 
