@@ -75,7 +75,8 @@ CASES = {
     ),
     "d3dp": (
         "d3dp",
-        {"width": 8, "layers": 1, "heads": 2, "hypotheses": 2, "sampling_steps": 2},
+        {"width": 8, "layers": 1, "heads": 2, "hypotheses": 2, "sampling_steps": 2,
+         "flip": "none", "aggregation": "mean"},  # the others' parts are tried there
         {"frames": 3, "target": "all"},
     ),
     "motionbert, image answers, any frames": (
