@@ -26,6 +26,7 @@ from lifting.experiment.ready import load_model, ready_model
 from lifting.experiment.schema import to_schema
 from lifting.files.checks import as_path
 from lifting.files.npz import Array
+from lifting.motion.options import MotionOptions
 from lifting.poses import Poses
 from lifting.teacher.options import TeacherOptions
 from lifting.teacher.solution import poses_of_rig
@@ -70,6 +71,7 @@ def lift(
     intrinsics: Sequence[float] | None = None,
     person: str | int | None = None,
     hypotheses: bool = False,
+    motion: MotionOptions | Mapping[str, Any] | None = None,
 ) -> Poses:
     """Lift 2D keypoints to 3D poses, exactly as ``lifting predict --keypoints`` does.
 
@@ -78,7 +80,7 @@ def lift(
             or ``(frames, people, joints, 2)``, with a third number where it holds the confidence.
             NaN is absent.
         image_size: Width and height of the video, pixels; needed with an array. This and the
-            following but ``model`` and ``hypotheses`` are for arrays only.
+            following but ``model``, ``hypotheses`` and ``motion`` are for arrays only.
         model: From :func:`load_model`, a path for it, or a name of ``lifting weights list``; None
             takes the ready weights that fit the rate and length of the keypoints.
         confidence: 0 to 1, as ``keypoints`` without its last axis.
@@ -91,9 +93,13 @@ def lift(
         person: Number of a track, ``largest``, ``longest`` or ``all``, which is the default.
         hypotheses: Also give every hypothesis, where the method has several; of a method of one
             answer there are none, and a line of the log says so.
+        motion: How keypoints are cleaned and poses are brought into one world, as a dictionary or
+            its class: ``height`` in metres, ``without`` for stages that are left out (``all``
+            gives what the model answers), ``lookahead`` for a bounded delay and more.
 
     Returns:
-        A row for each person and frame; tracks bear the numbers of people.
+        A row for each person and frame; tracks bear the numbers of people. ``meta["motion"]``
+        holds what was done, and which way is up.
 
     Raises:
         DataError: The keypoints are of a wrong shape, or their joints cannot be told.
@@ -116,7 +122,7 @@ def lift(
         tracks = _tracks_of(keypoints, options)
     if not isinstance(model, Model):
         model = ready_model(tracks, model)
-    return lift_tracks(model, tracks, hypotheses=hypotheses)
+    return lift_tracks(model, tracks, hypotheses=hypotheses, motion=MotionOptions.of(motion))
 
 
 def solve_rig(

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "lifting"
 # the pairs in BESIDE.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("typing", "errors", "atomic", "listing"),
-    ("actions", "files", "skeleton", "geometry", "batch", "poses", "body", "nn"),
+    ("actions", "files", "skeleton", "geometry", "batch", "poses", "motion", "body", "nn"),
     ("data", "metrics", "visualization", "tto", "teacher", "export"),
     ("methods", "weights"),
     ("experiment",),
@@ -27,7 +27,7 @@ BESIDE = {("data", "teacher")}  # the one room that may use another of its unord
 NO_TORCH = (
     "errors.py", "atomic.py", "listing.py", "__init__.py", "skeleton/__init__.py",
     "skeleton/sets.py", "skeleton/naming.py",
-    "skeleton/recipes.py",
+    "skeleton/recipes.py", "skeleton/proportions.py", "motion/__init__.py", "motion/options.py",
     "export/__init__.py", "export/names.py",
     "data/config.py", "data/sets/__init__.py", "methods/settings.py", "methods/discovery.py",
     "methods/clip_config.py",

@@ -98,6 +98,21 @@ def load_for_checkpoint(arguments: argparse.Namespace) -> tuple[ExperimentConfig
     return load_experiment(arguments.experiment, overrides, method=method), checkpoint
 
 
+def known_bone(text: str) -> tuple[str, float]:
+    """A joint and the length of the bone that ends at it, mm, of ``JOINT=MM``.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    joint, _, length = text.partition("=")
+    try:
+        return joint, float(length)
+    except ValueError:
+        raise ConfigError(
+            f"expected --bone JOINT=MM, got '{text}'; for example --bone left_knee=430"
+        ) from None
+
+
 def _say_what_differs(asked: ExperimentConfig, used: ExperimentConfig, name: str) -> None:
     """Name the keys in which the run's configuration, which counts, is not the experiment's."""
     from lifting.experiment.load import flat, to_plain

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 
 from lifting.cli.export import FORMATS, add_joint_names
 from lifting.cli.export import write as write_exports
-from lifting.cli.options import add_checkpoint, add_experiment, load_for_checkpoint
+from lifting.cli.options import (
+    add_checkpoint,
+    add_experiment,
+    known_bone,
+    load_for_checkpoint,
+)
 from lifting.cli.view import add_video, check_video, show_beside
 from lifting.errors import ConfigError, OutputError
 from lifting.export import check_names, chosen
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from lifting.data.sequence import PoseTracks
     from lifting.experiment.config import ExperimentConfig
     from lifting.export import Export
+    from lifting.motion.options import MotionOptions
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,6 +46,7 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "rate of the keypoints",
     )
     _add_keypoints(parser)
+    _add_motion(parser)
     parser.add_argument(
         "--output",
         type=Path,
@@ -111,6 +118,100 @@ def _add_keypoints(parser: argparse.ArgumentParser) -> None:
     add_video(own)
 
 
+def _add_motion(parser: argparse.ArgumentParser) -> None:
+    motion = parser.add_argument_group(
+        "people who move (with --keypoints)",
+        "Keypoints are cleaned before they are lifted; poses get a path in front of the camera, "
+        "bones of constant length, contacts of the feet and a world whose z is up.",
+    )
+    motion.add_argument(
+        "--height",
+        metavar="METRES",
+        help="of everyone, or 0=1.78,1=1.65 by the number of a person (default: the size that the "
+        "method answers, which is said)",
+    )
+    motion.add_argument(
+        "--bone",
+        action="append",
+        metavar="JOINT=MM",
+        help="known length of the bone that ends at a joint, which gives the size where no height "
+        "does; may be repeated",
+    )
+    motion.add_argument(
+        "--up",
+        type=float,
+        nargs=3,
+        metavar=("X", "Y", "Z"),
+        help="which way is up in the axes of the camera: x right, y down, z forward (default: "
+        "estimated, with its uncertainty)",
+    )
+    motion.add_argument(
+        "--moving-camera",
+        action="store_true",
+        help="the camera moves: leave everything in its frame",
+    )
+    motion.add_argument(
+        "--camera-poses",
+        type=Path,
+        metavar="NPZ",
+        help="where it was at every frame: rotation (F, 3, 3), world to camera, and position "
+        "(F, 3), mm, in a world whose z is up; frame (F,) where they do not count from 0",
+    )
+    motion.add_argument(
+        "--causal", action="store_true", help="no answer depends on frames after it"
+    )
+    motion.add_argument(
+        "--lookahead",
+        type=int,
+        metavar="FRAMES",
+        help="with --causal: no answer depends on more than so many frames after it (default: 0)",
+    )
+    motion.add_argument(
+        "--without",
+        metavar="STAGES",
+        help="stages to leave out, such as smooth,feet: clean, smooth, scale, bones, root, "
+        "contacts, ground, feet; all gives what the method answers",
+    )
+
+
+def _motion(arguments: argparse.Namespace) -> MotionOptions | None:
+    """What happens around the lifting of own keypoints; None for the test split."""
+    from lifting.motion.options import MotionOptions
+
+    names = (
+        "height",
+        "bone",
+        "up",
+        "moving_camera",
+        "camera_poses",
+        "causal",
+        "lookahead",
+        "without",
+    )
+    given = [name for name in names if getattr(arguments, name) not in (None, False)]
+    if arguments.keypoints is None:
+        if given:
+            raise ConfigError(
+                f"expected --keypoints beside --{given[0].replace('_', '-')}, got none; name the "
+                "file, or leave the option out to lift the test split"
+            )
+        return None
+    if arguments.lookahead is not None and not arguments.causal:
+        raise ConfigError(
+            f"expected --causal beside --lookahead {arguments.lookahead}, got none; add it, or "
+            "leave --lookahead out to use the whole video"
+        )
+    return MotionOptions(
+        without=arguments.without or (),
+        height=arguments.height,
+        bone_lengths=dict(map(known_bone, arguments.bone or ())),
+        up=None if arguments.up is None else tuple(arguments.up),
+        moving_camera=arguments.moving_camera,
+        camera_poses=arguments.camera_poses,
+        lookahead=(arguments.lookahead or 0) if arguments.causal else None,
+    )
+
+
 def _own_video(arguments: argparse.Namespace) -> VideoSeen | None:
     """The user's keypoints, if any are to be lifted; whatever is wrong with them is found here."""
     names = (
@@ -137,13 +238,14 @@ def _own_video(arguments: argparse.Namespace) -> VideoSeen | None:
     return read_video(arguments.keypoints, **options)
 
 
-def _say(tracks: PoseTracks, config: ExperimentConfig) -> None:
-    """What was read, and what was assumed."""
+def _say(tracks: PoseTracks, config: ExperimentConfig, *, placed: bool = False) -> None:
+    """What was read, and what was assumed; where people are placed, they hang on the camera."""
     facts = tracks.source
+    unused = "" if placed else _unused_camera(config)
     print(
         f"keypoints: {facts['two_d']}, {facts['joints']}, person {facts['person']}, "
         f"{facts['frames']} frames of people ({facts['frames_filled']} filled in) in "
-        f"{facts['pieces']} pieces, intrinsics {facts['intrinsics']}{_unused_camera(config)}"
+        f"{facts['pieces']} pieces, intrinsics {facts['intrinsics']}{unused}"
     )
     counted = {
         "joints_far_outside": "joints more than an image beside it count as missing",
@@ -177,16 +279,17 @@ def handle(arguments: argparse.Namespace) -> int:
             f"'{arguments.weights}'; weights say how they were trained: leave the experiment out"
         )
     formats = _formats(arguments)
+    motion = _motion(arguments)
     video = _own_video(arguments)
     if arguments.experiment is None:
-        return _with_ready_weights(arguments, video, formats)
+        return _with_ready_weights(arguments, video, formats, motion)
     config, checkpoint = load_for_checkpoint(arguments)
     keypoints = None
     if video is not None:
         from lifting.data.keypoints.tracks import tracks_of
 
         keypoints = tracks_of(arguments.keypoints, video)
-        _say(keypoints, config)
+        _say(keypoints, config, placed=motion is not None and motion.uses("root"))
     from lifting.experiment.folder import run_of_checkpoint
     from lifting.experiment.prediction import predict
 
@@ -200,6 +303,7 @@ def handle(arguments: argparse.Namespace) -> int:
         hypotheses=arguments.hypotheses,
         command=arguments.words,
         ready=partial(check_names, formats, profile=arguments.joint_names),
+        motion=motion,
     )
     print(f"predictions: {written}")
     _beside(arguments, written)
@@ -207,11 +311,14 @@ def handle(arguments: argparse.Namespace) -> int:
 
 
 def _with_ready_weights(
-    arguments: argparse.Namespace, video: VideoSeen | None, formats: list[Export]
+    arguments: argparse.Namespace,
+    video: VideoSeen | None,
+    formats: list[Export],
+    motion: MotionOptions | None,
 ) -> int:
     """Lift a user's keypoints with weights that say themselves how they were trained."""
     given = [f"--{name}" for name in ("checkpoint", "data") if getattr(arguments, name)]
-    if video is None or given:
+    if video is None or motion is None or given:
         raise ConfigError(
             f"expected an experiment{f' beside {given[0]}' if given else ''}, or keypoints for "
             "ready weights, got neither; name one (`lifting experiments`), or give --keypoints "
@@ -224,7 +331,7 @@ def _with_ready_weights(
     keypoints = tracks_of(arguments.keypoints, video)
     output = _output(arguments, Path("poses.npz"))
     model = ready_model(keypoints, arguments.weights)
-    _say(keypoints, model.config)
+    _say(keypoints, model.config, placed=motion.uses("root"))
     poses = lift_into(
         output,
         model,
@@ -232,6 +339,7 @@ def _with_ready_weights(
         hypotheses=arguments.hypotheses,
         command=arguments.words,
         ready=partial(check_names, formats, profile=arguments.joint_names),
+        motion=motion,
     )
     if UNUSUAL in poses.meta:
         print(f"unusual input: {poses.meta[UNUSUAL]['share_of_frames']:.1%} of the frames")

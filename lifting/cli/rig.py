@@ -10,7 +10,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
+from lifting.cli.options import known_bone
 from lifting.errors import ConfigError
+from lifting.motion.options import EVERYONE, read_heights
 
 if TYPE_CHECKING:
     from lifting.teacher.options import TeacherOptions
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 SOLUTION, REPORT, FIGURES, PICTURE = "solution.npz", "report.md", "report.json", "rig.png"
 VIEWER = "viewer.html"
 _TOLD = ("given", "intrinsics", "sizes")
-_OWN_FLAGS = ("focal_model", "focal_guesses", "repair_swaps", "bone_lengths")
+_OWN_FLAGS = ("focal_model", "focal_guesses", "repair_swaps", "bone_lengths", "stature")
 """Options of the teacher that a flag of another name gives, or none."""
 
 
@@ -110,6 +112,12 @@ def _add_solving(parser: argparse.ArgumentParser) -> None:
     solving = parser.add_argument_group("how it is solved")
     for name, option in _numbers().items():
         solving.add_argument(f"--{name.replace('_', '-')}", **option)
+    solving.add_argument(
+        "--height",
+        metavar="METRES",
+        help="of the person, whom the population's lengths are scaled to (default: its mean)",
+    )
+    solving.add_argument("--stature", help=argparse.SUPPRESS)
     solving.add_argument(
         "--bone",
         action="append",
@@ -220,24 +228,27 @@ def handle_report(arguments: argparse.Namespace) -> int:
 def _options(arguments: argparse.Namespace) -> TeacherOptions:
     from lifting.teacher.options import TeacherOptions
 
+    if arguments.stature is not None:
+        raise ConfigError(
+            f"expected --height in metres, got --stature {arguments.stature:.20} of older "
+            "versions, in millimetres; give --height 1.78 for 1780 mm"
+        )
     values = {name: getattr(arguments, name) for name in _numbers()}
+    heights = read_heights(arguments.height)
+    if heights:
+        if set(heights) != {EVERYONE}:
+            raise ConfigError(
+                f"expected one height, as a rig sees one person, got {arguments.height}; give "
+                "--height 1.78"
+            )
+        values["stature"] = 1000 * heights[EVERYONE]
     values["focal_model"] = arguments.focal
     values = {name: value for name, value in values.items() if value is not None}
     return TeacherOptions(
         **values,
         repair_swaps=not arguments.no_repair,
-        bone_lengths=dict(map(_bone, arguments.bone)) or None,
+        bone_lengths=dict(map(known_bone, arguments.bone)) or None,
     )
-
-
-def _bone(text: str) -> tuple[str, float]:
-    joint, _, length = text.partition("=")
-    try:
-        return joint, float(length)
-    except ValueError:
-        raise ConfigError(
-            f"expected --bone JOINT=MM, got '{text}'; for example --bone left_knee=430"
-        ) from None
 
 
 def _held_out(views: RigViews, options: TeacherOptions) -> dict[str, float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,10 @@ from lifting.methods.lifter import PoseLifter
 from lifting.nn.expected_error import LENGTH_PER_AXIS
 from lifting.poses import Poses
 
+log = logging.getLogger(__name__)
+
+SAY_EVERY_S = 10.0
+"""How often long work says how far it is, seconds."""
 NOTED = (
     "joints_converted", "approximate_joints", "frames_resampled", "frame_rate", "intrinsics",
     "two_d", "joints_told_by", "people", "person", "notes",
@@ -127,9 +133,16 @@ def answer(
         len(batches), batch_size, seed=options.seed, shuffle=False, share=Share()
     )
     found = Answers(hypotheses=hypotheses)
+    begun = said = time.monotonic()
+    done = 0
     for key in sampler:
         batch = batches[key]
         found.add(lifter.infer(batch), batch)
+        done, now = done + len(batch.frame), time.monotonic()
+        if now - said >= SAY_EVERY_S and done < len(batches):
+            left = (now - begun) / done * (len(batches) - done)
+            log.info("%d of %d samples lifted, about %.0f s left", done, len(batches), left)
+            said = now
     return found
 
 

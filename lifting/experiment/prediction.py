@@ -33,9 +33,11 @@ from lifting.experiment.folder import (
     run_of_checkpoint,
 )
 from lifting.experiment.load import load_experiment, load_values
+from lifting.experiment.motion import Chain
 from lifting.files.checks import as_path, sha256_of
 from lifting.methods.discovery import load_lifter_class
 from lifting.methods.lifter import CHECKPOINT_KEY, PoseLifter
+from lifting.motion.options import MotionOptions
 from lifting.nn.threads import set_threads
 from lifting.poses import Poses
 from lifting.skeleton import Skeleton
@@ -167,6 +169,7 @@ def lift_tracks(
     *,
     hypotheses: bool = False,
     command: str | None = None,
+    motion: MotionOptions | None = None,
 ) -> Poses:
     """Lift keypoints; the one way from a model to poses.
 
@@ -175,10 +178,14 @@ def lift_tracks(
         tracks: Keypoints; None lifts the test split of the model's data, with a trainer.
         hypotheses: Also keep every hypothesis.
         command: What repeats it, for ``meta``.
+        motion: What happens to keypoints before, and to their poses afterwards; None for nothing.
 
     Raises:
         DataError: There is nothing to lift, or it is damaged.
+        ConfigError: The motion asks for what the model or the people cannot give.
     """
+    chain = None if motion is None or tracks is None else _chain(model, tracks, motion)
+    tracks = tracks if chain is None else chain.tracks
     if tracks is not None and type(model.module) is load_lifter_class(model.method):
         answers, tracks, options = _lift_alone(model, tracks, hypotheses=hypotheses)
     else:
@@ -191,7 +198,18 @@ def lift_tracks(
     poses = answers.poses(tracks, options, origin)
     if hypotheses and poses.hypotheses is None:
         log.warning("%s gives one answer: there are no hypotheses beside it", model.method)
-    return poses
+    return poses if chain is None else chain.end(poses)
+
+
+def _chain(model: Model, tracks: PoseTracks, motion: MotionOptions) -> Chain:
+    if motion.causal and model.config.tto.enabled:
+        raise ConfigError(
+            "expected a model without test-time optimisation for --causal, got one with it; set "
+            "tto.enabled=false"
+        )
+    data = model.config.data
+    fps = None if data.frames == 1 else model.claims.fps or data.fps or highest_rate(tracks)
+    return Chain.begin(tracks, motion, data, fps)
 
 
 def _judged(usual: Usual, tracks: PoseTracks, model: Model) -> dict[str, Any]:
@@ -237,6 +255,7 @@ def predict(
     hypotheses: bool = False,
     command: str | None = None,
     ready: Callable[[Skeleton], object] | None = None,
+    motion: MotionOptions | None = None,
 ) -> Path:
     """Lift the test split, or a user's own keypoints, into an npz file, see :class:`Poses`.
 
@@ -248,6 +267,7 @@ def predict(
         hypotheses: Also write every hypothesis.
         command: What repeats it, for the file.
         ready: Asked with the joints of the answers before anything is lifted; may refuse.
+        motion: What happens to own keypoints and their poses, see :func:`lift_tracks`.
 
     Returns:
         The file that was written.
@@ -260,7 +280,9 @@ def predict(
     _check_place(output)
     tracks = read_keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
     model = model_of(config, checkpoint, alone=tracks is not None)
-    lift_into(output, model, tracks, hypotheses=hypotheses, command=command, ready=ready)
+    lift_into(
+        output, model, tracks, hypotheses=hypotheses, command=command, ready=ready, motion=motion
+    )
     return output
 
 
@@ -272,6 +294,7 @@ def lift_into(
     hypotheses: bool = False,
     command: str | None = None,
     ready: Callable[[Skeleton], object] | None = None,
+    motion: MotionOptions | None = None,
 ) -> Poses:
     """Lift keypoints into an npz file, which is tried before anything is computed.
 
@@ -282,6 +305,7 @@ def lift_into(
         hypotheses: Also write every hypothesis.
         command: What repeats it, for the file.
         ready: Asked with the joints of the answers before anything is lifted; may refuse.
+        motion: What happens to own keypoints and their poses, see :func:`lift_tracks`.
 
     Returns:
         What was written.
@@ -293,7 +317,7 @@ def lift_into(
     _check_place(output)
     if ready is not None:
         ready(model.claims.skeleton)
-    poses = lift_tracks(model, tracks, hypotheses=hypotheses, command=command)
+    poses = lift_tracks(model, tracks, hypotheses=hypotheses, command=command, motion=motion)
     poses.save(output)
     return poses
 

@@ -5,7 +5,6 @@ Where the cameras do not give the scale, lengths of people's bones do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from lifting.geometry.camera import Camera
 from lifting.geometry.kinematics import scale_from_bones
 from lifting.geometry.robust import LEAST_POINTS, RobustOptions
 from lifting.skeleton import Skeleton
+from lifting.skeleton.proportions import MEAN_STATURE_MM, population_lengths
 from lifting.teacher.joints import triangulate
 from lifting.teacher.options import TeacherOptions
 from lifting.teacher.pairs import assemble, pair_poses
@@ -225,22 +225,6 @@ def _scaled(camera: Camera, factor: float) -> Camera:
     return replace(camera, position=factor * camera.position)
 
 
-MEAN_STATURE_MM = 1688.5
-"""Mean of the means of men (1759 mm) and women (1618 mm)."""
-
-# Length over stature, by the names of a bone's ends without their side; some joints go by two
-# names. The project's anthropometric table, which the procedural people are drawn from as well.
-_FRACTIONS: Mapping[tuple[str, str], float] = {
-    ("hip", "hip"): 0.060, ("pelvis", "hip"): 0.060,
-    ("hip", "knee"): 0.245, ("knee", "ankle"): 0.246,
-    ("hip", "spine"): 0.128, ("pelvis", "spine"): 0.128,
-    ("spine", "thorax"): 0.140, ("pelvis", "thorax"): 0.268,
-    ("thorax", "neck"): 0.075, ("neck", "head"): 0.070,
-    ("thorax", "shoulder"): 0.100,
-    ("shoulder", "elbow"): 0.165, ("elbow", "wrist"): 0.146,
-}  # fmt: skip
-
-
 class Scale(NamedTuple):
     """A factor to millimetres and where it comes from.
 
@@ -275,9 +259,7 @@ def reference_lengths(skeleton: Skeleton, options: TeacherOptions) -> Tensor:
             found[index] = length
     else:
         stature = options.stature or MEAN_STATURE_MM
-        for parent, child in skeleton.bones:
-            ends = tuple(_sideless(skeleton.joints[joint]) for joint in (parent, child))
-            found[child] = stature * _FRACTIONS.get((ends[0], ends[1]), 0.0)
+        found = found.new_tensor(population_lengths(skeleton, stature))
     if not bool((found > 0).any()):
         raise ConfigError(
             f"expected bones of known length, got none for skeleton {skeleton.name}; give "
@@ -302,7 +284,3 @@ def metric_scale(joints: Pose3D, skeleton: Skeleton, options: TeacherOptions) ->
         source = f"bone lengths of people {options.stature or MEAN_STATURE_MM:g} mm tall"
     rule = options.scale_rule.replace("_", " ")
     return Scale(float(factor), f"{source}, by {rule}")
-
-
-def _sideless(joint: str) -> str:
-    return joint.removeprefix("left_").removeprefix("right_")

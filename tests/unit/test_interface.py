@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import lifting
 from lifting import Poses, interface, lift, load_model, read_keypoints, solve_rig
 from lifting.cli.main import main
 from lifting.errors import CheckpointError, ConfigError, DataError, LiftingError, MissingDataError
+from lifting.experiment import answers
 from lifting.experiment.load import load_experiment
 from lifting.experiment.prediction import model_of
 from lifting.skeleton import COCO_17, H36M_17
@@ -108,7 +110,7 @@ def test_arrays_files_and_the_command_answer_alike(outputs, model, points, tmp_p
     found = lift(points, image_size=SIZE, skeleton="h36m17", fps=25, model=model)
     assert_same(found, written)
     assert_same(lift(read_keypoints(own), model=model), written)
-    named = lift(points, image_size=SIZE, skeleton=H36M_17.joints, model=model.checkpoint)
+    named = lift(points, image_size=SIZE, skeleton=H36M_17.joints, fps=25, model=model.checkpoint)
     assert_same(named, written)
     found.save(tmp_path / "again.npz")
     assert_same(Poses.load(tmp_path / "again.npz"), written)
@@ -239,6 +241,45 @@ def test_arrays_of_any_library_are_taken(points, model):
             given, image_size=np.array(SIZE), skeleton="h36m17", model=model, person=np.int64(0)
         )
         assert_same(found, plain)
+
+
+def test_people_move_in_a_world_unless_told_otherwise(points, model):
+    given = {"image_size": SIZE, "skeleton": "h36m17", "model": model}
+    late = lift(points, **given, motion={"lookahead": 3})
+    assert late.meta["motion"]["delay_ms"] == 100
+    found = lift(points, **given, motion={"height": "0=1.8,1=1.6"})
+    assert found.trajectory.shape == (18, 3)
+    assert found.world.shape == (18, 17, 3)
+    assert found.meta["motion"]["scale"] == [
+        "person 0: 1.8 m, as given",
+        "person 1: 1.6 m, as given",
+    ]
+    assert np.isfinite(found.contacts).all(0).nonzero()[0].tolist() == [3, 6]
+    assert found.flag_names == ("filled", "outlier")
+    assert found.flags[3, 5] == 1
+    np.testing.assert_array_equal(found.keypoints_read[0], points[0, 0])
+    assert np.linalg.norm(found.up) == pytest.approx(1)
+    assert 0 < found.up_sigma < 40
+    row = found.trajectory + found.joints_3d[:, 7]  # any point, as high above the ground
+    np.testing.assert_allclose(row @ found.up - found.ground, found.world[:, 7, 2], atol=2)
+    alone = lift(points, **given, motion={"without": "all"}, person=1)
+    assert alone.trajectory is None
+    assert alone.world is None
+    one = lift(points, **given, motion={"height": {1: 1.7}}, person=1)
+    assert one.meta["motion"]["scale"] == ["person 1: 1.7 m, as given"]
+    with pytest.raises(ConfigError, match=r"people in the video \(0, 1\), got one of person 2"):
+        lift(points, **given, motion={"height": {2: 1.7}})
+    with pytest.raises(ConfigError, match="did you mean 'height'"):
+        lift(points, **given, motion={"heigt": 1.7})
+
+
+def test_long_work_says_how_far_it_is(points, model, monkeypatch, caplog):
+    monkeypatch.setattr(answers, "SAY_EVERY_S", 0.0)
+    caplog.set_level("INFO", "lifting")
+    small = replace(model.config.data, eval_batch_size=8)
+    slow = replace(model, config=replace(model.config, data=small))
+    lift(points, image_size=SIZE, skeleton="h36m17", model=slow)
+    assert re.findall(r"(\d+) of 18 samples lifted, about \d+ s left", caplog.text) == ["6", "12"]
 
 
 @pytest.mark.parametrize("call", [read_keypoints, load_model])

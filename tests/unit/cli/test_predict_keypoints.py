@@ -50,7 +50,7 @@ def test_a_detector_s_file_is_lifted(trained, results, tmp_path, capsys):
     assert (
         "person 3 of 2, asked for 3, by ids, 5 frames of people (1 filled in) in 1 pieces" in said
     )
-    assert "intrinsics given, but tiny_method does not use them\n" in said
+    assert "intrinsics given\n" in said
     with np.load(output) as file:
         assert file["joints_3d"].shape == (5, 17, 3)
         assert file["frame"].tolist() == [8, 9, 10, 11, 12]
@@ -121,3 +121,20 @@ def test_keypoints_become_files_of_other_programs(trained, tmp_path, capsys):
     ):
         assert main([*command, *words]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--height", "1.8"], "expected --keypoints beside --height"),
+        (["--without", "feet"], "expected --keypoints beside --without"),
+        (["--keypoints", "x", "--lookahead", "5"], "expected --causal beside --lookahead 5"),
+        (["--keypoints", "x", "--height", "1780"], "1780 mm are 1.78 m"),
+        (["--keypoints", "x", "--bone", "left_knee"], "expected --bone JOINT=MM"),
+        (["--keypoints", "x", "--without", "foot"], "did you mean 'root'"),
+        (["--keypoints", "x", "--up", "0", "0", "0"], "three numbers that point up"),
+    ],
+)
+def test_mistakes_about_motion_are_explained(capsys, words, message):
+    assert main(["predict", "simple_baseline", *words]) == 2
+    assert message in capsys.readouterr().err

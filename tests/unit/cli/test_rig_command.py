@@ -92,12 +92,12 @@ def test_python_solves_the_same(recording, tmp_path):
 def test_less_is_told_and_bones_are_given(recording, tmp_path, capsys):
     folder, _ = recording
     given = ["--cameras", str(folder / "cameras.json"), "--output", str(tmp_path), *FEW]
-    given += ["--told", "intrinsics", "--bone", "left_knee=500"]
+    given += ["--told", "intrinsics", "--height", "1.9", "--bone", "left_knee=500"]
     assert main(["rig", "solve", *files(folder), *given]) == 0
     printed = capsys.readouterr().out
     assert "| scale | 1 given bone lengths, by least squares |" in printed
     assert "| known of the cameras | intrinsics |" in printed
-    assert "--told intrinsics --bone left_knee=500`." in printed
+    assert "--height 1.9 --told intrinsics --bone left_knee=500`." in printed
 
 
 @pytest.mark.parametrize(
@@ -107,6 +107,9 @@ def test_less_is_told_and_bones_are_given(recording, tmp_path, capsys):
         (["left.npz", "none.npz"], "none.npz"),
         (["left.npz", "left.npz"], "a file of its own name for each camera"),
         (["left.npz", "right.npz", "--bone", "left_knee=long"], "expected --bone JOINT=MM"),
+        (["left.npz", "right.npz", "--stature", "1780"], "expected --height in metres"),
+        (["left.npz", "right.npz", "--height", "1780"], "1780 mm are 1.78 m"),
+        (["left.npz", "right.npz", "--height", "0=1.7"], "expected one height"),
         (["left.npz", "right.npz", "--sigma", "-1"], "expected sigma above 0, got -1"),
         (["left.npz", "right.npz", "--cameras", "cameras.json"], "got 'middle'"),
         (["left.npz", "short.npz"], "files that do not number them, got left: 40, short: 30"),

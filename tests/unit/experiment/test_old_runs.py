@@ -130,7 +130,8 @@ def test_own_keypoints_are_lifted_as_before(name, old_run, tmp_path):
     own = tmp_path / "plain.npz"
     np.savez(own, keypoints_2d=expected["keypoints_2d"])
     size = map(str, expected["image_size"])
-    assert_answers(predicted(run, "--keypoints", str(own), "--image-size", *size), expected)
+    given = ["--keypoints", str(own), "--image-size", *size, "--without", "all"]
+    assert_answers(predicted(run, *given), expected)
 
 
 @pytest.mark.parametrize("name", LOOK_AT_PICTURES)
