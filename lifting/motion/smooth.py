@@ -150,19 +150,3 @@ def _pairs(count: int, step: int) -> tuple[slice, slice]:
     if step >= 0:
         return slice(0, max(count - step, 0)), slice(min(step, count), count)
     return slice(min(-step, count), count), slice(0, max(count + step, 0))
-
-
-def spread_over(values: Array, track: Array, window: Window) -> Array:
-    """Largest value within a window, frame by frame.
-
-    Args:
-        values: ``(N, points)``.
-        track: ``(N,)`` int64, rising.
-        window: Its frames; degree and weights do not count.
-    """
-    found = values.copy()
-    for step, _ in window.places():
-        here, there = _pairs(len(values), step)
-        same = (track[here] == track[there])[:, None]
-        found[here] = np.maximum(found[here], np.where(same, values[there], -np.inf))
-    return found

@@ -273,6 +273,24 @@ def test_people_move_in_a_world_unless_told_otherwise(points, model):
         lift(points, **given, motion={"heigt": 1.7})
 
 
+def test_a_delay_holds_from_keypoints_to_the_world(points, model):
+    """What is known later is changed, in a gap's end, too; what is answered before stays."""
+    one = np.concatenate((points, points[::-1]))[:, 0].copy()
+    one[8:12, 9] = np.nan
+    other = one.copy()
+    other[12:] += np.random.default_rng(1).normal(0, 50, other[12:].shape)
+    given = {"image_size": SIZE, "skeleton": "h36m17", "fps": 50, "model": model}
+    for lookahead in (0, 4):
+        motion = {"lookahead": lookahead, "height": 1.7}
+        before, after = (lift(seen, **given, motion=motion) for seen in (one, other))
+        for name in ("keypoints_2d", "confidence", "joints_3d", "trajectory", "world", "contacts"):
+            first, second = (getattr(poses, name) for poses in (before, after))
+            np.testing.assert_array_equal(
+                first[: 12 - lookahead], second[: 12 - lookahead], f"{name}, {lookahead} ahead"
+            )
+            assert not np.array_equal(first[12:], second[12:], equal_nan=True)
+
+
 def test_long_work_says_how_far_it_is(points, model, monkeypatch, caplog):
     monkeypatch.setattr(answers, "SAY_EVERY_S", 0.0)
     caplog.set_level("INFO", "lifting")
