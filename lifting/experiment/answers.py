@@ -138,7 +138,7 @@ def answer(
     for key in sampler:
         batch = batches[key]
         found.add(lifter.infer(batch), batch)
-        done, now = done + len(batch.frame), time.monotonic()
+        done, now = done + len(batch), time.monotonic()
         if now - said >= SAY_EVERY_S and done < len(batches):
             left = (now - begun) / done * (len(batches) - done)
             log.info("%d of %d samples lifted, about %.0f s left", done, len(batches), left)

@@ -80,6 +80,8 @@ class Chain:
             facts["delay_ms"] = round(1000 * options.lookahead / rate, 1)
             facts["model_ahead"] = model
             options = replace(options, lookahead=options.lookahead - model)
+        if len(set(tracks.camera.tolist())) > 1:  # of a data set: they share no world
+            options = replace(options, moving_camera=True, camera_poses=None)
         cleaned, flags = _cleaned(tracks, options, rate, facts)
         return cls(options, tracks, cleaned, flags, rate, facts)
 

@@ -110,7 +110,7 @@ def settle(people: People, options: MotionOptions) -> Moving:
     placed = place_root(pose, people.keypoints_2d, people.confidence, people.intrinsics)
     facts["root"] = "closed form a frame, then a smoother"
     if options.moving_camera and people.cameras is None:
-        facts["world"] = "none: the camera moves, so positions are in its frame of every instant"
+        facts["world"] = "none: the camera moves, or is another; positions are in its frame"
         path = smooth_root(placed, people.track, people.fps, ahead.root)
         return replace(nothing, trajectory=path)
     still = _fixed(people.cameras, len(pose))

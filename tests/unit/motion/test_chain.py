@@ -189,6 +189,7 @@ def test_a_model_of_windows_looks_ahead_too(walker):
     chain = Chain.begin(walker, MotionOptions(lookahead=20), data, FPS)
     assert chain.options.lookahead == 7
     assert chain.facts["delay_ms"] == 400
+    assert chain.options.moving_camera  # four cameras of a data set share no world
 
 
 def test_a_camera_that_moves_leaves_no_world(people):

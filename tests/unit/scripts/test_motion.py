@@ -13,7 +13,7 @@ from motion import Sums, main
 SMALL = (
     "data.synthetic.train_sequences=1",
     "data.synthetic.val_sequences=1",
-    "data.synthetic.test_sequences=1",
+    "data.synthetic.test_sequences=2",
     "data.synthetic.sequence_frames=40",
 )
 
