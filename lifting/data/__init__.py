@@ -11,7 +11,7 @@
 * ``window``, ``sampler``, ``augment``, ``gather``, ``datamodule``   from tracks to batches
 * ``info``         what a method may know of the data, and what its training was told
 * ``cache``        derived tracks on disk
-* ``film``         virtual cameras for motion that has none
+* ``film``         virtual cameras for motion that has none; ``refilm``, anew while one trains
 * ``detections``, ``occlusion``, ``heatmaps``   detector-like 2D noise, and a detector's maps
 * ``mixtures``     2D mixtures around detections and fitted to maps; ``mixture_file``, of splits
 * ``epipolar_labels``   labels from a teacher of several views, and its kept solutions

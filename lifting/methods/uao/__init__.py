@@ -7,7 +7,7 @@ arXiv 2402.02339, IEEE Transactions on Multimedia 2025. The optimisation itself 
 
 * ``config``      the switches (no torch)
 * ``network``     GUMLP: encoder, graph convolution and U-shaped perceptrons, two heads
-* ``module``      loss of the predicted log error, training, prediction, latents for test-time
-                  optimisation
+* ``lifter``      its units and answers, latents for test-time optimisation (no Lightning)
+* ``module``      loss of the predicted log error, training
 * ``checkpoint``  the authors' weights
 """
