@@ -12,8 +12,11 @@ import torch
 from lifting import Poses, lift, load_model, read_keypoints
 from lifting.cli.main import main
 from lifting.data.film import film
+from lifting.data.keypoints.usual import fit_usual
 from lifting.data.procedural.generator import generate_motion
-from lifting.experiment.weights_file import command_of, write_weights_file
+from lifting.experiment.build import build_data
+from lifting.experiment.load import load_experiment
+from lifting.experiment.weights_file import command_of, films, write_weights_file
 from lifting.weights import registry
 
 HEAVY = {"pytorch_lightning", "torchmetrics", "wandb", "matplotlib"}
@@ -97,6 +100,20 @@ def test_a_file_of_a_file_is_the_same(files, tmp_path):
     facts = write_weights_file(model, tmp_path / "again.pt")
     one, two = (torch.load(f, weights_only=True) for f in (files["simple_baseline"], "again.pt"))
     assert facts == two["lifting"] == one["lifting"]
+
+
+def test_input_is_learnt_from_the_films_that_a_training_sees(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIFTING_CACHE", str(tmp_path / "cache"))
+    words = ["extends=overlay/smoke", "data.synthetic.train_sequences=6"]
+    words += ["data.synthetic.sequence_frames=60", "data.refilm.seconds=1.0"]
+    once = load_experiment("simple_baseline", words)
+    data = build_data(once)
+    assert films(once, data) == [data.tracks("train")]
+    anew = load_experiment("simple_baseline", [*words, "data.refilm.every=1"])
+    first, *others = films(anew, build_data(anew))
+    assert others
+    assert not any(torch.equal(first.keypoints_2d, other.keypoints_2d) for other in others)
+    assert fit_usual([first, *others], data.tracks("val")).judge(first).flagged.mean() < 0.2
 
 
 def test_the_command_says_what_differs_from_the_experiment(outputs):
