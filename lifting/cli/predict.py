@@ -63,6 +63,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     add_joint_names(parser)
     parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with keypoints whose lifting was stopped; it left its answers so far beside "
+        "the output, in NAME.part.npz",
+    )
+    parser.add_argument(
         "--hypotheses", action="store_true", help="also write every hypothesis, where there are"
     )
     parser.set_defaults(handler=handle)
@@ -190,6 +196,7 @@ def _motion(arguments: argparse.Namespace) -> MotionOptions | None:
     )
     given = [name for name in names if getattr(arguments, name) not in (None, False)]
     if arguments.keypoints is None:
+        given += ["resume"] if arguments.resume else []
         if given:
             raise ConfigError(
                 f"expected --keypoints beside --{given[0].replace('_', '-')}, got none; name the "
@@ -304,6 +311,7 @@ def handle(arguments: argparse.Namespace) -> int:
         command=arguments.words,
         ready=partial(check_names, formats, profile=arguments.joint_names),
         motion=motion,
+        resume=arguments.resume,
     )
     print(f"predictions: {written}")
     _beside(arguments, written)
@@ -340,6 +348,7 @@ def _with_ready_weights(
         command=arguments.words,
         ready=partial(check_names, formats, profile=arguments.joint_names),
         motion=motion,
+        resume=arguments.resume,
     )
     if UNUSUAL in poses.meta:
         print(f"unusual input: {poses.meta[UNUSUAL]['share_of_frames']:.1%} of the frames")

@@ -17,6 +17,7 @@ from lifting.data.gather import GatherOptions, TrackBatches
 from lifting.data.sampler import BatchSampler, Share
 from lifting.data.sequence import PoseTracks
 from lifting.errors import DataError
+from lifting.experiment.kept import Kept
 from lifting.files.checks import files_hash, sha256_of
 from lifting.methods.lifter import PoseLifter
 from lifting.nn.expected_error import LENGTH_PER_AXIS
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 SAY_EVERY_S = 10.0
 """How often long work says how far it is, seconds."""
+KEEP_EVERY_S = 30.0
+"""How often long work keeps what it has, seconds."""
 NOTED = (
     "joints_converted", "approximate_joints", "frames_resampled", "frame_rate", "intrinsics",
     "two_d", "joints_told_by", "people", "person", "notes",
@@ -118,6 +121,8 @@ def answer(
     batch_size: int,
     *,
     hypotheses: bool = False,
+    kept: Kept | None = None,
+    key: str = "",
 ) -> Answers:
     """Lift tracks in the joints and at the rate of a lifter.
 
@@ -127,20 +132,31 @@ def answer(
         options: How they become batches.
         batch_size: Samples a batch at most.
         hypotheses: Also keep every hypothesis.
+        kept: Where answers so far go to, and are taken up from.
+        key: What decides them.
     """
     batches = TrackBatches(tracks, options)
     sampler = BatchSampler(
         len(batches), batch_size, seed=options.seed, shuffle=False, share=Share()
     )
     found = Answers(hypotheses=hypotheses)
-    begun = said = time.monotonic()
-    done = 0
-    for key in sampler:
-        batch = batches[key]
+    first = 0
+    if kept is not None:
+        found.columns, first = kept.begin(key)
+    begun = said = saved = time.monotonic()
+    done = before = 0
+    for number, chosen in enumerate(sampler):
+        if number < first:
+            done = before = before + len(chosen.samples)
+            continue
+        batch = batches[chosen]
         found.add(lifter.infer(batch), batch)
         done, now = done + len(batch), time.monotonic()
+        if kept is not None and now - saved >= KEEP_EVERY_S and done < len(batches):
+            kept.write(found.columns, number + 1)
+            saved = time.monotonic()
         if now - said >= SAY_EVERY_S and done < len(batches):
-            left = (now - begun) / done * (len(batches) - done)
+            left = (now - begun) / (done - before) * (len(batches) - done)
             log.info("%d of %d samples lifted, about %.0f s left", done, len(batches), left)
             said = now
     return found

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from lifting.data.cache import tracks_hash
 from lifting.data.check import check_config, check_tracks
 from lifting.data.conform import conformed, highest_rate
 from lifting.data.gather import GatherOptions, evaluation_options
@@ -32,6 +33,7 @@ from lifting.experiment.folder import (
     newest_weights,
     run_of_checkpoint,
 )
+from lifting.experiment.kept import Kept
 from lifting.experiment.load import load_experiment, load_values
 from lifting.experiment.motion import Chain
 from lifting.files.checks import as_path, sha256_of
@@ -170,6 +172,7 @@ def lift_tracks(
     hypotheses: bool = False,
     command: str | None = None,
     motion: MotionOptions | None = None,
+    kept: Kept | None = None,
 ) -> Poses:
     """Lift keypoints; the one way from a model to poses.
 
@@ -179,6 +182,7 @@ def lift_tracks(
         hypotheses: Also keep every hypothesis.
         command: What repeats it, for ``meta``.
         motion: What happens to keypoints before, and to their poses afterwards; None for nothing.
+        kept: Where answers so far go to, and are taken up from; a trainer does neither.
 
     Raises:
         DataError: There is nothing to lift, or it is damaged.
@@ -187,8 +191,10 @@ def lift_tracks(
     chain = None if motion is None or tracks is None else _chain(model, tracks, motion)
     tracks = tracks if chain is None else chain.tracks
     if tracks is not None and type(model.module) is load_lifter_class(model.method):
-        answers, tracks, options = _lift_alone(model, tracks, hypotheses=hypotheses)
+        answers, tracks, options = _lift_alone(model, tracks, kept, hypotheses=hypotheses)
     else:
+        if kept is not None and kept.resume:
+            log.warning("%s is lifted by a trainer, from the beginning", model.method)
         from lifting.experiment.prediction_run import lift_with_trainer
 
         answers, tracks, options = lift_with_trainer(model, tracks, hypotheses=hypotheses)
@@ -228,7 +234,7 @@ def _judged(usual: Usual, tracks: PoseTracks, model: Model) -> dict[str, Any]:
 
 
 def _lift_alone(
-    model: Model, tracks: PoseTracks, *, hypotheses: bool
+    model: Model, tracks: PoseTracks, kept: Kept | None, *, hypotheses: bool
 ) -> tuple[Answers, PoseTracks, GatherOptions]:
     """Answers to keypoints, which are brought to the joints and the rate of the weights."""
     data, claims = model.config.data, model.claims
@@ -236,12 +242,16 @@ def _lift_alone(
     fps = None if data.frames == 1 else claims.fps or data.fps or highest_rate(tracks)
     tracks = check_tracks(conformed(tracks, claims.skeleton, fps), "test")
     options = replace(evaluation_options(data, model.config.seed), labels=False)
+    key = ""
+    if kept is not None:
+        what = (tracks_hash(tracks), sha256_of(model.checkpoint), hypotheses, data.eval_batch_size)
+        key = " ".join(map(str, (*what, options)))
     device = torch.device("cpu")
     if model.config.trainer.accelerator != "cpu" and torch.cuda.is_available():
         device = torch.device("cuda")
     found = answer(
         model.module.to(device), tracks.to(device), options, data.eval_batch_size,
-        hypotheses=hypotheses,
+        hypotheses=hypotheses, kept=kept, key=key,
     )  # fmt: skip
     return found, tracks, options
 
@@ -256,6 +266,7 @@ def predict(
     command: str | None = None,
     ready: Callable[[Skeleton], object] | None = None,
     motion: MotionOptions | None = None,
+    resume: bool = False,
 ) -> Path:
     """Lift the test split, or a user's own keypoints, into an npz file, see :class:`Poses`.
 
@@ -268,6 +279,7 @@ def predict(
         command: What repeats it, for the file.
         ready: Asked with the joints of the answers before anything is lifted; may refuse.
         motion: What happens to own keypoints and their poses, see :func:`lift_tracks`.
+        resume: Go on with the answers that a lifting which was stopped left beside the file.
 
     Returns:
         The file that was written.
@@ -281,8 +293,9 @@ def predict(
     tracks = read_keypoints(keypoints) if isinstance(keypoints, Path) else keypoints
     model = model_of(config, checkpoint, alone=tracks is not None)
     lift_into(
-        output, model, tracks, hypotheses=hypotheses, command=command, ready=ready, motion=motion
-    )
+        output, model, tracks, hypotheses=hypotheses, command=command, ready=ready, motion=motion,
+        resume=resume,
+    )  # fmt: skip
     return output
 
 
@@ -295,6 +308,7 @@ def lift_into(
     command: str | None = None,
     ready: Callable[[Skeleton], object] | None = None,
     motion: MotionOptions | None = None,
+    resume: bool = False,
 ) -> Poses:
     """Lift keypoints into an npz file, which is tried before anything is computed.
 
@@ -306,6 +320,7 @@ def lift_into(
         command: What repeats it, for the file.
         ready: Asked with the joints of the answers before anything is lifted; may refuse.
         motion: What happens to own keypoints and their poses, see :func:`lift_tracks`.
+        resume: Go on with the answers that a lifting which was stopped left beside the file.
 
     Returns:
         What was written.
@@ -317,8 +332,13 @@ def lift_into(
     _check_place(output)
     if ready is not None:
         ready(model.claims.skeleton)
-    poses = lift_tracks(model, tracks, hypotheses=hypotheses, command=command, motion=motion)
+    kept = None if tracks is None else Kept(output, resume=resume)
+    poses = lift_tracks(
+        model, tracks, hypotheses=hypotheses, command=command, motion=motion, kept=kept
+    )
     poses.save(output)
+    if kept is not None:
+        kept.end()
     return poses
 
 

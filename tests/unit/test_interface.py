@@ -18,7 +18,7 @@ from lifting.cli.main import main
 from lifting.errors import CheckpointError, ConfigError, DataError, LiftingError, MissingDataError
 from lifting.experiment import answers
 from lifting.experiment.load import load_experiment
-from lifting.experiment.prediction import model_of
+from lifting.experiment.prediction import lift_into, model_of
 from lifting.skeleton import COCO_17, H36M_17
 
 REPOSITORY = Path(__file__).parents[2]
@@ -289,6 +289,36 @@ def test_a_delay_holds_from_keypoints_to_the_world(points, model):
                 first[: 12 - lookahead], second[: 12 - lookahead], f"{name}, {lookahead} ahead"
             )
             assert not np.array_equal(first[12:], second[12:], equal_nan=True)
+
+
+def test_a_lifting_that_was_stopped_goes_on(points, model, monkeypatch, tmp_path):
+    monkeypatch.setattr(answers, "KEEP_EVERY_S", 0.0)
+    own, output, part = (tmp_path / n for n in ("own.npz", "poses.npz", "poses.part.npz"))
+    np.savez(own, keypoints_2d=points, image_size=np.array(SIZE), skeleton="h36m17", fps=25)
+    tracks = read_keypoints(own)
+    small = replace(model.config.data, eval_batch_size=6)
+    slow = replace(model, config=replace(model.config, data=small))
+    kind, batches = type(model.module), []
+    infer = kind.infer
+
+    def stopped(self, batch):
+        batches.append(len(batch))
+        if len(batches) == 3:
+            raise KeyboardInterrupt
+        return infer(self, batch)
+
+    monkeypatch.setattr(kind, "infer", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        lift_into(output, slow, tracks)
+    assert part.exists()
+    assert not output.exists()
+    with pytest.raises(ConfigError, match=r"same weights and options in .*without --resume"):
+        lift_into(output, slow, tracks, hypotheses=True, resume=True)
+    before = len(batches)
+    lift_into(output, slow, tracks, resume=True)
+    assert len(batches) == before + 1
+    assert not part.exists()
+    assert_same(Poses.load(output), lift_into(tmp_path / "again.npz", slow, tracks))
 
 
 def test_long_work_says_how_far_it_is(points, model, monkeypatch, caplog):
