@@ -76,7 +76,9 @@ def scene_of(poses: Poses, like: Scene | None = None) -> Scene:
     turned = turned + shift
     notes = []
     if frame == "body":
-        notes.append("Places are not known: people stand side by side.")
+        alone = len(set(persons_of(poses))) == 1
+        where = "the person stays at a spot" if alone else "people stand side by side"
+        notes.append(f"Places are not known: {where}.")
         turned = turned + _beside(poses)
     if rate_of(poses) is None:
         notes.append("Frames a second are not known: played at 25.")

@@ -156,6 +156,13 @@ def test_people_without_a_place_stand_side_by_side(poses, tmp_path):
     ]
 
 
+def test_one_person_without_a_place_stays_at_a_spot(poses, tmp_path):
+    bare = replace(poses, trajectory=None, people=("ann", "ann"), frame=np.arange(10))
+    [clip] = written(tmp_path, ("bare", bare))["clips"]
+    np.testing.assert_allclose(joints_of(clip)[:, 0, :2], 0, atol=1)
+    assert clip["notes"] == ["Places are not known: the person stays at a spot."]
+
+
 def test_a_world_is_taken_as_it_is_and_that_of_a_camera_is_levelled(poses, world, tmp_path):
     turn = rotation(TILT)
     rig = {
