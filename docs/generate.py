@@ -39,6 +39,8 @@ def pages() -> dict[str, Path]:
     shown = {name: ROOT / file for name, file in found.items()}
     for file in sorted((ROOT / "lifting").rglob("README.md")):
         parts = file.relative_to(ROOT / "lifting").parent.parts
+        if "node_modules" in parts:  # what `make viewer` installs
+            continue
         room = parts if parts[0] == "methods" else ("rooms", *parts)
         shown["/".join(("generated", *room))] = file
     for file in sorted((ROOT / "benchmarks").glob("*.md")):

@@ -18,7 +18,7 @@ PAGES = sorted(
     page
     for place in ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "lifting/**/README.md")
     for page in ROOT.glob(place)
-    if not {"generated", "_build"} & set(page.parts)
+    if not {"generated", "_build", "node_modules"} & set(page.parts)
 )
 FENCE = re.compile(r"^```(\S*)(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
