@@ -1,18 +1,22 @@
 """Parts of lifters that see a window by two streams and mix them, a joint and a frame at a time.
 
-A part computes on sequences, ``(sequences, length, width)``: the joints of a frame, or the frames
-of a joint.
+Parts keep windows as they are, ``(batch, frames, joints, width)``; a mixer works on the sequences
+in them, the joints of each frame or the frames of each joint.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-SLOW_WHEN_FUSED = range(24, 32)
-"""Lengths at which the fused kernel takes up to a third longer on a processor than its parts."""
+Over = Literal["joints", "frames"]
+
+SHORT, NARROW = 32, 32
+"""Below both, members of a sequence and channels of a head, the fused kernel takes up to a third
+longer on a processor than its parts, in training above all."""
 
 
 class SelfAttention(nn.Module):
@@ -21,23 +25,27 @@ class SelfAttention(nn.Module):
     Args:
         width: Channels, a multiple of ``heads``.
         heads: Attention heads.
+        over: What a sequence is of.
         bias: Whether queries, keys and values have an offset.
     """
 
-    def __init__(self, width: int, heads: int, *, bias: bool = True) -> None:
+    def __init__(self, width: int, heads: int, over: Over, *, bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
+        self.over = over
         self.qkv = nn.Linear(width, 3 * width, bias=bias)
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix ``(sequences, length, width)``."""
-        query, key, value = rearrange(
-            self.qkv(x), "n length (three heads c) -> three n heads length c",
-            three=3, heads=self.heads,
-        )  # fmt: skip
-        mixed = _attend(query, key, value)
-        merged: Tensor = self.out(rearrange(mixed, "n heads length c -> n length (heads c)"))
+        """Mix ``(batch, frames, joints, width)``."""
+        parts = self.qkv(x).view(*x.shape[:3], 3, self.heads, -1)
+        over_joints = self.over == "joints"
+        query, key, value = parts.permute(
+            (3, 0, 1, 4, 2, 5) if over_joints else (3, 0, 2, 4, 1, 5)
+        )
+        mixed = _attend(query, key, value)  # (batch, frames or joints, heads, length, channels)
+        mixed = mixed.permute((0, 1, 3, 2, 4) if over_joints else (0, 3, 1, 2, 4))
+        merged: Tensor = self.out(mixed.reshape(x.shape))
         return merged
 
 
@@ -45,7 +53,7 @@ class MixerBlock(nn.Module):
     """A mixer of the members and a perceptron, each normalised first and around a shortcut.
 
     Args:
-        mixer: Maps ``(sequences, length, width)`` to the same shape.
+        mixer: Maps ``(batch, frames, joints, width)`` to the same shape.
         width: Channels.
         ratio: Width of the perceptron's hidden layer over ``width``.
         eps: Of the layer normalisations.
@@ -66,7 +74,7 @@ class MixerBlock(nn.Module):
         self.mlp_scale = None if scale is None else nn.Parameter(torch.full((width,), scale))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Transform ``(sequences, length, width)``."""
+        """Transform ``(batch, frames, joints, width)``."""
         x = _add(x, self.mixer(self.mixer_norm(x)), self.mixer_scale)
         inner = functional.gelu(self.expand(self.mlp_norm(x)))
         return _add(x, self.contract(inner), self.mlp_scale)
@@ -100,31 +108,36 @@ class StreamFusion(nn.Module):
         return torch.lerp(b, a, share[..., None])
 
 
-def to_frames(x: Tensor, frames: int) -> Tensor:
-    """Sequences of joints, ``(batch frames, joints, width)``, as those of frames.
+def as_sequences(x: Tensor, over: Over) -> Tensor:
+    """Windows, ``(batch, frames, joints, width)``, as their sequences.
 
     Returns:
-        ``(batch joints, frames, width)``.
+        ``(batch frames, joints, width)`` or ``(batch joints, frames, width)``.
     """
-    return rearrange(x, "(batch frames) joints c -> (batch joints) frames c", frames=frames)
+    return (x if over == "joints" else x.transpose(1, 2)).flatten(0, 1)
 
 
-def to_joints(x: Tensor, joints: int) -> Tensor:
-    """Inverse of :func:`to_frames`.
+def as_windows(sequences: Tensor, batch: int, over: Over) -> Tensor:
+    """Inverse of :func:`as_sequences`.
 
-    Returns:
-        ``(batch frames, joints, width)``.
+    Args:
+        sequences: Of all windows.
+        batch: Number of windows.
+        over: What a sequence is of.
     """
-    return rearrange(x, "(batch joints) frames c -> (batch frames) joints c", joints=joints)
+    x = sequences.reshape(batch, -1, *sequences.shape[1:])
+    return x if over == "joints" else x.transpose(1, 2)
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention of ``(sequences, heads, length, channels)``: fused where that is no slower."""
+    """Attention of ``(batch, sequences, heads, length, channels)``: fused where no slower."""
     parts = query.device.type == "cpu" and not torch.compiler.is_compiling()
-    if parts and query.shape[2] in SLOW_WHEN_FUSED:
-        scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)
+    if parts and query.shape[3] < SHORT and query.shape[4] < NARROW:
+        scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
         return scores.softmax(dim=-1) @ value
-    return functional.scaled_dot_product_attention(query, key, value)
+    shape = query.shape
+    query, key, value = (values.flatten(0, 1) for values in (query, key, value))
+    return functional.scaled_dot_product_attention(query, key, value).view(shape)
 
 
 def _add(x: Tensor, branch: Tensor, scale: Tensor | None) -> Tensor:

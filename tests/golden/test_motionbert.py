@@ -146,20 +146,17 @@ def test_activations(model):
     g, found = model, {}
     network = build_module(g).network
 
-    def keep(name, part, change=lambda values: values):
-        part.register_forward_hook(lambda _, given, out: found.update({name: change(out)}))
+    def keep(name, part):
+        part.register_forward_hook(lambda _, given, out: found.update({name: out.flatten(0, 1)}))
 
-    joints, first = len(H36M_17), network.layers[0]
-
-    def by_frames(values):
-        """First frames of the first clip of what lies by joints."""
-        return values.unflatten(0, (-1, joints)).transpose(1, 2).flatten(0, 1)
-
-    first.register_forward_pre_hook(lambda _, given: found.update({"embed": given[0]}))
+    first = network.layers[0]
+    first.register_forward_pre_hook(
+        lambda _, given: found.update({"embed": given[0].flatten(0, 1)})
+    )
     a, b = first.joints_first, first.frames_first
     keep("st0_attn_s", a["joints"].mixer)
-    keep("st0_attn_t", a["frames"].mixer, by_frames)
-    keep("st0", a["frames"], by_frames)
+    keep("st0_attn_t", a["frames"].mixer)
+    keep("st0", a["frames"])
     keep("ts0", b["joints"])
     keep("norm", network.norm)
     network(g["x"])

@@ -24,7 +24,6 @@ from lifting.methods.motionbert.corruption import DetectorNoise, NoiseDraws, cro
 from lifting.methods.motionbert.module import PRETRAIN, Module
 from lifting.methods.motionbert.network import Dstformer
 from lifting.methods.settings import ModuleSettings, Stage
-from lifting.nn import two_streams
 from lifting.nn.clip_loss import limb_lengths
 from lifting.nn.two_streams import SelfAttention, StreamFusion
 from lifting.skeleton import H36M_17
@@ -92,17 +91,18 @@ def test_starts_with_the_mean_of_both_streams():
     assert isinstance(layer.fusion, StreamFusion)
 
 
-@pytest.mark.parametrize("length", [2, 17, 23, 24, 31, 32])
-def test_attention_is_the_same_fused_or_not(length):
+@pytest.mark.parametrize("length", [2, 17, 31, 32])
+@pytest.mark.parametrize("over", ["joints", "frames"])
+def test_attention_is_the_same_fused_or_not(length, over):
     torch.manual_seed(0)
-    ours, plain = SelfAttention(12, 3), ReferenceAttention(12, 3, "frames")
+    ours, plain = SelfAttention(12, 3, over), ReferenceAttention(12, 3, over)
     plain.qkv, plain.proj = ours.qkv, ours.out
-    x = torch.randn(4, length, 12, requires_grad=True)
-    answers = ours(x), plain(x[:, :, None])[:, :, 0]
+    shape = (2, 3, length) if over == "joints" else (2, length, 3)
+    x = torch.randn(*shape, 12, requires_grad=True)
+    answers = ours(x), plain(x)
     torch.testing.assert_close(*answers, rtol=1e-5, atol=1e-6)
     slopes = [torch.autograd.grad(y.square().sum(), x)[0] for y in answers]
     torch.testing.assert_close(*slopes, rtol=1e-4, atol=1e-6)
-    assert 27 in two_streams.SLOW_WHEN_FUSED
 
 
 # --- windows ----------------------------------------------------------------------------------
@@ -210,8 +210,8 @@ def test_depth_of_the_first_frame_holds_for_a_window(make_batch):
 @pytest.mark.parametrize("answer", ["metric", "image"])
 def test_one_batch_can_be_learnt(answer, make_batch, learn):
     module = make_module(answer=answer, width=32, loss=LossWeights(velocity=0.0))
-    first, last = learn(module, make_batch(FRAMES, FRAMES), decay=1.0, steps=100)
-    assert last < 0.7 * first
+    first, last = learn(module, make_batch(FRAMES, FRAMES), decay=1.0, steps=60)
+    assert last < 0.85 * first
 
 
 def test_labels_that_do_not_count_change_nothing(make_batch, without_trainer):

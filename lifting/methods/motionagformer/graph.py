@@ -1,6 +1,6 @@
 """Mixers of the graph stream: along bones, along frames that are alike, and over time.
 
-They map ``(sequences, nodes, width)`` to the same shape.
+They map ``(batch, frames, joints, width)`` to the same shape.
 
 Source: Mehraban et al. 2024, section 3.2, and released code, which differ; see the README.
 """
@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from lifting.errors import ConfigError
 from lifting.methods.motionagformer.config import BRANCHES
+from lifting.nn.two_streams import Over, as_sequences, as_windows
 from lifting.skeleton import Skeleton
 
 TAPS = 5
@@ -82,6 +83,7 @@ class GraphMixer(nn.Module):
     Args:
         width: Channels.
         nodes: Members of a sequence.
+        over: What a sequence is of.
         adjacency: ``(nodes, nodes)`` bool; None finds that of frames by their similarity.
         neighbours: Frames that are alike.
     """
@@ -89,9 +91,15 @@ class GraphMixer(nn.Module):
     adjacency: Tensor | None
 
     def __init__(
-        self, width: int, nodes: int, adjacency: Tensor | None, neighbours: int = 0
+        self,
+        width: int,
+        nodes: int,
+        over: Over,
+        adjacency: Tensor | None,
+        neighbours: int = 0,
     ) -> None:
         super().__init__()
+        self.over = over
         self.neighbours = neighbours
         self.own = nn.Linear(width, width)
         self.others = nn.Linear(width, width)
@@ -100,9 +108,11 @@ class GraphMixer(nn.Module):
             nn.init.normal_(layer.weight, std=(2 / width) ** 0.5)
         self.register_buffer("adjacency", adjacency, persistent=False)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Mix ``(sequences, nodes, width)``."""
-        return torch.relu(z + self.norm(self.own(z) + self.spread(self.others(z), z)))
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix ``(batch, frames, joints, width)``."""
+        z = as_sequences(x, self.over)
+        mixed = torch.relu(z + self.norm(self.own(z) + self.spread(self.others(z), z)))
+        return as_windows(mixed, len(x), self.over)
 
     def spread(self, values: Tensor, z: Tensor) -> Tensor:
         """What nodes get from their neighbours.
@@ -137,12 +147,13 @@ class TemporalConvolutions(nn.Module):
         )
         self.leave_norm = nn.ModuleList(nn.BatchNorm1d(part) for _ in range(BRANCHES - 1))
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Mix ``(sequences, frames, width)``."""
-        x = z.transpose(1, 2)  # (sequences, width, frames)
+    def forward(self, windows: Tensor) -> Tensor:
+        """Mix ``(batch, frames, joints, width)``."""
+        x = as_sequences(windows, "frames").transpose(1, 2)  # (batch joints, width, frames)
         inner = [norm(enter(x)) for enter, norm in zip(self.enter, self.enter_norm, strict=True)]
         wide, wider, pooled = (torch.relu(values) for values in inner[:-1])
         first, second = self.over_time
         moved = (first(wide), second(wider), functional.max_pool1d(pooled, 3, 1, 1))
         parts = [norm(values) for norm, values in zip(self.leave_norm, moved, strict=True)]
-        return z + torch.cat((*parts, inner[-1]), dim=1).transpose(1, 2)
+        mixed = torch.cat((*parts, inner[-1]), dim=1).transpose(1, 2)
+        return windows + as_windows(mixed, len(windows), "frames")

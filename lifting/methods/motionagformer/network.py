@@ -13,7 +13,7 @@ from lifting.methods.motionagformer.graph import (
     frame_adjacency,
     joint_adjacency,
 )
-from lifting.nn.two_streams import MixerBlock, SelfAttention, StreamFusion, to_frames, to_joints
+from lifting.nn.two_streams import MixerBlock, Over, SelfAttention, StreamFusion
 from lifting.skeleton import Skeleton
 from lifting.typing import Pose3D
 
@@ -31,37 +31,34 @@ class Layer(nn.Module):
 
     def __init__(self, skeleton: Skeleton, frames: int, config: Config) -> None:
         super().__init__()
-        self.frames, self.config = frames, config
+        self.config = config
         width, scale = config.inner_width, config.layer_scale
 
         def block(mixer: nn.Module) -> MixerBlock:
             return MixerBlock(mixer, width, config.mlp_ratio, eps=NORM_EPS, scale=scale)
 
-        def attention() -> nn.Module:
-            return SelfAttention(width, config.heads, bias=config.qkv_bias)
-
+        orders: tuple[Over, ...] = ("joints", "frames")
+        attention = {
+            over: SelfAttention(width, config.heads, over, bias=config.qkv_bias) for over in orders
+        }
         graphs = {
             "joints": _joint_mixer(skeleton, config),
             "frames": _frame_mixer(frames, config),
         }
         if not config.bare_graphs:
             graphs = {over: block(mixer) for over, mixer in graphs.items()}
-        self.attention = nn.ModuleDict({over: block(attention()) for over in graphs})
+        self.attention = nn.ModuleDict({k: block(mixer) for k, mixer in attention.items()})
         self.graph = nn.ModuleDict(graphs)
         self.fusion = StreamFusion(width) if config.streams == "adaptive" else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """Transform ``(batch frames, joints, width)``."""
+        """Transform ``(batch, frames, joints, width)``."""
         if self.config.streams == "hierarchical":
             first, second = x.chunk(2, dim=-1)
-            seen = self._stream(self.attention, first)
-            return torch.cat((seen, self._stream(self.graph, second + seen)), dim=-1)
-        a, b = self._stream(self.attention, x), self._stream(self.graph, x)
+            seen = _stream(self.attention, first)
+            return torch.cat((seen, _stream(self.graph, second + seen)), dim=-1)
+        a, b = _stream(self.attention, x), _stream(self.graph, x)
         return (a + b) / 2 if self.fusion is None else self.fusion(a, b)
-
-    def _stream(self, blocks: nn.ModuleDict, x: Tensor) -> Tensor:
-        frames = blocks["frames"](to_frames(blocks["joints"](x), self.frames))
-        return to_joints(frames, x.shape[1])
 
 
 class MotionAgFormer(nn.Module):
@@ -102,20 +99,27 @@ class MotionAgFormer(nn.Module):
         """The motion representation, ``(batch, frames, joints, representation)``."""
         sizes = {"frames": self.frames, "joints": self.joints}
         check_shape("keypoints", keypoints, "batch frames joints 3", **sizes)
-        x = self.embed(keypoints.flatten(0, 1)) + self.joint_position
+        x = self.embed(keypoints) + self.joint_position
         for layer in self.layers:
             x = layer(x)
-        return torch.tanh(self.represent(self.norm(x))).view(*keypoints.shape[:3], -1)
+        return torch.tanh(self.represent(self.norm(x)))
+
+
+def _stream(blocks: nn.ModuleDict, x: Tensor) -> Tensor:
+    for block in blocks.values():
+        x = block(x)
+    return x
 
 
 def _joint_mixer(skeleton: Skeleton, config: Config) -> nn.Module:
     adjacency = joint_adjacency(skeleton, released=config.joint_graph == "released")
-    return GraphMixer(config.inner_width, len(skeleton), adjacency)
+    return GraphMixer(config.inner_width, len(skeleton), "joints", adjacency)
 
 
 def _frame_mixer(frames: int, config: Config) -> nn.Module:
     if config.frame_graph == "tcn":
         return TemporalConvolutions(config.inner_width)
     if config.frame_graph == "fixed":
-        return GraphMixer(config.inner_width, frames, frame_adjacency(frames, config.links))
-    return GraphMixer(config.inner_width, frames, None, config.neighbours)
+        links = frame_adjacency(frames, config.links)
+        return GraphMixer(config.inner_width, frames, "frames", links)
+    return GraphMixer(config.inner_width, frames, "frames", None, config.neighbours)

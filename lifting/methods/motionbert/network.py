@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from lifting.errors import ShapeError, check_shape
 from lifting.methods.motionbert.config import Config
-from lifting.nn.two_streams import MixerBlock, SelfAttention, StreamFusion, to_frames, to_joints
+from lifting.nn.two_streams import MixerBlock, Over, SelfAttention, StreamFusion
 from lifting.typing import Pose3D
 
 NORM_EPS = 1e-6
 START_STD = 0.02
+OVER: tuple[Over, ...] = ("joints", "frames")
 
 
 class Layer(nn.Module):
@@ -24,17 +25,14 @@ class Layer(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.joints_first, self.frames_first = (
-            nn.ModuleDict({over: _block(config) for over in ("joints", "frames")})
-            for _ in range(2)
+            nn.ModuleDict({over: _block(config, over) for over in OVER}) for _ in range(2)
         )
         self.fusion = StreamFusion(config.width) if config.fusion else None
 
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        """Transform ``(batch frames, joints, width)``."""
-        joints = x.shape[1]
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform ``(batch, frames, joints, width)``."""
         a, b = self.joints_first, self.frames_first
-        first = to_joints(a["frames"](to_frames(a["joints"](x), frames)), joints)
-        second = b["joints"](to_joints(b["frames"](to_frames(x, frames)), joints))
+        first, second = a["frames"](a["joints"](x)), b["joints"](b["frames"](x))
         return (first + second) / 2 if self.fusion is None else self.fusion(first, second)
 
 
@@ -84,10 +82,9 @@ class Dstformer(nn.Module):
                 f"{tuple(keypoints.shape)}; cut shorter windows, or set method.max_frames"
             )
         x = self.embed(keypoints) + self.joint_position + self.frame_position[:, :frames]
-        x = x.flatten(0, 1)  # (batch frames, joints, width)
         for layer in self.layers:
-            x = layer(x, frames)
-        return torch.tanh(self.represent(self.norm(x))).view(*keypoints.shape[:3], -1)
+            x = layer(x)
+        return torch.tanh(self.represent(self.norm(x)))
 
     def _start(self) -> None:
         """The released starting weights; the cut of the normal is two units away, in no reach."""
@@ -102,6 +99,6 @@ class Dstformer(nn.Module):
         nn.init.trunc_normal_(self.frame_position, std=START_STD)
 
 
-def _block(config: Config) -> MixerBlock:
-    attention = SelfAttention(config.width, config.heads)
+def _block(config: Config, over: Over) -> MixerBlock:
+    attention = SelfAttention(config.width, config.heads, over)
     return MixerBlock(attention, config.width, config.mlp_ratio, eps=NORM_EPS)
