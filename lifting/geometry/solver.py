@@ -14,6 +14,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lifting.errors import check_shape
 from lifting.typing import PerSample
@@ -133,7 +134,8 @@ def linearise(residuals: Residuals, values: Tensor, *, chunk: int | None = None)
         found = torch.func.jvp(residuals, (values,), (unit.expand_as(values),))
         return found[0], found[1]
 
-    found, slopes = torch.func.vmap(along, out_dims=(0, -1), chunk_size=chunk)(units)
+    with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention have no forward derivative
+        found, slopes = torch.func.vmap(along, out_dims=(0, -1), chunk_size=chunk)(units)
     return Model(found[0], slopes)
 
 

@@ -248,3 +248,17 @@ def test_shapes_must_agree():
         solve_least_squares(lambda v: residuals(v)[:5], truth)
     with pytest.raises(ShapeError, match="expected jacobian of shape"):
         solve_least_squares(residuals, truth, jacobian=lambda v: v[:, None])
+
+
+def test_attention_is_differentiated_forward():
+    """Of a length and width at which it is fused where no derivative is asked for."""
+    torch.manual_seed(0)
+    keys, values = torch.randn(2, 1, 40, 64)
+
+    def residuals(z):
+        return torch.nn.functional.scaled_dot_product_attention(z[:, None], keys, values)[:, 0]
+
+    start = torch.randn(3, 64)
+    found = linearise(residuals, start, chunk=8).jacobian
+    exact = torch.autograd.functional.jacobian(residuals, start)
+    torch.testing.assert_close(found, exact[range(3), :, range(3)], rtol=1e-3, atol=1e-4)
