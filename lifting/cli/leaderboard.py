@@ -68,6 +68,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         dest="overrides",
         help="override a setting of all methods; may be repeated",
     )
+    parser.add_argument(
+        "--beside",
+        type=Path,
+        metavar="FILE",
+        help="a leaderboard.json of the same data, frames, speed and settings, such as those of "
+        "experiments/curves: what it has is not trained again, and its methods stand in the "
+        "table, too",
+    )
     parser.set_defaults(handler=handle)
 
 
@@ -119,6 +127,7 @@ def handle(arguments: argparse.Namespace) -> int:
         every=arguments.every,
         gflops=arguments.gflops,
         overrides=tuple(arguments.overrides),
+        beside=arguments.beside,
     )
     methods = arguments.methods or comparable_methods(plan.data)
     for board in run_leaderboard(methods, plan):

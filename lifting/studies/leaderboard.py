@@ -9,7 +9,7 @@ not independent.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ from lifting.experiment.record import ResultRecord, read_record
 from lifting.experiment.sequences import SEQUENCES_FILE, SequenceScore, read_sequences
 from lifting.experiment.terminal import print_facts
 from lifting.experiment.threads import works_alone
+from lifting.files.checks import Size
+from lifting.files.json_file import load_json
 from lifting.methods.discovery import method_names
 from lifting.studies.cut import CostFile, scaled
 from lifting.studies.measure import (
@@ -56,6 +58,7 @@ from lifting.studies.page import (
 from lifting.visualization.charts import LearningCurve, learning_chart
 
 SCORES = ("mpjpe_mm", "pa_mpjpe_mm")
+_LARGEST_BOARD = Size(10)
 CALIBRATION_SHARE = 0.05
 """Of the least budget, that the steps of a stage may cost before the first training."""
 
@@ -73,6 +76,8 @@ class Contest:
         output: Folder of the runs and of the table.
         every: Every n-th frame is validated and scored, the same for all methods.
         overrides: Further ``key=value`` settings for all methods.
+        beside: A ``leaderboard.json`` of the same plan, whose trainings are not repeated and whose
+            other methods stand in the table, too.
     """
 
     data: str | None
@@ -81,6 +86,7 @@ class Contest:
     every: int = 5
     gflops: float | None = None
     overrides: tuple[str, ...] = ()
+    beside: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,7 @@ class Standing:
         samples: Training samples seen, the stages together, mirrored ones as they come.
         pose_cpu_ms: Processor milliseconds to lift a pose.
         test: Fingerprint of the test split.
+        gflops: Speed of the machine that it was trained on, as of :func:`matrix_gflops`.
         problems: What became of seeds whose training diverged; they are in no score.
     """
 
@@ -116,6 +123,7 @@ class Standing:
     samples: int | None = None
     pose_cpu_ms: float | None = None
     test: str | None = None
+    gflops: float | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -130,6 +138,7 @@ class Board:
             scored: ``every``, ``target`` and ``batches`` as of a record.
         calibration: Processor seconds that the calibration of each method took.
         versions: Commits of the code that trained, or its version outside of a repository.
+        recorded: Methods and budgets of rows that come from ``plan.beside``.
     """
 
     plan: Contest
@@ -137,6 +146,7 @@ class Board:
     data: dict[str, Any]
     calibration: dict[str, float]
     versions: tuple[str, ...]
+    recorded: tuple[tuple[str, int], ...] = ()
 
     @property
     def problems(self) -> list[str]:
@@ -204,22 +214,33 @@ def run_leaderboard(methods: Sequence[str], plan: Contest) -> Iterator[Board]:
         )
     for name, config in configs.items():
         _check_budgeted(name, config)
+    before_us = None if plan.beside is None else _read_beside(plan, configs)
+    done = {} if before_us is None else before_us.trained
+    todo = [
+        (budget, seeds, name)
+        for budget, seeds in sorted(plan.budgets)
+        for name in configs
+        if (name, budget) not in done or len(done[name, budget].seeds) < seeds
+    ]
     least = min(seconds for seconds, _ in plan.budgets) * _speed(plan.gflops)
     files = {
         name: CostFile(plan.output, config, CALIBRATION_SHARE * least)
         for name, config in configs.items()
+        if any(name == one for *_, one in todo)
     }
     lines: list[_Line] = []
-    for budget, seeds in sorted(plan.budgets):
-        for name, config in configs.items():
-            before = [line for line in lines if line.method == name and line.runs][-1:]
-            scale = _cut(files[name], config, budget, before, plan.gflops)
-            line = _Line(name, budget, files[name], scaled(config, scale))
-            lines.append(line)
-            for seed in range(seeds):
-                one = scaled(_config(name, plan, seed), scale)
-                _train(line, replace(one, run=f"{one.data.name}-{budget}s-seed{seed}"))
-                yield _board(plan, lines)
+    if before_us is not None and not todo:
+        yield _board(plan, lines, before_us)
+    for budget, seeds, name in todo:
+        config = configs[name]
+        before = [line for line in lines if line.method == name and line.runs][-1:]
+        scale = _cut(files[name], config, budget, before, plan.gflops)
+        line = _Line(name, budget, files[name], scaled(config, scale))
+        lines.append(line)
+        for seed in range(seeds):
+            one = scaled(_config(name, plan, seed), scale)
+            _train(line, replace(one, run=f"{one.data.name}-{budget}s-seed{seed}"))
+            yield _board(plan, lines, before_us)
 
 
 def _check_budgeted(name: str, config: ExperimentConfig) -> None:
@@ -232,6 +253,68 @@ def _check_budgeted(name: str, config: ExperimentConfig) -> None:
         f"{config.trainer.devices}, data.workers={config.data.workers} and trainer.max_steps="
         f"{config.trainer.max_steps}; add --set trainer.accelerator=cpu, and leave the others out"
     )
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """What another leaderboard has."""
+
+    trained: dict[tuple[str, int], Standing]
+    baselines: tuple[Standing, ...]
+    data: dict[str, Any]
+    versions: tuple[str, ...]
+
+
+def _read_beside(plan: Contest, configs: Mapping[str, ExperimentConfig]) -> _Beside:
+    """Read the table of another leaderboard, which has to be of the same data and plan."""
+    path = plan.beside
+    assert path is not None
+    content: Any = load_json(path, _LARGEST_BOARD)
+    try:
+        theirs, data = content["plan"], dict(content["data"])
+        rows = [Standing(**_tuples(row)) for row in content["rows"]]
+        speed = float(content["machine"]["gflops"])
+        versions = tuple(map(str, content["versions"]))
+        config = next(iter(configs.values()))
+        ours = {**_data(plan, config, None), **_of_plan(asdict(plan))}
+        other = {**data, **_of_plan(theirs)}
+    except (TypeError, LookupError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"expected a leaderboard.json of `lifting leaderboard` in {path}, got another file "
+            f"({error!r})"
+        ) from error
+    for key, value in ours.items():
+        if key != "test" and other.get(key) != value:
+            raise ConfigError(
+                f"expected a table of the same plan in {path}, got {key}={other.get(key)} there "
+                f"and {value} here; give the same options, or leave --beside out"
+            )
+    rows = [replace(row, gflops=row.gflops or speed) for row in rows]
+    trained = {(r.method, r.budget): r for r in rows if r.budget is not None}
+    return _Beside(trained, tuple(r for r in rows if r.budget is None), data, versions)
+
+
+def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a file with the types of :class:`Standing`."""
+    intervals = row.get("intervals")
+    numbers = [
+        row["cpu_seconds"] or 0.0,
+        *row["scores"].values(),
+        *(row.get("spread") or {}).values(),
+    ]
+    if not all(isinstance(value, int | float) for value in numbers):
+        raise TypeError(f"scores or seconds of {row['method']} that are no numbers")
+    return {
+        **row,
+        "seeds": tuple(row["seeds"]),
+        "problems": tuple(row["problems"]),
+        "intervals": intervals and {key: tuple(pair) for key, pair in intervals.items()},
+    }
+
+
+def _of_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What budgets and settings have to agree in."""
+    return {"gflops": plan.get("gflops"), "overrides": sorted(plan["overrides"])}
 
 
 def bootstrap_interval(
@@ -264,7 +347,7 @@ def write_leaderboard(board: Board) -> tuple[Path, ...]:
     """
     plan, where, gflops = board.plan, machine(), matrix_gflops()
     values = {
-        "plan": {**asdict(plan), "output": str(plan.output)},
+        "plan": {k: v for k, v in asdict(plan).items() if k not in ("output", "beside")},
         "machine": {**where, "gflops": gflops},
         "data": board.data,
         "calibration": board.calibration,
@@ -326,6 +409,13 @@ def _notes(board: Board) -> Iterator[str]:
     for row in board.rows:
         if row.test not in (None, board.data["test"]):
             yield f"Other test samples: {row.method} under {row.budget}, fingerprint {row.test}"
+    if board.recorded:
+        told = ", ".join(f"{name} under {budget:,}" for name, budget in board.recorded)
+        speeds = sorted({f"{r.gflops:.0f}" for r in board.rows if r.gflops is not None})
+        yield (
+            f"Trained before, and taken from {board.plan.beside}: {told}; machines of "
+            f"{', '.join(speeds)} GFLOP/s"
+        )
     if len(board.versions) > 1:
         yield f"Trained by several versions of the code: {', '.join(board.versions)}"
     for text in board.problems:
@@ -340,7 +430,7 @@ def _chart(board: Board) -> Path | None:
             found.setdefault(row.method, []).append(row)
     curves = {
         name: LearningCurve(
-            seconds=np.array([row.cpu_seconds for row in rows], float),
+            seconds=np.array([_seconds(board.plan, row) for row in rows], float),
             validation=np.array([row.val_mpjpe_mm for row in rows], float),
             test=np.array([row.scores["mpjpe_mm"] for row in rows], float),
         )
@@ -351,6 +441,12 @@ def _chart(board: Board) -> Path | None:
     lines = {r.method: r.scores["mpjpe_mm"] for r in board.rows if r.budget is None}
     title = f"MPJPE after so much training: {board.data['name']}"
     return draw(learning_chart(curves, lines, title=title), board.plan.output, "leaderboard")
+
+
+def _seconds(plan: Contest, row: Standing) -> float:
+    """Processor seconds of a training as the plan counts them."""
+    assert row.cpu_seconds is not None
+    return row.cpu_seconds * (row.gflops / plan.gflops if row.gflops and plan.gflops else 1.0)
 
 
 def _config(name: str, plan: Contest, seed: int = 0) -> ExperimentConfig:
@@ -425,27 +521,39 @@ def _train(line: _Line, config: ExperimentConfig) -> None:
     line.runs.append(_Run(folder, record, tracks, validation_mpjpe(weights)))
 
 
-def _board(plan: Contest, lines: Sequence[_Line]) -> Board:
+def _board(plan: Contest, lines: Sequence[_Line], beside: _Beside | None) -> Board:
     rows = [_standing(line) for line in lines if line.runs or line.problems]
+    ours = {(row.method, row.budget) for row in rows}
+    kept = {} if beside is None else {k: r for k, r in beside.trained.items() if k not in ours}
+    rows += kept.values()
     rows.sort(key=lambda row: (row.budget, row.scores.get("mpjpe_mm", math.inf)))
-    config = lines[0].config
     record = next((run.record for line in lines for run in line.runs), None)
+    if record is None and beside is not None:
+        rows += beside.baselines
     for name, scores in (record.baselines if record else {}).items():
         rows.append(Standing(name, None, (), {key: scores[key] for key in SCORES}))
+    versions = {_version(run.record) for line in lines for run in line.runs}
+    fingerprint = record.samples["fingerprint"] if record else None
     return Board(
         plan=plan,
         rows=tuple(rows),
-        data={
-            "name": config.data.name,
-            "test": record.samples["fingerprint"] if record else None,
-            "protocol": config.protocol,
-            "every": plan.every,
-            "target": config.data.target,
-            "batches": config.trainer.limit_test_batches,
-        },
+        data=_data(plan, lines[0].config, fingerprint) if record or not beside else beside.data,
         calibration={line.method: line.file.costs.seconds for line in lines},
-        versions=tuple(sorted({_version(run.record) for line in lines for run in line.runs})),
+        versions=tuple(sorted(versions.union(beside.versions if beside and kept else ()))),
+        recorded=tuple(kept),
     )
+
+
+def _data(plan: Contest, config: ExperimentConfig, test: str | None) -> dict[str, Any]:
+    """Which samples are scored, and how."""
+    return {
+        "name": config.data.name,
+        "test": test,
+        "protocol": config.protocol,
+        "every": plan.every,
+        "target": config.data.target,
+        "batches": config.trainer.limit_test_batches,
+    }
 
 
 def _version(record: ResultRecord) -> str:
@@ -474,5 +582,6 @@ def _standing(line: _Line) -> Standing:
         samples=round(steps * line.config.trainer.accumulate * costs.samples),
         pose_cpu_ms=costs.pose_cpu_ms,
         test=records[0].samples["fingerprint"],
+        gflops=matrix_gflops(),
         problems=tuple(line.problems),
     )

@@ -137,7 +137,50 @@ def test_a_budget_of_another_processor_is_scaled_by_its_speed(plan, monkeypatch)
         "of a processor with 60 GFLOP/s (seeds): 2 (1)" in write_leaderboard(board)[0].read_text()
     )
     monkeypatch.setattr("lifting.studies.leaderboard.matrix_gflops", lambda: 90.0)
-    assert last(["tiny"], plan).rows == board.rows  # decided once
+    same = [replace(row, gflops=None) for row in board.rows]
+    assert [replace(r, gflops=None) for r in last(["tiny"], plan).rows] == same  # decided once
+
+
+def test_what_another_table_has_is_not_trained_again(plan, monkeypatch):
+    monkeypatch.setattr("lifting.studies.leaderboard.matrix_gflops", lambda: 60.0)
+    plan = replace(plan, budgets=((1, 1), (2, 1)), gflops=60.0)
+    first = last(["tiny"], plan)
+    _, file, _ = write_leaderboard(first)
+    assert str(plan.output) not in file.read_text()  # it may be published
+    again = replace(plan, output=plan.output / "again", beside=file)
+    boards = list(run_leaderboard(["tiny"], again))
+    assert [board.rows for board in boards] == [first.rows]
+    assert not list(again.output.glob("*"))
+    monkeypatch.setattr("lifting.studies.leaderboard.matrix_gflops", lambda: 120.0)
+    more = last(["tiny"], replace(again, budgets=((1, 1), (2, 2))))
+    assert more.rows[0] == first.rows[0]
+    assert [row.seeds for row in more.rows[:2]] == [(0,), (0, 1)]
+    text, *_ = write_leaderboard(more)
+    said = f"taken from {file}: tiny under 1; machines of 120, 60 GFLOP/s"
+    assert said in text.read_text()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"every": 3}, "got every=2 there and 3 here"),
+        ({"gflops": 30.0}, "got gflops=60.0 there and 30.0 here"),
+        ({"overrides": ()}, "got overrides="),
+    ],
+)
+def test_a_table_of_another_plan_is_refused(plan, change, words):
+    plan = replace(plan, budgets=((1, 1),), gflops=60.0)
+    _, file, _ = write_leaderboard(last(["tiny"], plan))
+    with pytest.raises(ConfigError, match=words):
+        last(["tiny"], replace(plan, beside=file, **change))
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"plan": {}, "data": 3}', '{"rows": [3]}'])
+def test_a_file_that_is_no_table_is_refused(plan, tmp_path, content):
+    path = tmp_path / "other.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError, match="expected a leaderboard"):
+        last(["tiny"], replace(plan, beside=path))
 
 
 @pytest.mark.parametrize("text", ["0", "-60", "fast", "nan", "inf"])
