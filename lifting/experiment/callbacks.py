@@ -224,7 +224,7 @@ class LastCheckpoint(Checkpoint):
     def spent(self) -> dict[str, float]:
         """Seconds of the stage so far, of the wall and the processor, earlier parts included."""
         now = {"seconds": time.monotonic(), "cpu_seconds": time.process_time()}
-        return {k: round(self._before[k] + now[k] - self._start[k], 1) for k in now}
+        return {k: round(self._before[k] + now[k] - self._start[k], 3) for k in now}
 
     def state_dict(self) -> dict[str, Any]:
         """What the stage cost so far."""

@@ -105,8 +105,11 @@ def fit_bodies(
     with torch.no_grad():
         before = objective(objective.latents.encode(start)).energy
     # The start itself is a candidate: a stage of wider kernels may have left it for a worse one.
+    # A fit that did not move has its objective but for rounding, which must not decide.
     energies = torch.cat((before, found.after)).view(1 + several, batch)
-    best = energies.nan_to_num(torch.inf).argmin(0)
+    rounding = torch.finfo(energies.dtype).eps ** (2 / 3) * before.abs()
+    rivals = torch.cat((before[None], energies[1:] + rounding))
+    best = rivals.nan_to_num(torch.inf).argmin(0)
     bodies = BodyPose(*(of_start(torch.cat(p), best) for p in zip(start, body, strict=True)))
     sound = found.status != Status.NOT_FINITE
     finite = sound.view(several, batch)[0] & before.isfinite()
