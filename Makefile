@@ -140,13 +140,13 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp
 	@touch $@
 
 $(VENV)/.stamp-docs: $(VENV)/.stamp
-	$(PIP) install -e ".[docs]"
+	$(PIP) install --no-compile -e ".[docs]"
 	@touch $@
 
 # Tests call these as processes, and skip where they are missing. Nothing of them is ours to ship.
 $(READERS)/.stamp: tests/readers/requirements.txt
 	test -x $(READERS)/bin/python || $(BASE_PYTHON) -m venv $(READERS)
-	$(READERS)/bin/python -m pip --quiet --disable-pip-version-check install -r $<
+	$(READERS)/bin/python -m pip --quiet --disable-pip-version-check install --no-compile -r $<
 	@if command -v npm >/dev/null 2>&1; then \
 	  set -x; npm install --silent --no-audit --no-fund --prefix $(READERS)/node three@0.187.0; \
 	else echo "no npm: GLB is not read with three.js"; fi
@@ -156,5 +156,5 @@ $(BLENDER)/.stamp:
 	@command -v $(BLENDER_PYTHON) >/dev/null 2>&1 || { \
 	  echo "expected Python 3.11 for Blender; say BLENDER_PYTHON=/path/to/python3.11" >&2; exit 1; }
 	test -x $(BLENDER)/bin/python || $(BLENDER_PYTHON) -m venv $(BLENDER)
-	$(BLENDER)/bin/python -m pip --quiet --disable-pip-version-check install "bpy==5.0.1" "numpy<2"
+	$(BLENDER)/bin/python -m pip --quiet --disable-pip-version-check install --no-compile "bpy==5.0.1" "numpy<2"
 	@touch $@

@@ -289,8 +289,11 @@ def _read_beside(plan: Contest, configs: Mapping[str, ExperimentConfig]) -> _Bes
                 f"expected a table of the same plan in {path}, got {key}={other.get(key)} there "
                 f"and {value} here; give the same options, or leave --beside out"
             )
-    rows = [replace(row, gflops=row.gflops or speed) for row in rows]
-    trained = {(r.method, r.budget): r for r in rows if r.budget is not None}
+    trained = {
+        (row.method, row.budget): replace(row, gflops=row.gflops or speed)
+        for row in rows
+        if row.budget is not None
+    }
     return _Beside(trained, tuple(r for r in rows if r.budget is None), data, versions)
 
 
