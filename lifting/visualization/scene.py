@@ -81,7 +81,7 @@ def scene_of(poses: Poses, like: Scene | None = None) -> Scene:
         notes.append(f"Places are not known: {where}.")
         turned = turned + _beside(poses)
     if rate_of(poses) is None:
-        notes.append("Frames a second are not known: played at 25.")
+        notes.append("Frames a second are not known: played at 30.")
     root = turned[:, poses.skeleton.root]
     with np.errstate(invalid="ignore"):
         mean = np.nansum(turned, 1) / np.maximum(1, np.isfinite(turned).sum(1))

@@ -152,7 +152,7 @@ def test_people_without_a_place_stand_side_by_side(poses, tmp_path):
     assert clip["cameras"] == []
     assert clip["notes"] == [
         "Places are not known: people stand side by side.",
-        "Frames a second are not known: played at 25.",
+        "Frames a second are not known: played at 30.",
     ]
 
 

@@ -10,7 +10,7 @@ import { View } from "./view.js";
 import { WebglStage } from "./webgl.js";
 
 const TRAIL_SECONDS = 2;
-const ASSUMED_RATE = 25;
+const ASSUMED_RATE = 30;
 const CHART_SECONDS = 20; // at once; what is longer is turned over like pages
 const SAMPLES = 5000; // places that are looked at for the size of the ground
 const LONGEST_GAP = 0.5; // seconds that nobody is seen for and that playing does not skip
