@@ -30,6 +30,7 @@ from lifting.experiment.load import (
     read_values,
 )
 from lifting.experiment.record import ResultRecord, read_record
+from lifting.experiment.resume import FREE
 from lifting.experiment.sequences import SEQUENCES_FILE, SequenceScore, read_sequences
 from lifting.experiment.terminal import print_facts
 from lifting.experiment.threads import works_alone
@@ -317,7 +318,9 @@ def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _of_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
     """What budgets and settings have to agree in."""
-    return {"gflops": plan.get("gflops"), "overrides": sorted(plan["overrides"])}
+    free = tuple(f"{key}{end}" for key in FREE for end in ("=", "."))
+    overrides = sorted(text for text in plan["overrides"] if not text.startswith(free))
+    return {"gflops": plan.get("gflops"), "overrides": overrides}
 
 
 def bootstrap_interval(
@@ -412,11 +415,11 @@ def _notes(board: Board) -> Iterator[str]:
     for row in board.rows:
         if row.test not in (None, board.data["test"]):
             yield f"Other test samples: {row.method} under {row.budget}, fingerprint {row.test}"
-    if board.recorded:
+    if board.recorded and board.plan.beside is not None:
         told = ", ".join(f"{name} under {budget:,}" for name, budget in board.recorded)
         speeds = sorted({f"{r.gflops:.0f}" for r in board.rows if r.gflops is not None})
         yield (
-            f"Trained before, and taken from {board.plan.beside}: {told}; machines of "
+            f"Trained before, and taken from {board.plan.beside.name}: {told}; machines of "
             f"{', '.join(speeds)} GFLOP/s"
         )
     if len(board.versions) > 1:
