@@ -64,6 +64,25 @@ def to_pointwise(weight: Tensor) -> Tensor:
     return kinds.reshape(PARTITIONS * channels, -1, 1)
 
 
+def to_official(ours: str, value: Tensor) -> Tensor:
+    """A weight in the authors' shape; only those of graph convolutions differ.
+
+    Args:
+        ours: Its name in our state.
+        value: The weight.
+    """
+    if ours.endswith(".graph.weight"):
+        return to_pointwise(value)
+    return value.flatten() if ours.endswith(".graph.bias") else value
+
+
+def from_official(ours: str, value: Tensor) -> Tensor:
+    """The inverse of :func:`to_official`."""
+    if ours.endswith(".graph.weight"):
+        return from_pointwise(value)
+    return value.view(PARTITIONS, -1) if ours.endswith(".graph.bias") else value
+
+
 def check_graph(name: str, value: Tensor, skeleton: Skeleton) -> None:
     """Refuse the graph of a file that is not the partitioned one of a skeleton.
 

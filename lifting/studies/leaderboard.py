@@ -227,7 +227,7 @@ def run_leaderboard(methods: Sequence[str], plan: Contest) -> Iterator[Board]:
     files = {
         name: CostFile(plan.output, config, CALIBRATION_SHARE * least)
         for name, config in configs.items()
-        if any(name == one for *_, one in todo)
+        if name in {one for *_, one in todo}
     }
     lines: list[_Line] = []
     if before_us is not None and not todo:

@@ -18,7 +18,7 @@ from lifting.methods.conversion import Converted
 from lifting.methods.fmpose3d.config import Config
 from lifting.methods.fmpose3d.network import VelocityNetwork
 from lifting.methods.settings import ModuleSettings
-from lifting.nn.graph import PARTITIONS, check_graph, from_pointwise, to_pointwise
+from lifting.nn.graph import check_graph, from_official, to_official
 from lifting.skeleton import Skeleton
 
 FILES = ("weights",)
@@ -116,14 +116,14 @@ def import_state(official: Mapping[str, Tensor], config: Config, skeleton: Skele
                 f"expected {theirs} of shape {expected}, got {tuple(value.shape)}; set the widths "
                 "of the method section to those of the file"
             )
-        state[ours] = _from_official(ours, value)
+        state[ours] = from_official(ours, value)
     return Converted(state, graphs)
 
 
 def export_state(state: Mapping[str, Tensor], config: Config) -> State:
     """Official names and shapes of our weights (or of anything of their shape)."""
     pairs = _names(config.layers)
-    return {theirs: _to_official(ours, state[ours]) for ours, theirs in pairs if ours in state}
+    return {theirs: to_official(ours, state[ours]) for ours, theirs in pairs if ours in state}
 
 
 def _names(layers: int) -> Iterator[tuple[str, str]]:
@@ -137,16 +137,3 @@ def _names(layers: int) -> Iterator[tuple[str, str]]:
     for ours, theirs in (*_LAYERS, *blocks):
         for kind in ("weight", "bias"):
             yield f"{ours}.{kind}", f"{theirs}.{kind}"
-
-
-def _to_official(ours: str, value: Tensor) -> Tensor:
-    """Reshape one weight; only those of the graph convolution differ in shape."""
-    if ours.endswith(".graph.weight"):
-        return to_pointwise(value)
-    return value.flatten() if ours.endswith(".graph.bias") else value
-
-
-def _from_official(ours: str, value: Tensor) -> Tensor:
-    if ours.endswith(".graph.weight"):
-        return from_pointwise(value)
-    return value.view(PARTITIONS, -1) if ours.endswith(".graph.bias") else value

@@ -17,7 +17,7 @@ from lifting.methods.conversion import Converted
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.uao.config import Config
 from lifting.methods.uao.network import Gumlp
-from lifting.nn.graph import PARTITIONS, check_graph, from_pointwise, to_pointwise
+from lifting.nn.graph import check_graph, from_official, to_official
 from lifting.skeleton import Skeleton
 
 FILES = ("weights",)
@@ -72,15 +72,15 @@ def import_state(official: Mapping[str, Tensor], config: Config, skeleton: Skele
     wanted = _shapes(config, skeleton)
     state: State = {}
     for ours, theirs in names.items():
-        expected = tuple(_to_official(ours, torch.empty(wanted[ours], device="meta")).shape)
+        expected = tuple(to_official(ours, torch.empty(wanted[ours], device="meta")).shape)
         _check_shape(theirs, given[theirs], expected)
-        state[ours] = _from_official(ours, given[theirs])
+        state[ours] = from_official(ours, given[theirs])
     return Converted(state, graphs)
 
 
 def export_state(state: Mapping[str, Tensor], config: Config) -> State:
     """Official names and shapes of our weights (or of anything of their shape)."""
-    return {theirs: _to_official(ours, state[ours]) for ours, theirs in _names(config.blocks)}
+    return {theirs: to_official(ours, state[ours]) for ours, theirs in _names(config.blocks)}
 
 
 def _names(blocks: int) -> Iterator[tuple[str, str]]:
@@ -113,19 +113,6 @@ def _block_layers() -> Iterator[tuple[str, str]]:
         for i, (into, out) in enumerate(zip(enter, leave, strict=True)):
             yield f"{ours}.enter.{i}", f"{theirs}_{into}.linear.0"
             yield f"{ours}.leave.{i}", f"{theirs}_{out}.linear.0"
-
-
-def _to_official(ours: str, value: Tensor) -> Tensor:
-    """Reshape one weight; only those of the graph convolution differ in shape."""
-    if ours.endswith(".graph.weight"):
-        return to_pointwise(value)
-    return value.flatten() if ours.endswith(".graph.bias") else value
-
-
-def _from_official(ours: str, value: Tensor) -> Tensor:
-    if ours.endswith(".graph.weight"):
-        return from_pointwise(value)
-    return value.view(PARTITIONS, -1) if ours.endswith(".graph.bias") else value
 
 
 def _shapes(config: Config, skeleton: Skeleton) -> dict[str, torch.Size]:
