@@ -33,7 +33,7 @@ from lifting.experiment.build import (
 )
 from lifting.experiment.callbacks import stage_callbacks
 from lifting.experiment.config import ExperimentConfig
-from lifting.experiment.facts import machine_facts
+from lifting.experiment.facts import machine_facts, matrix_gflops
 from lifting.experiment.folder import CHECKPOINTS, FINISHED, settings_text
 from lifting.experiment.processes import call_trainer
 from lifting.experiment.terminal import print_facts
@@ -86,6 +86,7 @@ class Costs:
         stages: In their order.
         scales: How much longer than the experiment's own a training is, by budget.
         pose_cpu_ms: Processor milliseconds to lift a pose, once there are weights.
+        gflops: Speed of the machine then, as of :func:`lifting.experiment.facts.matrix_gflops`.
     """
 
     seconds: float
@@ -94,6 +95,7 @@ class Costs:
     stages: list[StageCost]
     scales: dict[str, float] = field(default_factory=dict)
     pose_cpu_ms: float | None = None
+    gflops: float | None = None
 
     def predicted(self, config: ExperimentConfig, scale: float = 1.0) -> float:
         """Processor seconds of a training.
@@ -192,7 +194,7 @@ class CostFile:
         digest = hashlib.sha256(of.encode()).hexdigest()[:12]
         self.path = output / f"{config.name}.{digest}.costs.json"
         if not self.path.is_file():
-            self.costs = calibrate(config, seconds)
+            self.costs = replace(calibrate(config, seconds), gflops=matrix_gflops())
             self.save()
             spent = self.costs.seconds
             told = f"{config.name}: {spent:.1f} CPU seconds show what a step costs"

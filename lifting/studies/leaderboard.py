@@ -588,6 +588,6 @@ def _standing(line: _Line) -> Standing:
         samples=round(steps * line.config.trainer.accumulate * costs.samples),
         pose_cpu_ms=costs.pose_cpu_ms,
         test=records[0].samples["fingerprint"],
-        gflops=matrix_gflops(),
+        gflops=costs.gflops,
         problems=tuple(line.problems),
     )
