@@ -88,10 +88,15 @@ def _at(curves: Mapping[str, Any], seconds: float, gflops: float) -> Recorded | 
         return None
     if not all(0 < v < math.inf for r in rows for v in (r["cpu_seconds"], *r["scores"].values())):
         raise ValueError("scores or seconds that are no positive numbers")
-    rows.sort(key=lambda row: row["cpu_seconds"])
-    spent = [row["cpu_seconds"] for row in rows]
-    first, last = spent[0], spent[-1]
     theirs = float(curves["machine"]["gflops"])
+
+    # Rows that were taken from another table may be of a machine of another speed.
+    def work(row: Mapping[str, Any]) -> float:
+        return float(row["cpu_seconds"] * (row.get("gflops") or theirs) / theirs)
+
+    rows.sort(key=work)
+    spent = [work(row) for row in rows]
+    first, last = spent[0], spent[-1]
     same = seconds * gflops / theirs
     at = min(max(same, first), last)
     shared = [key for key in rows[0]["scores"] if all(key in row["scores"] for row in rows)]

@@ -83,6 +83,14 @@ def test_scores_lie_between_recorded_budgets_in_the_logarithm(shipped):
     )
 
 
+def test_rows_of_other_machines_count_by_their_speed(shipped):
+    slower = {**row(200.0, 70.0, pa_mpjpe_mm=44.0), "gflops": 30.05}  # the work of 100 seconds
+    shipped({**curves(), "rows": [slower, ROWS[0]]})
+    same = recorded_scores(record(), "synthetic", speed)
+    shipped(curves())
+    assert same == recorded_scores(record(), "synthetic", speed)
+
+
 @pytest.mark.parametrize(("seconds", "end", "error"), [(7.0, 100, 70.0), (9e4, 900, 50.0)])
 def test_outside_of_the_record_the_nearest_end_stands_there_and_it_is_said(
     shipped, seconds, end, error
