@@ -74,10 +74,13 @@ def test_the_wheel_ships_experiments_and_neither_studies_nor_pictures(installed)
         names = set(archive.namelist())
     here = REPOSITORY / "experiments"
     files = {
-        p.relative_to(here).as_posix() for p in here.rglob("*") if p.suffix in (".yaml", ".npz")
+        p.relative_to(here).as_posix()
+        for p in here.rglob("*")
+        if p.suffix in (".yaml", ".npz", ".json")
     }
     wanted = {SHIPPED + name for name in files if not name.startswith("studies/")}
-    assert {SHIPPED + "base.yaml", SHIPPED + "overlay/smoke.yaml"} < wanted
+    named = ("base.yaml", "overlay/smoke.yaml", "curves/synthetic.json")
+    assert {SHIPPED + name for name in named} < wanted
     assert {n for n in names if n.startswith(SHIPPED)} == wanted
     assert {"lifting/py.typed", "lifting/weights/registry.json"} <= names
     assert "lifting/visualization/viewer/viewer.html" in names
