@@ -297,7 +297,7 @@ def _fresh(parent: Path, name: str) -> Path:
 def _unwritable(folder: Path, error: OSError) -> OutputError:
     return OutputError(
         f"expected to write to {folder}, got '{error.strerror or error}'; choose another folder "
-        "with output=FOLDER"
+        "with output=FOLDER, or --output where a command has it"
     )
 
 
