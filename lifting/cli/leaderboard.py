@@ -111,14 +111,8 @@ def handle(arguments: argparse.Namespace) -> int:
             f"expected each budget once, got {len(arguments.budgets)} with only {len(budgets)} "
             "different ones; say how many seeds after an x"
         )
-    from lifting.studies.leaderboard import (
-        TITLES,
-        Contest,
-        cells,
-        comparable_methods,
-        run_leaderboard,
-        write_leaderboard,
-    )
+    from lifting.studies.board import TITLES, Contest, cells, write_leaderboard
+    from lifting.studies.leaderboard import comparable_methods, run_leaderboard
 
     plan = Contest(
         data=arguments.data,

@@ -6,6 +6,7 @@
 * ``measure``       trained runs, their answers, errors and cost
 * ``page``          Markdown, JSON, CSV and charts
 * ``leaderboard``   every method under one budget, and learning curves
+* ``board``         its table, files and chart, and a recorded one beside it
 * ``cut``           how long a training of so many processor seconds is
 * ``sweep``         one experiment under many settings
 * ``wandb_sweep``   the same with W&B handing out the variants

@@ -9,10 +9,9 @@ not independent.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -30,129 +29,30 @@ from lifting.experiment.load import (
     read_values,
 )
 from lifting.experiment.record import ResultRecord, read_record
-from lifting.experiment.resume import FREE
 from lifting.experiment.sequences import SEQUENCES_FILE, SequenceScore, read_sequences
 from lifting.experiment.terminal import print_facts
 from lifting.experiment.threads import works_alone
-from lifting.files.checks import Size
-from lifting.files.json_file import load_json
 from lifting.methods.discovery import method_names
+from lifting.studies.board import (
+    SCORES,
+    Beside,
+    Board,
+    Contest,
+    Standing,
+    read_beside,
+    sample_facts,
+)
 from lifting.studies.cut import CostFile, scaled
 from lifting.studies.measure import (
-    RESAMPLES,
     mean_interval,
     pose_cpu_ms,
     scored_checkpoint,
     trained_run,
     validation_mpjpe,
 )
-from lifting.studies.page import (
-    MISSING,
-    caption,
-    draw,
-    machine,
-    markdown,
-    number,
-    scored_frames,
-    write_page,
-)
-from lifting.visualization.charts import LearningCurve, learning_chart
 
-SCORES = ("mpjpe_mm", "pa_mpjpe_mm")
-_LARGEST_BOARD = Size(10)
 CALIBRATION_SHARE = 0.05
 """Of the least budget, that the steps of a stage may cost before the first training."""
-
-
-@dataclass(frozen=True)
-class Contest:
-    """What a leaderboard compares.
-
-    Attributes:
-        data: Data section, by its file in ``experiments/data``, laid over experiments that do not
-            extend it; None takes their own.
-        budgets: Processor seconds of a training, and how many seeds, from 0, are trained so long.
-        gflops: The budgets are seconds of a processor of this speed, as :func:`matrix_gflops`
-            measures it: a faster one gets fewer. None: seconds of this one.
-        output: Folder of the runs and of the table.
-        every: Every n-th frame is validated and scored, the same for all methods.
-        overrides: Further ``key=value`` settings for all methods.
-        beside: A ``leaderboard.json`` of the same plan, whose trainings are not repeated and whose
-            other methods stand in the table, too.
-    """
-
-    data: str | None
-    budgets: tuple[tuple[int, int], ...]
-    output: Path
-    every: int = 5
-    gflops: float | None = None
-    overrides: tuple[str, ...] = ()
-    beside: Path | None = None
-
-
-@dataclass(frozen=True)
-class Standing:
-    """One line of the table.
-
-    Attributes:
-        method: Name of the method's experiment, or of a baseline that needs no training.
-        budget: Processor seconds that a training was to cost, as the plan counts them; None for a
-            baseline.
-        seeds: Seeds that went in.
-        cpu_seconds: Those that it cost, the mean over the seeds.
-        val_mpjpe_mm: That of the checkpoints that were chosen; None where another score chose.
-        scores: Mean over the seeds on the test split, by key, mm.
-        intervals: 95 % interval of each score over resampled recordings, mm.
-        spread: Standard deviation over the seeds, None with a single one, mm.
-        parameters: Number of parameters.
-        samples: Training samples seen, the stages together, mirrored ones as they come.
-        pose_cpu_ms: Processor milliseconds to lift a pose.
-        test: Fingerprint of the test split.
-        gflops: Speed of the machine that it was trained on, as of :func:`matrix_gflops`.
-        problems: What became of seeds whose training diverged; they are in no score.
-    """
-
-    method: str
-    budget: int | None
-    seeds: tuple[int, ...]
-    scores: dict[str, float]
-    cpu_seconds: float | None = None
-    val_mpjpe_mm: float | None = None
-    intervals: dict[str, tuple[float, float]] | None = None
-    spread: dict[str, float] | None = None
-    parameters: int | None = None
-    samples: int | None = None
-    pose_cpu_ms: float | None = None
-    test: str | None = None
-    gflops: float | None = None
-    problems: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Board:
-    """The table as far as it goes.
-
-    Attributes:
-        plan: What is compared.
-        rows: Its lines, budget by budget, the best MPJPE of each first.
-        data: ``name``, fingerprint of the ``test`` split, ``protocol``, and which samples were
-            scored: ``every``, ``target`` and ``batches`` as of a record.
-        calibration: Processor seconds that the calibration of each method took.
-        versions: Commits of the code that trained, or its version outside of a repository.
-        recorded: Methods and budgets of rows that come from ``plan.beside``.
-    """
-
-    plan: Contest
-    rows: tuple[Standing, ...]
-    data: dict[str, Any]
-    calibration: dict[str, float]
-    versions: tuple[str, ...]
-    recorded: tuple[tuple[str, int], ...] = ()
-
-    @property
-    def problems(self) -> list[str]:
-        """Of all lines."""
-        return [text for row in self.rows for text in row.problems]
 
 
 @dataclass(frozen=True)
@@ -215,8 +115,9 @@ def run_leaderboard(methods: Sequence[str], plan: Contest) -> Iterator[Board]:
         )
     for name, config in configs.items():
         _check_budgeted(name, config)
-    before_us = None if plan.beside is None else _read_beside(plan, configs)
-    done = {} if before_us is None else before_us.trained
+    first = next(iter(configs.values()))
+    theirs = None if plan.beside is None else read_beside(plan.beside, plan, first)
+    done = {} if theirs is None else theirs.trained
     todo = [
         (budget, seeds, name)
         for budget, seeds in sorted(plan.budgets)
@@ -230,8 +131,8 @@ def run_leaderboard(methods: Sequence[str], plan: Contest) -> Iterator[Board]:
         if name in {one for *_, one in todo}
     }
     lines: list[_Line] = []
-    if before_us is not None and not todo:
-        yield _board(plan, lines, before_us)
+    if theirs is not None and not todo:
+        yield _board(plan, lines, theirs)
     for budget, seeds, name in todo:
         config = configs[name]
         before = [line for line in lines if line.method == name and line.runs][-1:]
@@ -241,7 +142,7 @@ def run_leaderboard(methods: Sequence[str], plan: Contest) -> Iterator[Board]:
         for seed in range(seeds):
             one = scaled(_config(name, plan, seed), scale)
             _train(line, replace(one, run=f"{one.data.name}-{budget}s-seed{seed}"))
-            yield _board(plan, lines, before_us)
+            yield _board(plan, lines, theirs)
 
 
 def _check_budgeted(name: str, config: ExperimentConfig) -> None:
@@ -254,73 +155,6 @@ def _check_budgeted(name: str, config: ExperimentConfig) -> None:
         f"{config.trainer.devices}, data.workers={config.data.workers} and trainer.max_steps="
         f"{config.trainer.max_steps}; add --set trainer.accelerator=cpu, and leave the others out"
     )
-
-
-@dataclass(frozen=True)
-class _Beside:
-    """What another leaderboard has."""
-
-    trained: dict[tuple[str, int], Standing]
-    baselines: tuple[Standing, ...]
-    data: dict[str, Any]
-    versions: tuple[str, ...]
-
-
-def _read_beside(plan: Contest, configs: Mapping[str, ExperimentConfig]) -> _Beside:
-    """Read the table of another leaderboard, which has to be of the same data and plan."""
-    path = plan.beside
-    assert path is not None
-    content: Any = load_json(path, _LARGEST_BOARD)
-    try:
-        theirs, data = content["plan"], dict(content["data"])
-        rows = [Standing(**_tuples(row)) for row in content["rows"]]
-        speed = float(content["machine"]["gflops"])
-        versions = tuple(map(str, content["versions"]))
-        config = next(iter(configs.values()))
-        ours = {**_data(plan, config, None), **_of_plan(asdict(plan))}
-        other = {**data, **_of_plan(theirs)}
-    except (TypeError, LookupError, ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"expected a leaderboard.json of `lifting leaderboard` in {path}, got another file "
-            f"({error!r})"
-        ) from error
-    for key, value in ours.items():
-        if key != "test" and other.get(key) != value:
-            raise ConfigError(
-                f"expected a table of the same plan in {path}, got {key}={other.get(key)} there "
-                f"and {value} here; give the same options, or leave --beside out"
-            )
-    trained = {
-        (row.method, row.budget): replace(row, gflops=row.gflops or speed)
-        for row in rows
-        if row.budget is not None
-    }
-    return _Beside(trained, tuple(r for r in rows if r.budget is None), data, versions)
-
-
-def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of a file with the types of :class:`Standing`."""
-    intervals = row.get("intervals")
-    numbers = [
-        row["cpu_seconds"] or 0.0,
-        *row["scores"].values(),
-        *(row.get("spread") or {}).values(),
-    ]
-    if not all(isinstance(value, int | float) for value in numbers):
-        raise TypeError(f"scores or seconds of {row['method']} that are no numbers")
-    return {
-        **row,
-        "seeds": tuple(row["seeds"]),
-        "problems": tuple(row["problems"]),
-        "intervals": intervals and {key: tuple(pair) for key, pair in intervals.items()},
-    }
-
-
-def _of_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """What budgets and settings have to agree in."""
-    free = tuple(f"{key}{end}" for key in FREE for end in ("=", "."))
-    overrides = sorted(text for text in plan["overrides"] if not text.startswith(free))
-    return {"gflops": plan.get("gflops"), "overrides": overrides}
 
 
 def bootstrap_interval(
@@ -343,116 +177,6 @@ def bootstrap_interval(
         [row.joints for row in rows],
         seed=seed,
     )
-
-
-def write_leaderboard(board: Board) -> tuple[Path, ...]:
-    """Write the table as Markdown and JSON, and the curves as a chart, into the plan's folder.
-
-    Raises:
-        OutputError: They cannot be written.
-    """
-    plan, where, gflops = board.plan, machine(), matrix_gflops()
-    values = {
-        "plan": {k: v for k, v in asdict(plan).items() if k not in ("output", "beside")},
-        "machine": {**where, "gflops": gflops},
-        "data": board.data,
-        "calibration": board.calibration,
-        "versions": board.versions,
-        "rows": [asdict(row) for row in board.rows],
-    }
-    budgets = ", ".join(f"{budget:,} ({seeds})" for budget, seeds in sorted(plan.budgets))
-    costs = ", ".join(f"{name} {spent:.0f}" for name, spent in board.calibration.items())
-    of = "" if plan.gflops is None else f" of a processor with {plan.gflops:g} GFLOP/s"
-    lines = [
-        f"Data {board.data['name']}; CPU-seconds of training{of} (seeds): {budgets}; "
-        f"{scored_frames(plan.every)} of validation and test; errors in mm with 95 % intervals "
-        f"over {RESAMPLES:,} resamples of the test recordings; validation of the checkpoint that "
-        f"it chose. Before, so many CPU-seconds showed what a step costs: {costs}. "
-        f"{caption(where)}, {gflops} GFLOP/s in a 1,024 x 1,024 x 1,024 float32 product of one "
-        "thread.",
-        "",
-        *markdown(TITLES, map(cells, board.rows), left=1),
-        *(line for text in _notes(board) for line in ("", text)),
-    ]
-    files = write_page(plan.output, "leaderboard", lines, values)
-    chart = _chart(board)
-    return files if chart is None else (*files, chart)
-
-
-TITLES = (
-    "method", "budget", "CPU s", "validation MPJPE", "MPJPE", "PA-MPJPE", "seed spread",
-    "parameters", "samples seen", "CPU ms a pose",
-)  # fmt: skip
-
-
-def cells(row: Standing) -> tuple[str, ...]:
-    """One line of the table as text; what does not apply is a dash."""
-    return (
-        row.method,
-        number(row.budget, ","),
-        number(row.cpu_seconds, ",.0f"),
-        number(row.val_mpjpe_mm),
-        *(_score(row, key) for key in SCORES),
-        number(None if row.spread is None else row.spread["mpjpe_mm"], ".2f"),
-        number(row.parameters, ","),
-        number(row.samples, ","),
-        number(row.pose_cpu_ms, ".3f"),
-    )
-
-
-def _score(row: Standing, key: str) -> str:
-    if key not in row.scores:
-        return MISSING
-    text = f"{row.scores[key]:.1f}"
-    if row.intervals is None:
-        return text
-    low, high = row.intervals[key]
-    return f"{text} ({low:.1f} to {high:.1f})"
-
-
-def _notes(board: Board) -> Iterator[str]:
-    """What the reader of a table has to know of single lines."""
-    for row in board.rows:
-        if row.test not in (None, board.data["test"]):
-            yield f"Other test samples: {row.method} under {row.budget}, fingerprint {row.test}"
-    if board.recorded and board.plan.beside is not None:
-        told = ", ".join(f"{name} under {budget:,}" for name, budget in board.recorded)
-        speeds = sorted({f"{r.gflops:.0f}" for r in board.rows if r.gflops is not None})
-        yield (
-            f"Trained before, and taken from {board.plan.beside.name}: {told}; machines of "
-            f"{', '.join(speeds)} GFLOP/s"
-        )
-    if len(board.versions) > 1:
-        yield f"Trained by several versions of the code: {', '.join(board.versions)}"
-    for text in board.problems:
-        yield f"Left out: {text}"
-
-
-def _chart(board: Board) -> Path | None:
-    """The curves, once there are any."""
-    found: dict[str, list[Standing]] = {}
-    for row in board.rows:
-        if row.cpu_seconds is not None:
-            found.setdefault(row.method, []).append(row)
-    curves = {
-        name: LearningCurve(
-            seconds=np.array([_seconds(board.plan, row) for row in rows], float),
-            validation=np.array([row.val_mpjpe_mm for row in rows], float),
-            test=np.array([row.scores["mpjpe_mm"] for row in rows], float),
-        )
-        for name, rows in found.items()
-    }
-    if not curves:
-        return None
-    lines = {r.method: r.scores["mpjpe_mm"] for r in board.rows if r.budget is None}
-    title = f"MPJPE after so much training: {board.data['name']}"
-    return draw(learning_chart(curves, lines, title=title), board.plan.output, "leaderboard")
-
-
-def _seconds(plan: Contest, row: Standing) -> float:
-    """Processor seconds of a training as the plan counts them."""
-    assert row.cpu_seconds is not None
-    return row.cpu_seconds * (row.gflops / plan.gflops if row.gflops and plan.gflops else 1.0)
 
 
 def _config(name: str, plan: Contest, seed: int = 0) -> ExperimentConfig:
@@ -527,7 +251,7 @@ def _train(line: _Line, config: ExperimentConfig) -> None:
     line.runs.append(_Run(folder, record, tracks, validation_mpjpe(weights)))
 
 
-def _board(plan: Contest, lines: Sequence[_Line], beside: _Beside | None) -> Board:
+def _board(plan: Contest, lines: Sequence[_Line], beside: Beside | None) -> Board:
     rows = [_standing(line) for line in lines if line.runs or line.problems]
     ours = {(row.method, row.budget) for row in rows}
     kept = {} if beside is None else {k: r for k, r in beside.trained.items() if k not in ours}
@@ -536,30 +260,21 @@ def _board(plan: Contest, lines: Sequence[_Line], beside: _Beside | None) -> Boa
     record = next((run.record for line in lines for run in line.runs), None)
     if record is None and beside is not None:
         rows += beside.baselines
-    for name, scores in (record.baselines if record else {}).items():
-        rows.append(Standing(name, None, (), {key: scores[key] for key in SCORES}))
+        data = beside.data
+    else:
+        for name, scores in (record.baselines if record else {}).items():
+            rows.append(Standing(name, None, (), {key: scores[key] for key in SCORES}))
+        fingerprint = record.samples["fingerprint"] if record else None
+        data = sample_facts(plan, lines[0].config, fingerprint)
     versions = {_version(run.record) for line in lines for run in line.runs}
-    fingerprint = record.samples["fingerprint"] if record else None
     return Board(
         plan=plan,
         rows=tuple(rows),
-        data=_data(plan, lines[0].config, fingerprint) if record or not beside else beside.data,
+        data=data,
         calibration={line.method: line.file.costs.seconds for line in lines},
         versions=tuple(sorted(versions.union(beside.versions if beside and kept else ()))),
         recorded=tuple(kept),
     )
-
-
-def _data(plan: Contest, config: ExperimentConfig, test: str | None) -> dict[str, Any]:
-    """Which samples are scored, and how."""
-    return {
-        "name": config.data.name,
-        "test": test,
-        "protocol": config.protocol,
-        "every": plan.every,
-        "target": config.data.target,
-        "batches": config.trainer.limit_test_batches,
-    }
 
 
 def _version(record: ResultRecord) -> str:

@@ -15,16 +15,13 @@ from lifting.experiment.facts import matrix_gflops
 from lifting.experiment.record import read_record
 from lifting.experiment.sequences import SequenceScore, read_sequences
 from lifting.studies import measure as training
+from lifting.studies.board import Contest, Standing, cells, write_leaderboard
 from lifting.studies.cut import Costs, StageCost
 from lifting.studies.leaderboard import (
-    Contest,
-    Standing,
     _config,
     bootstrap_interval,
-    cells,
     comparable_methods,
     run_leaderboard,
-    write_leaderboard,
 )
 
 
@@ -128,7 +125,7 @@ def test_budgets_become_steps_and_runs_become_lines(plan, capsys):
 
 def does(monkeypatch, gflops):
     """Let the machine be of a speed."""
-    for module in ("leaderboard", "cut"):
+    for module in ("leaderboard", "board", "cut"):
         monkeypatch.setattr(f"lifting.studies.{module}.matrix_gflops", lambda: gflops)
 
 

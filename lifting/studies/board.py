@@ -1,0 +1,336 @@
+"""The table of ``lifting leaderboard``: its rows, its files and its chart, and a recorded one.
+
+How the rows come about stands in :mod:`lifting.studies.leaderboard`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lifting.errors import ConfigError
+from lifting.experiment.config import ExperimentConfig
+from lifting.experiment.facts import matrix_gflops
+from lifting.experiment.resume import FREE
+from lifting.files.checks import Size
+from lifting.files.json_file import load_json
+from lifting.studies.measure import RESAMPLES
+from lifting.studies.page import (
+    MISSING,
+    caption,
+    draw,
+    machine,
+    markdown,
+    number,
+    scored_frames,
+    write_page,
+)
+from lifting.visualization.charts import LearningCurve, learning_chart
+
+SCORES = ("mpjpe_mm", "pa_mpjpe_mm")
+_LARGEST_BOARD = Size(10)
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What a leaderboard compares.
+
+    Attributes:
+        data: Data section, by its file in ``experiments/data``, laid over experiments that do not
+            extend it; None takes their own.
+        budgets: Processor seconds of a training, and how many seeds, from 0, are trained so long.
+        gflops: The budgets are seconds of a processor of this speed, as :func:`matrix_gflops`
+            measures it: a faster one gets fewer. None: seconds of this one.
+        output: Folder of the runs and of the table.
+        every: Every n-th frame is validated and scored, the same for all methods.
+        overrides: Further ``key=value`` settings for all methods.
+        beside: A ``leaderboard.json`` of the same plan, whose trainings are not repeated and whose
+            other methods stand in the table, too.
+    """
+
+    data: str | None
+    budgets: tuple[tuple[int, int], ...]
+    output: Path
+    every: int = 5
+    gflops: float | None = None
+    overrides: tuple[str, ...] = ()
+    beside: Path | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One line of the table.
+
+    Attributes:
+        method: Name of the method's experiment, or of a baseline that needs no training.
+        budget: Processor seconds that a training was to cost, as the plan counts them; None for a
+            baseline.
+        seeds: Seeds that went in.
+        cpu_seconds: Those that it cost, the mean over the seeds.
+        val_mpjpe_mm: That of the checkpoints that were chosen; None where another score chose.
+        scores: Mean over the seeds on the test split, by key, mm.
+        intervals: 95 % interval of each score over resampled recordings, mm.
+        spread: Standard deviation over the seeds, None with a single one, mm.
+        parameters: Number of parameters.
+        samples: Training samples seen, the stages together, mirrored ones as they come.
+        pose_cpu_ms: Processor milliseconds to lift a pose.
+        test: Fingerprint of the test split.
+        gflops: Speed of the machine that it was trained on, as of :func:`matrix_gflops`.
+        problems: What became of seeds whose training diverged; they are in no score.
+    """
+
+    method: str
+    budget: int | None
+    seeds: tuple[int, ...]
+    scores: dict[str, float]
+    cpu_seconds: float | None = None
+    val_mpjpe_mm: float | None = None
+    intervals: dict[str, tuple[float, float]] | None = None
+    spread: dict[str, float] | None = None
+    parameters: int | None = None
+    samples: int | None = None
+    pose_cpu_ms: float | None = None
+    test: str | None = None
+    gflops: float | None = None
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Board:
+    """The table as far as it goes.
+
+    Attributes:
+        plan: What is compared.
+        rows: Its lines, budget by budget, the best MPJPE of each first.
+        data: ``name``, fingerprint of the ``test`` split, ``protocol``, and which samples were
+            scored: ``every``, ``target`` and ``batches`` as of a record.
+        calibration: Processor seconds that the calibration of each method took.
+        versions: Commits of the code that trained, or its version outside of a repository.
+        recorded: Methods and budgets of rows that come from ``plan.beside``.
+    """
+
+    plan: Contest
+    rows: tuple[Standing, ...]
+    data: dict[str, Any]
+    calibration: dict[str, float]
+    versions: tuple[str, ...]
+    recorded: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def problems(self) -> list[str]:
+        """Of all lines."""
+        return [text for row in self.rows for text in row.problems]
+
+
+def write_leaderboard(board: Board) -> tuple[Path, ...]:
+    """Write the table as Markdown and JSON, and the curves as a chart, into the plan's folder.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    plan, where, gflops = board.plan, machine(), matrix_gflops()
+    values = {
+        "plan": {k: v for k, v in asdict(plan).items() if k not in ("output", "beside")},
+        "machine": {**where, "gflops": gflops},
+        "data": board.data,
+        "calibration": board.calibration,
+        "versions": board.versions,
+        "rows": [asdict(row) for row in board.rows],
+    }
+    budgets = ", ".join(f"{budget:,} ({seeds})" for budget, seeds in sorted(plan.budgets))
+    costs = ", ".join(f"{name} {spent:.0f}" for name, spent in board.calibration.items())
+    of = "" if plan.gflops is None else f" of a processor with {plan.gflops:g} GFLOP/s"
+    lines = [
+        f"Data {board.data['name']}; CPU-seconds of training{of} (seeds): {budgets}; "
+        f"{scored_frames(plan.every)} of validation and test; errors in mm with 95 % intervals "
+        f"over {RESAMPLES:,} resamples of the test recordings; validation of the checkpoint that "
+        f"it chose. Before, so many CPU-seconds showed what a step costs: {costs}. "
+        f"{caption(where)}, {gflops} GFLOP/s in a 1,024 x 1,024 x 1,024 float32 product of one "
+        "thread.",
+        "",
+        *markdown(TITLES, map(cells, board.rows), left=1),
+        *(line for text in _notes(board) for line in ("", text)),
+    ]
+    files = write_page(plan.output, "leaderboard", lines, values)
+    chart = _chart(board)
+    return files if chart is None else (*files, chart)
+
+
+TITLES = (
+    "method", "budget", "CPU s", "validation MPJPE", "MPJPE", "PA-MPJPE", "seed spread",
+    "parameters", "samples seen", "CPU ms a pose",
+)  # fmt: skip
+
+
+def cells(row: Standing) -> tuple[str, ...]:
+    """One line of the table as text; what does not apply is a dash."""
+    return (
+        row.method,
+        number(row.budget, ","),
+        number(row.cpu_seconds, ",.0f"),
+        number(row.val_mpjpe_mm),
+        *(_score(row, key) for key in SCORES),
+        number(None if row.spread is None else row.spread["mpjpe_mm"], ".2f"),
+        number(row.parameters, ","),
+        number(row.samples, ","),
+        number(row.pose_cpu_ms, ".3f"),
+    )
+
+
+def _score(row: Standing, key: str) -> str:
+    if key not in row.scores:
+        return MISSING
+    text = f"{row.scores[key]:.1f}"
+    if row.intervals is None:
+        return text
+    low, high = row.intervals[key]
+    return f"{text} ({low:.1f} to {high:.1f})"
+
+
+def _notes(board: Board) -> Iterator[str]:
+    """What the reader of a table has to know of single lines."""
+    for row in board.rows:
+        if row.test not in (None, board.data["test"]):
+            yield f"Other test samples: {row.method} under {row.budget}, fingerprint {row.test}"
+    if board.recorded and board.plan.beside is not None:
+        told = ", ".join(f"{name} under {budget:,}" for name, budget in board.recorded)
+        speeds = sorted({f"{r.gflops:.0f}" for r in board.rows if r.gflops is not None})
+        yield (
+            f"Trained before, and taken from {board.plan.beside.name}: {told}; machines of "
+            f"{', '.join(speeds)} GFLOP/s"
+        )
+    if len(board.versions) > 1:
+        yield f"Trained by several versions of the code: {', '.join(board.versions)}"
+    for text in board.problems:
+        yield f"Left out: {text}"
+
+
+def _chart(board: Board) -> Path | None:
+    """The curves, once there are any."""
+    found: dict[str, list[Standing]] = {}
+    for row in board.rows:
+        if row.cpu_seconds is not None:
+            found.setdefault(row.method, []).append(row)
+    curves = {
+        name: LearningCurve(
+            seconds=np.array([_seconds(board.plan, row) for row in rows], float),
+            validation=np.array([row.val_mpjpe_mm for row in rows], float),
+            test=np.array([row.scores["mpjpe_mm"] for row in rows], float),
+        )
+        for name, rows in found.items()
+    }
+    if not curves:
+        return None
+    lines = {r.method: r.scores["mpjpe_mm"] for r in board.rows if r.budget is None}
+    title = f"MPJPE after so much training: {board.data['name']}"
+    return draw(learning_chart(curves, lines, title=title), board.plan.output, "leaderboard")
+
+
+def _seconds(plan: Contest, row: Standing) -> float:
+    """Processor seconds of a training as the plan counts them."""
+    assert row.cpu_seconds is not None
+    return row.cpu_seconds * (row.gflops / plan.gflops if row.gflops and plan.gflops else 1.0)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What another leaderboard has.
+
+    Attributes:
+        trained: Its rows of trainings, by method and budget.
+        baselines: Its other rows.
+        data: As of :class:`Board`.
+        versions: As of :class:`Board`.
+    """
+
+    trained: dict[tuple[str, int], Standing]
+    baselines: tuple[Standing, ...]
+    data: dict[str, Any]
+    versions: tuple[str, ...]
+
+
+def read_beside(path: Path, plan: Contest, config: ExperimentConfig) -> Beside:
+    """Read the table of another leaderboard.
+
+    Args:
+        path: A ``leaderboard.json``.
+        plan: What it has to agree with.
+        config: An experiment of the plan, for its data and protocol.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: It is no JSON.
+        ConfigError: It is no such table, or one of another plan.
+    """
+    content: Any = load_json(path, _LARGEST_BOARD)
+    try:
+        theirs, data = content["plan"], dict(content["data"])
+        rows = [Standing(**_tuples(row)) for row in content["rows"]]
+        speed = float(content["machine"]["gflops"])
+        versions = tuple(map(str, content["versions"]))
+        ours = {**sample_facts(plan, config, None), **_of_plan(asdict(plan))}
+        other = {**data, **_of_plan(theirs)}
+    except (TypeError, LookupError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"expected a leaderboard.json of `lifting leaderboard` in {path}, got another file "
+            f"({error!r})"
+        ) from error
+    for key, value in ours.items():
+        if key != "test" and other.get(key) != value:
+            raise ConfigError(
+                f"expected a table of the same plan in {path}, got {key}={other.get(key)} there "
+                f"and {value} here; give the same options, or leave --beside out"
+            )
+    trained = {
+        (row.method, row.budget): replace(row, gflops=row.gflops or speed)
+        for row in rows
+        if row.budget is not None
+    }
+    return Beside(trained, tuple(r for r in rows if r.budget is None), data, versions)
+
+
+def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a file with the types of :class:`Standing`."""
+    intervals = row.get("intervals")
+    numbers = [
+        row["cpu_seconds"] or 0.0,
+        *row["scores"].values(),
+        *(row.get("spread") or {}).values(),
+    ]
+    if not all(isinstance(value, int | float) for value in numbers):
+        raise TypeError(f"scores or seconds of {row['method']} that are no numbers")
+    return {
+        **row,
+        "seeds": tuple(row["seeds"]),
+        "problems": tuple(row["problems"]),
+        "intervals": intervals and {key: tuple(pair) for key, pair in intervals.items()},
+    }
+
+
+def _of_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What budgets and settings have to agree in."""
+    free = tuple(f"{key}{end}" for key in FREE for end in ("=", "."))
+    overrides = sorted(text for text in plan["overrides"] if not text.startswith(free))
+    return {"gflops": plan.get("gflops"), "overrides": overrides}
+
+
+def sample_facts(plan: Contest, config: ExperimentConfig, test: str | None) -> dict[str, Any]:
+    """Which samples are scored, and how.
+
+    Args:
+        plan: Which frames.
+        config: An experiment of the plan.
+        test: Fingerprint of the test split, once it is known.
+    """
+    return {
+        "name": config.data.name,
+        "test": test,
+        "protocol": config.protocol,
+        "every": plan.every,
+        "target": config.data.target,
+        "batches": config.trainer.limit_test_batches,
+    }
