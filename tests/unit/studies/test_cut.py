@@ -81,12 +81,15 @@ def test_a_calibration_takes_some_steps_of_every_stage(tiny_experiment, tmp_path
 def test_what_was_measured_and_decided_is_found_again(tiny_experiment, tmp_path, monkeypatch):
     config = load_experiment(tiny_experiment)
     monkeypatch.setattr("lifting.studies.cut.calibrate", lambda config, seconds: known())
+    monkeypatch.setattr("lifting.studies.cut.matrix_gflops", lambda: 60.0)
     file = CostFile(tmp_path / "board", config, 1.0)
     file.costs.scales["200"] = 0.123457
     file.save()
-    assert CostFile(tmp_path / "board", config, 1.0).costs == known(scales={"200": 0.123457})
+    monkeypatch.setattr("lifting.studies.cut.matrix_gflops", lambda: 90.0)
+    again = CostFile(tmp_path / "board", config, 1.0).costs
+    assert again == known(scales={"200": 0.123457}, gflops=60.0)
     other = load_experiment(tiny_experiment, ["method.head.width=4"])
-    assert CostFile(tmp_path / "board", other, 1.0).costs == known()
+    assert CostFile(tmp_path / "board", other, 1.0).costs == known(gflops=90.0)
     file.path.write_text("{}")
     with pytest.raises(ConfigError, match=r"expected measured costs .*remove it"):
         CostFile(tmp_path / "board", config, 1.0)
