@@ -356,6 +356,8 @@ def _fit(values: FloatArray, least: float) -> Gaussian:
 
 def _distance(values: FloatArray, group: Gaussian) -> FloatArray:
     """Distance of points from a group, by the coordinates that are known, root of their mean."""
+    if not len(values):
+        return np.zeros(0)
     known = np.isfinite(values)
     patterns, which = np.unique(known, axis=0, return_inverse=True)
     order = np.argsort(which.ravel(), kind="stable")

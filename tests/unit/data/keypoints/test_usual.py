@@ -108,6 +108,14 @@ def test_what_is_not_known_is_not_judged(usual, tracks):
     assert without_rate.flagged.mean() < 0.05
 
 
+@pytest.mark.parametrize("frames", [1, 2, 9])
+def test_short_tracks_are_judged_by_their_frames_alone(usual, frames):
+    short = filmed(1, frames, seed=5).select(torch.tensor([0]))
+    judged = usual.judge(short)
+    assert len(judged.score) == frames
+    assert judged.track_score.tolist() == [0.0]
+
+
 def test_it_is_the_same_from_plain_values(usual, tracks):
     again = Usual.of(json.loads(json.dumps(usual.plain())), H36M_17)
     np.testing.assert_allclose(again.judge(tracks).score, usual.judge(tracks).score, rtol=1e-3)
