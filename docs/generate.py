@@ -1,4 +1,4 @@
-"""Pages of the site that stand elsewhere: READMEs, tables, experiments, commands, docstrings.
+"""Pages of the site that stand elsewhere: READMEs, tables, records, commands, docstrings.
 
 They are written below ``docs/generated``, which is made anew with every build and not kept.
 """
@@ -90,6 +90,7 @@ def generate() -> None:
             _write(name, file.read_text(encoding="utf-8"), ".md")
     _write("generated/experiments", "\n".join(_experiments()), ".md")
     _write("generated/commands", "\n".join(_commands()), ".md")
+    _write("generated/leaderboard", "\n".join(_leaderboard()), ".md")
     for name, text in _reference():
         _write(f"generated/api/{name}", text, ".rst")
 
@@ -111,6 +112,15 @@ def _experiments() -> Iterator[str]:
             described = yaml.safe_load(text).get("description")
             yield from ("", f"### {file.stem}", "", *([f"{described}.", ""] if described else []))
             yield from ("```yaml", text.rstrip(), "```")
+
+
+def _leaderboard() -> Iterator[str]:
+    """The recorded leaderboards, to be sorted."""
+    from lifting.studies.board_page import board_lines
+
+    yield from ("# Leaderboard", "")
+    yield "`lifting leaderboard --page FILE ...` makes such a page of your own records, too."
+    yield from ("", *board_lines(sorted((ROOT / "experiments" / "curves").glob("*.json"))), "")
 
 
 def _commands() -> Iterator[str]:

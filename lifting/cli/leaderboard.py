@@ -11,6 +11,9 @@ from pathlib import Path
 from lifting.cli.options import print_table
 from lifting.cli.sweep import STATUS_INCOMPLETE
 from lifting.errors import ConfigError
+from lifting.studies.command import check_least
+
+PAGE = "leaderboard.html"
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -76,6 +79,23 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "experiments/curves: what it has is not trained again, and its methods stand in the "
         "table, too",
     )
+    parser.add_argument(
+        "--look",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also look closer at the first seed's run of every line, at about N poses: its "
+        "motion, lost and wrong joints, test-time optimisation, multiply-adds, memory (300 will "
+        "do; default: no look)",
+    )
+    parser.add_argument(
+        "--page",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="train nothing: write leaderboard.html into the output, a page of these recorded "
+        "leaderboard.json, whose tables are sorted by a click",
+    )
     parser.set_defaults(handler=handle)
 
 
@@ -105,6 +125,13 @@ def _speed(text: str) -> float:
 
 def handle(arguments: argparse.Namespace) -> int:
     """Train what is missing, write the table after each training, and print it in the end."""
+    check_least(arguments, "every")
+    check_least(arguments, "look", least=0)
+    if arguments.page:
+        from lifting.studies.board_page import write_board_page
+
+        print(f"written: {write_board_page(arguments.page, arguments.output / PAGE)}")
+        return 0
     budgets = dict(arguments.budgets)
     if len(budgets) < len(arguments.budgets):
         raise ConfigError(
@@ -112,6 +139,7 @@ def handle(arguments: argparse.Namespace) -> int:
             "different ones; say how many seeds after an x"
         )
     from lifting.studies.board import TITLES, Contest, cells, write_leaderboard
+    from lifting.studies.board_page import write_board_page
     from lifting.studies.leaderboard import comparable_methods, run_leaderboard
 
     plan = Contest(
@@ -122,13 +150,17 @@ def handle(arguments: argparse.Namespace) -> int:
         gflops=arguments.gflops,
         overrides=tuple(arguments.overrides),
         beside=arguments.beside,
+        look=arguments.look,
     )
     methods = arguments.methods or comparable_methods(plan.data)
     for board in run_leaderboard(methods, plan):
         files = write_leaderboard(board)
+        page = write_board_page(
+            [path for path in files if path.suffix == ".json"], plan.output / PAGE
+        )
     title = f"leaderboard: {board.data['name']}, CPU-seconds of training"
     print_table(title, TITLES, map(cells, board.rows), left=1)
-    for path in files:
+    for path in (*files, page):
         print(f"written: {path}")
     for text in board.problems:
         print(f"error: {text}", file=sys.stderr)

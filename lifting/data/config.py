@@ -185,6 +185,14 @@ def noise_of(data: DataConfig, split: str) -> NoiseLevel:
     return data.noise if own is None else own
 
 
+def scored_target(data: DataConfig) -> Literal["middle", "all"]:
+    """Which frames of its windows an evaluation counts, for a record.
+
+    Chunks count every n-th frame of a track once, the samples of windows around these frames.
+    """
+    return "middle" if data.windows == "chunks" else data.target
+
+
 def with_section(data: DataConfig, section: str, options: Any) -> DataConfig:
     """The same data section with other options of one data set."""
     return replace(data, **{section: options})

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 import lifting
-from lifting.data.config import Split
+from lifting.data.config import Split, scored_target
 from lifting.data.datamodule import PoseDataModule
 from lifting.errors import ConfigError
 from lifting.experiment.claims import cluster_files
@@ -153,7 +153,7 @@ def scored_on(
         "unit": protocol.unit,
         "samples": {
             "every": config.data.eval_every,
-            "target": config.data.target,
+            "target": scored_target(config.data),
             "batches": config.trainer.limit_test_batches,
             "fingerprint": data.fingerprints().get(split, ""),
         },

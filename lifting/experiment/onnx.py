@@ -207,15 +207,17 @@ def _takes_any_frames(graph: Graph) -> bool:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what the exporter has to say of itself and of packages that nobody asked for."""
-    exporter = logging.getLogger("torch.onnx")
-    level = exporter.level
-    exporter.setLevel(logging.ERROR)
+    levels = {logging.getLogger(name): 0 for name in ("torch.onnx", "onnxscript")}
+    for logger in levels:
+        levels[logger] = logger.level
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        exporter.setLevel(level)
+        for logger, level in levels.items():
+            logger.setLevel(level)
 
 
 def _describe(file: Any, inputs: dict[str, Tensor], answers: dict[str, Tensor]) -> None:

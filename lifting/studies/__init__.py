@@ -7,6 +7,8 @@
 * ``page``          Markdown, JSON, CSV and charts
 * ``leaderboard``   every method under one budget, and learning curves
 * ``board``         its table, files and chart, and a recorded one beside it
+* ``board_page``    recorded tables as a page to sort
+* ``look``          what else a leaderboard tells of a run: motion, bad keypoints, cost
 * ``cut``           how long a training of so many processor seconds is
 * ``sweep``         one experiment under many settings
 * ``wandb_sweep``   the same with W&B handing out the variants

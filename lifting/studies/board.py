@@ -5,19 +5,21 @@ How the rows come about stands in :mod:`lifting.studies.leaderboard`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from lifting.data.config import scored_target
 from lifting.errors import ConfigError
 from lifting.experiment.config import ExperimentConfig
 from lifting.experiment.facts import matrix_gflops
 from lifting.experiment.resume import FREE
 from lifting.files.checks import Size
 from lifting.files.json_file import load_json
+from lifting.studies.look import LOST, MEMORY, MULTIPLY_ADDS, OPTIMISED, SHARE, WRONG
 from lifting.studies.measure import RESAMPLES
 from lifting.studies.page import (
     MISSING,
@@ -32,7 +34,18 @@ from lifting.studies.page import (
 from lifting.visualization.charts import LearningCurve, learning_chart
 
 SCORES = ("mpjpe_mm", "pa_mpjpe_mm")
+FURTHER = ("mpjve_mm_per_second", "acceleration_error_mm_per_second2", "ece_axis")
+"""Scores of a record that not every test has: of motion, which thinned frames have not, and of the
+expected error, which not every method tells."""
 _LARGEST_BOARD = Size(10)
+FURTHER_NOTE = (
+    "Beside that: poses drawn and steps of one answer; error of velocity, mm a second, and of "
+    "acceleration, mm a second squared; calibration error of the expected error (ECE, 0 is "
+    f"right); and by a closer look at the first seed's run how MPJPE changes where {SHARE:.0%} "
+    "of the joints are lost or wrong, and by test-time optimisation; multiply-adds a pose, and "
+    "memory of a few hundred poses at once."
+)
+ORACLE_NOTE = "Told something of the truth, and so beside no other score:"
 
 
 @dataclass(frozen=True)
@@ -50,6 +63,7 @@ class Contest:
         overrides: Further ``key=value`` settings for all methods.
         beside: A ``leaderboard.json`` of the same plan, whose trainings are not repeated and whose
             other methods stand in the table, too.
+        look: Poses at which the first seed's run of every line is looked at closer; 0 for none.
     """
 
     data: str | None
@@ -59,6 +73,7 @@ class Contest:
     gflops: float | None = None
     overrides: tuple[str, ...] = ()
     beside: Path | None = None
+    look: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,7 +87,8 @@ class Standing:
         seeds: Seeds that went in.
         cpu_seconds: Those that it cost, the mean over the seeds.
         val_mpjpe_mm: That of the checkpoints that were chosen; None where another score chose.
-        scores: Mean over the seeds on the test split, by key, mm.
+        scores: Mean over the seeds on the test split, by key, mm; those of ``FURTHER`` where there
+            are.
         intervals: 95 % interval of each score over resampled recordings, mm.
         spread: Standard deviation over the seeds, None with a single one, mm.
         parameters: Number of parameters.
@@ -81,6 +97,12 @@ class Standing:
         test: Fingerprint of the test split.
         gflops: Speed of the machine that it was trained on, as of :func:`matrix_gflops`.
         problems: What became of seeds whose training diverged; they are in no score.
+        oracle: Scores that were told something of the truth, the mean over the seeds, by key.
+        hypotheses: Poses drawn for one answer.
+        steps: Sampling or refinement steps of one answer, None where there are none.
+        looks: What a closer look at the first seed's run found, see
+            :mod:`lifting.studies.look`; None without.
+        runs: Folders of the runs, below that of the table.
     """
 
     method: str
@@ -97,6 +119,11 @@ class Standing:
     test: str | None = None
     gflops: float | None = None
     problems: tuple[str, ...] = ()
+    oracle: dict[str, float] | None = None
+    hypotheses: int = 1
+    steps: int | None = None
+    looks: dict[str, float] | None = None
+    runs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,6 +180,7 @@ def write_leaderboard(board: Board) -> tuple[Path, ...]:
         "thread.",
         "",
         *markdown(TITLES, map(cells, board.rows), left=1),
+        *_further(board.rows),
         *(line for text in _notes(board) for line in ("", text)),
     ]
     files = write_page(plan.output, "leaderboard", lines, values)
@@ -179,6 +207,52 @@ def cells(row: Standing) -> tuple[str, ...]:
         number(row.samples, ","),
         number(row.pose_cpu_ms, ".3f"),
     )
+
+
+FURTHER_TITLES = (
+    "method", "budget", "drawn x steps", "velocity", "acceleration", "ECE", "lost joints",
+    "wrong joints", "optimised", "multiply-adds", "memory MB",
+)  # fmt: skip
+
+
+def further_cells(row: Standing) -> tuple[str, ...]:
+    """What else is known of a line, as text."""
+    looks = row.looks or {}
+    values = {**looks, **row.scores}  # the test of all recordings before a look at some
+    drawn = "" if row.hypotheses == 1 and row.steps is None else f"{row.hypotheses}"
+    velocity, acceleration, expected = FURTHER
+    return (
+        row.method,
+        number(row.budget, ","),
+        f"{drawn} x {row.steps or 1}" if drawn else MISSING,
+        number(values.get(velocity), ",.0f"),
+        number(values.get(acceleration), ",.0f"),
+        number(values.get(expected), ".3f"),
+        *(number(looks.get(key), "+.1f") for key in (LOST, WRONG, OPTIMISED)),
+        number(looks.get(MULTIPLY_ADDS), ",.0f"),
+        number(looks.get(MEMORY), ",.0f"),
+    )
+
+
+def oracle_scores(rows: Iterable[Standing]) -> list[tuple[str, str, str, str]]:
+    """Method, budget, name and value of every score that was told something of the truth."""
+    return [
+        (row.method, number(row.budget, ","), key, number(value))
+        for row in rows
+        for key, value in sorted((row.oracle or {}).items())
+    ]
+
+
+def _further(rows: Iterable[Standing]) -> Iterator[str]:
+    """Tables of what else is known, where it is, and of the oracles' scores."""
+    trained = [row for row in rows if row.budget is not None and row.scores]
+    found = [cells for cells in map(further_cells, trained) if set(cells[2:]) != {MISSING}]
+    if found:
+        yield from ("", FURTHER_NOTE, "", *markdown(FURTHER_TITLES, found, left=1))
+    told = oracle_scores(trained)
+    if told:
+        titles = ("method", "budget", "oracle", "mm")
+        yield from ("", ORACLE_NOTE, "", *markdown(titles, told, left=1))
 
 
 def _score(row: Standing, key: str) -> str:
@@ -266,31 +340,68 @@ def read_beside(path: Path, plan: Contest, config: ExperimentConfig) -> Beside:
         DataError: It is no JSON.
         ConfigError: It is no such table, or one of another plan.
     """
-    content: Any = load_json(path, _LARGEST_BOARD)
-    try:
-        theirs, data = content["plan"], dict(content["data"])
-        rows = [Standing(**_tuples(row)) for row in content["rows"]]
-        speed = float(content["machine"]["gflops"])
-        versions = tuple(map(str, content["versions"]))
-        ours = {**sample_facts(plan, config, None), **_of_plan(asdict(plan))}
-        other = {**data, **_of_plan(theirs)}
-    except (TypeError, LookupError, ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"expected a leaderboard.json of `lifting leaderboard` in {path}, got another file "
-            f"({error!r})"
-        ) from error
+    table = read_table(path)
+    ours = {**sample_facts(plan, config, None), **_of_plan(asdict(plan))}
+    other = {**table.data, **_of_plan(table.plan)}
     for key, value in ours.items():
         if key != "test" and other.get(key) != value:
             raise ConfigError(
                 f"expected a table of the same plan in {path}, got {key}={other.get(key)} there "
                 f"and {value} here; give the same options, or leave --beside out"
             )
-    trained = {
-        (row.method, row.budget): replace(row, gflops=row.gflops or speed)
-        for row in rows
-        if row.budget is not None
-    }
-    return Beside(trained, tuple(r for r in rows if r.budget is None), data, versions)
+    trained = {(row.method, row.budget): row for row in table.rows if row.budget is not None}
+    baselines = tuple(row for row in table.rows if row.budget is None)
+    return Beside(trained, baselines, table.data, table.versions)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A recorded leaderboard.
+
+    Attributes:
+        plan: Of the trainings, as plain values of :class:`Contest`.
+        machine: Facts of the one that wrote it.
+        data: As of :class:`Board`.
+        versions: As of :class:`Board`.
+        rows: Its lines; those of trainings know the speed of their machine.
+    """
+
+    plan: dict[str, Any]
+    machine: dict[str, Any]
+    data: dict[str, Any]
+    versions: tuple[str, ...]
+    rows: tuple[Standing, ...]
+
+
+def read_table(path: Path) -> Table:
+    """Read a ``leaderboard.json``.
+
+    Raises:
+        MissingDataError: There is no such file.
+        DataError: It is no JSON.
+        ConfigError: It is no such table.
+    """
+    content: Any = load_json(path, _LARGEST_BOARD)
+    try:
+        rows = [Standing(**_tuples(row)) for row in content["rows"]]
+        speed = float(content["machine"]["gflops"])
+        found = Table(
+            plan=dict(content["plan"]),
+            machine=dict(content["machine"]),
+            data=dict(content["data"]),
+            versions=tuple(map(str, content["versions"])),
+            rows=tuple(
+                row if row.budget is None else replace(row, gflops=row.gflops or speed)
+                for row in rows
+            ),
+        )
+        _of_plan(found.plan)
+    except (TypeError, LookupError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"expected a leaderboard.json of `lifting leaderboard` in {path}, got another file "
+            f"({error!r})"
+        ) from error
+    return found
 
 
 def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -299,6 +410,8 @@ def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
     numbers = [
         row["cpu_seconds"] or 0.0,
         *row["scores"].values(),
+        *(row.get("oracle") or {}).values(),
+        *(row.get("looks") or {}).values(),
         *(row.get("spread") or {}).values(),
     ]
     if not all(isinstance(value, int | float) for value in numbers):
@@ -307,6 +420,7 @@ def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
         **row,
         "seeds": tuple(row["seeds"]),
         "problems": tuple(row["problems"]),
+        "runs": tuple(row.get("runs", ())),
         "intervals": intervals and {key: tuple(pair) for key, pair in intervals.items()},
     }
 
@@ -331,6 +445,6 @@ def sample_facts(plan: Contest, config: ExperimentConfig, test: str | None) -> d
         "test": test,
         "protocol": config.protocol,
         "every": plan.every,
-        "target": config.data.target,
+        "target": scored_target(config.data),
         "batches": config.trainer.limit_test_batches,
     }

@@ -34,6 +34,7 @@ from lifting.experiment.terminal import print_facts
 from lifting.experiment.threads import works_alone
 from lifting.methods.discovery import method_names
 from lifting.studies.board import (
+    FURTHER,
     SCORES,
     Beside,
     Board,
@@ -43,6 +44,7 @@ from lifting.studies.board import (
     sample_facts,
 )
 from lifting.studies.cut import CostFile, scaled
+from lifting.studies.look import closer_look
 from lifting.studies.measure import (
     mean_interval,
     pose_cpu_ms,
@@ -63,6 +65,7 @@ class _Run:
     record: ResultRecord
     tracks: Sequence[SequenceScore]
     validation: float | None
+    looks: dict[str, float] | None
 
 
 @dataclass
@@ -141,7 +144,8 @@ def run_leaderboard(methods: Sequence[str], plan: Contest) -> Iterator[Board]:
         lines.append(line)
         for seed in range(seeds):
             one = scaled(_config(name, plan, seed), scale)
-            _train(line, replace(one, run=f"{one.data.name}-{budget}s-seed{seed}"))
+            look = plan.look if not line.runs else 0
+            _train(line, replace(one, run=f"{one.data.name}-{budget}s-seed{seed}"), look)
             yield _board(plan, lines, theirs)
 
 
@@ -230,8 +234,8 @@ def _cut(
     return costs.scales[key]
 
 
-def _train(line: _Line, config: ExperimentConfig) -> None:
-    """Train with one seed, unless that is done, and add it to the line."""
+def _train(line: _Line, config: ExperimentConfig, look: int) -> None:
+    """Train with one seed, unless that is done, look closer if asked, and add it to the line."""
     try:
         folder = trained_run(config)
     except DivergedError as error:
@@ -248,7 +252,8 @@ def _train(line: _Line, config: ExperimentConfig) -> None:
             f"expected trainings on this processor, {here}, got {folder} of {there}, whose "
             "seconds are others; start afresh with another --output"
         )
-    line.runs.append(_Run(folder, record, tracks, validation_mpjpe(weights)))
+    looks = closer_look(folder, look) if look else None
+    line.runs.append(_Run(folder, record, tracks, validation_mpjpe(weights), looks))
 
 
 def _board(plan: Contest, lines: Sequence[_Line], beside: Beside | None) -> Board:
@@ -294,7 +299,10 @@ def _standing(line: _Line) -> Standing:
         method=line.method,
         budget=line.budget,
         seeds=tuple(record.seed for record in records),
-        scores={key: float(v.mean()) for key, v in values.items()},
+        scores={key: float(v.mean()) for key, v in values.items()}
+        | _mean_of_all(
+            [{key: r.metrics[key] for key in FURTHER if key in r.metrics} for r in records]
+        ),
         cpu_seconds=float(np.mean([record.budget["cpu_seconds"] for record in records])),
         val_mpjpe_mm=float(np.mean(validation)) if validation else None,
         intervals={key: bootstrap_interval(tracks, key) for key in SCORES},
@@ -305,4 +313,18 @@ def _standing(line: _Line) -> Standing:
         test=records[0].samples["fingerprint"],
         gflops=costs.gflops,
         problems=tuple(line.problems),
+        oracle=_mean_of_all([record.oracle for record in records]) or None,
+        hypotheses=records[0].hypotheses,
+        steps=records[0].steps,
+        looks=line.runs[0].looks,
+        runs=tuple(f"{run.folder.parent.name}/{run.folder.name}" for run in line.runs),
     )
+
+
+def _mean_of_all(scores: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Mean over seeds of the scores that all of them have."""
+    return {
+        key: float(np.mean([one[key] for one in scores]))
+        for key in scores[0]
+        if all(key in one for one in scores)
+    }

@@ -255,7 +255,7 @@ def pose_cpu_ms(config: ExperimentConfig, checkpoint: Path) -> float:
 
     (first,) = timed(1)
     seconds = first if first > _LONG_S else median(timed(_TIMED_REPEATS))
-    return _MS * seconds / sum(len(batch) for batch in batches)
+    return _MS * seconds / (answered_frames(module) * sum(len(batch) for batch in batches))
 
 
 def plain_answer(module: LiftingModule) -> Answer:

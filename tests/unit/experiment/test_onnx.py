@@ -146,8 +146,9 @@ def test_every_method_of_keypoints_is_tried():
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_answers_are_those_of_the_model(written, case):
+def test_answers_are_those_of_the_model(written, case, caplog):
     file = written(case)
+    assert not caplog.records  # what exporters say of themselves
     lifter, session = file.model.module, file.session
     shapes = {value.name: value.shape for value in session.get_inputs()}
     any_frames = shapes["keypoints_2d"][1] == "frames"

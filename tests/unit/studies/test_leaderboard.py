@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -12,10 +13,11 @@ from lifting.cli.leaderboard import _budget, _speed
 from lifting.cli.main import main
 from lifting.errors import ConfigError, DataError, DivergedError
 from lifting.experiment.facts import matrix_gflops
+from lifting.experiment.load import load_experiment
 from lifting.experiment.record import read_record
 from lifting.experiment.sequences import SequenceScore, read_sequences
 from lifting.studies import measure as training
-from lifting.studies.board import Contest, Standing, cells, write_leaderboard
+from lifting.studies.board import Contest, Standing, cells, read_beside, write_leaderboard
 from lifting.studies.cut import Costs, StageCost
 from lifting.studies.leaderboard import (
     _config,
@@ -389,3 +391,85 @@ def test_the_speed_of_the_machine_is_measured_once_and_leaves_the_threads():
     assert speed > 0
     assert matrix_gflops() == speed
     assert torch.get_num_threads() == threads
+
+
+def test_a_closer_look_is_kept(plan, monkeypatch):
+    plan = replace(plan, budgets=((1, 2),), look=12)
+    board = last(["tiny"], plan)
+    row = board.rows[0]
+    assert set(row.looks) == {
+        "poses", "mpjve_mm_per_second", "acceleration_error_mm_per_second2", "lost_change_mm",
+        "wrong_change_mm", "optimised_change_mm", "multiply_adds", "memory_mb",
+    }  # fmt: skip
+    # Three layers of a frame: 34 x 16, 16 x 51 and 51 x 51.
+    assert row.looks["multiply_adds"] == 34 * 16 + 16 * 51 + 51 * 51
+    assert row.looks["wrong_change_mm"] != 0
+    first, second = sorted((plan.output / "tiny").glob("*seed?"))
+    assert not (second / "look.json").exists()
+    assert row.runs == (f"tiny/{first.name}", f"tiny/{second.name}")
+    velocity, optimised = (row.looks[k] for k in ("mpjve_mm_per_second", "optimised_change_mm"))
+    shown = f"| tiny | 1 | - | {velocity:,.0f} | "
+    text = write_leaderboard(board)[0].read_text()
+    assert shown in text
+    assert f"| {optimised:+.1f} | 3,961 |" in text
+
+    def again(*_):
+        raise AssertionError("looked again")
+
+    monkeypatch.setattr("lifting.studies.look.scenes", again)
+    assert last(["tiny"], plan).rows == board.rows
+    assert last(["tiny"], replace(plan, look=0)).rows[0].looks is None
+
+
+def test_recorded_tables_become_a_page(plan, capsys):
+    _, file, _ = write_leaderboard(last(["tiny"], plan))
+    plain = json.loads(file.read_text())
+    first = plain["rows"][0] | {"oracle": {"oracle/p_best@H5_mm": 41.25}, "method": "a<b"}
+    for name in ("oracle", "hypotheses", "steps", "looks", "runs"):  # an older version's
+        del plain["rows"][1][name]
+    plain["rows"][0] = first
+    file.write_text(json.dumps(plain))
+    assert main(["leaderboard", "--page", str(file), "--output", str(plan.output / "site")]) == 0
+    page = plan.output / "site" / "leaderboard.html"
+    assert capsys.readouterr().out.endswith(f"\nwritten: {page}\n")
+    text = page.read_text()
+    assert "a<b" not in text
+    links = set(re.findall(r'href="#([^"]+)"', text))
+    assert links == set(re.findall(r'id="([^"]+)"', text))
+    assert len(links) == 4
+    command = "lifting leaderboard tiny --budgets 2 --every 2 --set data.epoch_batches=3"
+    assert f"<code>{command} --set method.warm_epochs=1 " in text
+    value = f"{first['scores']['mpjpe_mm']:.1f}"
+    assert f'<td data-value="{value}"><a href="#synthetic-a&lt;b-1">{value}</a></td>' in text
+    oracles = text.partition("Told something of the truth")[2]
+    assert '<td data-value="41.2"><a href="#synthetic-a&lt;b-1">41.2</a></td>' in oracles
+
+
+def test_a_page_of_another_file_is_refused(tmp_path, capsys):
+    path = tmp_path / "other.json"
+    path.write_text("{}")
+    assert main(["leaderboard", "--page", str(path), "--output", str(tmp_path)]) == 2
+    assert "expected a leaderboard.json of `lifting leaderboard`" in capsys.readouterr().err
+    assert main(["leaderboard", "tiny", "--look", "-1"]) == 2
+    assert "expected --look from 0, got -1" in capsys.readouterr().err
+
+
+def test_the_cost_of_a_pose_is_that_of_an_answered_frame(plan, monkeypatch):
+    last(["tiny"], replace(plan, budgets=((1, 1),)))
+    (run,) = (plan.output / "tiny").iterdir()
+    monkeypatch.setattr(training, "repeat", lambda *_, **__: [1.5])
+    config = _config("tiny", plan)
+    one = training.pose_cpu_ms(config, run / "checkpoints" / "best.ckpt")
+    monkeypatch.setattr(training, "answered_frames", lambda module: 3)
+    assert training.pose_cpu_ms(config, run / "checkpoints" / "best.ckpt") == one / 3
+
+
+def test_windows_side_by_side_stand_beside_windows_around_a_frame(plan, monkeypatch):
+    does(monkeypatch, 60.0)
+    plan = replace(plan, budgets=((1, 1),), gflops=60.0)
+    _, file, _ = write_leaderboard(last(["tiny"], plan))
+    chunks = ("data.frames=3", "data.target=all", "data.windows=chunks")
+    table = read_beside(file, plan, load_experiment("tiny", [*chunks]))
+    assert ("tiny", 1) in table.trained
+    with pytest.raises(ConfigError, match="got target=middle there and all here"):
+        read_beside(file, plan, load_experiment("tiny", list(chunks[:2])))
