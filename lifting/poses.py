@@ -49,10 +49,10 @@ _FILE: dict[str, tuple[Kind, tuple[int, ...]]] = {
     "keypoints_read": ("float", (3,)),
     "flags": ("integer", (2,)),
     "flag_names": ("text", (1,)),
-    "up": ("float", (1,)),
-    "up_sigma": ("float", (0,)),
-    "ground": ("float", (0,)),
-    "ground_sigma": ("float", (0,)),
+    "up": ("float", (1, 2)),
+    "up_sigma": ("float", (0, 1)),
+    "ground": ("float", (0, 1)),
+    "ground_sigma": ("float", (0, 1)),
 }
 _NEEDED = 9  # of these, from the first
 _ROWS = {
@@ -115,10 +115,12 @@ class Poses:
         keypoints_read: ``(T, J, 2)`` float32, pixels, as they were read, before any cleaning.
         flags: ``(T, J)`` uint8, what was done to a joint: bit ``i`` stands for ``flag_names[i]``.
         flag_names: At most eight, for example ``filled`` and ``outlier``.
-        up: ``(3,)``, unit vector against gravity, in the frame of the camera.
-        up_sigma: Its expected tilt, degrees.
-        ground: Points x of the ground have ``up . x = ground`` in the frame of the camera, mm.
-        ground_sigma: Its expected error, mm.
+        up: ``(3,)``, unit vector against gravity, in the frame of the camera; of every row,
+            ``(T, 3)``, where it is that of the frames so far.
+        up_sigma: Its expected tilt, degrees; ``(T,)`` where ``up`` is of every row.
+        ground: Points x of the ground have ``up . x = ground`` in the frame of the camera, mm;
+            ``(T,)`` where ``up`` is of every row, NaN before a foot has stood.
+        ground_sigma: Its expected error, mm; likewise.
         meta: Where it comes from, in plain values: program, command, method, checkpoint, source.
         unit: Of all positions.
 
@@ -334,16 +336,23 @@ class Poses:
     def _check_ground(self) -> None:
         for name, shape in _GROUND.items():
             values = getattr(self, name)
-            if values is not None and (values.shape != shape or not np.isfinite(values).all()):
+            if values is None:
+                continue
+            rows = self.up is not None and self.up.ndim == 2
+            wanted = (len(self), *shape) if rows else shape
+            known = np.isfinite(values) | (rows and name.startswith("ground"))
+            if values.shape != wanted or not np.all(known):
                 raise DataError(
-                    f"expected finite numbers of shape {shape} in '{name}', got "
+                    f"expected finite numbers of shape {wanted} in '{name}', got "
                     f"{values.tolist()!s:.60}; {_ADVICE}"
                 )
-        if self.up is not None and abs(np.linalg.norm(self.up) - 1) > _NO_TURN:
-            raise DataError(
-                f"expected a vector of length 1 in 'up', got {self.up.tolist()}; divide it by its "
-                "length"
-            )
+        if self.up is not None:
+            off = np.abs(np.linalg.norm(self.up, axis=-1) - 1)
+            if (off > _NO_TURN).any():
+                raise DataError(
+                    "expected vectors of length 1 in 'up', got "
+                    f"{self.up.tolist()!s:.60}; divide them by their length"
+                )
 
     def _check_tracks(self) -> None:
         for name in ("frame", "track"):

@@ -9,9 +9,10 @@ import argparse
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -140,8 +141,7 @@ def handle(arguments: argparse.Namespace) -> int:
         print(f"{number + 1} of {len(recordings)} recordings", flush=True)
     ahead_rows: dict[int | None, Sums] = {**ahead, None: found["the chain, height given"]}
     lines = _page(arguments, model, recordings, found, ahead_rows, filters)
-    cost = _cost(model, recordings[0], arguments.long)
-    lines += ["", cost]
+    lines += _cost(model, recordings[0], arguments.long)
     values = {
         "command": arguments.command(arguments),
         "chain": {name: _plain(sums) for name, sums in found.items()},
@@ -271,12 +271,15 @@ def _filtered(sums: Sums, one: Recording, degree: int, ahead: int | None) -> Non
         sums.add(lag=late * 1000)
 
 
-def _cost(model: Any, one: Recording, frames: int) -> str:
-    """Time and memory of everything for three people, in words."""
+def _cost(model: Any, one: Recording, frames: int) -> list[str]:
+    """Time and memory of everything for three people: a table."""
     import torch
 
     from lifting.experiment.prediction import lift_tracks
+    from lifting.export import exports
+    from lifting.export.motion import export_poses
     from lifting.motion.options import MotionOptions
+    from lifting.studies.page import markdown
 
     rows = torch.arange(frames) % len(one.tracks)
     three = one.tracks.take(
@@ -284,17 +287,34 @@ def _cost(model: Any, one: Recording, frames: int) -> str:
     )
     three = replace(three, track_names=("0", "1", "2"), subject=torch.arange(3),
                     subject_names=("person 0", "person 1", "person 2"))  # fmt: skip
-    before = time.perf_counter()
-    lift_tracks(model, three)
-    lifted = time.perf_counter()
-    lift_tracks(model, three, motion=MotionOptions())
-    chained = time.perf_counter()
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return (
-        f"{frames:,} frames of three people take {lifted - before:.1f} s to lift and "
-        f"{(chained - lifted) - (lifted - before):.1f} s more with the chain; the process held "
-        f"{memory:.0f} MiB at most."
+    spent: list[tuple[str, float, float]] = []
+
+    def timed(what: str, work: Callable[[], Any]) -> Any:
+        wall, used = time.perf_counter(), time.process_time()
+        found = work()
+        spent.append((what, time.perf_counter() - wall, time.process_time() - used))
+        return found
+
+    timed("lifting", lambda: lift_tracks(model, three))
+    poses = timed(
+        "the same, and the chain", lambda: lift_tracks(model, three, motion=MotionOptions())
     )
+    with TemporaryDirectory() as folder:
+        for name in exports():
+            timed(name, lambda name=name: export_poses(poses, name, folder))
+        timed("all formats together", lambda: export_poses(poses, list(exports()), folder))
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return [
+        "",
+        "## What it costs",
+        "",
+        f"{frames:,} frames of three people; the process held {memory:.0f} MiB at most.",
+        "",
+        *markdown(
+            ("", "seconds", "of the processor"),
+            [(what, f"{wall:.1f}", f"{used:.1f}") for what, wall, used in spent], left=1,
+        ),
+    ]  # fmt: skip
 
 
 def _page(

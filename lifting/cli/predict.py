@@ -114,7 +114,12 @@ def _add_keypoints(parser: argparse.ArgumentParser) -> None:
         help="what the positions are, where not what the format prescribes: unit is 0 to 1 "
         "across the image, signed -1 to 1",
     )
-
+    own.add_argument(
+        "--gap-frames",
+        type=int,
+        metavar="FRAMES",
+        help="longest gap of a person that is filled; longer ones cut a track (default: 10)",
+    )
     own.add_argument(
         "--max-size",
         type=float,
@@ -222,8 +227,8 @@ def _motion(arguments: argparse.Namespace) -> MotionOptions | None:
 def _own_video(arguments: argparse.Namespace) -> VideoSeen | None:
     """The user's keypoints, if any are to be lifted; whatever is wrong with them is found here."""
     names = (
-        "image_size", "skeleton", "person", "intrinsics", "fps", "coordinates", "max_size",
-        "video",
+        "image_size", "skeleton", "person", "intrinsics", "fps", "coordinates",
+        "gap_frames", "max_size", "video",
     )  # fmt: skip
     options = {name: getattr(arguments, name) for name in names}
     options = {name: value for name, value in options.items() if value is not None}

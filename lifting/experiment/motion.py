@@ -105,7 +105,7 @@ class Chain:
             world=found.world,
             **self._keypoints(poses),
             **_feet(found, poses),
-            **({} if self.options.camera_poses else _up(found, int(np.argmax(poses.frame)))),
+            **({} if self.options.camera_poses else self._up(found, poses)),
             sigma=None if poses.sigma is None else poses.sigma * found.size[:, None],
             hypotheses=None
             if poses.hypotheses is None
@@ -122,6 +122,20 @@ class Chain:
             "flags": self.flags,
             "flag_names": FLAGS,
         }
+
+    def _up(self, found: Moving, poses: Poses) -> dict[str, Any]:
+        """Up and the ground: of the video, or of each row from the frames so far."""
+        values = {
+            "up": found.up,
+            "up_sigma": found.up_deg,
+            "ground": found.ground_mm,
+            "ground_sigma": found.ground_sigma_mm,
+        }
+        known = {name: value for name, value in values.items() if value is not None}
+        if self.options.causal or "up" not in known:
+            return known if "up" in known else {}
+        last = {name: value[np.argmax(poses.frame)] for name, value in known.items()}
+        return {name: value for name, value in last.items() if np.isfinite(value).all()}
 
     def moved(self, poses: Poses) -> Moving:
         """What :meth:`end` brings together, frame by frame."""
@@ -201,17 +215,6 @@ def _feet(found: Moving, poses: Poses) -> dict[str, Any]:
     for side, name in enumerate(("right_ankle", "left_ankle")):
         contacts[:, poses.skeleton.index(name)] = found.contacts[:, side]
     return {"contacts": contacts}
-
-
-def _up(found: Moving, row: int) -> dict[str, Any]:
-    """Up and the ground as they are known at a row, the last of a video."""
-    if found.up is None or found.up_deg is None:
-        return {}
-    known = {"up": found.up[row], "up_sigma": found.up_deg[row]}
-    for name, values in (("ground", found.ground_mm), ("ground_sigma", found.ground_sigma_mm)):
-        if values is not None and np.isfinite(values[row]):
-            known[name] = values[row]
-    return known
 
 
 def _only(chain: Chain) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 
 from lifting.errors import ConfigError
 from lifting.files.npz import Array
-from lifting.motion.body import lengths_of, scale_to, stature_of, typical, with_lengths
+from lifting.motion.body import SHOWN, lengths_of, scale_to, stature_of, typical, with_lengths
 from lifting.motion.camera_path import CameraPath
 from lifting.motion.contact import contacts_of, follow_feet, hold_feet
 from lifting.motion.ground import Up, given_up, up_and_ground, up_of_bodies, world_axes
@@ -102,12 +102,15 @@ def settle(people: People, options: MotionOptions) -> Moving:
     facts: dict[str, Any] = {}
     causal, ahead, skeleton = options.causal, options.ahead(), people.skeleton
     pose = people.joints_3d.astype(np.float64)
-    pose, stature, size = _bodies(pose, people, options, facts)
+    lengths, stature, size = _bodies(pose, people, options, facts)
+    answered = pose * size[:, None, None]
+    pose = with_lengths(answered, lengths, skeleton) if options.uses("bones") else answered
     nothing = Moving(pose, None, None, None, None, None, None, None, None, size, facts)
     if not options.uses("root") or not np.isfinite(people.intrinsics).all():
         facts["root"] = "off" if not options.uses("root") else "no intrinsics"
         return nothing
-    placed = place_root(pose, people.keypoints_2d, people.confidence, people.intrinsics)
+    # Constant bones are longer than those answered, which fit the keypoints.
+    placed = place_root(answered, people.keypoints_2d, people.confidence, people.intrinsics)
     facts["root"] = "closed form a frame, then a smoother"
     if options.moving_camera and people.cameras is None:
         facts["world"] = "none: the camera moves, or is another; positions are in its frame"
@@ -161,9 +164,10 @@ def _fixed(cameras: CameraPath | None, count: int) -> CameraPath:
 def _bodies(
     pose: Array, people: People, options: MotionOptions, facts: dict[str, Any]
 ) -> tuple[Array, Array, Array]:
-    """Poses in metric size with constant bones; stature of each row's person, mm; the factor."""
+    """Lengths of bones in metric size; stature of each row's person, mm; the factor to it."""
     skeleton = people.skeleton
-    usual = typical(lengths_of(pose, skeleton), people.person, causal=options.causal)
+    own = lengths_of(pose, skeleton)
+    usual = typical(own, people.person, causal=options.causal, share=SHOWN)
     heights = _heights(options.heights, people)
     bones = _bones(options.bone_lengths, skeleton)
     factor = np.ones(len(pose))
@@ -175,14 +179,12 @@ def _bodies(
         facts["scale"] = "off"
     else:
         facts["scale"] = _scale_in_words(heights, bones, people, tall)
-    pose = pose * factor[:, None, None]
     if options.uses("bones"):
         for joint, length in bones.items():
             usual[:, skeleton.index(joint)] = length
-        pose = with_lengths(pose, usual, skeleton)
-        how = "mean of the frames so far" if options.causal else "median of all frames"
-        facts["bones"] = f"{how}, left and right the same"
-    return pose, np.where(np.isfinite(tall) & (tall > 0), tall, MEAN_STATURE_MM), factor
+        whose = "the frames so far" if options.causal else "all frames"
+        facts["bones"] = f"longer than in {SHOWN:.0%} of {whose}, left and right the same"
+    return usual, np.where(np.isfinite(tall) & (tall > 0), tall, MEAN_STATURE_MM), factor
 
 
 def _heights(given: Mapping[int, float], people: People) -> dict[int, float]:
@@ -288,10 +290,13 @@ def _contacts(
     feet = placed.trajectory[:, None] + pose[:, legs[:, 2]]
     ahead, track, fps = options.ahead().contacts, people.track, people.fps
     eye = still.position
-    found = contacts_of(feet, known, up.direction, track, fps, ahead, eye=eye)
+    root = placed.trajectory
+    found = contacts_of(feet, known, up.direction, track, fps, ahead, root=root, eye=eye)
     better, ground, _ = up_and_ground(up, feet, found, people.frame, fps, causal=options.causal)
     ground = np.where(np.isfinite(ground), ground, -np.inf)
-    return contacts_of(feet, known, better.direction, track, fps, ahead, eye=eye, ground=ground)
+    return contacts_of(
+        feet, known, better.direction, track, fps, ahead, root=root, eye=eye, ground=ground
+    )
 
 
 def _in_world(

@@ -16,6 +16,8 @@ STILL_MM_S, SPEED_WIDTH = 220.0, 30.0
 """Speed across the line of sight at which a foot counts as half standing, and how sharply."""
 LOW_MM, HEIGHT_WIDTH = 80.0, 12.0
 """Height above the other foot, or above the ground, at which it does."""
+BELOW_MM, BELOW_WIDTH = 100.0, 30.0
+"""How far below the root: the feet of people who lie or stand on their hands are not."""
 DRIFT = 0
 HOLD_S, HOLD_MM, RELEASE_S, SOFT = 1.0, 120.0, 0.15, 0.9
 ROOT_S, ROOT_DEPTH_S, STEP_S, FREE_S, FREE = 0.3, 2.0, 0.16, 0.6, 0.1
@@ -29,6 +31,7 @@ def contacts_of(
     fps: float,
     lookahead: int | None,
     *,
+    root: Array,
     eye: Array,
     ground: Array | None = None,
 ) -> Array:
@@ -41,6 +44,7 @@ def contacts_of(
         track: ``(N,)`` int64, rising.
         fps: Frames a second.
         lookahead: Frames that are known ahead of an answer; None for all.
+        root: ``(N, 3)``, mm, in the same frame.
         eye: Centre of the camera, ``(N, 3)``.
         ground: ``(N,)``, height along ``up`` at which ankles stand, mm; None asks only which foot
             is the lower one.
@@ -60,6 +64,8 @@ def contacts_of(
     if ground is not None:
         above = np.maximum(above, height - ground[:, None])
     sure = _falling(speed, STILL_MM_S, SPEED_WIDTH) * _falling(above, LOW_MM, HEIGHT_WIDTH)
+    over = ((given - np.nan_to_num(root)[:, None]) * up[:, None]).sum(-1)
+    sure = sure * _falling(over, -BELOW_MM, BELOW_WIDTH)
     return np.where(known[:, None], sure, 0.0)
 
 

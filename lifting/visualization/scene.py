@@ -107,7 +107,7 @@ def _axes(poses: Poses, points: Array, frame: str) -> Array:
     if frame == "world" and not _in_first_camera(poses):
         up = np.array((0.0, 0.0, 1.0))
     elif poses.up is not None:
-        up = poses.up
+        up = poses.up if poses.up.ndim == 1 else poses.up[np.argmax(poses.frame)]
     else:
         up = np.array((0.0, -1.0, 0.0))
         body = _bodies_up(poses.skeleton, points)
@@ -180,7 +180,10 @@ def _bodies_up(skeleton: Skeleton, points: Array) -> Array:
 def _ground(poses: Poses, turned: Array, frame: str) -> float:
     """Height of the ground along up, mm: as it is known, else just under the feet."""
     if poses.ground is not None and frame == "camera":
-        return float(poses.ground)
+        known = np.atleast_1d(poses.ground)
+        known = known[np.isfinite(known)]
+        if len(known):
+            return float(known[-1])
     heights = turned[np.isfinite(turned).all((1, 2))][..., 2]
     if not len(heights):
         return 0.0

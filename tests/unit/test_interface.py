@@ -247,6 +247,7 @@ def test_people_move_in_a_world_unless_told_otherwise(points, model):
     given = {"image_size": SIZE, "skeleton": "h36m17", "model": model}
     late = lift(points, **given, motion={"lookahead": 3})
     assert late.meta["motion"]["delay_ms"] == 100
+    assert (late.up.shape, late.up_sigma.shape) == ((18, 3), (18,))
     found = lift(points, **given, motion={"height": "0=1.8,1=1.6"})
     assert found.trajectory.shape == (18, 3)
     assert found.world.shape == (18, 17, 3)
@@ -283,7 +284,8 @@ def test_a_delay_holds_from_keypoints_to_the_world(points, model):
     for lookahead in (0, 4):
         motion = {"lookahead": lookahead, "height": 1.7}
         before, after = (lift(seen, **given, motion=motion) for seen in (one, other))
-        for name in ("keypoints_2d", "confidence", "joints_3d", "trajectory", "world", "contacts"):
+        for name in ("keypoints_2d", "confidence", "joints_3d", "trajectory", "world", "contacts",
+                     "up", "up_sigma"):  # fmt: skip
             first, second = (getattr(poses, name) for poses in (before, after))
             np.testing.assert_array_equal(
                 first[: 12 - lookahead], second[: 12 - lookahead], f"{name}, {lookahead} ahead"

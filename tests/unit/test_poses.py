@@ -100,6 +100,12 @@ def test_what_a_chain_adds_comes_back(poses, tmp_path):
     assert_same(loaded, full)
     assert loaded.flags.dtype == np.uint8
     assert loaded.people == ("person 3", "person 3")
+    rows = {"up_sigma": np.full(5, 8.0), "ground": [np.nan, -1, -2, -2, -2], "ground_sigma": None}
+    each = replace(full, up=np.tile([0.0, -0.8, 0.6], (5, 1)), **rows)
+    each.save(tmp_path / "each.npz")
+    assert_same(Poses.load(tmp_path / "each.npz"), each)
+    with pytest.raises(DataError, match=r"of shape \(5,\) in 'up_sigma', got 8.0"):
+        replace(each, up_sigma=8.0)
 
 
 def test_files_of_the_first_version_are_read(poses, tmp_path):
@@ -169,7 +175,7 @@ def test_the_file_checks_itself(poses):
         ({"people": ("a",)}, "a person for each of the 2 tracks in 'people', got 1"),
         ({"contacts": np.full((5, 17), 1.5)}, "'contacts' from 0 to 1, got 1.5"),
         ({"flags": np.full((5, 17), 2), "flag_names": ("a",)}, "of their 1 bits, got 2 to 2"),
-        ({"up": [0, -2, 0]}, "a vector of length 1 in 'up'"),
+        ({"up": [0, -2, 0]}, "vectors of length 1 in 'up'"),
         ({"ground": np.nan}, r"finite numbers of shape \(\) in 'ground', got nan"),
     ],
 )

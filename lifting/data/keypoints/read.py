@@ -18,7 +18,7 @@ from lifting.data.keypoints.persons import ALL, Chosen, choose_persons
 from lifting.data.keypoints.pixels import Coordinates, to_pixels, within
 from lifting.data.keypoints.plausibility import exchanged_sides, upside_down
 from lifting.data.keypoints.source import open_source
-from lifting.data.keypoints.timeline import Filled, Timeline, fill_gaps, timeline
+from lifting.data.keypoints.timeline import MAX_GAP, Filled, Timeline, fill_gaps, timeline
 from lifting.errors import ConfigError, DataError, suggest
 from lifting.files.checks import Size
 from lifting.files.npz import Array
@@ -31,6 +31,7 @@ GUESSED_FOCAL = 1.2
 _LARGEST_SIDE = 100_000
 _SAME_RATE = 0.01
 _SLOWEST, _FASTEST = 1.0, 1000.0  # frames a second
+_LONGEST_GAP = 100_000  # frames
 _MOST_NAMED = 6
 _GIVE_SIZE = "give --image-size WIDTH HEIGHT (image_size=(width, height))"
 
@@ -44,6 +45,7 @@ class Reading(TypedDict, total=False):
     intrinsics: Sequence[float] | None
     fps: float | None
     coordinates: Coordinates
+    gap_frames: int
     size: Size
 
 
@@ -134,7 +136,8 @@ def read_video(path: Path, **options: Unpack[Reading]) -> VideoSeen:
             the centre of the image. ``fps``, frames a second of the video, None where it is not
             known. ``coordinates``, what the file's positions are: ``pixels``, ``unit`` for parts
             of width and height from 0 to 1, ``signed`` for -1 to 1; ``auto`` is what the format
-            prescribes. ``size``, the largest file that is read.
+            prescribes. ``gap_frames``, the longest gap of a person that is filled, 10 frames where
+            it is not given; longer ones cut a track. ``size``, the largest file that is read.
 
     Raises:
         MissingDataError: There is no such file.
@@ -181,7 +184,7 @@ def _seen(path: Path, people: People, asked: _Asked) -> VideoSeen:
     number = when.number[people.frame]
     chosen = choose_persons(path, people, number, person)
     persons = tuple(
-        Person(one.track, fill_gaps(people.joints[one.rows], number[one.rows]))
+        Person(one.track, fill_gaps(people.joints[one.rows], number[one.rows], asked.gap_frames))
         for one in chosen.choices
     )
     facts = {
@@ -320,6 +323,7 @@ class _Asked(NamedTuple):
     intrinsics: tuple[float, ...] | None = None
     fps: float | None = None
     coordinates: Coordinates = "auto"
+    gap_frames: int = MAX_GAP
     size: Size | None = None
 
 
@@ -350,6 +354,12 @@ def _asked_for(options: Mapping[str, Any]) -> _Asked:
         raise ConfigError(
             f"expected fps from {_SLOWEST:g} to {_FASTEST:g} frames a second, got "
             f"{fps!r:.60}; correct --fps (fps=)"
+        )
+    gap = given.get("gap_frames", 0)
+    if type(gap) is not int or not 0 <= gap <= _LONGEST_GAP:
+        raise ConfigError(
+            f"expected gap_frames from 0 to {_LONGEST_GAP:,}, got {gap!r:.60}; correct "
+            "--gap-frames (gap_frames=)"
         )
     if not isinstance(given.get("size", Size()), Size):
         raise ConfigError(

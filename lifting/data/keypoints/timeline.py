@@ -95,10 +95,10 @@ class Filled(NamedTuple):
     frames: int
 
 
-def fill_gaps(joints: FloatArray, number: IntArray) -> Filled:
+def fill_gaps(joints: FloatArray, number: IntArray, longest: int = MAX_GAP) -> Filled:
     """Fill what is missing of one person.
 
-    Gaps of up to ten frames are filled linearly, longer ones cut the track into pieces. A joint
+    Gaps up to the longest are filled linearly, longer ones cut the track into pieces. A joint
     that is missing in a frame goes linearly from where it was to where it will be, or stays at
     the nearest such place at the ends of a piece; a joint that a piece never shows goes to the
     mean of those shown. Whatever is filled in has confidence 0.
@@ -107,9 +107,10 @@ def fill_gaps(joints: FloatArray, number: IntArray) -> Filled:
         joints: ``(n, joints, 3)``: x, y, confidence; a missing joint has position NaN. Every
             frame shows a joint.
         number: ``(n,)``, frame numbers, rising.
+        longest: Gap that is filled, frames.
     """
     steps = np.diff(number)
-    cut = steps > MAX_GAP + 1
+    cut = steps > longest + 1
     place = np.concatenate(([0], np.cumsum(np.where(cut, 1, steps))))
     total = int(place[-1]) + 1
     starts = np.concatenate(([0], place[1:][cut]))

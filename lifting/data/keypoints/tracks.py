@@ -47,9 +47,9 @@ def tracks_of(path: Path, video: VideoSeen) -> PoseTracks:
 
     Args:
         path: The file, whose name the tracks bear.
-        video: Its people. Gaps of more than ten frames cut a person into pieces. Names of tracks
-            give the person where there are several, and the first and last frame of what does not
-            span the video.
+        video: Its people. Gaps longer than those that are filled cut a person into pieces. Names
+            of tracks give the person where there are several, and the first and last frame of
+            what does not span the video.
     """
     people = video.people
     parts = [h36m_joints(person.filled, people.skeleton) for person in video.persons]

@@ -12,7 +12,7 @@ from lifting.data.film import film
 from lifting.data.procedural.generator import generate_motion
 from lifting.errors import ConfigError, DataError
 from lifting.experiment.motion import Chain, frames_ahead
-from lifting.motion.body import lengths_of, stature_of, with_lengths
+from lifting.motion.body import lengths_of, stature_of, typical, with_lengths
 from lifting.motion.camera_path import read_camera_path
 from lifting.motion.chain import People, settle
 from lifting.motion.clean import clean_keypoints, hold_missing
@@ -138,6 +138,18 @@ def test_bones_keep_their_length_and_people_their_height(people):
     assert "known bones" in knee.facts["scale"][0]
 
 
+def test_a_height_places_people_whose_depths_are_answered_too_small(people, walker):
+    truth = walker.joints_3d[:100, 0, 2].numpy()
+    tall = stature_of(lengths_of(people.joints_3d, H36M_17), H36M_17).mean() / 1000
+    flat = replace(people, joints_3d=people.joints_3d * (1, 1, 0.8))
+    usual = typical(lengths_of(flat.joints_3d, H36M_17), flat.person, causal=False)
+    off = 1000 * tall / stature_of(usual[0], H36M_17) - 1  # by the bones of most frames
+    assert off > 0.025
+    for lookahead, share in ((None, 0.6), (5, 0.8)):
+        found = settle(flat, MotionOptions(height=tall, lookahead=lookahead))
+        assert np.median(found.trajectory[:, 2] / truth) - 1 < share * off
+
+
 @pytest.mark.parametrize("stage", [None, *STAGES])
 @pytest.mark.parametrize("lookahead", [0, 7])
 def test_no_stage_knows_more_of_the_future_than_it_may(walker, people, lookahead, stage):
@@ -244,9 +256,9 @@ def test_up_as_given_holds(people):
 
 def test_lying_and_upside_down_people_leave_up_to_the_camera(people):
     turn = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]])
-    for times in (1, 2):
+    for times, without in ((1, "contacts"), (2, "contacts"), (2, "")):  # 2: feet above the hip
         pose = people.joints_3d @ np.linalg.matrix_power(turn, times).T
-        found = settle(replace(people, joints_3d=pose), MotionOptions(without=("contacts",)))
+        found = settle(replace(people, joints_3d=pose), MotionOptions(without=without))
         np.testing.assert_allclose(found.up[-1], [0, -1, 0], atol=1e-6)
         assert found.up_deg[-1] > 20
 

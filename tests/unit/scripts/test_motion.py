@@ -28,7 +28,13 @@ def test_the_page_has_every_table(tmp_path, monkeypatch, capsys):
     small = [word for one in SMALL for word in ("--set", one)]
     assert main([str(run), *given, *small]) == 0
     page = (out / "motion.md").read_text()
-    for title in ("Paths and feet", "Contacts and up", "Filters of keypoints", "Causal"):
+    for title in (
+        "Paths and feet",
+        "Contacts and up",
+        "Filters of keypoints",
+        "Causal",
+        "What it costs",
+    ):
         assert f"## {title}" in page
     assert "nan" not in page
     found = json.loads((out / "motion.json").read_text())

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lifting.data.keypoints.timeline import fill_gaps, natural_key, timeline
 from lifting.data.keypoints.tracks import read_keypoints
+from lifting.errors import ConfigError
 from lifting.skeleton import COCO_17, H36M_17
 
 
@@ -114,6 +115,22 @@ def test_the_file_s_gaps_end_up_in_the_tracks(tmp_path, writers):
     np.testing.assert_allclose(
         tracks.keypoints_2d[:6, wrist], people[:6, 0, theirs, :2], atol=0.01
     )
+
+
+def test_a_given_limit_says_which_gaps_are_filled(tmp_path, writers):
+    people = writers.people(40, 17)
+    frames = [0, 1, 5, 20, 21, 22]
+    path = writers.coco_results(
+        tmp_path / "walk.json", people[frames], name=lambda i: f"{frames[i]}.jpg"
+    )
+    for longest, cuts in ((14, [0, 23]), (13, [0, 6, 9]), (0, [0, 2, 3, 6])):
+        tracks = read_keypoints(
+            path, skeleton="coco17", image_size=writers.size, gap_frames=longest
+        )
+        assert tracks.offsets.tolist() == cuts
+    for wrong in (-1, 2.5, True):
+        with pytest.raises(ConfigError, match=r"expected gap_frames from 0 to 100,000, got"):
+            read_keypoints(path, gap_frames=wrong)
 
 
 def test_every_second_frame_halves_the_frames_a_second(tmp_path, writers):
