@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -25,17 +25,20 @@ from lifting.errors import MissingDataError
 from lifting.experiment.prediction import Model, lift_tracks, load_model
 from lifting.geometry.camera import Camera
 from lifting.geometry.rotation import look_at
+from lifting.interface import solve_rig
 from lifting.metrics.functional.position import mpjpe, pa_mpjpe
+from lifting.motion.options import MotionOptions
 from lifting.poses import Poses
 from lifting.skeleton import H36M_17
 from lifting.studies.page import markdown, number, write_page
 from lifting.studies.robustness.corruptions import corrupt
 from lifting.studies.robustness.plan import DROP, Trials
+from lifting.visualization.clip_plots import joint_angles
 
 STEM = "unknown_cameras"
 SECONDS, VIEWS = 2.5, 2
 WIDTH, HEIGHT = 1080.0, 1920.0
-USUAL = "usual"
+USUAL, TRIAL = "usual", "trial"
 LIMBS = tuple(
     f"{side}_{joint}"
     for side in ("left", "right")
@@ -43,6 +46,7 @@ LIMBS = tuple(
 )
 TITLES = (
     "run", "what", "value", "frames", "MPJPE", "PA-MPJPE", "expected / true", "rank correlation",
+    "knee", "elbow",
 )  # fmt: skip
 
 
@@ -88,6 +92,8 @@ class Row:
         pa_mpjpe_mm: After a similarity, of the trial over twelve joints of the limbs.
         stated: Mean expected error over mean true error; None where none is stated.
         correlation: Of their ranks, by joint and frame.
+        knee_deg: Mean absolute error of the angle, both sides, of the trial.
+        elbow_deg: The same.
     """
 
     run: str
@@ -98,12 +104,15 @@ class Row:
     pa_mpjpe_mm: float
     stated: float | None
     correlation: float | None
+    knee_deg: float | None = None
+    elbow_deg: float | None = None
 
     def cells(self) -> tuple[str, ...]:
         """As text, in the order of ``TITLES``."""
         return (
             self.run, self.what, self.value, str(self.frames), number(self.mpjpe_mm),
             number(self.pa_mpjpe_mm), number(self.stated, ".2f"), number(self.correlation, ".2f"),
+            number(self.knee_deg), number(self.elbow_deg),
         )  # fmt: skip
 
 
@@ -146,7 +155,9 @@ def rows_of(arguments: argparse.Namespace, trial: Path | None) -> Iterator[Row]:
             yield _scored(model, run.name, name, value, tracks)
         for camera in arguments.cameras if trial is not None else ():
             assert trial is not None
-            yield _of_trial(model, run.name, trial, camera)
+            yield from _of_trial(model, run.name, trial, camera)
+    if trial is not None and len(arguments.cameras) > 1:
+        yield _of_rig(trial, arguments.cameras)
 
 
 def _motion(name: str, frames: int, seed: int) -> MotionClips:
@@ -211,22 +222,49 @@ def _scored(model: Model, run: str, what: str, value: str, tracks: PoseTracks) -
     )  # fmt: skip
 
 
-def _of_trial(model: Model, run: str, trial: Path, camera: int) -> Row:
+def _of_trial(model: Model, run: str, trial: Path, camera: int) -> Iterator[Row]:
     """A model's answers to the keypoints of one camera, whose focal length it is not told."""
     tracks = read_keypoints(
-        trial / "pose-associated" / f"cam{camera:02d}_json", image_size=(1088, 1920), fps=60.0,
-        person="largest",
-    )  # fmt: skip
-    poses = lift_tracks(model, tracks)
+        _folder(trial, camera), image_size=(1088, 1920), fps=60.0, person="largest"
+    )
+    for what, motion in ((TRIAL, None), (f"{TRIAL}, the chain", MotionOptions())):
+        poses = lift_tracks(model, tracks, motion=motion)
+        yield _against_markers(poses, run, what, f"camera {camera}", trial)
+
+
+def _of_rig(trial: Path, cameras: Sequence[int]) -> Row:
+    """What the calibrated cameras of the trial tell together, without a method."""
+    poses = solve_rig(
+        [_folder(trial, camera) for camera in cameras],
+        trial / "Calib_qualisys.toml",
+        reading={"fps": 60.0},
+        options={"shifts": 0},
+    )
+    which = f"cameras {' '.join(map(str, cameras))}, calibrated"
+    return _against_markers(poses, "lifting rig", TRIAL, which, trial)
+
+
+def _folder(trial: Path, camera: int) -> Path:
+    return trial / "pose-associated" / f"cam{camera:02d}_json"
+
+
+def _against_markers(poses: Poses, run: str, what: str, value: str, trial: Path) -> Row:
+    """Poses in the joints of Human3.6M beside the triangulation that comes with the trial."""
     truth = _limbs_of(next(trial.glob("*_0-100.trc")))[torch.from_numpy(poses.frame)]
     index = [H36M_17.index(name) for name in LIMBS]
-    predicted = torch.from_numpy(poses.joints_3d)[:, index]
-    known = truth.isfinite().all(-1)
-    truth = truth.nan_to_num()
-    return Row(
-        run, "trial", f"camera {camera}", len(poses), None,
-        float(pa_mpjpe(predicted, truth, known)), None, None,
-    )  # fmt: skip
+    predicted = torch.from_numpy(poses.joints_3d).float()[:, index]
+    known = (truth.isfinite() & predicted.isfinite()).all(-1)
+    whole = np.full((len(poses), len(H36M_17), 3), np.nan)
+    whole[:, index] = truth.numpy()
+    angles, true = joint_angles(poses.joints_3d, H36M_17), joint_angles(whole, H36M_17)
+    off = {
+        joint: float(np.nanmean([np.abs(angles[joint][s] - true[joint][s]) for s in sides]))
+        for joint, sides in true.items()
+        if joint in ("knee", "elbow")
+    }
+    found = pa_mpjpe(predicted.nan_to_num(), truth.nan_to_num(), known)
+    return Row(run, what, value, len(poses), None, float(found), None, None,
+               off["knee"], off["elbow"])  # fmt: skip
 
 
 def _limbs_of(path: Path) -> Tensor:
@@ -267,7 +305,9 @@ def write_study(rows: list[Row], arguments: argparse.Namespace) -> tuple[Path, .
         f"{Setting.focal:g} widths in a picture of {WIDTH:.0f} x {HEIGHT:.0f}, with the usual "
         "detector; one thing at a time differs. Missing joints have no confidence and lie in the "
         "middle of the others. The trial is real video, told no focal length: PA-MPJPE of 12 "
-        "joints of the limbs against the triangulation of its four cameras. mm.",
+        "joints of the limbs against the triangulation of its four cameras, and mean absolute "
+        "error of the angles of knees and elbows, beside what its calibrated cameras tell "
+        "together; the chain is that of `lifting predict --keypoints`. mm, degrees.",
         "",
         *markdown(TITLES, [row.cells() for row in rows], left=3),
     ]

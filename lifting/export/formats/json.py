@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from lifting.export import Export
 if TYPE_CHECKING:
     from lifting.export.motion import Motion, Person
     from lifting.files.npz import Array
+
+_ROWS = 2000
 
 
 def write(motion: Motion, stem: Path) -> list[Path]:
@@ -44,27 +47,37 @@ def write(motion: Motion, stem: Path) -> list[Path]:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps(head, allow_nan=False)[:-1] + ', "people": [')
         for number, person in enumerate(motion.people):
-            file.write("," * (number > 0) + json.dumps(_person(number, person, motion)))
+            file.write("," * (number > 0))
+            file.writelines(_person(number, person, motion))
         file.write("]}\n")
     return [path]
 
 
-def _person(number: int, person: Person, motion: Motion) -> dict[str, Any]:
+def _person(number: int, person: Person, motion: Motion) -> Iterator[str]:
+    """One person's text, a few rows at a time: as lists they take many times their room."""
     poses, points = motion.poses, person.original
     root = points[:, poses.skeleton.root]
     names = ("sigma", "expected_error", "keypoints_2d", "confidence")
-    rows = {name: getattr(poses, name) for name in names}
-    return {
+    rows: dict[str, Array | None] = {"joints_3d": points - root[:, None]}
+    rows["root"] = None if motion.frame == "root" else root
+    rows |= {name: getattr(poses, name) for name in names}
+    head = {
         "id": number,
         "name": person.name,
         "frames": (person.first + person.place * person.step).tolist(),
-        "joints_3d": _plain(points - root[:, None]),
-        "root": None if motion.frame == "root" else _plain(root),
-        **{
-            n: None if values is None else _plain(values[person.rows])
-            for n, values in rows.items()
-        },
     }
+    yield json.dumps(head)[:-1]
+    for name, values in rows.items():
+        if values is None:
+            yield f', "{name}": null'
+            continue
+        own = values[person.rows] if name in names else values
+        yield f', "{name}": ['
+        for start in range(0, len(own), _ROWS):
+            text = json.dumps(_plain(own[start : start + _ROWS]))
+            yield ", " * (start > 0) + text[1:-1]
+        yield "]"
+    yield "}"
 
 
 def _plain(values: Array, digits: int = 3) -> Any:

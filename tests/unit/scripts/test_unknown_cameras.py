@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ import unknown_cameras_study as study
 from lifting.cli.main import main
 from lifting.data.config import DataConfig
 from lifting.data.sources import load_motion
+from lifting.export.motion import export_poses
 from lifting.geometry.camera import project
+from lifting.poses import Poses
 
 EXPERIMENTS = Path(__file__).parents[3] / "experiments"
 SMALL = ["extends=overlay/smoke", "wandb.mode=disabled", "panels.worst=0", "method.channels=8"]
@@ -82,6 +85,30 @@ def test_the_table_has_every_condition_and_repeats(tmp_path, monkeypatch, motion
     assert "| missing | 30% |" in text
     assert "| height | 5 m |" in text
     assert "| focal | 0.7 widths |" in text
+
+
+def test_markers_score_limbs_and_angles(tmp_path, motion):
+    points = motion.joints_3d[:30].double().numpy()
+    poses = Poses(
+        skeleton="h36m17",
+        joints_3d=points - points[:, :1],
+        world=points,
+        frame=np.arange(30),
+        track=np.zeros(30, dtype=int),
+        track_names=("ann",),
+        fps=60.0,
+    )
+    export_poses(poses, "trc", tmp_path, stem="walk_0-100")
+    same = study._against_markers(poses, "run", "trial", "camera 1", tmp_path)
+    assert (same.frames, same.mpjpe_mm) == (30, None)
+    assert max(same.pa_mpjpe_mm, same.knee_deg, same.elbow_deg) < 0.01
+    knee = poses.joints_3d.copy()
+    knee[:, [2, 5]] += 40
+    off = study._against_markers(replace(poses, joints_3d=knee), "run", "trial", "1", tmp_path)
+    assert 1 < off.knee_deg < 30
+    assert off.elbow_deg < 0.01
+    assert 2 < off.pa_mpjpe_mm < 40
+    assert off.cells()[-2:] == (f"{off.knee_deg:.1f}", "0.0")
 
 
 def test_what_is_stated_is_compared_with_what_is_true():
