@@ -349,7 +349,11 @@ def read_beside(path: Path, plan: Contest, config: ExperimentConfig) -> Beside:
                 f"expected a table of the same plan in {path}, got {key}={other.get(key)} there "
                 f"and {value} here; give the same options, or leave --beside out"
             )
-    trained = {(row.method, row.budget): row for row in table.rows if row.budget is not None}
+    trained = {
+        (row.method, row.budget): row
+        for row in table.rows
+        if row.budget is not None and all(key in row.scores for key in SCORES)
+    }
     baselines = tuple(row for row in table.rows if row.budget is None)
     return Beside(trained, baselines, table.data, table.versions)
 
@@ -405,19 +409,24 @@ def read_table(path: Path) -> Table:
 
 
 def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of a file with the types of :class:`Standing`."""
+    """A row of a file with the types of :class:`Standing`; null is no score."""
     intervals = row.get("intervals")
+    scores = {
+        name: {key: value for key, value in (row.get(name) or {}).items() if value is not None}
+        for name in ("scores", "oracle", "looks")
+    }
     numbers = [
         row["cpu_seconds"] or 0.0,
-        *row["scores"].values(),
-        *(row.get("oracle") or {}).values(),
-        *(row.get("looks") or {}).values(),
+        *(value for values in scores.values() for value in values.values()),
         *(row.get("spread") or {}).values(),
     ]
     if not all(isinstance(value, int | float) for value in numbers):
         raise TypeError(f"scores or seconds of {row['method']} that are no numbers")
     return {
         **row,
+        "scores": scores["scores"],
+        "oracle": scores["oracle"] or None,
+        "looks": scores["looks"] or None,
         "seeds": tuple(row["seeds"]),
         "problems": tuple(row["problems"]),
         "runs": tuple(row.get("runs", ())),

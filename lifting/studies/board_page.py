@@ -162,7 +162,7 @@ def _cells(of: _Recorded, row: Standing) -> list[str]:
         number(row.cpu_seconds, ",.0f"),
         number(row.val_mpjpe_mm),
         number(row.scores.get("mpjpe_mm")),
-        number(None if row.spread is None else row.spread["mpjpe_mm"], ".2f"),
+        number((row.spread or {}).get("mpjpe_mm"), ".2f"),
         number(row.scores.get("pa_mpjpe_mm")),
         *more[2:9],
         number(row.parameters, ","),
