@@ -115,7 +115,8 @@ def check_writable(folder: Path, needed_bytes: int = LEAST_FREE_BYTES) -> None:
     if free < needed_bytes:
         raise OutputError(
             f"expected {needed_bytes / 2**20:.0f} MB of room in {folder}, got "
-            f"{free / 2**20:.0f} MB; free some space or choose another folder with output=FOLDER"
+            f"{free / 2**20:.0f} MB; free some space or choose another folder with output=FOLDER, "
+            "or --output where a command has it"
         )
 
 
