@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lifting.cli.options import OVERRIDES_HELP
 from lifting.errors import ConfigError
+from lifting.experiment.console import console
 
 if TYPE_CHECKING:
     from lifting.experiment.prediction import Model
@@ -80,9 +81,14 @@ def handle(arguments: argparse.Namespace) -> int:
 
     converted = convert(config, arguments.files, arguments.output)
     count = sum(value.numel() for value in converted.state.values())
-    print(f"written: {arguments.output} ({len(converted.state)} weights, {count:,} numbers)")
-    for name in converted.unused:
-        print(f"not used: {name}")
+    console.written(arguments.output, f" ({len(converted.state)} weights, {count:,} numbers)")
+    unused = list(converted.unused)
+    console.tell(
+        "\n".join(f"not used: {name}" for name in unused),
+        weights=len(converted.state),
+        numbers=count,
+        unused=unused,
+    )
     return 0
 
 
@@ -108,7 +114,7 @@ def _write_weights(model: Model, given: Path | None) -> None:
 
     output = given or Path(f"{model.config.name}{SUFFIX}")
     write_weights_file(model, output)
-    print(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB)")
+    console.written(output, f" ({output.stat().st_size / 1e6:.1f} MB)")
     print(f"next: lifting weights add {output} --name NAME")
 
 
@@ -117,7 +123,9 @@ def _write_onnx(model: Model, given: Path | None) -> None:
 
     output = given or Path(f"{model.config.name}{SUFFIX}")
     written = write_onnx(model, output)
-    print(f"written: {output} ({output.stat().st_size / 1e6:.1f} MB)")
-    print(f"reads: {', '.join(written.inputs)}")
-    print(f"answers: {', '.join(written.outputs)}")
-    print(f"largest difference from the model by onnxruntime: {written.difference:.2g} mm")
+    console.written(output, f" ({output.stat().st_size / 1e6:.1f} MB)")
+    console.tell(
+        f"reads: {', '.join(written.inputs)}\nanswers: {', '.join(written.outputs)}\n"
+        f"largest difference from the model by onnxruntime: {written.difference:.2g} mm",
+        **written._asdict(),
+    )

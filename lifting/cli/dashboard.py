@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from lifting.experiment.console import console
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -35,16 +35,16 @@ def handle(args: argparse.Namespace) -> int:
     """Create or write the dashboard; returns the exit status."""
     from lifting.experiment.dashboard import dashboard_spec, obstacle, publish, write_spec
 
-    console = Console(soft_wrap=True, highlight=False)
     spec = dashboard_spec(args.project, args.entity)
     reason = "as asked" if args.offline is not None else obstacle(TIMEOUT_SECONDS)
     if reason is None:
-        console.print(f"dashboard created: {publish(args.project, args.entity)}", markup=False)
+        address = publish(args.project, args.entity)
+        console.tell(f"dashboard created: {address}", address=address)
         return 0
     path = args.offline or Path(f"dashboard-{args.project}.json")
     write_spec(path, spec)
     if args.offline is None:
-        console.print(f"not sent to W&B: {reason}", markup=False)
+        console.tell(f"not sent to W&B: {reason}", reason=reason)
     panels = sum(len(section["panels"]) for section in spec["sections"])
-    console.print(f"dashboard of {panels} panels written to {path}", markup=False)
+    console.written(path, f", a dashboard of {panels} panels")
     return 0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from pathlib import Path
 
-from lifting.cli.options import add_experiment, all_overrides
-from lifting.errors import ConfigError
+from lifting.cli.options import ENDINGS, add_experiment, all_overrides, picture
+from lifting.experiment.console import console
 
 VERDICT_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -43,12 +42,12 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
                                      '{"left_hip": "LeftUpLeg", ...}')  # fmt: skip
     _register_fetch(actions)
     _register_look(actions)
-    picture = actions.add_parser("picture", help="draw a contact sheet of a data set's poses")
-    picture.add_argument("name", metavar="NAME", help="data set, see `lifting data list`")
-    picture.add_argument("--output", metavar="FILE", type=Path, required=True, help="a .png file")
-    picture.add_argument("--split", choices=("train", "val", "test"), default="train")
-    picture.add_argument("--poses", metavar="N", type=int, default=80, help="poses drawn")
-    picture.add_argument("--root", metavar="DIR", help="folder of the files")
+    drawn = actions.add_parser("picture", help="draw a contact sheet of a data set's poses")
+    drawn.add_argument("name", metavar="NAME", help="data set, see `lifting data list`")
+    drawn.add_argument("--output", metavar="FILE", type=picture, required=True, help=ENDINGS)
+    drawn.add_argument("--split", choices=("train", "val", "test"), default="train")
+    drawn.add_argument("--poses", metavar="N", type=int, default=80, help="poses drawn")
+    drawn.add_argument("--root", metavar="DIR", help="folder of the files")
     fit = actions.add_parser(
         "fit-pss", help="fit the clusters of the pose structure score to training labels"
     )
@@ -72,7 +71,7 @@ def _register_look(actions: argparse._SubParsersAction[argparse.ArgumentParser])
     look.add_argument("--image-size", type=int, nargs=2, metavar=("WIDTH", "HEIGHT"),
                       help="pixels of the video, where the file does not say")  # fmt: skip
     look.add_argument("--max-size", type=float, metavar="MB", help="largest file read (256)")
-    look.add_argument("--picture", metavar="PNG", type=Path, help="draw three frames into it")
+    look.add_argument("--picture", metavar="FILE", type=picture, help="draw three frames into it")
 
 
 def _register_mixtures(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -128,12 +127,15 @@ def handle(args: argparse.Namespace) -> int:
 
     if args.action == "list":
         rows = [(r.name, r.summary, r.files, r.state) for r in describe.list_datasets()]
-        _print("data sets", ("name", "what", "files", "state"), rows)
+        console.table("data sets", ("name", "what", "files", "state"), rows, left=4)
     elif args.action == "describe":
-        _print(f"data set {args.name}", ("", ""), describe.describe(args.name))
+        console.facts(f"data set {args.name}", describe.describe(args.name))
     else:
-        facts = describe.prepare(args.name, args.source, args.output, args.joint_map)
-        _print(f"prepared {args.name}", ("", ""), facts)
+        facts = dict(describe.prepare(args.name, args.source, args.output, args.joint_map))
+        written = facts.pop("written", None)
+        console.facts(f"prepared {args.name}", facts.items())
+        if written is not None:
+            console.written(Path(written))
     return 0
 
 
@@ -147,7 +149,7 @@ def _check(args: argparse.Namespace) -> int:
     checks = check(data)
     rows = [(row.verdict, row.what, row.expected, row.found, row.advice) for row in checks]
     columns = ("verdict", "what", "expected", "found", "what to do")
-    _print(f"check of {args.name}", columns, rows)
+    console.table(f"check of {args.name}", columns, rows, left=5, styles=VERDICT_STYLES)
     return 1 if any(row.verdict == "fail" for row in checks) else 0
 
 
@@ -159,13 +161,10 @@ def _look(args: argparse.Namespace) -> int:
     from lifting.files.checks import Size
 
     size = (float(args.image_size[0]), float(args.image_size[1])) if args.image_size else None
-    if args.picture is not None and args.picture.suffix.lower() != ".png":
-        raise ConfigError(f"expected a .png file, got {args.picture}; correct --picture")
     found = look(args.file, args.skeleton, size, Size.of(args.max_size))
     if found.facts:
-        _print(str(args.file), ("", ""), found.facts.items())
+        console.facts(str(args.file), found.facts.items())
     if args.picture is not None and found.people is not None and found.track is not None:
-        from lifting.atomic import replacing
         from lifting.visualization.skeleton_plot import frames_figure
         from lifting.visualization.style import save_figure
 
@@ -176,10 +175,10 @@ def _look(args: argparse.Namespace) -> int:
             for rows in sampled_rows(found)
         ]  # fmt: skip
         figure = frames_figure(frames, people.skeleton, people.claims.image_size or size)
-        with replacing(args.picture) as temporary:
-            save_figure(figure, temporary)
-        print(f"picture: {args.picture}")
+        save_figure(figure, args.picture)
+        console.written(args.picture)
     if found.problem is not None:
+        console.values(problem=found.problem)
         print(f"cannot be lifted as it is: {found.problem}", file=sys.stderr)
         return 2
     return 0
@@ -196,7 +195,7 @@ def _fetch(args: argparse.Namespace) -> int:
         url=args.url,
         progress=lambda line: print(line, flush=True),
     )
-    _print(f"fetched {args.name}", ("", ""), facts)
+    console.facts(f"fetched {args.name}", facts)
     return 0
 
 
@@ -217,21 +216,21 @@ def _picture(args: argparse.Namespace) -> int:
         data if sheet is None else sheet(data, args.split, args.poses), args.split
     )
     rows = torch.linspace(0, len(tracks) - 1, args.poses).long()
-    with replacing(args.output) as temporary:
-        if tracks.image is not None:
-            shown = tracks.image if sheet is not None else tracks.image[rows]
+    if tracks.image is not None:
+        shown = tracks.image if sheet is not None else tracks.image[rows]
+        with replacing(args.output) as temporary:
             save_image_sheet(temporary, image_sheet(shown.numpy()))
-        else:
-            owner = torch.searchsorted(tracks.offsets, rows, right=True) - 1
-            figure = contact_sheet(
-                tracks.labels()[rows],
-                tracks.skeleton,
-                frame="camera",
-                labels=[tracks.action_names[i] for i in tracks.action[owner].tolist()],
-                title=f"{args.name}, {args.split}: {args.poses} of {len(tracks)} frames",
-            )
-            save_figure(figure, temporary)
-    _print("picture", ("", ""), [("written", str(args.output))])
+    else:
+        owner = torch.searchsorted(tracks.offsets, rows, right=True) - 1
+        figure = contact_sheet(
+            tracks.labels()[rows],
+            tracks.skeleton,
+            frame="camera",
+            labels=[tracks.action_names[i] for i in tracks.action[owner].tolist()],
+            title=f"{args.name}, {args.split}: {args.poses} of {len(tracks)} frames",
+        )
+        save_figure(figure, args.output)
+    console.written(args.output)
     return 0
 
 
@@ -255,12 +254,12 @@ def _fit_pss(args: argparse.Namespace) -> int:
     )
     clusters.save(args.output)
     facts = [
-        ("written", str(args.output)),
         ("clusters", str(len(clusters))),
         ("training poses", str(clusters.n_train)),
         ("fingerprint", clusters.fingerprint),
     ]
-    _print("pose clusters", ("", ""), facts)
+    console.facts("pose clusters", facts)
+    console.written(args.output)
     return 0
 
 
@@ -291,22 +290,8 @@ def _mixtures(args: argparse.Namespace) -> int:
             advance = partial(bar.advance, task)
             parts[split] = make_mixtures(tracks, options, advance)
     write_mixture_file(args.output, parts, tracks.skeleton)
-    facts = [("written", str(args.output)), ("source", parts[args.splits[0]].source)]
+    facts = [("source", parts[args.splits[0]].source)]
     facts += [(split, f"{len(part.mixtures)} frames") for split, part in parts.items()]
-    _print("2D mixtures", ("", ""), facts)
+    console.facts("2D mixtures", facts)
+    console.written(args.output)
     return 0
-
-
-def _print(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
-    """Print a table; cells are text, never markup."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    names = tuple(columns)
-    table = Table(title=title, title_justify="left", show_header=any(names))
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell, style=VERDICT_STYLES.get(cell, "")) for cell in row))
-    Console().print(table)

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifting.cli.options import OVERRIDES_HELP, print_table
+from lifting.cli.options import OVERRIDES_HELP
 from lifting.errors import ConfigError
+from lifting.experiment.console import console
 
 if TYPE_CHECKING:
     from lifting.data.datamodule import PoseDataModule
@@ -74,8 +75,9 @@ def _list(config: ExperimentConfig, data: PoseDataModule) -> int:
         )
     ]
     columns = ("recording", "frames", "a second", "samples")
-    print_table(f"test split of {config.data.name}", columns, rows, left=1)
-    print(f"joints: {', '.join(tracks.skeleton.joints)}")
+    console.table(f"test split of {config.data.name}", columns, rows, left=1)
+    joints = tracks.skeleton.joints
+    console.tell(f"joints: {', '.join(joints)}", joints=joints)
     return 0
 
 
@@ -95,14 +97,25 @@ def _score(file: Path, config: ExperimentConfig, data: PoseDataModule) -> int:
     headline = get_protocol(config.protocol).headline
     shown = dict.fromkeys(k for k in (headline, *ALWAYS, *record.metrics) if "/" not in k)
     rows = [(k, f"{record.metrics[k]:.4g}") for k in shown if k in record.metrics]
-    print(f"{record.method}: {record.experiment}")
-    print_table("scores", ("metric", "value"), rows, left=1)
-    print(f"protocol:    {config.protocol}, {record.dataset}, {record.split} split")
+    tell = console.tell
+    tell(f"{record.method}: {record.experiment}")
+    console.table("scores", ("metric", "value"), rows, left=1, values={"scores": record.metrics})
+    tell(
+        f"protocol:    {config.protocol}, {record.dataset}, {record.split} split",
+        protocol=config.protocol,
+        dataset=record.dataset,
+        split=record.split,
+    )
     share = found.answered / found.samples
-    print(f"coverage:    {share:.2%}, {found.answered:,} of {found.samples:,} samples")
+    tell(
+        f"coverage:    {share:.2%}, {found.answered:,} of {found.samples:,} samples",
+        answered=found.answered,
+        samples=found.samples,
+        beside=found.beside,
+    )
     if found.answered < found.samples:
-        print("not ranked:  samples are missing; `lifting results` sets it beside no other record")
+        tell("not ranked:  samples are missing; `lifting results` sets it beside no other record")
     if found.beside:
-        print(f"not scored:  {found.beside:,} poses of frames that are no samples")
-    print(f"written:     {path}")
+        tell(f"not scored:  {found.beside:,} poses of frames that are no samples")
+    console.written(path)
     return 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from lifting.experiment.console import console
+
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the arguments."""
@@ -19,14 +21,14 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def handle(arguments: argparse.Namespace) -> int:
     """Print the list, or the named experiment."""
-    from lifting.experiment.load import list_experiments, load_experiment, to_yaml
+    from lifting.experiment.load import list_experiments, load_experiment, to_plain, to_yaml
 
     if arguments.experiment:
         config = load_experiment(arguments.experiment, arguments.overrides)
-        print(to_yaml(config), end="")
+        console.tell(to_yaml(config).rstrip("\n"), **to_plain(config))
         return 0
     found = list_experiments()
     width = max(map(len, found), default=0)
-    for name, description in found.items():
-        print(f"{name:<{width}}  {description}")
+    lines = [f"{name:<{width}}  {description}" for name, description in found.items()]
+    console.tell("\n".join(lines), **found)
     return 0

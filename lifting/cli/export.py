@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from lifting.errors import ConfigError
+from lifting.experiment.console import console
 from lifting.export import chosen
 from lifting.export.names import PROFILES
 
@@ -70,7 +71,8 @@ def write(poses: Path, formats: str, folder: Path, profile: str | None, **option
     for line in written.remarks:
         print(line)
     for file in written.files:
-        print(f"written: {file}")
+        console.written(file)
+    console.values(remarks=list(written.remarks))
 
 
 def handle(arguments: argparse.Namespace) -> int:

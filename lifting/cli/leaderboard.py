@@ -8,9 +8,9 @@ import re
 import sys
 from pathlib import Path
 
-from lifting.cli.options import print_table
 from lifting.cli.sweep import STATUS_INCOMPLETE
 from lifting.errors import ConfigError
+from lifting.experiment.console import console
 from lifting.studies.command import check_least
 
 PAGE = "leaderboard.html"
@@ -130,7 +130,7 @@ def handle(arguments: argparse.Namespace) -> int:
     if arguments.page:
         from lifting.studies.board_page import write_board_page
 
-        print(f"written: {write_board_page(arguments.page, arguments.output / PAGE)}")
+        console.written(write_board_page(arguments.page, arguments.output / PAGE))
         return 0
     budgets = dict(arguments.budgets)
     if len(budgets) < len(arguments.budgets):
@@ -153,15 +153,15 @@ def handle(arguments: argparse.Namespace) -> int:
         look=arguments.look,
     )
     methods = arguments.methods or comparable_methods(plan.data)
-    for board in run_leaderboard(methods, plan):
-        files = write_leaderboard(board)
-        page = write_board_page(
-            [path for path in files if path.suffix == ".json"], plan.output / PAGE
-        )
+    with console.aside():
+        for board in run_leaderboard(methods, plan):
+            files = write_leaderboard(board)
+            page = write_board_page(
+                [path for path in files if path.suffix == ".json"], plan.output / PAGE
+            )
     title = f"leaderboard: {board.data['name']}, CPU-seconds of training"
-    print_table(title, TITLES, map(cells, board.rows), left=1)
-    for path in (*files, page):
-        print(f"written: {path}")
+    console.table(title, TITLES, map(cells, board.rows), left=1)
+    console.study((*files, page))
     for text in board.problems:
         print(f"error: {text}", file=sys.stderr)
     return STATUS_INCOMPLETE if board.problems else 0

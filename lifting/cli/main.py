@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from lifting import __version__
+from lifting.cli.options import add_output
 from lifting.errors import DivergedError, LiftingError, ProcessError
+from lifting.experiment.console import console
 from lifting.experiment.interruption import Interrupted, interruption
 
 COMMANDS = (
@@ -48,6 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
         importlib.import_module(f"lifting.cli.{name.replace('-', '_')}").register(subparsers)
+    add_output(parser)
     return parser
 
 
@@ -110,7 +113,12 @@ def answer(
         Exit status, as of :func:`main`.
     """
     try:
-        with interruption.handled(shlex.join(sys.argv)), _messages():
+        machine, quiet = (getattr(arguments, name, False) for name in ("json", "quiet"))
+        with (
+            interruption.handled(shlex.join(sys.argv)),
+            console.opened(machine=machine, quiet=quiet),
+            _messages(logging.WARNING if quiet else logging.INFO),
+        ):
             status = int(handle(arguments))
             interruption.join()
         return status
@@ -131,12 +139,12 @@ def answer(
 
 
 @contextmanager
-def _messages() -> Iterator[None]:
+def _messages(least: int) -> Iterator[None]:
     """What the package has to say meanwhile, on the standard error: long work, terms of use."""
     log, handler = logging.getLogger("lifting"), logging.StreamHandler(sys.stderr)
     level = log.level
     log.addHandler(handler)
-    log.setLevel(logging.INFO)
+    log.setLevel(least)
     try:
         yield
     finally:

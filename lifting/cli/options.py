@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +12,39 @@ from lifting.errors import ConfigError, LiftingError
 if TYPE_CHECKING:
     from lifting.experiment.config import ExperimentConfig
 
+ENDINGS = ".png, .pdf, .svg"  # of pictures
 OVERRIDES_HELP = (
     "key=value with dots between sections, for example optimizer.lr=1e-4; extends=data/cmu lays "
     "another file over the experiment"
 )
+
+
+def picture(text: str) -> Path:
+    """The file of a picture, for a parser."""
+    path = Path(text)
+    if path.suffix.lower() not in ENDINGS.split(", "):
+        raise argparse.ArgumentTypeError(
+            f"expected a picture ({ENDINGS}), got {text}; name {path.stem or 'picture'}.png"
+        )
+    return path
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """How a command, or each of its actions, says what came of it."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for one in action.choices.values():
+                add_output(one)
+            return
+    said = parser.add_argument_group("what is said")
+    said.add_argument(
+        "--json",
+        action="store_true",
+        help="print the result as one JSON object, and all else on the standard error",
+    )
+    said.add_argument(
+        "--quiet", action="store_true", help="print nothing but results, warnings and errors"
+    )
 
 
 def add_experiment(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -147,28 +175,3 @@ def _check_method(asked: ExperimentConfig, trained: ExperimentConfig, checkpoint
             f"'{asked.name}', got {checkpoint} of method '{trained.method['name']}'; name an "
             "experiment of that method or another checkpoint"
         )
-
-
-def print_table(
-    title: str, columns: Iterable[str], rows: Iterable[Sequence[str]], *, left: int = 2
-) -> None:
-    """Print a table; a file or a pipe has no width to fold its columns to.
-
-    Args:
-        title: Above it.
-        columns: Their names.
-        rows: Cells, as they are.
-        left: Columns at the left that are aligned to the left; the others are to the right.
-    """
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = 10_000
-    table = Table(title=title, title_justify="left")
-    for index, name in enumerate(columns):
-        table.add_column(name, justify="left" if index < left else "right")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)

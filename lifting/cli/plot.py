@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from lifting.errors import OutputError
+from lifting.experiment.console import console
 
 KINDS = ("sheet", "angles", "above")
 ENDINGS = (".png", ".pdf", ".svg")
@@ -50,5 +51,5 @@ def handle(arguments: argparse.Namespace) -> int:
         figure = draw(poses, arguments.person)
     with replacing(output) as temporary:
         save_figure(figure, temporary)
-    print(f"written: {output}")
+    console.written(output)
     return 0

@@ -17,6 +17,7 @@ from lifting.cli.options import (
 )
 from lifting.cli.view import add_video, check_video, show_beside
 from lifting.errors import ConfigError, OutputError
+from lifting.experiment.console import console
 from lifting.export import check_names, chosen
 
 if TYPE_CHECKING:
@@ -253,6 +254,7 @@ def _own_video(arguments: argparse.Namespace) -> VideoSeen | None:
 def _say(tracks: PoseTracks, config: ExperimentConfig, *, placed: bool = False) -> None:
     """What was read, and what was assumed; where people are placed, they hang on the camera."""
     facts = tracks.source
+    console.values(keypoints=facts)
     unused = "" if placed else _unused_camera(config)
     print(
         f"keypoints: {facts['two_d']}, {facts['joints']}, person {facts['person']}, "
@@ -318,7 +320,7 @@ def handle(arguments: argparse.Namespace) -> int:
         motion=motion,
         resume=arguments.resume,
     )
-    print(f"predictions: {written}")
+    console.tell(f"predictions: {written}", poses=written)
     _beside(arguments, written)
     return 0
 
@@ -356,8 +358,9 @@ def _with_ready_weights(
         resume=arguments.resume,
     )
     if UNUSUAL in poses.meta:
-        print(f"unusual input: {poses.meta[UNUSUAL]['share_of_frames']:.1%} of the frames")
-    print(f"poses: {output}")
+        share = poses.meta[UNUSUAL]["share_of_frames"]
+        console.tell(f"unusual input: {share:.1%} of the frames", unusual_share=share)
+    console.tell(f"poses: {output}", poses=output)
     _beside(arguments, output)
     return 0
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifting.cli.options import print_table
+from lifting.experiment.console import console
 
 if TYPE_CHECKING:
     from lifting.experiment.results import Sheet
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-FORMATS = ("table", "markdown", "csv", "json")
+FORMATS = ("table", "markdown", "csv")
 STATUS_REFUSED = 2
 
 
@@ -63,22 +62,20 @@ def handle(args: argparse.Namespace) -> int:
     if args.oracle:
         sheets["oracle"] = build_sheet(groups, kind="oracle", summarise=args.summarise)
     notes = legend(groups) if len(groups) > 1 else []
-    if args.format == "json":
-        _write_json(sheets, notes)
-    elif args.format == "csv":
+    if args.format == "csv":
         _write_csv(sheets["oracle" if args.oracle else "deployable"])
     elif args.format == "markdown":
         _write_markdown(list(sheets.values()), notes)
     else:
-        _write_tables(list(sheets.values()), notes)
+        _write_tables(sheets, notes)
     return 0
 
 
-def _write_tables(sheets: list[Sheet], notes: list[str]) -> None:
-    for sheet in sheets:
-        print_table(sheet.title, sheet.columns, sheet.rows)
-    for note in notes:
-        print(note)
+def _write_tables(sheets: dict[str, Sheet], notes: list[str]) -> None:
+    for name, sheet in sheets.items():
+        rows = [dict(zip(sheet.columns, row, strict=True)) for row in sheet.rows]
+        console.table(sheet.title, sheet.columns, sheet.rows, values={name: rows})
+    console.tell("\n".join(notes), protocols=notes)
 
 
 def _write_markdown(sheets: list[Sheet], notes: list[str]) -> None:
@@ -101,11 +98,3 @@ def _write_csv(sheet: Sheet) -> None:
     writer = csv.writer(sys.stdout)
     writer.writerow(sheet.columns)
     writer.writerows(sheet.rows)
-
-
-def _write_json(sheets: dict[str, Sheet], notes: list[str]) -> None:
-    plain = {
-        name: [dict(zip(sheet.columns, row, strict=True)) for row in sheet.rows]
-        for name, sheet in sheets.items()
-    }
-    sys.stdout.write(json.dumps({**plain, "protocols": notes}, indent=2) + "\n")

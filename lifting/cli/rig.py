@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import json
 import re
 import shlex
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from lifting.cli.options import known_bone
+from lifting.cli.options import known_bone, picture
 from lifting.errors import ConfigError
+from lifting.experiment.console import console
 from lifting.motion.options import EVERYONE, read_heights
 
 if TYPE_CHECKING:
@@ -42,9 +44,8 @@ def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Print the quality report of a solution, and draw its picture anew.",
     )
     report.add_argument("solution", type=Path, help=f"{SOLUTION} of 'lifting rig solve'")
-    report.add_argument("--json", action="store_true", help="print JSON")
     report.add_argument(
-        "--picture", type=Path, metavar="FILE", help=f"default: {PICTURE} beside the solution"
+        "--picture", type=picture, metavar="FILE", help=f"default: {PICTURE} beside the solution"
     )
     report.set_defaults(handler=handle_report)
 
@@ -204,9 +205,9 @@ def handle_solve(arguments: argparse.Namespace) -> int:
         poses = poses_of_rig(solution, rig.views, rig.fps)
         write_viewer(folder / VIEWER, [Clip(folder.resolve().name, poses)])
         names.append(VIEWER)
-    print(markdown(solution, facts), end="")
+    console.tell(markdown(solution, facts).rstrip("\n"), **json.loads(as_json(solution, facts)))
     for name in names:
-        print(f"written: {folder / name}")
+        console.written(folder / name)
     return 0
 
 
@@ -218,10 +219,9 @@ def handle_report(arguments: argparse.Namespace) -> int:
     kept = read_solution(arguments.solution)
     picture = arguments.picture or arguments.solution.with_name(PICTURE)
     _draw(kept.solution, picture)
-    text = as_json if arguments.json else markdown
-    print(text(kept.solution, kept.facts), end="")
-    if not arguments.json:
-        print(f"written: {picture}")
+    report = markdown(kept.solution, kept.facts)
+    console.tell(report.rstrip("\n"), **json.loads(as_json(kept.solution, kept.facts)))
+    console.written(picture)
     return 0
 
 
@@ -262,7 +262,6 @@ def _held_out(views: RigViews, options: TeacherOptions) -> dict[str, float]:
 def _draw(solution: RigSolution, path: Path) -> None:
     import torch
 
-    from lifting.atomic import replacing
     from lifting.teacher.rig_report import up_direction
     from lifting.visualization.rig_plot import RigPicture, rig_figure
     from lifting.visualization.style import save_figure
@@ -278,8 +277,7 @@ def _draw(solution: RigSolution, path: Path) -> None:
         title=f"{len(solution.names)} cameras, {len(solution.joints)} frames: "
         f"{solution.quality.verdict}",
     )
-    with replacing(path) as temporary:
-        save_figure(rig_figure(picture, solution.skeleton), temporary)
+    save_figure(rig_figure(picture, solution.skeleton), path)
 
 
 def _command(arguments: argparse.Namespace) -> str:
@@ -287,7 +285,7 @@ def _command(arguments: argparse.Namespace) -> str:
     words = ["lifting", "rig", "solve", *map(str, arguments.files)]
     skipped = (
         "files", "output", "handler", "debug", "told", "no_repair", "held_out", "bone", "words",
-        "viewer",
+        "viewer", "json", "quiet",
     )  # fmt: skip
     for name, value in vars(arguments).items():
         if name not in skipped and value is not None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from lifting.experiment.console import console
 from lifting.studies.command import RUN_HELP, add_study, check_least
 
 POSES = 1000
@@ -77,6 +78,5 @@ def handle(arguments: argparse.Namespace) -> int:
     for row in rows(runs, plan, trials):
         found.append(row)
         print(line_of(row), flush=True)
-    for path in write_study(found, runs, shown, plan, trials):
-        print(f"written: {path}")
+    console.study(write_study(found, runs, shown, plan, trials))
     return 0

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifting.cli.options import print_table
 from lifting.errors import ConfigError, suggest
+from lifting.experiment.console import console
 
 if TYPE_CHECKING:
     from lifting.experiment.sweep import Sweep
@@ -73,12 +73,13 @@ def handle(arguments: argparse.Namespace) -> int:
     from lifting.studies.sweep import SweepRuns
 
     runs = SweepRuns(sweep)
-    if arguments.wandb:
-        from lifting.studies.wandb_sweep import run_wandb_sweep
+    with console.aside():
+        if arguments.wandb:
+            from lifting.studies.wandb_sweep import run_wandb_sweep
 
-        run_wandb_sweep(runs, chosen)
-    else:
-        runs.run_all(chosen)
+            run_wandb_sweep(runs, chosen)
+        else:
+            runs.run_all(chosen)
     return _report(runs)
 
 
@@ -90,10 +91,11 @@ def _list(sweep: Sweep) -> int:
         for key, job in sweep.jobs.items()
         if finished_run(job.config, job.weights_of) is not None
     ]
-    width = max(len(variant.name) for variant in sweep.variants)
-    for variant in sweep.variants:
-        count = f"{finished.count(variant.name)} of {len(sweep.seeds)}"
-        print(f"{variant.name:<{width}}  {count}  {' '.join(variant.overrides)}".rstrip())
+    rows = [
+        (one.name, f"{finished.count(one.name)} of {len(sweep.seeds)}", " ".join(one.overrides))
+        for one in sweep.variants
+    ]
+    console.table(f"sweep: {sweep.name}", ("variant", "finished", "settings"), rows, left=3)
     return 0
 
 
@@ -102,9 +104,8 @@ def _report(runs: SweepRuns) -> int:
 
     rows = runs.rows()
     title, shown = f"sweep: {runs.sweep.name}", (cells(row, runs.sweep) for row in rows)
-    print_table(title, titles(runs.sweep), shown)
-    for path in runs.write():
-        print(f"written: {path}")
+    console.table(title, titles(runs.sweep), shown)
+    console.study(runs.write())
     failed = [
         f"error: variant '{row.variant.name}', seed {seed}: {problem}"
         for row in rows

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lifting.experiment.console import console
 from lifting.studies.command import RUN_HELP, add_study, check_least
 
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ def handle(arguments: argparse.Namespace) -> int:
         written = _curves(runs, plan, arguments.steps)
     else:
         written = _table(runs, plan)
-    for path in written:
-        print(f"written: {path}")
+    console.study(written)
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifting.errors import ConfigError, OutputError
+from lifting.experiment.console import console
 
 if TYPE_CHECKING:
     from lifting.poses import Poses
@@ -71,7 +72,7 @@ def handle(arguments: argparse.Namespace) -> int:
     page = _page(arguments.output, files[0])
     _check(arguments.video, page)
     write_viewer(page, clips, title=arguments.title)
-    print(f"written: {page} ({page.stat().st_size / 1e6:.1f} MB), opens in a browser")
+    console.written(page, f" ({page.stat().st_size / 1e6:.1f} MB), opens in a browser")
     if arguments.video is not None:
         _overlay(arguments, clips[0].poses, page.with_name(VIDEO))
     return 0
@@ -93,7 +94,7 @@ def show_beside(arguments: argparse.Namespace, poses: Path, *, page: bool) -> No
     people = Poses.load(poses)
     if page:
         write_viewer(poses.with_name(PAGE), [Clip(poses.resolve().parent.name, people)])
-        print(f"written: {poses.with_name(PAGE)}, opens in a browser")
+        console.written(poses.with_name(PAGE), ", opens in a browser")
     if arguments.video is not None:
         _overlay(arguments, people, poses.with_name(VIDEO))
 
@@ -142,7 +143,7 @@ def _overlay(arguments: argparse.Namespace, poses: Poses, output: Path) -> None:
     done = write_overlay(arguments.video, poses, output, matching=arguments.match)
     for note in done.notes:
         print(f"  {note}")
-    print(
-        f"written: {output} ({done.drawn} of {done.frames} frames have somebody in them, drawn "
-        f"by {done.what})"
+    console.written(
+        output,
+        f" ({done.drawn} of {done.frames} frames have somebody in them, drawn by {done.what})",
     )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifting.cli.options import print_table
 from lifting.errors import ConfigError
+from lifting.experiment.console import console
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -57,10 +58,11 @@ def _list(arguments: argparse.Namespace) -> int:
     place = arguments.registry
     entries = known().values() if place is None else read_registry(place)
     if not entries:
-        print(
+        console.tell(
             "there are no ready weights yet: train a model, and add it with `lifting convert "
             "weights RUN` and `lifting weights add FILE --name NAME`, or get others with "
-            "`lifting weights fetch NAME --registry PLACE`"
+            "`lifting weights fetch NAME --registry PLACE`",
+            rows=[],
         )
         return 0
     rows = []
@@ -69,14 +71,22 @@ def _list(arguments: argparse.Namespace) -> int:
             checked_file(entry)
         window = "single frames" if entry.frames == 1 else f"{entry.frames} at {entry.fps:g} Hz"
         rows.append((entry.name, window, f"{entry.size / 1e6:.1f} MB", entry.licence, entry.place))
-    print_table("weights", ("name", "frames", "size", "licence", "place"), rows, left=5)
+    console.table(
+        "weights",
+        ("name", "frames", "size", "licence", "place"),
+        rows,
+        left=5,
+        values={"rows": list(map(asdict, entries))},
+    )
     return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
     from lifting.weights.registry import card_of, find
 
-    print(card_of(find(arguments.name)))
+    entry = find(arguments.name)
+    card = card_of(entry)
+    console.tell(card, **asdict(entry), card=card)
     return 0
 
 
@@ -100,7 +110,8 @@ def _add(arguments: argparse.Namespace) -> int:
         name=arguments.name, licence=arguments.licence, frames=facts["frames"], fps=facts["fps"]
     )
     made = add(file, entry, text, arguments.to)
-    print(f"added: {made.path} ({made.size / 1e6:.1f} MB, SHA-256 {made.sha256[:12]}...)")
+    told = f"added: {made.path} ({made.size / 1e6:.1f} MB, SHA-256 {made.sha256[:12]}...)"
+    console.tell(told, **asdict(made))
     return 0
 
 
@@ -108,5 +119,5 @@ def _fetch(arguments: argparse.Namespace) -> int:
     from lifting.weights.registry import fetch
 
     entry = fetch(arguments.name, arguments.registry)
-    print(f"fetched: {entry.path} ({entry.size / 1e6:.1f} MB)")
+    console.tell(f"fetched: {entry.path} ({entry.size / 1e6:.1f} MB)", **asdict(entry))
     return 0

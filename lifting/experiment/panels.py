@@ -23,7 +23,6 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
-from lifting.atomic import replacing
 from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.data.info import DataInfo
 from lifting.experiment.config import PanelsConfig
@@ -316,8 +315,7 @@ class PanelsCallback(Callback):
 
     def _save(self, figure: Figure, name: str) -> Path:
         path = self.run_dir / FOLDER / f"{name}.png"
-        with replacing(path) as temporary:
-            save_figure(figure, temporary)
+        save_figure(figure, path)
         return path
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from lifting.atomic import write_text
 from lifting.errors import DataError, suggest
+from lifting.files.json_file import as_json
 
 SCHEMA_VERSION = 1
 Scores = dict[str, float]
@@ -98,8 +99,7 @@ def write_record(path: Path, record: ResultRecord) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    plain = _finite(asdict(record))
-    write_text(path, json.dumps(plain, indent=2, allow_nan=False) + "\n")
+    write_text(path, as_json(asdict(record)))
 
 
 def read_record(path: Path) -> ResultRecord:
@@ -198,14 +198,3 @@ def _check_kinds(plain: Mapping[str, Any], path: Path) -> None:
                 f"expected '{name}' of another kind, got {plain[name]!r} in {path}; evaluate the "
                 "checkpoint again with `lifting test`"
             )
-
-
-def _finite(value: Any) -> Any:
-    """The same nested value with null where a number is not finite: JSON has no such numbers."""
-    if isinstance(value, Mapping):
-        return {str(k): _finite(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

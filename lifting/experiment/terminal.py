@@ -10,9 +10,8 @@ from typing import Any
 import pytorch_lightning as pl
 from lightning_fabric.utilities.rank_zero import rank_zero_only
 from pytorch_lightning.callbacks import Callback, RichProgressBar
-from rich.console import Console
-from rich.table import Table
 
+from lifting.experiment.console import console
 from lifting.experiment.recorded import Recorded, verdict
 
 Scores = Mapping[str, float]
@@ -33,6 +32,16 @@ class TrainingBar(RichProgressBar):
         super().__init__()
         self.monitor = monitor
         self.left = left
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Take the place of the console's own sign of life."""
+        super().setup(trainer, pl_module, stage)
+        console.hold(True)
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Give it back."""
+        super().teardown(trainer, pl_module, stage)
+        console.hold(False)
 
     def get_metrics(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
@@ -61,16 +70,16 @@ class EpochLines(Callback):
         self.monitor = monitor
         self.stage = stage
         self.left = left
-        self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say how far the stage has come."""
         value = trainer.callback_metrics.get(self.monitor)
         score = "" if value is None else f"  {self.monitor} {float(value):.2f}"
         left = "" if self.left is None else f"  left {self.left(trainer)}"
-        self.console.print(
-            f"{self.stage}: epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{score}{left}"
+        sys.stdout.write(
+            f"{self.stage}: epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{score}{left}\n"
         )
+        sys.stdout.flush()
 
 
 def progress_callback(monitor: str, stage: str, left: Left | None = None) -> Callback:
@@ -115,24 +124,20 @@ def split_scores(
 
 
 def score_table(
-    title: str, answers: Mapping[str, Scores], baselines: Mapping[str, Scores]
-) -> Table:
-    """Metrics down, our answers and the baselines across.
+    answers: Mapping[str, Scores], baselines: Mapping[str, Scores]
+) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Titles and cells: metrics down, our answers and the baselines across.
 
     Args:
-        title: Headline.
         answers: As of :func:`split_scores`.
         baselines: Scores by metric, by name of the baseline.
     """
-    table = Table(title=title)
-    table.add_column("metric")
     columns = [(name.replace("_", " ") or "ours", one) for name, one in answers.items()]
     columns += baselines.items()
-    for name, _ in columns:
-        table.add_column(name, justify="right")
-    for metric in answers[""]:
-        table.add_row(metric, *(_cell(values.get(metric)) for _, values in columns))
-    return table
+    rows = [
+        (metric, *(_cell(values.get(metric)) for _, values in columns)) for metric in answers[""]
+    ]
+    return ["metric", *(name for name, _ in columns)], rows
 
 
 @rank_zero_only
@@ -155,24 +160,28 @@ def print_summary(
         method: Name of the method.
         recorded: What a plain method scored in the same time, where that is known.
     """
-    console = Console(soft_wrap=True)
     answers = split_scores(scores, next(iter(baselines.values()), {}))
     beside = {name.replace("_", " "): one for name, one in baselines.items()}
     if recorded is not None:
         beside[recorded.name] = recorded.scores
-    console.print(score_table(title, answers, beside))
+    values = {"scores": dict(scores), "baselines": dict(baselines), **written}
+    console.table(title, *score_table(answers, beside), left=1, values=values)
     notes = () if recorded is None else recorded.notes
     for line in (*verdict(method, answers, recorded), *notes):
-        console.print(line, highlight=False, markup=False)
-    print_facts(written)
+        console.tell(line)
+    for name, path in written.items():
+        console.tell(_fact(name, path))
 
 
 @rank_zero_only
 def print_facts(facts: Mapping[str, object]) -> None:
     """Print one line for each fact."""
-    console = Console(soft_wrap=True)
     for name, value in facts.items():
-        console.print(f"{name + ':':<12} {value}", highlight=False, markup=False)
+        sys.stdout.write(_fact(name, value) + "\n")
+
+
+def _fact(name: str, value: object) -> str:
+    return f"{name + ':':<12} {value}"
 
 
 def _cell(value: float | None) -> str:

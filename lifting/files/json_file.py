@@ -1,11 +1,15 @@
-"""JSON of unknown origin: size and structure are judged before anything is built from it."""
+"""JSON of unknown origin, whose size and structure are judged before anything is built from it.
+
+And our own: what is not finite is null, as JSON has no such numbers.
+"""
 
 from __future__ import annotations
 
 import gc
 import json
+import math
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -149,6 +153,25 @@ def as_number(path: Path, value: object, what: str) -> float:
         with suppress(OverflowError):
             return float(value)
     raise _other_kind(path, value, what, "a number")
+
+
+def as_json(value: object) -> str:
+    """Nested values as the text of a JSON file.
+
+    Args:
+        value: Null takes the place of a number that is not finite, text that of a path.
+    """
+    return json.dumps(_plain(value), indent=2, allow_nan=False) + "\n"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, Path) else value
 
 
 def _other_kind(path: Path, value: object, what: str, kind: str) -> DataError:

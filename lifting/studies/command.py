@@ -10,7 +10,7 @@ from pathlib import Path
 from lifting.errors import ConfigError
 
 RUN_HELP = "folder of a trained run, outputs/<experiment>/<date>-<name>"
-_LEFT_OUT = ("help", "output", "device")
+_LEFT_OUT = ("help", "output", "device", "json", "quiet")
 _ALWAYS = ("poses", "seed", "seeds")
 
 

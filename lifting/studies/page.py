@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -14,8 +13,9 @@ from typing import Any
 import torch
 from matplotlib.figure import Figure
 
-from lifting.atomic import replacing, write_text
+from lifting.atomic import write_text
 from lifting.experiment.facts import machine_facts
+from lifting.files.json_file import as_json
 from lifting.studies.frames import Shown
 from lifting.studies.measure import choose_device
 from lifting.studies.plan import Plan, Run
@@ -163,7 +163,7 @@ def write_page(
     """
     text, data = output / f"{stem}.md", output / f"{stem}.json"
     write_text(text, "\n".join(lines) + "\n")
-    write_text(data, json.dumps(_finite(values), indent=2, allow_nan=False) + "\n")
+    write_text(data, as_json(values))
     return text, data
 
 
@@ -191,15 +191,5 @@ def draw(figure: Figure, output: Path, stem: str) -> Path:
         OutputError: It cannot be written.
     """
     path = output / f"{stem.replace(' ', '-')}.png"
-    with replacing(path) as temporary:
-        save_figure(figure, temporary)
+    save_figure(figure, path)
     return path
-
-
-def _finite(value: object) -> Any:
-    """The same nested value with null where a number is not finite."""
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lifting.files.json_file import as_json as to_json
 from lifting.teacher.solution import RigSolution
 
 _ADVICE = {
@@ -57,7 +57,7 @@ def as_json(solution: RigSolution, facts: Mapping[str, Any] | None = None) -> st
         },
         "facts": dict(facts or {}),
     }
-    return json.dumps(_finite(known), indent=2) + "\n"
+    return to_json(known)
 
 
 def _figures(solution: RigSolution, facts: Mapping[str, Any]) -> list[str]:
@@ -160,13 +160,3 @@ def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]
 def _number(value: float, digits: int) -> str:
     # Adding zero makes a zero of what rounds to a negative one.
     return f"{round(value, digits) + 0.0:.{digits}f}" if math.isfinite(value) else "-"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

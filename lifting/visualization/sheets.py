@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lifting.errors import DataError, check_shape
+from lifting.errors import DataError, OutputError, check_shape
 from lifting.skeleton import Skeleton
 from lifting.visualization.style import (
     DEFAULT_STYLE,
@@ -202,6 +202,11 @@ def save_image_sheet(path: Path, sheet: npt.NDArray[np.uint8], *, colours: int =
         path: File to write; the ending chooses the format.
         sheet: ``(rows, columns, 3)`` uint8.
         colours: At most 256.
+
+    Raises:
+        OutputError: It is to be of lines (.svg), which photographs have none of.
     """
+    if path.suffix.lower() == ".svg":
+        raise OutputError(f"expected a .png or .pdf for photographs, got {path.suffix}; name one")
     picture: Any = Image.fromarray(sheet)
     picture.quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -20,6 +20,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from lifting.atomic import replacing
 from lifting.errors import check_shape
 from lifting.skeleton import Skeleton
 
@@ -148,11 +149,14 @@ def save_figure(figure: Figure, path: Path, *, dpi: int = DEFAULT_STYLE.dpi) -> 
 
     Args:
         figure: The figure, empty afterwards.
-        path: File to write; the ending chooses the format. A caller that must not leave half a
-            file gives a temporary name and moves it.
+        path: File to write, whole or not at all; the ending chooses the format.
         dpi: Dots an inch.
+
+    Raises:
+        OutputError: It cannot be written.
     """
-    figure.savefig(path, dpi=dpi)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=dpi)
     figure.clear()
 
 

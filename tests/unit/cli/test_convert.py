@@ -1,5 +1,6 @@
 """``lifting convert``: published weights become checkpoints that the other commands read."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,9 @@ def test_uao(tmp_path, capsys):
     out = capsys.readouterr().out
     assert f"written: {output}" in out
     assert "not used: A" in out
+    assert main([*command, *overrides("uao"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["written"], told["unused"]) == ([str(output)], ["A"])
     check(output, "uao", module)
 
 

@@ -85,6 +85,12 @@ def test_the_truth_scores_zero_on_every_set(name, choice, tmp_path, capsys):
     assert "coverage" not in record["samples"]
     assert len(record["weights"]) == 64
     assert main(["results", "outputs"]) == 0
+    if name == "synthetic":
+        capsys.readouterr()
+        assert main(["evaluate-file", "predictions.npz", choice, chosen, *words, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["scores"] == record["metrics"]
+        assert told["answered"] == told["samples"] > 0
 
 
 def test_scores_are_those_of_a_model_that_answers_the_same():

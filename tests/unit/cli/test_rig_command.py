@@ -69,7 +69,9 @@ def test_a_rig_is_solved_and_reported(recording, tmp_path, capsys):
     assert (out / "report.md").read_text() in again
     assert (out / "rig.png").stat().st_size > 10_000
     assert main(["rig", "report", str(out / "solution.npz"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["quality"]["verdict"] == "good"
+    told = json.loads(capsys.readouterr().out)
+    assert told["quality"]["verdict"] == "good"
+    assert told["written"] == [str(out / "rig.png")]
 
 
 def test_python_solves_the_same(recording, tmp_path):

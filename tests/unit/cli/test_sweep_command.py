@@ -96,7 +96,13 @@ def test_a_sweep_goes_on_where_it_stopped(study, tmp_path, monkeypatch, capsys):
     assert "| narrow | method.head.width=4 | 1 |" in (tmp_path / "board/sweep.md").read_text()
     capsys.readouterr()
     assert main([*study, "--list"]) == 0
-    assert "by view  1 of 1  data.eval_every=2" in capsys.readouterr().out
+    assert "data.eval_every=2" in capsys.readouterr().out
+    assert main([*study, "--list", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"][2] == {
+        "variant": "by view", "finished": "1 of 1", "settings": "data.eval_every=2"
+    }  # fmt: skip
+    assert main([*study, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == list(table(tmp_path).values())
 
 
 def test_what_is_not_finite_or_not_there_is_a_problem(study, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import json
 import re
 import threading
 
@@ -285,5 +286,9 @@ def test_command(server, tmp_path, capsys, monkeypatch):
     assert "subject 02: 2 recordings" in text
     assert f"lifting data prepare cmu --source {tmp_path / 'cmu' / 'raw'}" in text
     assert "NSF EIA-0196217" in text
+    assert main(["data", "fetch", "cmu", "--subjects", "2", "--url", server.url, "--json"]) == 0
+    said = capsys.readouterr()
+    assert f"--source {tmp_path / 'cmu' / 'raw'}" in str(json.loads(said.out))
+    assert "subject 02: 2 recordings" in said.err
     assert main(["data", "fetch", "3dpw"]) == 2
     assert "virtualhumans.mpi-inf.mpg.de" in capsys.readouterr().err

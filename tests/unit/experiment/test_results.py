@@ -1,6 +1,5 @@
 """`lifting results`: one table for one protocol, and a refusal for several."""
 
-import argparse
 import csv
 import io
 import json
@@ -10,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from lifting.cli import results as command
+from lifting.cli.main import main
 from lifting.errors import DataError
 from lifting.experiment.record import ResultRecord, write_record
 from lifting.experiment.results import (
@@ -36,10 +35,7 @@ def put(folder, name, **changes):
 
 
 def run(*words):
-    parser = argparse.ArgumentParser()
-    command.register(parser.add_subparsers())
-    args = parser.parse_args(["results", *map(str, words)])
-    return args.handler(args)
+    return main(["results", *map(str, words)])
 
 
 @pytest.fixture
@@ -68,9 +64,9 @@ def test_one_row_a_record_the_best_first(one_protocol, capsys):
 
 
 def test_oracle_scores_never_stand_among_deployable_ones(one_protocol, capsys):
-    assert run(one_protocol, "--format", "json") == 0
+    assert run(one_protocol, "--json") == 0
     assert "p_best" not in capsys.readouterr().out
-    assert run(one_protocol, "--format", "json", "--oracle") == 0
+    assert run(one_protocol, "--json", "--oracle") == 0
     plain = json.loads(capsys.readouterr().out)
     assert all("oracle/p_best" not in row for row in plain["deployable"])
     assert all("mpjpe_mm" not in row for row in plain["oracle"])
@@ -102,7 +98,7 @@ def test_different_protocols_are_refused_and_what_differs_is_listed(two_protocol
 
 
 def test_mixed_gives_every_row_its_protocol(two_protocols, capsys):
-    assert run(two_protocols, "--mixed", "--format", "json") == 0
+    assert run(two_protocols, "--mixed", "--json") == 0
     plain = json.loads(capsys.readouterr().out)
     assert [row["protocol"] for row in plain["deployable"]] == ["A", "A", "A", "B"]
     assert plain["protocols"] == [
@@ -150,7 +146,7 @@ def test_further_metrics_do_not_separate_protocols(tmp_path):
 
 
 def test_seeds_are_summarised_by_mean_and_standard_deviation(one_protocol, capsys):
-    assert run(one_protocol, "--summarise", "--format", "json") == 0
+    assert run(one_protocol, "--summarise", "--json") == 0
     rows = json.loads(capsys.readouterr().out)["deployable"]
     assert [(row["experiment"], row["seeds"]) for row in rows] == [
         ("baseline", "1 (0)"),

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from rich.console import Console
-
 from lifting.experiment.terminal import score_table, split_scores
 
 SCORES = {
@@ -29,14 +27,10 @@ def test_answers_are_told_apart():
 
 
 def test_table_holds_ours_the_extra_answer_and_the_baselines():
-    table = score_table(
-        "title",
+    titles, rows = score_table(
         split_scores(SCORES, KNOWN),
         {"mean pose": {**dict.fromkeys(KNOWN, 1.0), "mpjpe_mm": 200.0}},
     )
-    console = Console(width=100, record=True, quiet=False, file=None)
-    with console.capture() as capture:
-        console.print(table)
-    rows = {line.split()[1]: line.split() for line in capture.get().splitlines() if "│" in line}
-    assert rows["mpjpe_mm"][3::2] == ["50.00", "55.00", "200.00"]
-    assert rows["pck_150mm"][3::2] == ["0.2500", "-", "1.00"]
+    assert titles == ["metric", "ours", "context", "mean pose"]
+    assert ("mpjpe_mm", "50.00", "55.00", "200.00") in rows
+    assert ("pck_150mm", "0.2500", "-", "1.00") in rows

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +74,12 @@ def study(runs):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(plan_module, "load_runs", lambda folders, overrides, exact: chosen)
             places = [str(run.folder) for run in chosen]
-            return main(["tto", action, *places, "--output", str(output), *options])
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                status = main(
+                    ["tto", action, *places, "--output", str(output), *options, "--json"]
+                )
+            assert json.loads(said.getvalue())["written"]
+            return status
 
     return call
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from pathlib import Path
 
@@ -50,8 +52,14 @@ def folders(tmp_path_factory):
 def study(folders, names, output, *options):
     places = [str(folders[name]) for name in names]
     command = ["robustness", *places, "--full", "--output", str(output), *options]
-    assert main(command) == 0
-    return json.loads((output / "robustness.json").read_text())
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        assert main([*command, "--json"]) == 0
+    told, written = (
+        json.loads(said.getvalue()),
+        json.loads((output / "robustness.json").read_text()),
+    )
+    assert told == {**written, "written": told["written"]}
+    return written
 
 
 @pytest.fixture(scope="module")
