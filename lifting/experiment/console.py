@@ -17,11 +17,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from pathlib import Path
 from typing import Any, TextIO
 
-from rich import box
-from rich.cells import cell_len
-from rich.console import Console as RichConsole
-from rich.table import Table
-from rich.text import Text
+from lifting.files.json_file import as_json
 
 WIDTH = 80  # where there is no terminal, and COLUMNS says nothing else
 SILENCE_SECONDS = 2.0
@@ -60,8 +56,6 @@ class Console:
                     yield
                 # A further process of a training has the same command line.
                 if machine and os.environ.get("LOCAL_RANK", "0") == "0":
-                    from lifting.files.json_file import as_json
-
                     self._out.write(as_json(self._values))
             finally:
                 self._machine, self._out, self._values = before
@@ -147,6 +141,12 @@ class Console:
     ) -> None:
         if self._machine:
             return
+        from rich import box  # slower than all else that a list or a help text needs
+        from rich.cells import cell_len
+        from rich.console import Console as RichConsole
+        from rich.table import Table
+        from rich.text import Text
+
         stream = self._stream()
         width = shutil.get_terminal_size((WIDTH, 0)).columns
         colours = stream.isatty() and not os.environ.get("NO_COLOR")

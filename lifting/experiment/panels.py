@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from functools import reduce
 from pathlib import Path
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from lifting.batch import PoseBatch, Prediction, root_relative
 from lifting.data.info import DataInfo
+from lifting.errors import DataError
 from lifting.experiment.config import PanelsConfig
 from lifting.experiment.dashboard import (
     PICTURES_PER_ACTION,
@@ -36,7 +38,7 @@ from lifting.experiment.loggers import METRICS_FILE
 from lifting.experiment.processes import of_all
 from lifting.metrics.functional.errors import JointErrors
 from lifting.typing import PerJoint, PerSample, Pose2D, Pose3D
-from lifting.visualization.charts import Curve, bar_chart, curve_chart, joint_chart
+from lifting.visualization.charts import Curve, action_chart, curve_chart, joint_chart
 from lifting.visualization.skeleton_plot import SamplePicture, sample_figure
 from lifting.visualization.style import save_figure
 
@@ -242,9 +244,8 @@ class PanelsCallback(Callback):
             return
         for logger in trainer.loggers:
             logger.save()
-        curves = read_curves(self.run_dir / METRICS_FILE, "val/", METRIC)
-        if any(np.isfinite(curve.values).any() for curve in curves.values()):
-            self._save(curve_chart(curves, title="validation"), "validation_curves")
+        with suppress(DataError):  # a training may end before its first validation
+            self._save(validation_figure(self.run_dir), "curves")
 
     def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start collecting."""
@@ -303,13 +304,11 @@ class PanelsCallback(Callback):
         actions = _finite(per_action(metrics.per_action()))
         charts: dict[str, Figure] = {}
         if joints:
-            charts[PICTURES_PER_JOINT] = joint_chart(
-                joints, module.skeleton, title="MPJPE per joint, test"
-            )
+            charts[PICTURES_PER_JOINT] = joint_chart(joints, module.skeleton, of="test")
         if actions:
-            charts[PICTURES_PER_ACTION] = bar_chart(actions, title="MPJPE per action, test")
+            charts[PICTURES_PER_ACTION] = action_chart(actions, of="test")
         for key, figure in charts.items():
-            path = self._save(figure, f"test_{key.rpartition('/')[2]}")
+            path = self._save(figure, key.rpartition("_")[2] + "s")
             for logger in _wandb_loggers(trainer):
                 logger.log_image(key, [str(path)])
 
@@ -341,6 +340,18 @@ def worst_rows(samples: Samples, info: DataInfo) -> list[list[Any]]:
         ]
         for index in range(len(samples))
     ]
+
+
+def validation_figure(run: Path) -> Figure:
+    """Errors of the validations of a run against its steps.
+
+    Args:
+        run: Its folder.
+
+    Raises:
+        DataError: It logged none.
+    """
+    return curve_chart(read_curves(run / METRICS_FILE, "val/", METRIC), title="validation")
 
 
 def per_action(scores: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

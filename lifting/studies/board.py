@@ -5,12 +5,13 @@ How the rows come about stands in :mod:`lifting.studies.leaderboard`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from lifting.data.config import scored_target
 from lifting.errors import ConfigError
@@ -31,9 +32,10 @@ from lifting.studies.page import (
     scored_frames,
     write_page,
 )
-from lifting.visualization.charts import LearningCurve, learning_chart
+from lifting.visualization.charts import LearningCurve, Ranked, learning_chart, ranking_chart
 
 SCORES = ("mpjpe_mm", "pa_mpjpe_mm")
+_LABELS = dict(zip(SCORES, ("MPJPE", "PA-MPJPE"), strict=True))
 FURTHER = ("mpjve_mm_per_second", "acceleration_error_mm_per_second2", "ece_axis")
 """Scores of a record that not every test has: of motion, which thinned frames have not, and of the
 expected error, which not every method tells."""
@@ -154,7 +156,7 @@ class Board:
 
 
 def write_leaderboard(board: Board) -> tuple[Path, ...]:
-    """Write the table as Markdown and JSON, and the curves as a chart, into the plan's folder.
+    """Write the table as Markdown and JSON, and two charts of it, into the plan's folder.
 
     Raises:
         OutputError: They cannot be written.
@@ -184,8 +186,14 @@ def write_leaderboard(board: Board) -> tuple[Path, ...]:
         *(line for text in _notes(board) for line in ("", text)),
     ]
     files = write_page(plan.output, "leaderboard", lines, values)
-    chart = _chart(board)
-    return files if chart is None else (*files, chart)
+    if not any(row.cpu_seconds is not None for row in board.rows):
+        return files
+    name = board.data["name"]
+    return (
+        *files,
+        draw(standings_figure(board.rows, name), plan.output, "leaderboard"),
+        draw(curves_figure(board.rows, name, plan.gflops), plan.output, "curves"),
+    )
 
 
 TITLES = (
@@ -283,31 +291,70 @@ def _notes(board: Board) -> Iterator[str]:
         yield f"Left out: {text}"
 
 
-def _chart(board: Board) -> Path | None:
-    """The curves, once there are any."""
+def standings_figure(rows: Iterable[Standing], name: str) -> Figure:
+    """Methods beside one another, the best first.
+
+    Args:
+        rows: Of the table.
+        name: Of the data.
+
+    Raises:
+        DataError: None is trained yet.
+    """
+    trained, lines = [], {}
+    for row in rows:
+        if row.budget is None:
+            lines[row.method] = {label: row.scores[key] for key, label in _LABELS.items()}
+        elif row.cpu_seconds is not None:
+            trained.append(row)
+    trained.sort(key=lambda row: row.scores["mpjpe_mm"])
+    best = list(dict.fromkeys(row.method for row in trained))
+    trained.sort(key=lambda row: (best.index(row.method), row.budget))
+    ranked = [
+        Ranked(
+            row.method,
+            f"{row.budget:,} CPU-seconds",
+            {
+                label: (row.scores[key], *(row.intervals or {}).get(key, 2 * (row.scores[key],)))
+                for key, label in _LABELS.items()
+            },
+        )
+        for row in trained
+    ]
+    return ranking_chart(ranked, lines, title=f"Errors with 95 % intervals: {name}")
+
+
+def curves_figure(rows: Sequence[Standing], name: str, gflops: float | None) -> Figure:
+    """Errors of methods after ever longer trainings.
+
+    Args:
+        rows: Of the table.
+        name: Of the data.
+        gflops: Of the processor whose seconds the budgets are, None for that which trained.
+
+    Raises:
+        DataError: None is trained yet.
+    """
     found: dict[str, list[Standing]] = {}
-    for row in board.rows:
+    for row in rows:
         if row.cpu_seconds is not None:
             found.setdefault(row.method, []).append(row)
     curves = {
-        name: LearningCurve(
-            seconds=np.array([_seconds(board.plan, row) for row in rows], float),
-            validation=np.array([row.val_mpjpe_mm for row in rows], float),
-            test=np.array([row.scores["mpjpe_mm"] for row in rows], float),
+        method: LearningCurve(
+            seconds=np.array([_seconds(row, gflops) for row in own], float),
+            validation=np.array([row.val_mpjpe_mm for row in own], float),
+            test=np.array([row.scores["mpjpe_mm"] for row in own], float),
         )
-        for name, rows in found.items()
+        for method, own in found.items()
     }
-    if not curves:
-        return None
-    lines = {r.method: r.scores["mpjpe_mm"] for r in board.rows if r.budget is None}
-    title = f"MPJPE after so much training: {board.data['name']}"
-    return draw(learning_chart(curves, lines, title=title), board.plan.output, "leaderboard")
+    lines = {row.method: row.scores["mpjpe_mm"] for row in rows if row.budget is None}
+    return learning_chart(curves, lines, title=f"MPJPE after so much training: {name}")
 
 
-def _seconds(plan: Contest, row: Standing) -> float:
+def _seconds(row: Standing, gflops: float | None) -> float:
     """Processor seconds of a training as the plan counts them."""
     assert row.cpu_seconds is not None
-    return row.cpu_seconds * (row.gflops / plan.gflops if row.gflops and plan.gflops else 1.0)
+    return row.cpu_seconds * (row.gflops / gflops if row.gflops and gflops else 1.0)
 
 
 @dataclass(frozen=True)

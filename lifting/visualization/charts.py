@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from lifting.visualization.style import (
     LINE_COLOURS,
     FloatArray,
     Style,
+    headline,
     joint_colours,
     legend_below,
     new_figure,
@@ -84,32 +85,52 @@ def bar_chart(
 
 def joint_chart(
     values: Mapping[str, float],
-    skeleton: Skeleton,
+    skeleton: Skeleton | None,
     *,
-    title: str = "error per joint",
-    unit: str = "mm",
+    of: str,
     style: Style = DEFAULT_STYLE,
 ) -> Figure:
-    """Bars per joint in the order of the skeleton, coloured by side.
+    """MPJPE by joint as bars in the order of the skeleton, coloured by side.
 
     Args:
-        values: Value by joint name.
-        skeleton: Order and sides.
-        title: Above the chart.
-        unit: Unit of the values.
+        values: Error by joint, mm.
+        skeleton: Order and sides; None where they are not known.
+        of: What was scored.
         style: Colours and sizes.
+
+    Raises:
+        DataError: No finite value at all.
     """
-    colours = dict(zip(skeleton.joints, joint_colours(skeleton, style), strict=True))
-    order = [joint for joint in skeleton.joints if joint in values]
+    joints = () if skeleton is None else skeleton.joints
+    colours = {} if skeleton is None else dict(zip(joints, joint_colours(skeleton), strict=True))
+    order = [joint for joint in joints if joint in values]
     order += [name for name in values if name not in colours]
-    return bar_chart(
+    figure = bar_chart(
         {name: values[name] for name in order},
-        title=title,
-        unit=unit,
+        title=f"MPJPE by joint: {of}",
         ordered=False,
         colours=colours,
         style=style,
     )
+    if colours:
+        sides = (("left", style.left), ("right", style.right), ("neither", style.centre))
+        handles = [Line2D([], [], color=colour, linewidth=6, label=name) for name, colour in sides]
+        legend_below(figure, handles, columns=3, style=style)
+    return figure
+
+
+def action_chart(values: Mapping[str, float], *, of: str, style: Style = DEFAULT_STYLE) -> Figure:
+    """MPJPE by action as bars, the largest first.
+
+    Args:
+        values: Error by action, mm.
+        of: What was scored.
+        style: Colours and sizes.
+
+    Raises:
+        DataError: No finite value at all.
+    """
+    return bar_chart(values, title=f"MPJPE by action: {of}", style=style)
 
 
 class Curve(NamedTuple):
@@ -222,7 +243,7 @@ def learning_chart(
                 curve.seconds, error, color=colour, linestyle=dash, linewidth=1.6, marker="o",
                 markersize=3.5,
             )  # fmt: skip
-        handles.append(Line2D([], [], color=colour, label=name))
+        handles.append(Line2D([], [], color=colour, label=name.replace("_", " ")))
     handles.append(Line2D([], [], color=style.quiet, label="test"))
     handles.append(Line2D([], [], color=style.quiet, linestyle="--", label="validation"))
     highest = max(float(np.nanmax(curve[1:])) for curve in curves.values())
@@ -241,4 +262,78 @@ def learning_chart(
     axes.grid(color=style.floor, linewidth=0.6)
     legend_below(figure, handles, columns=4, style=style)
     quiet_frame(axes, style)
+    return figure
+
+
+class Ranked(NamedTuple):
+    """A method after a training of some length.
+
+    Attributes:
+        name: The method.
+        budget: Length of the training, in words.
+        scores: By metric, each with the ends of its interval, mm.
+    """
+
+    name: str
+    budget: str
+    scores: Mapping[str, tuple[float, float, float]]
+
+
+def ranking_chart(
+    rows: Sequence[Ranked],
+    lines: Mapping[str, Mapping[str, float]],
+    *,
+    title: str,
+    style: Style = DEFAULT_STYLE,
+) -> Figure:
+    """Draw methods below one another, a panel a metric, a dot with its interval a training.
+
+    Args:
+        rows: The trainings; the method that comes first in them stands at the top.
+        lines: Errors that need no training, by name and metric, mm; each is a dotted line, or only
+            named where it lies far above the others.
+        title: Above the chart.
+        style: Colours and sizes.
+
+    Raises:
+        DataError: There is nothing to draw.
+    """
+    if not rows:
+        raise DataError(f"expected trainings for the chart '{title}', got none; train a method")
+    names, budgets = (list(dict.fromkeys(one)) for one in zip(*(r[:2] for r in rows), strict=True))
+    metrics = list(rows[0].scores)
+    figure = new_figure(7.2, 1.5 + 0.45 * len(names) + 0.2 * len(lines))
+    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    marks = list(zip(budgets, cycle(LINE_COLOURS), cycle("osD^v"), strict=False))
+    for axes, metric in zip(panels, metrics, strict=True):
+        highest = max(row.scores[metric][2] for row in rows)
+        for budget, colour, marker in marks:
+            for row in (one for one in rows if one.budget == budget):
+                shift = (budgets.index(budget) - (len(budgets) - 1) / 2) * min(
+                    0.22, 0.6 / len(marks)
+                )
+                value, low, high = row.scores[metric]
+                at = names.index(row.name) + shift
+                axes.plot([low, high], [at, at], color=colour, linewidth=1.6)
+                axes.plot(value, at, marker, color=colour, markersize=5)
+        for value in (scores[metric] for scores in lines.values()):
+            if value < 1.3 * highest:
+                axes.axvline(value, color=style.quiet, linestyle=":", linewidth=1)
+        axes.set_xlabel(f"{metric}, mm", fontsize=style.font_size, color=style.text)
+        axes.grid(axis="x", color=style.floor, linewidth=0.6)
+        quiet_frame(axes, style)
+        axes.tick_params(axis="y", length=0, labelcolor=style.text)
+    labels = [name.replace("_", " ") for name in names]
+    panels[0].set_yticks(range(len(names)), labels, parse_math=False)
+    panels[0].set_ylim(len(names) - 0.5, -0.5)
+    handles = [
+        Line2D([], [], color=colour, marker=marker, markersize=5, label=budget)
+        for budget, colour, marker in marks
+    ]
+    for name, scores in lines.items():
+        told = ", ".join(f"{value:.1f}" for value in scores.values())
+        label = f"{name.replace('_', ' ')} {told}"
+        handles.append(Line2D([], [], color=style.quiet, linestyle=":", label=label))
+    legend_below(figure, handles, columns=3, style=style)
+    headline(figure, title, style)
     return figure

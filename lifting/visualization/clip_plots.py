@@ -155,6 +155,7 @@ def above_figure(poses: Poses, *, style: Style = DEFAULT_STYLE) -> Figure:
         axes.plot(x, y, color=colour, linewidth=1.6, label=name)
         axes.plot(*path[0], "o", color=colour, markersize=6)
     _draw_cameras(axes, poses, scene.frame, scene.axes, scene.shift, style)
+    axes.margins(0.1)
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(color=style.floor, linewidth=0.6)
     axes.set_xlabel("m", fontsize=style.font_size, color=style.text)
@@ -183,7 +184,7 @@ def _draw_cameras(
         corners = np.stack((at, at + ahead + side, at + ahead - side, at))
         axes.plot(*corners.T, color=style.quiet, linewidth=1.2)
         axes.annotate(
-            name, at, xytext=(4, -10), textcoords="offset points",
+            name, at, xytext=(7, 0), textcoords="offset points", va="center",
             fontsize=style.font_size - 1, color=style.quiet,
         )  # fmt: skip
 

@@ -17,6 +17,7 @@ from lifting.visualization.style import (
     LINE_COLOURS,
     FloatArray,
     Style,
+    headline,
     legend_below,
     new_figure,
     quiet_frame,
@@ -77,7 +78,7 @@ def degradation_chart(
         _draw(axes, name, panel, colours, dashes, style)
     for axes in grid[:, 0]:
         axes.set_ylabel("MPJPE, mm", fontsize=style.font_size)
-    figure.suptitle(title, fontsize=style.font_size + 1, color=style.text)
+    headline(figure, title, style)
     handles = [Line2D([], [], color=colours[name], label=name) for name in methods]
     if len(answers) > 1:
         handles += [

@@ -21,6 +21,7 @@ from lifting.visualization.style import (
     Style,
     View,
     as_array,
+    headline,
     new_figure,
     view_matrix,
 )
@@ -89,9 +90,9 @@ def rig_figure(picture: RigPicture, skeleton: Skeleton, *, style: Style = DEFAUL
             draw_skeleton(axes, pose, skeleton, view=view, style=style)
         _draw_cameras(axes, frusta, picture.names, view, style)
         frame_scene(axes, (*poses, frusta.reshape(-1, 3)), view=view, floor=floor, style=style)
-        axes.set_title(view.name, fontsize=style.font_size, color=style.text)
+        axes.set_title(view.name, fontsize=style.font_size, color=style.text, loc="left")
     if picture.title:
-        figure.suptitle(picture.title, fontsize=style.font_size + 2, color=style.text)
+        headline(figure, picture.title, style)
     side_legend(figure, ghost=False, style=style)
     return figure
 

@@ -24,6 +24,7 @@ from lifting.visualization.style import (
     View,
     bare,
     facing_heading,
+    headline,
     joint_colours,
     new_figure,
     to_display,
@@ -84,7 +85,7 @@ def contact_sheet(
     for label, corner in zip(labels or (), corners, strict=False):
         axes.text(
             corner[0], corner[1] - 0.02 * cell[1], label, ha="center", va="top",
-            fontsize=style.font_size - 3, color=style.quiet,
+            fontsize=style.font_size - 2, color=style.quiet,
         )  # fmt: skip
     axes.set_xlim(-cell[0] / 2, (columns - 0.5) * cell[0])
     low = corners[-1, 1] + min(float(seen[..., 1].min()), 0.0) - PADDING_MM
@@ -92,7 +93,7 @@ def contact_sheet(
     axes.set_aspect("equal")
     bare(axes)
     if title:
-        axes.set_title(title, fontsize=style.font_size + 1, color=style.text)
+        headline(figure, title, style)
     return figure
 
 

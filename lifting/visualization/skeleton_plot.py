@@ -29,6 +29,7 @@ from lifting.visualization.style import (
     bare,
     camera_to_display,
     floor_grid,
+    headline,
     joint_colours,
     legend_below,
     new_figure,
@@ -218,7 +219,7 @@ def sample_figure(
         image_size=sample.image_size,
         style=style,
     )
-    panels["input"].set_title("2D input", fontsize=style.font_size, color=style.text)
+    panels["input"].set_title("2D input", fontsize=style.font_size, color=style.text, loc="left")
     for row, view in enumerate(views):
         for kind, pose in (("true", truth), ("predicted", predicted)):
             axes = panels[f"{kind} {row}"]
@@ -229,11 +230,9 @@ def sample_figure(
                 axes, (truth, predicted), view=view, floor=float(truth[:, 2].min()), style=style
             )
             heading = f"{kind}, {view.name}" if view.name else kind
-            axes.set_title(heading, fontsize=style.font_size, color=style.text)
+            axes.set_title(heading, fontsize=style.font_size, color=style.text, loc="left")
     if sample.title:
-        # Names of tracks may have dollars, which are no formulas.
-        size = style.font_size + 2
-        figure.suptitle(sample.title, fontsize=size, color=style.text, parse_math=False)
+        headline(figure, sample.title, style)
     side_legend(figure, ghost=True, style=style)
     return figure
 
@@ -270,11 +269,14 @@ def frames_figure(
                 style=style,
             )  # fmt: skip
             seen = person[np.isfinite(person[:, 0]) & (person[:, 2] > 0), :2]
-            axes.annotate(label, seen[seen[:, 1].argmin()], color=style.quiet,
-                          fontsize=style.font_size)  # fmt: skip
+            axes.annotate(label, seen[seen[:, 1].argmin()], xytext=(4, 4), color=style.quiet,
+                          textcoords="offset points", fontsize=style.font_size)  # fmt: skip
         axes.set_xlim(low[0], high[0])
         axes.set_ylim(high[1], low[1])
-        axes.set_title(f"frame {name[-40:]}", fontsize=style.font_size)
+        size, colour = style.font_size, style.text
+        axes.set_title(
+            f"frame {name[-40:]}", fontsize=size, color=colour, loc="left", parse_math=False
+        )
     return figure
 
 

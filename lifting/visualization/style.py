@@ -71,7 +71,7 @@ class Style:
     line_width: float = 2.2
     joint_size: float = 4.0
     font_size: float = 9.0
-    dpi: int = 110
+    dpi: int = 150
 
     def colour(self, side: Side) -> str:
         """Colour of a side."""
@@ -110,6 +110,13 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def headline(figure: Figure, text: str, style: Style = DEFAULT_STYLE) -> None:
+    """Say at the upper left what a figure shows; names may have dollars."""
+    figure.suptitle(
+        text, fontsize=style.font_size + 1, color=style.text, x=0.01, ha="left", parse_math=False
+    )
 
 
 def legend_below(

@@ -17,6 +17,7 @@ from lifting.visualization.style import (
     LINE_COLOURS,
     FloatArray,
     Style,
+    headline,
     legend_below,
     new_figure,
     quiet_frame,
@@ -77,7 +78,7 @@ def step_chart(
         _draw_panel(list(grid[:, column]), panel, curves, colours, style)
     grid[0, 0].set_ylabel("MPJPE, mm (dot: least)", fontsize=style.font_size)
     grid[1, 0].set_ylabel("2D residual, px", fontsize=style.font_size)
-    figure.suptitle(title, fontsize=style.font_size + 1, color=style.text)
+    headline(figure, title, style)
     handles = [Line2D([], [], color=colours[name], label=name) for name in names]
     legend_below(figure, handles, columns=len(names), style=style)
     return figure

@@ -127,7 +127,7 @@ def test_quiet_leaves_the_result(tiny_experiment, undrawn, capsys):
     small = ["trainer.max_epochs=1", "method.warm_epochs=1", "trainer.progress=true"]
     assert main(["train", "tiny", *small, "--quiet"]) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("tiny: synthetic, test split\n")
+    assert said.out.splitlines()[0].rstrip() == "tiny: synthetic, test split"
     assert "preparing tracks" not in said.err
     assert "expected an epoch of at least 20 steps" in said.err
     run = Path(next(line for line in said.out.splitlines() if line.startswith("run:")).split()[1])

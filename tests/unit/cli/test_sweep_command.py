@@ -230,7 +230,7 @@ def test_a_wandb_sweep_hands_out_the_same_runs(study, wandb, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["study", "--list"], 0, "narrow   0 of 2  method.head.width=4"),
+        (["study", "--list"], 0, "narrow   0 of 2    method.head.width=4"),
         (["stdy"], 2, "error: unknown sweep 'stdy'; did you mean 'study'"),
         (["study", "--only", "narow"], 2, "unknown variant 'narow' of study; did you mean"),
     ],

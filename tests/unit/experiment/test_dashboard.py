@@ -75,7 +75,7 @@ def test_offline_writes_the_definition(tmp_path, capsys):
     path = tmp_path / "folder" / "board.json"
     assert run("lifting", "--entity", "team", "--offline", path) == 0
     assert json.loads(path.read_text())["entity"] == "team"
-    assert f"written to {path}" in capsys.readouterr().out
+    assert f"written: {path}" in capsys.readouterr().out
 
 
 def test_without_a_way_to_publish_the_definition_is_written_and_the_reason_said(tmp_path, capsys):

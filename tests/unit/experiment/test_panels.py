@@ -185,8 +185,8 @@ def test_a_test_draws_worst_samples_and_bars(parts, tmp_path):
     trainer_with(tmp_path, callback).test(module, data, verbose=False)
     names = sorted(p.name for p in (tmp_path / "pictures").iterdir())
     assert names == [
-        "test_per_action.png",
-        "test_per_joint.png",
+        "actions.png",
+        "joints.png",
         "test_worst_1.png",
         "test_worst_2.png",
     ]
@@ -203,7 +203,7 @@ def test_a_training_draws_curves_and_samples_when_asked(parts, tmp_path):
     names = sorted(p.name for p in (tmp_path / "pictures").iterdir())
     assert len(names) == 2
     assert names[0].startswith("val_step")
-    assert names[1] == "validation_curves.png"
+    assert names[1] == "curves.png"
 
 
 def test_the_worst_samples_are_those_of_all_processes(parts, tmp_path, monkeypatch, undrawn):
@@ -252,8 +252,10 @@ def test_panels_show_actions_whatever_they_are_called(parts, tiny_tracks, tmp_pa
     tracks = replace(tiny_tracks, action_names=names, track_names=("$_", "b", "c", "d"))
     data = PoseDataModule(DataConfig(eval_batch_size=20), 0, tracks={"test": tracks})
     shown = []
-    bars = panels.bar_chart
-    monkeypatch.setattr(panels, "bar_chart", lambda v, **k: shown.append(dict(v)) or bars(v, **k))
+    bars = panels.action_chart
+    monkeypatch.setattr(
+        panels, "action_chart", lambda v, **k: shown.append(dict(v)) or bars(v, **k)
+    )
     callback = PanelsCallback(PanelsConfig(worst=4), tmp_path)
     trainer_with(tmp_path, callback).test(module, data, verbose=False)
     assert set(shown[0]) == set(names)

@@ -5,6 +5,7 @@ import csv
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -149,7 +150,7 @@ def test_what_another_table_has_is_not_trained_again(plan, monkeypatch):
     does(monkeypatch, 60.0)
     plan = replace(plan, budgets=((1, 1), (2, 1)), gflops=60.0)
     first = last(["tiny"], plan)
-    _, file, _ = write_leaderboard(first)
+    _, file, *_ = write_leaderboard(first)
     assert str(plan.output) not in file.read_text()  # it may be published
     shown = (*plan.overrides, "trainer.progress=false")  # what decides about no weights may differ
     again = replace(plan, output=plan.output / "again", beside=file, overrides=shown)
@@ -175,7 +176,7 @@ def test_what_another_table_has_is_not_trained_again(plan, monkeypatch):
 )
 def test_a_table_of_another_plan_is_refused(plan, change, words):
     plan = replace(plan, budgets=((1, 1),), gflops=60.0)
-    _, file, _ = write_leaderboard(last(["tiny"], plan))
+    _, file, *_ = write_leaderboard(last(["tiny"], plan))
     with pytest.raises(ConfigError, match=words):
         last(["tiny"], replace(plan, beside=file, **change))
 
@@ -197,7 +198,7 @@ def test_the_speed_of_a_processor_is_a_positive_number(text):
 def test_table_and_chart_hold_what_a_reader_asks_for(plan, monkeypatch):
     does(monkeypatch, 60.1)
     board = last(["tiny"], plan)
-    text, values, chart = write_leaderboard(board)
+    text, values, chart, curves = write_leaderboard(board)
     lines = text.read_text()
     row = board.rows[0]
     assert f"| tiny | 1 | {row.cpu_seconds:,.0f} | {row.val_mpjpe_mm:.1f} |" in lines
@@ -216,7 +217,8 @@ def test_table_and_chart_hold_what_a_reader_asks_for(plan, monkeypatch):
     assert first["scores"].keys() == {"mpjpe_mm", "pa_mpjpe_mm"}
     assert first["val_mpjpe_mm"] == row.val_mpjpe_mm
     assert baseline["budget"] is None
-    assert chart.stat().st_size > 10_000
+    assert (chart.name, curves.name) == ("leaderboard.png", "curves.png")
+    assert min(chart.stat().st_size, curves.stat().st_size) > 10_000
 
 
 def test_the_table_is_renewed_after_every_training(plan):
@@ -382,7 +384,7 @@ def test_the_command_writes_and_says_where(plan, capsys, monkeypatch):
     assert main(["leaderboard", "tiny", "--budgets", "1", *options, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert "nearest_neighbour" in [row["method"] for row in told["rows"]]
-    assert told["written"][-1].endswith("leaderboard.png")
+    assert [Path(path).name for path in told["written"][-2:]] == ["curves.png", "leaderboard.html"]
     assert main(["leaderboard", "tiny", "--budgets", "1", "1x3", *options]) == 2
     assert "expected each budget once" in capsys.readouterr().err
 
@@ -424,7 +426,7 @@ def test_a_closer_look_is_kept(plan, monkeypatch):
 
 
 def test_recorded_tables_become_a_page(plan, capsys):
-    _, file, _ = write_leaderboard(last(["tiny"], plan))
+    _, file, *_ = write_leaderboard(last(["tiny"], plan))
     plain = json.loads(file.read_text())
     first = plain["rows"][0] | {"oracle": {"oracle/p_best@H5_mm": 41.25}, "method": "a<b"}
     for name in ("oracle", "hypotheses", "steps", "looks", "runs"):  # an older version's
@@ -470,7 +472,7 @@ def test_the_cost_of_a_pose_is_that_of_an_answered_frame(plan, monkeypatch):
 def test_windows_side_by_side_stand_beside_windows_around_a_frame(plan, monkeypatch):
     does(monkeypatch, 60.0)
     plan = replace(plan, budgets=((1, 1),), gflops=60.0)
-    _, file, _ = write_leaderboard(last(["tiny"], plan))
+    _, file, *_ = write_leaderboard(last(["tiny"], plan))
     chunks = ("data.frames=3", "data.target=all", "data.windows=chunks")
     table = read_beside(file, plan, load_experiment("tiny", [*chunks]))
     assert ("tiny", 1) in table.trained

@@ -121,5 +121,6 @@ def test_the_command_writes_pictures(poses, tmp_path, capsys):
         assert (tmp_path / f"{kind}.png").read_bytes()[1:4] == b"PNG"
     assert "written: " in capsys.readouterr().out
     words = ["plot", "above", str(tmp_path / "poses.npz"), "--output", str(tmp_path / "a.jpg")]
-    assert main(words) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
     assert "expected a picture (.png, .pdf, .svg)" in capsys.readouterr().err

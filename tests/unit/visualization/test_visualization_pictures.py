@@ -10,15 +10,17 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex, to_rgba
 from PIL import Image
 
-from lifting.errors import DataError, ShapeError
+from lifting.errors import DataError, OutputError, ShapeError
 from lifting.skeleton import H36M_17, SKELETONS
 from lifting.visualization.charts import (
     Curve,
     LearningCurve,
+    Ranked,
     bar_chart,
     curve_chart,
     joint_chart,
     learning_chart,
+    ranking_chart,
 )
 from lifting.visualization.sheets import contact_sheet
 from lifting.visualization.skeleton_plot import (
@@ -210,10 +212,12 @@ def test_bars_are_ordered_and_leave_out_what_was_not_counted():
 
 def test_joint_bars_follow_the_skeleton_and_its_sides():
     values = {name: float(k) for k, name in enumerate(reversed(H36M_17.joints))}
-    (axes,) = joint_chart(values, H36M_17).axes
+    (axes,) = joint_chart(values, H36M_17, of="t").axes
     assert [bar.get_width() for bar in axes.patches] == [float(k) for k in range(16, -1, -1)]
     assert to_hex(axes.patches[1].get_facecolor()) == DEFAULT_STYLE.right.lower()
     assert to_hex(axes.patches[4].get_facecolor()) == DEFAULT_STYLE.left.lower()
+    (axes,) = joint_chart({"a": 1.0, "b": 2.0}, None, of="t").axes
+    assert {to_hex(bar.get_facecolor()) for bar in axes.patches} == {DEFAULT_STYLE.accent.lower()}
 
 
 def test_curves_name_their_least_value():
@@ -249,6 +253,35 @@ def test_learning_curves_are_solid_for_the_test_and_dashed_for_the_validation():
     assert axes.get_ylim()[1] < 200
     with pytest.raises(DataError, match="expected finite test errors for the chart 't'"):
         learning_chart({"a": curves["a"]._replace(test=seconds * np.nan)}, {}, title="t")
+
+
+def test_a_ranking_has_a_dot_with_its_interval_a_training():
+    rows = [
+        Ranked("good_one", "60 s", {"MPJPE": (80.0, 75.0, 90.0), "PA": (60.0, 55.0, 65.0)}),
+        Ranked("good_one", "200 s", {"MPJPE": (70.0, 66.0, 77.0), "PA": (50.0, 45.0, 55.0)}),
+        Ranked("other", "60 s", {"MPJPE": (100.0, 95.0, 110.0), "PA": (80.0, 75.0, 85.0)}),
+    ]
+    lines = {"near": {"MPJPE": 120.0, "PA": 90.0}, "far": {"MPJPE": 300.0, "PA": 200.0}}
+    figure = ranking_chart(rows, lines, title="t")
+    left, right = figure.axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["good one", "other"]
+    interval, dot = left.lines[:2]
+    assert (list(interval.get_xdata()), list(dot.get_xdata())) == ([75, 90], [80])
+    assert interval.get_ydata()[0] == dot.get_ydata()[0] < 0  # the first training stands above
+    assert len({line.get_marker() for line in left.lines[1:6:2]}) == 2
+    assert list(right.lines[-1].get_xdata()) == [90, 90]  # the far one is only named
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert named == ["60 s", "200 s", "near 120.0, 90.0", "far 300.0, 200.0"]
+    with pytest.raises(DataError, match="expected trainings for the chart 't'"):
+        ranking_chart([], lines, title="t")
+
+
+def test_a_picture_is_whole_or_absent(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="expected to write"):
+        save_figure(bar_chart({"a": 1.0}, title="t"), tmp_path / "file" / "a.png")
+    save_figure(bar_chart({"$a^": 1.0}, title="t"), tmp_path / "new" / "a.svg")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.svg"]
 
 
 def test_no_global_figure_is_kept_and_no_display_is_asked_for():
