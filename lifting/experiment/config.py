@@ -109,10 +109,13 @@ class PanelsConfig:
     Attributes:
         worst: Worst test samples shown; 0 also leaves out the pictures of a method's own.
         every: Validations between two sets of pictures, 0 draws after the test only.
+        tracks: Test tracks shown whole, predictions beside truth: as a page, as a film of the
+            first frames, and in W&B as a table, too. 0 shows none.
     """
 
     worst: int = 8
     every: int = 0
+    tracks: int = 0
 
 
 @dataclass

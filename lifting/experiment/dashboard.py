@@ -23,6 +23,7 @@ PICTURES_PER_ACTION = "pictures/per_action"
 PICTURES_FITS = "pictures/fits"
 FILM_FITS = "pictures/fits_film"
 TABLE_WORST = "worst_samples"
+PAGE_TRACKS, FILM_TRACKS, TABLE_TRACKS = "tracks/page", "tracks/film", "predictions"
 STEP = "trainer/global_step"
 SPEC_VERSION = 1
 PACKAGE = "wandb_workspaces"

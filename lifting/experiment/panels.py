@@ -124,7 +124,7 @@ class WorstSamples:
             return
         found = self._worst_of(prediction, batch, errors)
         if self.samples is not None:
-            found = _joined(self.samples, found)
+            found = joined(self.samples, found)
         self.samples = found.worst(self.count)
 
     def _worst_of(self, prediction: Prediction, batch: PoseBatch, errors: JointErrors) -> Samples:
@@ -137,41 +137,55 @@ class WorstSamples:
         error = error.masked_fill(errors.nonfinite.flatten(1).any(-1), -torch.inf)
         row = worst_rows_of(error, batch.sequence, self.count)
         shown = per_frame[row].nan_to_num(-torch.inf).argmax(-1)  # target that is drawn
-        return self._rows(prediction, batch, truth, joint_error, error, row, shown)
+        found = samples_of(prediction, batch, truth, joint_error, row, shown, self.window_stride)
+        found.error = error[row]
+        return found
 
-    def _rows(
-        self,
-        prediction: Prediction,
-        batch: PoseBatch,
-        truth: Pose3D,
-        joint_error: Tensor,
-        error: Tensor,
-        row: Tensor,
-        shown: Tensor,
-    ) -> Samples:
-        frames, targets = batch.keypoints_2d.shape[1], truth.shape[1]
-        middle = frames // 2
-        seen = shown if targets == frames else torch.full_like(shown, middle)
-        keypoints = batch.keypoints_2d[row, seen]
-        confidence = keypoints.new_ones(keypoints.shape[:-1])
-        if batch.confidence is not None:
-            confidence = batch.confidence[row, seen]
-        rotation = batch.camera.rotation
-        unknown = torch.full_like(row, -1)
-        frame = unknown if batch.frame is None else batch.frame[row]
-        return Samples(
-            error=error[row],
-            joint_error=joint_error[row, shown],
-            keypoints_2d=keypoints,
-            confidence=confidence,
-            truth=truth[row, shown],
-            predicted=prediction.joints_3d[row, shown],
-            size=batch.camera.size[row],
-            rotation=_level(row) if rotation is None else rotation[row],
-            sequence=unknown if batch.sequence is None else batch.sequence[row],
-            action=unknown if batch.action is None else batch.action[row],
-            frame=frame + (seen - middle) * self.window_stride,
-        )
+
+def samples_of(
+    prediction: Prediction,
+    batch: PoseBatch,
+    truth: Pose3D,
+    joint_error: PerJoint,
+    row: Tensor,
+    shown: Tensor,
+    window_stride: int,
+) -> Samples:
+    """Some frames of a batch, each with the mean of its own errors.
+
+    Args:
+        prediction: ``joints_3d`` is ``(batch, targets, joints, 3)``, root-relative, mm.
+        batch: The input, one view a sample.
+        truth: As ``prediction``.
+        joint_error: ``(batch, targets, joints)``, mm, NaN where a label is not valid.
+        row: ``(samples,)`` int64 into the batch.
+        shown: ``(samples,)`` int64, the target of each.
+        window_stride: Frames between two neighbours inside a window.
+    """
+    frames, targets = batch.keypoints_2d.shape[1], truth.shape[1]
+    middle = frames // 2
+    seen = shown if targets == frames else torch.full_like(shown, middle)
+    keypoints = batch.keypoints_2d[row, seen]
+    confidence = keypoints.new_ones(keypoints.shape[:-1])
+    if batch.confidence is not None:
+        confidence = batch.confidence[row, seen]
+    rotation = batch.camera.rotation
+    unknown = torch.full_like(row, -1)
+    frame = unknown if batch.frame is None else batch.frame[row]
+    errors = joint_error[row, shown]
+    return Samples(
+        error=errors.nanmean(-1),
+        joint_error=errors,
+        keypoints_2d=keypoints,
+        confidence=confidence,
+        truth=truth[row, shown],
+        predicted=prediction.joints_3d[row, shown],
+        size=batch.camera.size[row],
+        rotation=_level(row) if rotation is None else rotation[row],
+        sequence=unknown if batch.sequence is None else batch.sequence[row],
+        action=unknown if batch.action is None else batch.action[row],
+        frame=frame + (seen - middle) * window_stride,
+    )
 
 
 def worst_rows_of(error: PerSample, sequence: Tensor | None, count: int) -> Tensor:
@@ -204,7 +218,8 @@ def _level(row: Tensor) -> Tensor:
     return level.expand(len(row), 3, 3)
 
 
-def _joined(a: Samples, b: Samples) -> Samples:
+def joined(a: Samples, b: Samples) -> Samples:
+    """The samples of both."""
     return Samples(
         **{f.name: torch.cat((getattr(a, f.name), getattr(b, f.name))) for f in fields(Samples)}
     )
@@ -255,7 +270,7 @@ class PanelsCallback(Callback):
     def on_test_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the worst samples and the bars."""
         self._draw_worst(trainer, pl_module, "test")
-        if trainer.is_global_zero and _metric(trainer, "test"):
+        if trainer.is_global_zero and has_metric(trainer, "test"):
             self._draw_bars(trainer, pl_module)
 
     def _collect(self, trainer: pl.Trainer, module: Any, split: str) -> None:
@@ -279,9 +294,9 @@ class PanelsCallback(Callback):
             return
         shares = of_all(None if worst.samples is None else worst.samples.cpu())
         known = [share for share in shares if share is not None and len(share)]
-        if not known or not trainer.is_global_zero or not _metric(trainer, split):
+        if not known or not trainer.is_global_zero or not has_metric(trainer, split):
             return
-        samples = reduce(_joined, known).worst(worst.count)
+        samples = reduce(joined, known).worst(worst.count)
         info = trainer.datamodule.info(split)  # type: ignore[attr-defined]
         rows = worst_rows(samples, info)
         stem = split if split == "test" else f"{split}_step{trainer.global_step}"
@@ -291,7 +306,7 @@ class PanelsCallback(Callback):
             figure = sample_figure(_picture(samples, index, title), module.skeleton)
             paths.append(self._save(figure, f"{stem}_worst_{index + 1}"))
         prefix = "" if split == "test" else f"{split}/"
-        for logger in _wandb_loggers(trainer):
+        for logger in wandb_loggers(trainer):
             captions = [f"{row[0]}: {row[1]:.1f} mm, {row[2]}, frame {row[3]}" for row in rows]
             logger.log_image(
                 prefix + PICTURES_WORST, [str(path) for path in paths], caption=captions
@@ -309,7 +324,7 @@ class PanelsCallback(Callback):
             charts[PICTURES_PER_ACTION] = action_chart(actions, of="test")
         for key, figure in charts.items():
             path = self._save(figure, key.rpartition("_")[2] + "s")
-            for logger in _wandb_loggers(trainer):
+            for logger in wandb_loggers(trainer):
                 logger.log_image(key, [str(path)])
 
     def _save(self, figure: Figure, name: str) -> Path:
@@ -396,13 +411,14 @@ def _picture(samples: Samples, index: int, title: str) -> SamplePicture:
     )
 
 
-def _metric(trainer: pl.Trainer, split: str) -> bool:
+def has_metric(trainer: pl.Trainer, split: str) -> bool:
     """Whether errors in mm mean anything, see ``Supervision``."""
     info: DataInfo = trainer.datamodule.info(split)  # type: ignore[attr-defined]
     return info.supervision.metric
 
 
-def _wandb_loggers(trainer: pl.Trainer) -> list[WandbLogger]:
+def wandb_loggers(trainer: pl.Trainer) -> list[WandbLogger]:
+    """Those of the run that are W&B's."""
     return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
 
 

@@ -72,6 +72,7 @@ from lifting.experiment.resume import (
     stage_folder,
 )
 from lifting.experiment.sequences import SequenceScores
+from lifting.experiment.shown_tracks import ShownTracks
 from lifting.experiment.terminal import SPLIT, print_facts, print_summary, progress_callback
 from lifting.experiment.threads import with_threads, works_alone
 from lifting.experiment.trained import (
@@ -361,6 +362,8 @@ def _score(run: _Run, checkpoint: Path, budget: dict[str, Any]) -> RunResult:
         PanelsCallback(config.panels, run.folder),
         SequenceScores(run.folder),
     ]
+    if config.panels.tracks > 0:
+        callbacks.append(ShownTracks(config.panels.tracks, run.folder))
     if config.trainer.progress:
         callbacks.append(progress_callback(config.trainer.monitor, SPLIT))
         samples = scored_samples(data.test_dataloader(), config.trainer.limit_test_batches)

@@ -91,6 +91,7 @@ CHECKS: dict[str, Check] = {
     "wandb.timeout": _POSITIVE,
     "panels.worst": _NOT_NEGATIVE,
     "panels.every": _NOT_NEGATIVE,
+    "panels.tracks": _NOT_NEGATIVE,
 }
 
 # `${key}` with nothing in it that could ask a resolver, which reads the environment and more.

@@ -8,7 +8,8 @@
 * ``sheets``         many poses at one scale, or many images, in one picture
 * ``viewer``         the page on which people are looked at, one HTML file
 * ``video``          skeletons over the frames of a video
-* ``charts``         errors per joint and per action as bars, logged scalars as curves
+* ``film``           predicted poses over time as a looping gif
+* ``charts``         errors by joint and action, logged scalars, learning curves, methods ranked
 
 Matplotlib draws through its object-oriented interface and the Agg renderer, so no display is
 needed and no figure outlives its variable.

@@ -12,7 +12,7 @@ from lifting.methods.nbf.drawing import (
     FitPicture,
     fit_sheet,
     limb_colours,
-    save_film,
+    save_fit_film,
     save_fits,
 )
 from lifting.skeleton import H36M_17
@@ -67,7 +67,7 @@ def test_files_are_written_and_the_film_loops(pictures, tmp_path):
 
 
 def test_a_single_picture_makes_a_film(pictures, tmp_path):
-    save_film(pictures[:1], H36M_17, tmp_path / "one.gif")
+    save_fit_film(pictures[:1], H36M_17, tmp_path / "one.gif")
     with Image.open(tmp_path / "one.gif") as moving:
         assert moving.width < 400
 

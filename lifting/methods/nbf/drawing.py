@@ -6,13 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -22,6 +21,7 @@ from lifting.atomic import replacing
 from lifting.body.kernel_body import LIMBS
 from lifting.errors import DataError
 from lifting.skeleton import Skeleton
+from lifting.visualization.film import ByteArray, drawn, few_colours, palette_of, save_film
 from lifting.visualization.style import (
     DEFAULT_STYLE,
     FloatArray,
@@ -30,19 +30,15 @@ from lifting.visualization.style import (
     new_figure,
 )
 
-ByteArray: TypeAlias = npt.NDArray[np.uint8]
-
 SHEET, FILM = "fits.png", "fits.gif"
 ROWS_OF_FILM = 2
 FPS = 8.0
 HOLD_MS = 1500
-COLOURS = 255
 LEGEND = (
     "green: the body explains the features of a cell better than the background does; "
     "purple: worse"
 )
 _CELL = 1.75  # inches
-_ROUNDS, _EVERY = 3, 3  # of the search for colours, and the pixels it looks at
 _RATIOS, _MOST = "PRGn", 0.8  # colours, and the ratio that has the strongest
 _TORSO = "#F0E442"  # apart from both sides, and from the greys of images
 _COVER = 0.7  # of the image, by the body
@@ -110,10 +106,9 @@ def save_fits(
     """
     sheet, film = folder / SHEET, folder / FILM
     with replacing(sheet) as temporary:
-        pixels = _drawn(fit_sheet(pictures, skeleton))
-        _few_colours(pixels, _palette(pixels)).save(temporary, optimize=True)
-    with replacing(film) as temporary:
-        save_film(pictures, skeleton, temporary)
+        pixels = drawn(fit_sheet(pictures, skeleton))
+        few_colours(pixels, palette_of(pixels)).save(temporary, optimize=True)
+    save_fit_film(pictures, skeleton, film)
     return sheet, film
 
 
@@ -146,7 +141,7 @@ def fit_sheet(
     return figure
 
 
-def save_film(
+def save_fit_film(
     pictures: Sequence[FitPicture],
     skeleton: Skeleton,
     path: Path,
@@ -159,7 +154,7 @@ def save_film(
     Args:
         pictures: Those of a person one after the other.
         skeleton: Of the joints.
-        path: File to write, ``.gif``; atomicity is the caller's.
+        path: File to write, ``.gif``, whole or not at all.
         fps: Frames a second.
         style: Colours and sizes.
 
@@ -169,18 +164,7 @@ def save_film(
     _check(pictures)
     people = [list(own) for _, own in groupby(pictures, key=lambda picture: picture.person)]
     frames = list(_film(people[:ROWS_OF_FILM], skeleton, style))
-    # One palette for all: what stands still is then the same in all frames, and costs nothing.
-    palette = _palette(np.concatenate((frames[0], frames[-1])))
-    coded = [_few_colours(pixels, palette) for pixels in frames]
-    each = max(20, round(1000 / fps))
-    coded[0].save(
-        path,
-        format="GIF",
-        save_all=True,
-        append_images=coded[1:],
-        duration=[HOLD_MS, *[each] * (len(coded) - 2), HOLD_MS][: len(coded)],
-        loop=0,
-    )
+    save_film(frames, path, fps=fps, hold_ms=HOLD_MS)
 
 
 def _film(
@@ -200,16 +184,8 @@ def _film(
                 frame = picture.frames[min(step, len(picture.frames) - 1)]
                 _draw_body(body, picture, frame, skeleton, _name(picture) + _error(frame), style)
                 _draw_ratio(ratio, picture, frame, style)
-        yield _drawn(figure)
+        yield drawn(figure)
     figure.clear()
-
-
-def _drawn(figure: Figure) -> npt.NDArray[np.uint8]:
-    """Pixels, ``(height, width, 3)``."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()  # type: ignore[no-untyped-call]
-    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
-    return np.ascontiguousarray(pixels[..., :3])
 
 
 def _draw_body(
@@ -284,16 +260,6 @@ def _cells(values: FloatArray, side: int) -> FloatArray:
 
 def _image(pixels: npt.NDArray[np.uint8]) -> Any:
     return Image.fromarray(pixels)
-
-
-def _palette(pixels: npt.NDArray[np.uint8]) -> Any:
-    """Colours of a picture; rounds of k-means keep the sides of skeletons in theirs."""
-    few = np.ascontiguousarray(pixels[::_EVERY, ::_EVERY])
-    return _image(few).quantize(COLOURS, kmeans=_ROUNDS, dither=Image.Dither.NONE)
-
-
-def _few_colours(pixels: npt.NDArray[np.uint8], palette: Any) -> Any:
-    return _image(pixels).quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def _side(frame: FitFrame) -> int:

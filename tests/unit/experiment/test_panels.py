@@ -202,8 +202,8 @@ def test_a_training_draws_curves_and_samples_when_asked(parts, tmp_path):
     trainer_with(tmp_path, callback).fit(module, data)
     names = sorted(p.name for p in (tmp_path / "pictures").iterdir())
     assert len(names) == 2
-    assert names[0].startswith("val_step")
-    assert names[1] == "curves.png"
+    assert names[0] == "curves.png"
+    assert names[1].startswith("val_step")
 
 
 def test_the_worst_samples_are_those_of_all_processes(parts, tmp_path, monkeypatch, undrawn):

@@ -16,14 +16,18 @@ from lifting.data.config import DataConfig
 from lifting.data.datamodule import PoseDataModule
 from lifting.experiment.config import ExperimentConfig, PanelsConfig, WandbConfig
 from lifting.experiment.dashboard import (
+    FILM_TRACKS,
+    PAGE_TRACKS,
     PICTURES_PER_ACTION,
     PICTURES_PER_JOINT,
     PICTURES_WORST,
+    TABLE_TRACKS,
     TABLE_WORST,
 )
 from lifting.experiment.facts import run_facts
 from lifting.experiment.loggers import build_loggers, close_loggers, log_facts, sync_command
 from lifting.experiment.panels import COLUMNS, PanelsCallback
+from lifting.experiment.shown_tracks import ShownTracks
 from lifting.methods.settings import ModuleSettings
 
 BLOCK, FILE_HEADER, RECORD_HEADER = 32768, 7, 7
@@ -82,8 +86,9 @@ def read_config(path):
 
 
 @pytest.fixture
-def offline_run(tiny_method, tiny_tracks, tmp_path):
+def offline_run(tiny_method, tiny_tracks, tmp_path, monkeypatch):
     """Folder of a run that trained, tested and was closed."""
+    monkeypatch.setattr("lifting.experiment.shown_tracks.FILM_FRAMES", 2)
     from tiny_method.config import Config
     from tiny_method.module import Module
 
@@ -95,7 +100,8 @@ def offline_run(tiny_method, tiny_tracks, tmp_path):
     loggers = build_loggers(config, tmp_path, {"seed": 7, "data": {"frames": 1}})
     trainer = pl.Trainer(
         accelerator="cpu", max_epochs=2, logger=loggers, default_root_dir=tmp_path,
-        callbacks=[PanelsCallback(PanelsConfig(worst=2), tmp_path)], log_every_n_steps=1,
+        callbacks=[PanelsCallback(PanelsConfig(worst=2), tmp_path), ShownTracks(1, tmp_path)],
+        log_every_n_steps=1,
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
         num_sanity_val_steps=0, use_distributed_sampler=False,
     )  # fmt: skip
@@ -130,6 +136,13 @@ def test_an_offline_run_holds_metrics_pictures_and_facts(offline_run):
     assert table["columns"] == list(COLUMNS)
     assert len(table["data"]) == 2
     assert table["data"][0][1] >= table["data"][1][1]
+
+    table = json.loads((media / held[TABLE_TRACKS]["path"]).read_text())
+    assert table["columns"] == list(COLUMNS)
+    assert [row[3] for row in table["data"]] == list(range(12))  # all frames of the track
+    (page,), (film,) = (held[key]["filenames"] for key in (PAGE_TRACKS, FILM_TRACKS))
+    assert "prediction and truth" in (media / page).read_text()
+    assert (media / film).read_bytes().startswith(b"GIF89a")
 
     config = read_config(path)
     assert config["seed"] == 7
