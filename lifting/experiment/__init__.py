@@ -29,5 +29,6 @@ With torch:
 * ``without_truth``  what goes with labels of a teacher: a guard, and scores that cannot be
 * ``sequences``   the error of every test sequence
 * ``facts``       what a record says beside the numbers; ``panels`` what pictures show of a run
-* ``shown_tracks`` whole test tracks as page, film and table; ``console`` where commands say results
+* ``shown_tracks``  whole test tracks as page, film and table
+* ``console``     where commands say their results
 """
