@@ -28,7 +28,5 @@ def handle(arguments: argparse.Namespace) -> int:
         console.tell(to_yaml(config).rstrip("\n"), **to_plain(config))
         return 0
     found = list_experiments()
-    width = max(map(len, found), default=0)
-    lines = [f"{name:<{width}}  {description}" for name, description in found.items()]
-    console.tell("\n".join(lines), **found)
+    console.table("experiments", ("name", "what"), found.items(), values=found)
     return 0

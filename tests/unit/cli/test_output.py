@@ -22,7 +22,15 @@ ELSEWHERE = {  # beside the tests of what they do
     "leaderboard", "sweep", "robustness", "tto table", "tto curves", "tto calibrate",
     "data fetch", "rig report", "rig solve", "convert",
 }  # fmt: skip
-TABLES = ("data list", "data check", "data look", "results", "evaluate-file", "weights list")
+TABLES = (
+    "experiments",
+    "data list",
+    "data check",
+    "data look",
+    "results",
+    "evaluate-file",
+    "weights list",
+)
 
 
 def leaves(parser: argparse.ArgumentParser, words: str = "") -> set[str]:
