@@ -85,7 +85,7 @@ def pose_film(
     """
     true, answer = camera_to_display(truth, rotation), camera_to_display(predicted, rotation)
     floor = float(np.nanmin(true[..., 2]))
-    figure = new_figure(5.6, 3.6)
+    figure = new_figure(5.6, 3.8)
     for number in range(len(true)):
         figure.clear()
         for axes, view in zip(figure.subplots(1, 2), (FRONT, SIDE), strict=True):

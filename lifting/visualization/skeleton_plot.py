@@ -37,6 +37,7 @@ from lifting.visualization.style import (
 )
 
 FLOOR_MARGIN_MM = 150.0
+_WIDE = 7.0  # inches, in which the names of all sides stand beside one another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,7 +289,8 @@ def side_legend(figure: Figure, *, ghost: bool, style: Style = DEFAULT_STYLE) ->
         names["truth behind the prediction"] = style.truth
     names[f"floor cell {GRID_MM / 1000:g} m"] = style.floor
     handles = [Line2D([], [], color=c, lw=style.line_width, label=n) for n, c in names.items()]
-    legend_below(figure, handles, columns=len(handles), style=style)
+    columns = len(handles) if figure.get_figwidth() > _WIDE else 3
+    legend_below(figure, handles, columns=columns, style=style)
 
 
 def _mark_joints(
