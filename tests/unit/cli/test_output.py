@@ -61,7 +61,7 @@ def ask(capsys, monkeypatch):
             assert main([*words, "--quiet"]) == status
             lines = capsys.readouterr().out.splitlines()
             assert lines
-            assert max(map(len, (line for line in lines if ": " not in line))) <= 80
+            assert max((len(line) for line in lines if ": " not in line), default=0) <= 80
             assert "\x1b" not in "".join(lines)
         return values
 
