@@ -39,7 +39,14 @@ def run(tmp_path):
 def drawn(monkeypatch):
     """The figures that are saved, still with what is in them."""
     figures: list[Figure] = []
-    monkeypatch.setattr(Figure, "clear", lambda figure, **_: figures.append(figure))
+    save = style.save_figure
+
+    def keep(figure, path):
+        figures.append(figure)
+        figure.clear = lambda: None
+        save(figure, path)
+
+    monkeypatch.setattr(style, "save_figure", keep)
     return figures
 
 
