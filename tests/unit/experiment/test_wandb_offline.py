@@ -114,7 +114,7 @@ def offline_run(tiny_method, tiny_tracks, tmp_path, monkeypatch):
 
 def test_an_offline_run_holds_metrics_pictures_and_facts(offline_run):
     run_dir, scores = offline_run
-    (path,) = run_dir.glob("wandb/offline-run-*/run-*.wandb")
+    (path,) = written(run_dir)
     rows = read_history(path)
     held = {key: value for row in rows for key, value in row.items()}
 
@@ -140,9 +140,9 @@ def test_an_offline_run_holds_metrics_pictures_and_facts(offline_run):
     table = json.loads((media / held[TABLE_TRACKS]["path"]).read_text())
     assert table["columns"] == list(COLUMNS)
     assert [row[3] for row in table["data"]] == list(range(12))  # all frames of the track
-    (page,), (film,) = (held[key]["filenames"] for key in (PAGE_TRACKS, FILM_TRACKS))
-    assert "prediction and truth" in (media / page).read_text()
-    assert (media / film).read_bytes().startswith(b"GIF89a")
+    (page,), (film,) = held[PAGE_TRACKS]["html"], held[FILM_TRACKS]["videos"]
+    assert "prediction and truth" in (media / page["path"]).read_text()
+    assert (media / film["path"]).read_bytes().startswith(b"GIF89a")
 
     config = read_config(path)
     assert config["seed"] == 7

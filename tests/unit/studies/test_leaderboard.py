@@ -380,7 +380,9 @@ def test_the_command_writes_and_says_where(plan, capsys, monkeypatch):
     assert main(["leaderboard", "tiny", "--budgets", "1", *options]) == 0
     out = capsys.readouterr().out
     assert "leaderboard.png" in out
-    assert max(map(len, out.partition("written:")[0].splitlines())) <= 80
+    table = out.partition("leaderboard: ")[2].partition("written:")[0]
+    assert max(map(len, table.splitlines())) <= 80
+    assert "nearest_neighbour" in table
     assert main(["leaderboard", "tiny", "--budgets", "1", *options, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert "nearest_neighbour" in [row["method"] for row in told["rows"]]

@@ -129,7 +129,7 @@ def test_limbs_have_the_colour_of_their_side(found, drawing):
 
 def test_fingers_turn_zoom_move_pick_and_scrub(found):
     seen = found["two"]["touch"]
-    assert abs(seen["turned"]["across"]) < 0.9  # arms that lay across the view point to us now
+    assert abs(seen["turned"]["across"] - 1) > 0.3  # an arm lies otherwise across the view
     assert seen["turned"]["tall"] == pytest.approx(1, abs=0.1)
     assert seen["pinched"] > 1.4
     assert seen["unpinched"] == pytest.approx(1, abs=0.1)

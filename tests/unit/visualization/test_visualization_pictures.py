@@ -150,7 +150,7 @@ def test_sample_figure_holds_input_and_two_views_of_truth_and_prediction(tmp_pat
         title="a title",
     )
     figure = sample_figure(sample, H36M_17)
-    titles = [axes.get_title() for axes in figure.axes]
+    titles = [axes.get_title("left") for axes in figure.axes]
     assert titles[0] == "2D input"
     assert sum(t.startswith("true") for t in titles) == 2
     assert sum(t.startswith("predicted") for t in titles) == 2
