@@ -121,7 +121,7 @@ def test_every_command_answers_a_machine(tiny_experiment, undrawn, ask, tmp_path
     assert ask("weights", "list")["rows"][0]["frames"] == 1
     assert "mine" in ask("weights", "show", "mine")["card"]
     ask("weights", "add", "tiny.pt", "--name", "other", "--to", "shared")
-    assert ask("weights", "fetch", "other", "--registry", "shared")["file"] == "other.pt"
+    assert ask("weights", "fetch", "other", "--registry", "shared")["name"] == "other"
     assert ask.commands - ask.seen - ELSEWHERE == set()
 
 
