@@ -20,7 +20,8 @@ from lifting.experiment.console import Console, blocks
 
 ELSEWHERE = {  # beside the tests of what they do
     "leaderboard", "sweep", "robustness", "tto table", "tto curves", "tto calibrate",
-    "data fetch", "rig report", "rig solve", "convert",
+    "data fetch", "rig report", "rig solve", "convert", "weights add", "weights show",
+    "weights fetch",
 }  # fmt: skip
 TABLES = (
     "experiments",
@@ -75,7 +76,6 @@ def test_every_command_answers_a_machine(tiny_experiment, undrawn, ask, tmp_path
     monkeypatch.setenv("LIFTING_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.delenv("LIFTING_DATA", raising=False)
     small = ["trainer.max_epochs=1", "method.warm_epochs=1", "trainer.progress=true"]
-    small += ["data.synthetic.train_sequences=3"]  # what input is usual is learnt from
     trained = ask("train", "tiny", *small)
     assert trained["scores"]["test/mpjpe_mm"] > 0
     assert trained["baselines"]["mean_pose"]["mpjpe_mm"] > 0
@@ -114,14 +114,7 @@ def test_every_command_answers_a_machine(tiny_experiment, undrawn, ask, tmp_path
     np.savez(tmp_path / "points.npz", keypoints_2d=np.zeros((3, 5, 2)))
     assert "5" in ask("data", "look", "points.npz", status=2)["problem"]
     assert ask("dashboard", "project", "--offline", "board.json")["written"] == ["board.json"]
-    written = ask("convert", "weights", trained["run"], "--output", "tiny.pt")
-    assert written["written"] == ["tiny.pt"]
     assert ask("weights", "list")["rows"] == []
-    assert ask("weights", "add", "tiny.pt", "--name", "mine")["name"] == "mine"
-    assert ask("weights", "list")["rows"][0]["frames"] == 1
-    assert "mine" in ask("weights", "show", "mine")["card"]
-    ask("weights", "add", "tiny.pt", "--name", "other", "--to", "shared")
-    assert ask("weights", "fetch", "other", "--registry", "shared")["name"] == "other"
     assert ask.commands - ask.seen - ELSEWHERE == set()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -121,6 +122,22 @@ def test_the_command_says_what_differs_from_the_experiment(outputs):
     assert words[:3] == ["lifting", "train", "simple_baseline"]
     assert {"data.synthetic.train_sequences=4", "trainer.max_steps=2"} <= set(words)
     assert not [word for word in words if word.startswith(("output", "wandb", "panels", "pss"))]
+
+
+def test_weights_answer_a_machine(files, tmp_path, capsys):
+    def ask(*words):
+        assert main(["weights", *words, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    file, shared = str(files["simple_baseline"]), str(tmp_path / "shared")
+    made = ask("add", file, "--name", "mine", "--to", shared)
+    assert (made["name"], made["place"]) == ("mine", shared)
+    fetched = ask("fetch", "mine", "--registry", shared)
+    assert fetched == {**made, "place": str(tmp_path / "own")}
+    assert ask("list")["rows"] == [fetched]
+    shown = ask("show", "mine")
+    assert made["sha256"] in shown.pop("card")
+    assert shown == fetched
 
 
 def test_keypoints_are_lifted_without_an_experiment(files, keypoints, capsys, caplog):
