@@ -79,10 +79,13 @@ def euler_degrees(turns: Array) -> Array:
     y = np.where(locked, 0.0, np.arctan2(-turns[..., 2, 0], turns[..., 2, 2]))
     first = np.degrees(np.stack((z, x, y), -1))
     second = first * (1, -1, 1) + 180
-    both = np.stack((first, second))
-    jump = np.abs((both[None, :, 1:] - both[:, None, :-1] + 180) % 360 - 180).sum(-1)
-    better = jump.argmin(1)  # of the next frame, by which was chosen before: (2, F - 1, N)
     nodes = np.arange(first.shape[1])
+    # Of the next frame, by which was chosen before; a node at a time, since it takes much room.
+    better = np.empty((2, len(first) - 1, len(nodes)), dtype=np.int8)
+    for node in nodes:
+        both = np.stack((first[:, node], second[:, node]))
+        jump = np.abs((both[None, :, 1:] - both[:, None, :-1] + 180) % 360 - 180).sum(-1)
+        better[:, :, node] = jump.argmin(1)
     chosen = np.zeros(first.shape[:2], dtype=np.int64)
     for frame in range(len(first) - 1):
         chosen[frame + 1] = better[chosen[frame], frame, nodes]
