@@ -32,7 +32,7 @@ from lifting.studies.page import (
 from lifting.studies.plan import ROOTS, UNCERTAINTY, VARIANTS, Plan, Run, variant_of
 from lifting.tto.config import RootRule, TtoConfig
 from lifting.tto.contract import Decoded, Finalising, Latents, Refinable, Status, TtoResult
-from lifting.tto.refine import refinable, refine
+from lifting.tto.refine import CHUNK, refinable, refine
 from lifting.visualization.tto_plots import StepCurve, step_chart
 
 MARKS = (0, 4, 10, 20)
@@ -105,6 +105,12 @@ def iterates(module: LiftingModule, batch: PoseBatch, config: TtoConfig) -> Iter
         For each number of steps a result whose ``pose`` and ``residual_after`` are those of that
         iterate.
     """
+    if batch.keypoints_2d.device.type == "cpu" and len(batch) > CHUNK:
+        # What is optimised at a time answers step by step.
+        starts = range(0, len(batch), CHUNK)
+        courses = [iterates(module, batch.rows(slice(i, i + CHUNK)), config) for i in starts]
+        yield from map(TtoResult.joined, zip(*courses, strict=True))
+        return
     targets, flip = answered_frames(module), module.settings.flip_test
     recorder = _Recorder(module, config)
     refine(recorder, batch, replace(config, latent="own"), targets=targets, flip=flip)

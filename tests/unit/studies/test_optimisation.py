@@ -174,8 +174,10 @@ def test_curves_begin_where_nothing_was_optimised(study, runs, rows, tmp_path):
 
 
 @pytest.mark.parametrize("index", range(len(SMALL)))
-@pytest.mark.parametrize("sigma", ["current", "initial"])
-def test_an_iterate_is_what_so_many_steps_leave(runs, index, sigma):
+@pytest.mark.parametrize(("sigma", "chunk"), [("current", 64), ("initial", 64), ("current", 4)])
+def test_an_iterate_is_what_so_many_steps_leave(runs, index, sigma, chunk, monkeypatch):
+    for module in ("lifting.studies.curves", "lifting.tto.refine"):
+        monkeypatch.setattr(f"{module}.CHUNK", chunk)
     run = runs[index]
     module = load_trained(run, CPU)
     frames = Frames(run.config, "test", every=5, poses=6, seed=0)
