@@ -11,6 +11,7 @@ from walkers import walkers
 
 from lifting.errors import ConfigError, DataError, LiftingError, OutputError
 from lifting.export import check_names, chosen, exports
+from lifting.export.formats import json as json_format
 from lifting.export.motion import export_poses, motion_of
 from lifting.export.names import PROFILES, named
 from lifting.poses import Poses
@@ -68,6 +69,16 @@ def test_axes_of_each_program(tmp_path):
     person = found["people"][0]
     joint = np.array(person["joints_3d"]) + np.array(person["root"])[:, None]
     np.testing.assert_allclose(joint, poses.world, atol=0.0015)
+
+
+def test_json_in_pieces_is_one_document(tmp_path, monkeypatch):
+    export_poses(walkers(2), "json", tmp_path, stem="whole")
+    monkeypatch.setattr(json_format, "_ROWS", 7)
+    export_poses(walkers(2), "json", tmp_path, stem="parts")
+    whole, parts = (json.loads((tmp_path / f"{name}.json").read_text()) for name in
+                    ("whole", "parts"))  # fmt: skip
+    assert whole == parts
+    assert [len(person["joints_3d"]) for person in parts["people"]] == [40, 40]
 
 
 def test_a_camera_and_a_root_alone_are_said_and_stand_upright(tmp_path):
