@@ -154,10 +154,11 @@ class Console:
             file=stream, width=width, color_system="auto" if colours else None, highlight=False,
             force_terminal=colours,
         )  # fmt: skip
-        widths = [
-            max(map(cell_len, (*name.split(), *(row[i] for row in rows))), default=0)
-            for i, name in enumerate(names)
-        ]
+        most = [max((cell_len(row[i]) for row in rows), default=0) for i in range(len(names))]
+        widths = [max(cell_len(name), n) for name, n in zip(names, most, strict=True)]
+        if len(list(blocks(widths, left, width))) > 1:  # else names of several words stay whole
+            words = [max(map(cell_len, name.split()), default=0) for name in names]
+            widths = list(map(max, words, most))
         for number, block in enumerate(blocks(widths, left, width)):
             table = Table(
                 title=title if number == 0 else None,
@@ -176,7 +177,7 @@ class Console:
             for row in rows:
                 table.add_row(*(Text(row[i], style=styles.get(row[i], "")) for i in block))
             printer.print(table)
-        stream.write("\n")
+            stream.write("\n")
 
     def _stream(self) -> TextIO:
         return self._out or sys.stdout

@@ -197,7 +197,7 @@ def outdoor(tmp_path, monkeypatch):
 
 def test_two_sequences_of_the_test_are_enough(outdoor, test, capsys):
     assert main(["data", "list"]) == 0
-    (line,) = [s for s in capsys.readouterr().out.splitlines() if " mpi_inf_3dhp " in s]
+    (line,) = [s for s in capsys.readouterr().out.splitlines() if s.startswith("mpi_inf_3dhp ")]
     assert "ready" in line
     status = main(["data", "check", "mpi_inf_3dhp"])
     assert status == 0, capsys.readouterr().out
