@@ -1,6 +1,6 @@
 // Drives the viewer's page in headless Chromium, and prints what it found as JSON.
 //
-//   node look.mjs check PAGE.html=PART,PART ...      parts: canvas, webgl, keyboard, themes, title
+//   node look.mjs check PAGE.html=PART,PART ...      parts: canvas, webgl, touch, keyboard, themes, title
 //   node look.mjs measure PAGE.html SECONDS          time of loading and of frames while it plays
 //   node look.mjs picture PAGE.html OUT.png WIDTH HEIGHT SCHEME DRAWING FRAME
 
@@ -147,6 +147,67 @@ async function mouse(path, drawing) {
   return found;
 }
 
+/** The same with fingers alone, on a phone. */
+async function touch(path) {
+  const { page, context, trouble } = await open(path, {
+    viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true,
+  });
+  const driver = await context.newCDPSession(page);
+  const fingers = (type, places) =>
+    driver.send("Input.dispatchTouchEvent", {
+      type, touchPoints: places.map(([x, y], id) => ({ x, y, id })),
+    });
+  const drag = async (from, to) => {
+    await fingers("touchStart", from);
+    for (let step = 1; step <= 5; step++) {
+      const part = step / 5;
+      await fingers("touchMove", from.map(([x, y], i) => [
+        x + part * (to[i][0] - x), y + part * (to[i][1] - y),
+      ]));
+    }
+    await fingers("touchEnd", []);
+    await settle(page);
+  };
+  const seen = () => page.evaluate(() => {
+    const [{ joints }] = viewer.figures();
+    const [hip, head, wrist] = [joints[0], joints[10], joints.at(-1)];
+    return { hip, across: wrist.x - hip.x, tall: Math.abs(head.y - hip.y) };
+  });
+  const tap = (name) => page.locator(name).tap();
+  const stage = await page.locator("#stage").boundingBox();
+  const at = (x, y) => [stage.x + x * stage.width, stage.y + y * stage.height];
+  const found = { start: (await state(page)).index };
+  const first = await seen();
+  await drag([at(0.3, 0.5)], [at(0.7, 0.5)]);
+  const turned = await seen();
+  found.turned = { across: turned.across / first.across, tall: turned.tall / first.tall };
+  await drag([at(0.4, 0.5), at(0.6, 0.5)], [at(0.3, 0.5), at(0.7, 0.5)]);
+  const nearer = await seen();
+  found.pinched = nearer.tall / turned.tall;
+  await drag([at(0.3, 0.5), at(0.7, 0.5)], [at(0.4, 0.5), at(0.6, 0.5)]);
+  const back = await seen();
+  found.unpinched = back.tall / turned.tall;
+  await drag([at(0.4, 0.5), at(0.6, 0.5)], [at(0.4, 0.7), at(0.6, 0.7)]);
+  found.moved = ((await seen()).hip.y - back.hip.y) / stage.height;
+  found.still = (await state(page)).index;
+  const other = await page.evaluate(() =>
+    viewer.figures().find(({ name, clip }) => clip === 0 && name !== viewer.state.picked.name));
+  await page.touchscreen.tap(stage.x + other.joints[0].x, stage.y + other.joints[0].y);
+  found.tapped = [(await state(page)).picked, other.name];
+  const slider = await page.locator("#frame").boundingBox();
+  const along = (part) => [slider.x + part * slider.width, slider.y + slider.height / 2];
+  await drag([along(0.05)], [along(0.5)]);
+  found.scrubbed = (await state(page)).index;
+  await tap("#play");
+  await page.waitForFunction((index) => viewer.state.index > index + 2, found.scrubbed);
+  await tap("#play");
+  found.played = await state(page);
+  found.shift = await page.evaluate(() => [scrollX, scrollY, visualViewport.scale]);
+  found.trouble = trouble;
+  await context.close();
+  return found;
+}
+
 /** The same with the keyboard alone, on a page that asks for no motion. */
 async function keyboard(path) {
   const { page, context, trouble } = await open(path, { reducedMotion: "reduce" });
@@ -220,7 +281,7 @@ async function title(path) {
 const PARTS = {
   canvas: (path) => mouse(path, "canvas"),
   webgl: (path) => mouse(path, "webgl"),
-  keyboard, themes, title,
+  touch, keyboard, themes, title,
 };
 
 async function measure(path, seconds) {

@@ -19,7 +19,7 @@ from lifting.visualization.viewer.page import Clip, write_viewer
 BROWSER = Path(__file__).parents[2] / "browser"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 # Both pages see the mouse; what does not depend on the drawing, or on the data, is seen once.
-PARTS = {"one": ("canvas", "webgl", "title"), "two": ("canvas", "keyboard", "themes")}
+PARTS = {"one": ("canvas", "webgl", "title"), "two": ("canvas", "touch", "keyboard", "themes")}
 MICE = [("one", "canvas"), ("one", "webgl"), ("two", "canvas")]
 EVIL = "</script><img src=x onerror=alert(1)>"
 LACKING = [
@@ -90,7 +90,7 @@ def found(tmp_path_factory):
 def test_no_error_no_request_no_foreign_script(found):
     parts = [part for page in found.values() for name, part in page.items() if name != "themes"]
     parts += found["two"]["themes"].values()
-    assert [part["trouble"] for part in parts] == [[]] * 9
+    assert [part["trouble"] for part in parts] == [[]] * 10
 
 
 def test_names_stay_text(found):
@@ -125,6 +125,22 @@ def test_limbs_have_the_colour_of_their_side(found, drawing):
             wanted, seen = wanted / np.linalg.norm(wanted), seen / np.linalg.norm(seen)
         tolerance = 0.12 if drawing == "webgl" else 3
         np.testing.assert_allclose(seen, wanted, atol=tolerance, err_msg=limb["name"])
+
+
+def test_fingers_turn_zoom_move_pick_and_scrub(found):
+    seen = found["two"]["touch"]
+    assert abs(seen["turned"]["across"] - 1) > 0.3  # an arm lies otherwise across the view
+    assert seen["turned"]["tall"] == pytest.approx(1, abs=0.3)  # nearer or farther now
+    assert seen["pinched"] > 1.4
+    assert seen["unpinched"] == pytest.approx(1, abs=0.1)
+    assert seen["moved"] == pytest.approx(0.2, abs=0.05)
+    assert (seen["start"], seen["still"]) == (0, 0)
+    picked, wanted = seen["tapped"]
+    assert picked == wanted == "b"
+    assert 25 <= seen["scrubbed"] <= 35
+    assert seen["played"]["index"] > seen["scrubbed"]
+    assert not seen["played"]["playing"]
+    assert seen["shift"] == [0, 0, 1]  # the page itself neither scrolled nor zoomed
 
 
 def test_the_keyboard_does_all_of_it(found):
