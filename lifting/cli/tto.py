@@ -101,6 +101,7 @@ def _calibrate(run: Run, plan: Plan) -> Iterable[Path]:
     )
 
     study = calibrate(run, plan)
-    for name in (TEMPERATURE, AFFINE):
-        print(f"{name}: {overrides_of(study, name)}")
+    overrides = {name: overrides_of(study, name) for name in (TEMPERATURE, AFFINE)}
+    for name, text in overrides.items():
+        console.tell(f"{name}: {text}", overrides=overrides)
     return write_calibration(study, run, plan)
