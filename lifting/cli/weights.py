@@ -59,7 +59,7 @@ def _list(arguments: argparse.Namespace) -> int:
     entries = known().values() if place is None else read_registry(place)
     if not entries:
         console.tell(
-            "there are no ready weights yet: train a model, and add it with `lifting convert "
+            "there are no ready weights: train a model, and add it with `lifting convert "
             "weights RUN` and `lifting weights add FILE --name NAME`, or get others with "
             "`lifting weights fetch NAME --registry PLACE`",
             rows=[],

@@ -35,7 +35,7 @@ def ready_model(tracks: PoseTracks, weights: str | Path | None = None) -> Model:
     entry = default_weights(float(tracks.offsets.diff().median()) / fps if fps else 0.0, fps)
     if entry is None:
         raise ConfigError(
-            "expected a model, got none, and there are no ready weights yet that fit; train one "
+            "expected a model, got none, and there are no ready weights that fit; train one "
             "with `lifting train simple_baseline` and give --weights outputs/simple_baseline "
             "(model='outputs/simple_baseline'), or get others with `lifting weights fetch`"
         )

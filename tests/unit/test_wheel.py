@@ -12,7 +12,12 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
+
+from lifting import Poses
+from lifting.data.film import film
+from lifting.data.procedural.generator import generate_motion
 
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED = "lifting/_experiments/"
@@ -82,7 +87,8 @@ def test_the_wheel_ships_experiments_and_neither_studies_nor_pictures(installed)
     named = ("base.yaml", "overlay/smoke.yaml", "curves/synthetic.json")
     assert {SHIPPED + name for name in named} < wanted
     assert {n for n in names if n.startswith(SHIPPED)} == wanted
-    assert {"lifting/py.typed", "lifting/weights/registry.json"} <= names
+    weights = (f"lifting/weights/{name}" for name in ("registry.json", "single.pt", "temporal.pt"))
+    assert {"lifting/py.typed", *weights} <= names
     assert "lifting/visualization/viewer/viewer.html" in names
     assert not [n for n in names if "/viewer/source/" in n]
     assert not [n for n in names if n.startswith(("tests/", "experiments/"))]
@@ -106,3 +112,15 @@ def test_train_and_predict_in_an_empty_folder(installed, tmp_path):
     said = call(installed.bin / "python", "-c", TRAIN_AND_PREDICT, cwd=tmp_path)
     assert f"package: {installed.site / 'lifting'}" in said
     assert list(tmp_path.glob("outputs/**/predictions.npz"))
+
+
+def test_own_keypoints_are_lifted_without_training(installed, tmp_path):
+    tracks = film(generate_motion(1, 60, seed=8), rig="h36m", noise="cpn", seed=8)
+    np.savez(
+        tmp_path / "walk.npz", keypoints_2d=tracks.keypoints_2d[:60], skeleton="h36m17",
+        image_size=tracks.cameras[0].size, fps=50.0,
+    )  # fmt: skip
+    call(installed.bin / "lifting", "predict", "--keypoints", "walk.npz", cwd=tmp_path)
+    poses = Poses.load(tmp_path / "poses.npz")
+    assert len(poses) == 60
+    assert Path(poses.meta["checkpoint"]["file"]).name == "temporal.pt"

@@ -142,9 +142,9 @@ def test_weights_answer_a_machine(files, tmp_path, capsys):
 
 def test_keypoints_are_lifted_without_an_experiment(files, keypoints, capsys, caplog):
     assert main(["weights", "list"]) == 0
-    assert "there are no ready weights yet: train" in capsys.readouterr().out
+    assert "there are no ready weights: train" in capsys.readouterr().out
     assert main(["predict", "--keypoints", str(keypoints)]) == 2
-    assert "and there are no ready weights yet that fit; train" in capsys.readouterr().err
+    assert "and there are no ready weights that fit; train" in capsys.readouterr().err
     for name, file in files.items():
         assert main(["weights", "add", str(file), "--name", name]) == 0
     assert main(["weights", "list"]) == 0
