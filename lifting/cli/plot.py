@@ -55,6 +55,11 @@ def handle(arguments: argparse.Namespace) -> int:
             f"expected what to draw, got {source}, which does not exist; name a file of poses, "
             "the folder of a run or a leaderboard.json"
         )
+    if kind not in OF_POSES and source.is_file() and source.suffix.lower() == ".npz":
+        raise ConfigError(
+            f"expected a run or its record to draw {kind}, got {source}, which holds poses; "
+            f"`lifting plot {'|'.join(OF_POSES)} {source}` draw those"
+        )
     if kind in OF_POSES:
         figure = _poses(kind, source, arguments.person)
     elif kind in (JOINTS, ACTIONS):

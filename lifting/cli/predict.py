@@ -146,8 +146,8 @@ def _add_motion(parser: argparse.ArgumentParser) -> None:
         "--bone",
         action="append",
         metavar="JOINT=MM",
-        help="known length of the bone that ends at a joint, which gives the size where no height "
-        "does; may be repeated",
+        help="known length of the bone that ends at a joint, which gives the size in the place of "
+        "a height; may be repeated",
     )
     motion.add_argument(
         "--up",
@@ -358,8 +358,13 @@ def _with_ready_weights(
         resume=arguments.resume,
     )
     if UNUSUAL in poses.meta:
-        share = poses.meta[UNUSUAL]["share_of_frames"]
-        console.tell(f"unusual input: {share:.1%} of the frames", unusual_share=share)
+        share, tracks = poses.meta[UNUSUAL]["share_of_frames"], len(poses.meta[UNUSUAL]["tracks"])
+        of = len(keypoints.track_names)
+        console.tell(
+            f"unusual input: {share:.1%} of the frames, {tracks} of {of} tracks",
+            unusual_share=share,
+            unusual_tracks=tracks,
+        )
     console.tell(f"poses: {output}", poses=output)
     _beside(arguments, output)
     return 0
@@ -373,13 +378,14 @@ def _formats(arguments: argparse.Namespace) -> list[Export]:
                 "expected --export beside --joint-names, got none; give --export bvh, for example"
             )
         return []
+    formats = chosen(arguments.export, arguments.joint_names)
     output = arguments.output
     if output is not None and output.suffix == ".npz":
         raise ConfigError(
             f"expected a folder for --output beside --export, got the file {output}; give "
             f"{output.parent if str(output.parent) != '.' else output.stem}"
         )
-    return chosen(arguments.export, arguments.joint_names)
+    return formats
 
 
 def _output(arguments: argparse.Namespace, usual: Path) -> Path:

@@ -81,7 +81,7 @@ class Chain:
             facts["model_ahead"] = model
             options = replace(options, lookahead=options.lookahead - model)
         if len(set(tracks.camera.tolist())) > 1:  # of a data set: they share no world
-            options = replace(options, moving_camera=True, camera_poses=None)
+            options = replace(options, moving_camera=True, camera_poses=None, up=None)
         cleaned, flags = _cleaned(tracks, options, rate, facts)
         return cls(options, tracks, cleaned, flags, rate, facts)
 

@@ -226,7 +226,8 @@ def _judged(usual: Usual, tracks: PoseTracks, model: Model) -> dict[str, Any]:
         whys = [f"{name} ({why})" for name, why in list(facts["tracks"].items())[:3]]
         log.warning(
             "this input is unlike what '%s' was trained on, and answers may be far off: %d of %d "
-            "tracks, %s; frames: %.0f %%%s",
+            "tracks as a whole, %s; %.0f %% of the frames by themselves%s; check the size of the "
+            "image, the order of the joints and the rate",
             model.config.name, len(facts["tracks"]), len(tracks.track_names), ", ".join(whys),
             100 * facts["share_of_frames"], f", {', '.join(reasons)}" if reasons else "",
         )  # fmt: skip

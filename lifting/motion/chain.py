@@ -6,6 +6,7 @@ contacts before up and the ground, which they tell.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,12 +19,15 @@ from lifting.motion.body import SHOWN, lengths_of, scale_to, stature_of, typical
 from lifting.motion.camera_path import CameraPath
 from lifting.motion.contact import contacts_of, follow_feet, hold_feet
 from lifting.motion.ground import Up, given_up, up_and_ground, up_of_bodies, world_axes
-from lifting.motion.options import EVERYONE, MotionOptions
+from lifting.motion.options import EVERYONE, LEAST_M, MOST_M, MotionOptions
 from lifting.motion.root import Placed, place_root, smooth_root
 from lifting.skeleton import Skeleton
 from lifting.skeleton.proportions import ANKLE_HEIGHT, MEAN_STATURE_MM
 
+log = logging.getLogger(__name__)
+
 CAMERA_UP = np.array([0.0, -1.0, 0.0])
+LOWER_FOOT = "under the lower foot, taken to stand: single frames show no contact"
 _FEET = ("right", "left")
 
 
@@ -97,7 +101,7 @@ def settle(people: People, options: MotionOptions) -> Moving:
         options: Which stages, and what is known.
 
     Raises:
-        ConfigError: A height or a bone of nobody.
+        ConfigError: A height or a bone of nobody, or bones of nobody's size.
     """
     facts: dict[str, Any] = {}
     causal, ahead, skeleton = options.causal, options.ahead(), people.skeleton
@@ -141,6 +145,8 @@ def settle(people: People, options: MotionOptions) -> Moving:
     sure = np.zeros(soles.shape[:2]) if contact is None else contact
     up, floor, spread = up_and_ground(first, soles, sure, people.frame, people.fps, causal=causal)
     found = _in_world(pose, path, up, floor, spread, nothing, given=people.cameras)
+    if contact is not None and len(np.unique(people.track)) == len(people.track):
+        facts["ground"] = facts["ground"].replace("from contacts", LOWER_FOOT)
     if causal:
         facts["ground"] += ", of the frames so far"
     if people.cameras is None:
@@ -228,11 +234,24 @@ def _scale_in_words(
         if not len(rows):
             continue
         metres = float(tall[rows[-1]]) / 1000
+        unlikely = np.isfinite(metres) and not LEAST_M <= metres <= MOST_M
         if index in heights:
             words = f"{heights[index]:g} m, as given"
         elif bones:
+            if unlikely:
+                given = ", ".join(f"{joint}={length:g}" for joint, length in bones.items())
+                raise ConfigError(
+                    f"expected bones of somebody from {LEAST_M} to {MOST_M} metres tall, got "
+                    f"{given} mm, which make person {number} {metres:.2f} m tall; correct --bone "
+                    "(bone_lengths=), or give --height (height=) in its place"
+                )
             words = f"by {len(bones)} known bones, {metres:.2f} m tall"
         else:
+            if unlikely:
+                log.warning(
+                    "person %d is %.2f m tall as the method answers, not from %g to %g m; give "
+                    "--height (height=), and check the keypoints", number, metres, LEAST_M, MOST_M,
+                )  # fmt: skip
             words = f"not given: {metres:.2f} m tall, as the method answers"
         said.append(f"person {number}: {words}")
     return said

@@ -40,7 +40,7 @@ class MotionOptions:
         height: Metres: of everyone, or as text ``0=1.78,1=1.65`` by the number of a person, or
             the same as a mapping; None leaves the scale of the method's answers.
         bone_lengths: Known lengths, mm, by the name of a bone's lower joint; they give the scale
-            where there is no height, and hold for both sides.
+            in the place of a height, and hold for both sides and everyone.
         up: Which way is up in the axes of the camera (x right, y down, z forward); None estimates
             it.
         moving_camera: The camera moves, so that no world is told from keypoints.
@@ -78,11 +78,40 @@ class MotionOptions:
             raise ConfigError(
                 "expected up or camera_poses, got both; the world of the poses has z up"
             )
+        self._refuse_unused()
         ahead = self.lookahead
         if ahead is not None and (type(ahead) is not int or not 0 <= ahead <= 1000):
             raise ConfigError(
                 f"expected a look-ahead from 0 to 1000 frames, got {ahead!r:.40}; 0 "
                 "answers at once"
+            )
+
+    def _refuse_unused(self) -> None:
+        """Refuse what is said of people and camera, but would count for nothing."""
+        sizes = {"--height (height=)": self.heights, "--bone (bone_lengths=)": self.bone_lengths}
+        given = [name for name, value in sizes.items() if value]
+        if len(given) > 1:
+            raise ConfigError(
+                f"expected {given[0]} or {given[1]}, got both, which may disagree; give the one "
+                "that is known better"
+            )
+        if given and not self.uses("scale"):
+            raise ConfigError(
+                f"expected the stage scale beside {given[0]}, got it left out by --without "
+                f"(without=), so that the size counts for nothing; leave one of them out"
+            )
+        if self.up is None:
+            return
+        missing = [stage for stage in ("root", "ground") if not self.uses(stage)]
+        if missing:
+            raise ConfigError(
+                f"expected the stage {missing[0]} beside --up (up=), got it left out by --without "
+                "(without=), so that no world is made; leave one of them out"
+            )
+        if self.moving_camera:
+            raise ConfigError(
+                "expected --up (up=) or --moving-camera (moving_camera=), got both: a camera that "
+                "moves has no one way up; leave one of them out"
             )
 
     @classmethod

@@ -89,6 +89,10 @@ def test_nothing_overlaps_on_a_small_picture(run, drawn, monkeypatch):
     ("words", "message"),
     [
         (["joints", "nowhere"], "expected what to draw, got nowhere"),
+        (
+            ["joints", "poses.npz"],
+            "which holds poses; `lifting plot sheet|angles|above poses.npz`",
+        ),
         (["joints", "."], "result.json"),
         (["curves", "."], "log the scalar first"),
         (["joints", "empty.json"], "empty.json"),
@@ -100,6 +104,7 @@ def test_nothing_overlaps_on_a_small_picture(run, drawn, monkeypatch):
 def test_mistakes_are_told(run, tmp_path, monkeypatch, capsys, words, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.json").write_text("{}")
+    (tmp_path / "poses.npz").write_bytes(b"PK\x03\x04\x8f")
     record = json.loads((run / "result.json").read_text())
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "result.json").write_text(json.dumps(record | {"metrics": {}}))

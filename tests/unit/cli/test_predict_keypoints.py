@@ -115,6 +115,7 @@ def test_keypoints_become_files_of_other_programs(trained, tmp_path, capsys):
 
     for words, message in (
         (["--export", "bvh", "--output", str(tmp_path / "a.npz")], "expected a folder for --out"),
+        (["--export", "fbx", "--output", str(tmp_path / "a.npz")], "unknown export 'fbx'"),
         (["--export", "gbl"], "unknown export 'gbl'; did you mean 'glb'"),
         (["--joint-names", "vrm"], "expected --export beside --joint-names"),
         (["--video", str(tmp_path / "none.mp4")], "none.mp4, got no file; name the video"),
@@ -133,6 +134,10 @@ def test_keypoints_become_files_of_other_programs(trained, tmp_path, capsys):
         (["--keypoints", "x", "--bone", "left_knee"], "expected --bone JOINT=MM"),
         (["--keypoints", "x", "--without", "foot"], "did you mean 'root'"),
         (["--keypoints", "x", "--up", "0", "0", "0"], "three numbers that point up"),
+        (
+            ["--keypoints", "x", "--height", "1.7", "--without", "all"],
+            "stage scale beside --height",
+        ),
     ],
 )
 def test_mistakes_about_motion_are_explained(capsys, words, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -156,6 +157,9 @@ def test_keypoints_are_lifted_without_an_experiment(files, keypoints, capsys, ca
     caplog.clear()
     assert main(["predict", "--keypoints", str(keypoints)]) == 0
     assert "ready weights 'videopose3d'" in caplog.text
+    assert re.search(
+        r"unusual input: [0-9.]+% of the frames, [01] of 1 tracks", capsys.readouterr().out
+    )
     chosen = Poses.load("poses.npz")
     assert chosen.meta["method"]["name"] == "videopose3d"
     named = ["--weights", "simple_baseline", "--output", "single.npz"]
@@ -188,6 +192,7 @@ def test_wrong_joints_are_warned_of(files, keypoints, caplog):
     wrong = lift(points[:, ::-1], skeleton="h36m17", **given)
     assert wrong.meta["unusual"]["share_of_frames"] > 0.5
     assert "unlike what 'simple_baseline' was trained on" in caplog.text
+    assert "check the size of the image, the order of the joints and the rate" in caplog.text
     caplog.clear()
     right = lift(points, skeleton="h36m17", **given)
     assert right.meta["unusual"]["tracks"] == {}

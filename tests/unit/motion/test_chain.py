@@ -155,7 +155,9 @@ def test_a_height_places_people_whose_depths_are_answered_too_small(people, walk
 def test_no_stage_knows_more_of_the_future_than_it_may(walker, people, lookahead, stage):
     """What comes later is changed beyond recognition; a lifter of single frames stands between."""
     without = () if stage is None else (stage,)
-    options = MotionOptions(without=without, lookahead=lookahead, height=1.8)
+    options = MotionOptions(
+        without=without, lookahead=lookahead, height=None if without == ("scale",) else 1.8
+    )
     changed, cut = 60, 60 - lookahead
 
     def run(points, confidence):
@@ -280,6 +282,18 @@ def test_one_frame_is_enough(people):
             replace(people, **rows, person=people.person[:1]), MotionOptions(lookahead=lookahead)
         )
         assert np.isfinite(found.world).all()
+        assert found.facts["ground"].startswith("under the lower foot, taken to stand")
+
+
+def test_sizes_that_nobody_has_are_told(people, caplog):
+    with pytest.raises(
+        ConfigError, match=r"left_knee=800, right_knee=800 mm, which make person 0"
+    ):
+        settle(people, MotionOptions(bone_lengths={"left_knee": 800}))
+    settle(people, MotionOptions())
+    assert not caplog.records
+    settle(replace(people, joints_3d=people.joints_3d * 2), MotionOptions())
+    assert "m tall as the method answers, not from 0.5 to 2.5 m; give --height" in caplog.text
 
 
 def test_two_bones_reach_as_far_as_they_can():
@@ -337,6 +351,15 @@ def test_heights_belong_to_people(people):
         ({"up": (0, 0, 0)}, "three numbers that point up"),
         ({"up": 3}, "three numbers that point up"),
         ({"bone_lengths": {"left_knee": 0.43}}, "from 10 to 1500 mm, got left_knee=0.43"),
+        ({"height": 1.8, "without": "scale"}, "stage scale beside --height"),
+        ({"bone_lengths": {"left_knee": 430}, "without": "all"}, "stage scale beside --bone"),
+        (
+            {"height": 1.8, "bone_lengths": {"left_knee": 430}},
+            "--height .* or --bone .*, got both",
+        ),
+        ({"up": (0, -1, 0), "without": "ground"}, "stage ground beside --up"),
+        ({"up": (0, -1, 0), "without": "root"}, "stage root beside --up"),
+        ({"up": (0, -1, 0), "moving_camera": True}, "--up .* or --moving-camera .*, got both"),
     ],
 )
 def test_options_of_no_use_are_refused(options, message):
