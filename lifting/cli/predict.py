@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from lifting.experiment.config import ExperimentConfig
     from lifting.export import Export
     from lifting.motion.options import MotionOptions
+
+
+log = logging.getLogger(__name__)
+
+_SAME_LENGTH = 1.2  # by which keypoints and their video may differ in duration
 
 
 def register(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -107,7 +113,8 @@ def _add_keypoints(parser: argparse.ArgumentParser) -> None:
         "--fps",
         type=float,
         help="frames a second of the video, where the file does not say; without it a method of "
-        "several frames takes the rate that its weights were trained at, which is said",
+        "several frames takes the rate of --video, else the one that its weights were trained at, "
+        "which is said",
     )
     own.add_argument(
         "--coordinates",
@@ -248,7 +255,30 @@ def _own_video(arguments: argparse.Namespace) -> VideoSeen | None:
     if "image_size" in options:
         options["image_size"] = tuple(options["image_size"])
     options["size"] = Size.of(options.pop("max_size", None))
-    return read_video(arguments.keypoints, **options)
+    seen = read_video(arguments.keypoints, **options)
+    return seen if arguments.video is None else _timed(arguments, seen)
+
+
+def _timed(arguments: argparse.Namespace, seen: VideoSeen) -> VideoSeen:
+    """Keypoints at the rate of their video where nobody says theirs; where they differ is said."""
+    from lifting.visualization.video import read_span
+
+    rate, seconds = read_span(arguments.video)
+    if seen.fps is None and rate is not None and 1 <= rate <= 1000:
+        print(f"frames a second are not known: {rate:g} are taken, those of {arguments.video}")
+        seen = seen._replace(fps=rate)
+    if seen.fps is None or not seconds or arguments.match == "number":
+        return seen
+    when = seen.when
+    lasts = (when.first + (int(when.number[-1]) + 1) * when.step) / seen.fps
+    if max(lasts, seconds) > _SAME_LENGTH * min(lasts, seconds):
+        log.warning(
+            "keypoints last to %.1f s at %g frames a second, and %s to %.1f s at %s: they are "
+            "drawn at other times than they are of; correct --fps, or give --match number",
+            lasts, seen.fps, arguments.video, seconds,
+            "a rate that it does not say" if rate is None else f"{rate:g}",
+        )  # fmt: skip
+    return seen
 
 
 def _say(tracks: PoseTracks, config: ExperimentConfig, *, placed: bool = False) -> None:

@@ -52,6 +52,44 @@ class Overlay(NamedTuple):
     notes: tuple[str, ...]
 
 
+class Span(NamedTuple):
+    """How long a video lasts.
+
+    Attributes:
+        rate: Frames a second, the mean of a varying rate; None where the file does not say.
+        seconds: From its first frame to its end; None likewise.
+    """
+
+    rate: float | None
+    seconds: float | None
+
+
+def read_span(video: Path) -> Span:
+    """Rate and duration that a video states of itself; no frame is decoded.
+
+    Args:
+        video: The file.
+
+    Raises:
+        ConfigError: PyAV is not installed.
+        MissingDataError: There is no such video.
+        DataError: It is no video.
+    """
+    av = check_video(video)
+    try:
+        with av.open(str(video)) as source:
+            stream = _video_stream(source, video)
+            rate = stream.average_rate
+            seconds = None
+            if stream.duration and stream.time_base:
+                seconds = float(stream.duration * stream.time_base)
+            elif source.duration:
+                seconds = source.duration / av.time_base
+            return Span(float(rate) if rate else None, seconds)
+    except av.error.FFmpegError as error:
+        raise _unreadable(video, error) from error
+
+
 def write_overlay(
     video: Path, poses: Poses, output: Path, *, matching: Matching = "time"
 ) -> Overlay:
@@ -109,10 +147,14 @@ def write_overlay(
     except av.error.FFmpegError as error:
         if error.errno in _DISK:
             raise not_written(output, error) from error
-        raise DataError(
-            f"expected a video that can be read in {video}, got '{error}'; give another file"
-        ) from error
+        raise _unreadable(video, error) from error
     return Overlay(frames, drawn, what, notes)
+
+
+def _unreadable(video: Path, error: Exception) -> DataError:
+    return DataError(
+        f"expected a video that can be read in {video}, got '{error}'; give another file"
+    )
 
 
 def check_video(video: Path) -> Any:

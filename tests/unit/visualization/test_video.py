@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lifting.cli import predict
 from lifting.cli.main import main
 from lifting.cli.view import check_video, show_beside
 from lifting.data.keypoints.tracks import read_keypoints
@@ -202,6 +203,35 @@ def test_a_prediction_is_drawn_beside_it(tmp_path, capsys):
     }  # fmt: skip
     with pytest.raises(OutputError, match="that is not the one to write"):
         check_video(Namespace(video=tmp_path / "out" / "overlay.mp4"), tmp_path / "out")
+
+
+def test_keypoints_have_the_rate_of_their_video(tmp_path, capsys, caplog):
+    film(tmp_path / "in.mp4", range(0, 2000, 40))
+    points = np.random.default_rng(0).uniform(10, 90, (50, 17, 2))
+    given = {"keypoints_2d": points, "image_size": [WIDTH, HEIGHT], "skeleton": "h36m17"}
+    np.savez(tmp_path / "walk.npz", **given)
+    parser = ArgumentParser()
+    predict.register(parser.add_subparsers())
+    words = ["predict", "--keypoints", str(tmp_path / "walk.npz")]
+    words += ["--video", str(tmp_path / "in.mp4")]
+
+    def rate(*more):
+        seen = predict._own_video(parser.parse_args([*words, *more]))
+        return seen.fps
+
+    assert rate() == pytest.approx(RATE, rel=0.01)
+    assert f"not known: {RATE} are taken, those of" in capsys.readouterr().out
+    assert rate("--fps", "24") == 24
+    assert rate("--fps", "10", "--match", "number") == 10
+    assert not [line for line in caplog.messages if "keypoints last" in line]
+    assert rate("--fps", "10") == 10
+    said = [line for line in caplog.messages if "keypoints last" in line]
+    assert "last to 5.0 s at 10 frames a second" in said[0]
+    assert "to 2.0 s at 25: " in said[0]
+    assert "correct --fps, or give --match number" in said[0]
+    (tmp_path / "in.mp4").write_text("no video")
+    with pytest.raises(DataError, match=r"expected a video that can be read in .*in\.mp4"):
+        rate()
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="set LIFTING_DATA: no real/pose2sim there")
