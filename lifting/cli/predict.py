@@ -300,10 +300,27 @@ def _say(tracks: PoseTracks, config: ExperimentConfig, *, placed: bool = False) 
         lines.append("positions are parts of the image")
     if facts["frame_numbers"] == "in order":
         lines.append("frames are counted in their order: their names do not number them")
+    if bool(tracks.fps.isnan().any()):
+        lines.append(_unknown_rate(config))
     lines += [f"{facts[key]} {words}" for key, words in counted.items() if facts[key] != "0"]
     for line in lines:
         if line:
             print(f"  {line}")
+
+
+def _unknown_rate(config: ExperimentConfig) -> str:
+    """What is lifted and assumed where nobody says the frames a second."""
+    from lifting.motion.options import USUAL_FPS
+
+    frames = (
+        "single frames are lifted"
+        if config.data.frames == 1
+        else "frames are taken to follow one another as in the training"
+    )
+    return (
+        f"frames a second are not known: {frames}, and {USUAL_FPS:g} a second are taken for "
+        "whatever needs a rate; give --fps"
+    )
 
 
 def _unused_camera(config: ExperimentConfig) -> str:

@@ -345,6 +345,12 @@ def lift_into(
 
 def _check_place(output: Path) -> None:
     """Make the folder of a file, and try to write there."""
+    file = next((folder for folder in output.parents if folder.is_file()), None)
+    if file is not None:
+        raise OutputError(
+            f"expected a folder to write {output.name} to, got {file}, which is a file and not a "
+            "folder; choose another with --output"
+        )
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

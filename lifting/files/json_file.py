@@ -49,6 +49,10 @@ def parse_json(path: Path, data: bytes) -> object:
     Raises:
         DataError: It is no JSON, or nested beyond reason.
     """
+    if not data.strip():
+        raise DataError(
+            f"expected complete JSON in {path}, got a file that is empty; write it again"
+        )
     try:
         with _no_collection():
             return json.loads(data)

@@ -13,6 +13,7 @@ from lifting.data.keypoints.people import People, Sightings, tabulate
 from lifting.data.keypoints.persons import choose_persons
 from lifting.data.keypoints.pixels import to_pixels, within
 from lifting.data.keypoints.plausibility import IMPLAUSIBLE, exchanged_sides, upside_down
+from lifting.data.keypoints.read import check_one_size
 from lifting.data.keypoints.source import open_source
 from lifting.data.keypoints.timeline import timeline
 from lifting.errors import DataError
@@ -101,7 +102,9 @@ def _describe(
     facts["rate"] = "not said" if seen.fps is None else f"{seen.fps:g} frames a second"
     stated = seen.image_size or image_size
     facts["image size"] = (
-        "not said: lifting needs --image-size WIDTH HEIGHT"
+        f"{len(seen.image_sizes)} sizes: these images are no single video"
+        if len(seen.image_sizes) > 1
+        else "not said: lifting needs --image-size WIDTH HEIGHT"
         if stated is None
         else f"{stated[0]:g} x {stated[1]:g}"
     )
@@ -134,6 +137,7 @@ def _describe(
         facts["sides"] = "faces are seen from behind: left and right may be exchanged"
     if upside_down(points, sure, people.skeleton):
         facts["up and down"] = "heads lie below ankles: y points up, or the picture is turned"
+    check_one_size(path, people)
 
 
 def _frames(seen: Sightings) -> str:

@@ -264,7 +264,13 @@ def _joints(names: _Names) -> FloatArray:
                 f"{AGAIN}"
             )
         size = len(flat[0] if flat else row)
-        if len(row) != size or size % 3 or not size:
+        if size % 3 and len(row) == size:
+            raise DataError(
+                f"expected x, y and confidence of every joint in {names.path} ({names(i)}), got "
+                f"{size} numbers, which is not a multiple of 3; give 2D keypoints with their "
+                "confidences"
+            )
+        if len(row) != size or not size:
             raise DataError(
                 f"expected x, y and confidence of every joint in {names.path} ({names(i)}), as "
                 f"many for every person ({size} numbers for the first), got {len(row)} numbers; "

@@ -25,6 +25,7 @@ _HIDDEN = 0.5
 _SURE_AT_ORIGIN = 0.3
 _CLEARLY_MORE, _FEW = 1.2, 0.05
 _MOSTLY, _MANY, _SOME, _CORNER = 0.5, 0.1, 0.02, 0.3
+_NOTICED, _CLEARLY_BESIDE = 0.01, 0.02  # share of the sure joints; parts of a side
 
 
 class Cleaned(NamedTuple):
@@ -119,15 +120,22 @@ def within(
     turned = float(((points < 0) | (points > sides[::-1])).any(-1).mean())
     if outside > _MOSTLY or (coordinates == "pixels" and outside > _SOME and turned < outside / 4):
         low, high = points.min(0), points.max(0)
+        advice = "give width and height of the video, in this order, with --image-size"
+        if (points[:, 1] < 0).mean() > _MOSTLY:
+            advice = "y must point down from the top of the image: turn it over (height - y)"
         raise DataError(
             f"expected the keypoints of {path} within the image of {size[0]:g} x {size[1]:g}, got "
             f"x from {low[0]:.0f} to {high[0]:.0f} and y from {low[1]:.0f} to {high[1]:.0f}; "
-            "give width and height of the video, in this order, with --image-size"
+            f"{advice}"
         )
-    if outside > _MANY:
+    sure = people.joints[people.joints[..., 2] >= _HIDDEN][:, :2]
+    beside, beside_turned = _beside(sure, sides), _beside(sure, sides[::-1])
+    if outside > _MANY or beside > _NOTICED:
+        fits = coordinates == "pixels" and beside > _NOTICED and beside_turned < beside / 4
         log.warning(
-            "%s: %.0f %% of the joints lie outside the image of %g x %g; check --image-size",
-            path, 100 * outside, *size,
+            "%s: %.2g %% of the joints lie outside the image of %g x %g%s; check --image-size",
+            path, 100 * (outside if outside > _MANY else beside), *size,
+            ", and would fit with width and height (or x and y) exchanged" if fits else "",
         )  # fmt: skip
     elif bool(np.all(np.quantile(points, 0.99, axis=0) < _CORNER * sides)):
         log.warning(
@@ -141,6 +149,14 @@ def within(
     joints = np.where(far[..., None], (np.nan, np.nan, 0.0), people.joints)
     kept = _shown_people(path, replace(people, joints=joints), own_boxes=True)
     return kept, int((far & seen).sum())
+
+
+def _beside(points: FloatArray, sides: FloatArray) -> float:
+    """Share of points that lie clearly outside an image."""
+    if not len(points):
+        return 0.0
+    margin = _CLEARLY_BESIDE * sides
+    return float(((points < -margin) | (points > sides + margin)).any(-1).mean())
 
 
 def _kind(people: People, coordinates: Coordinates, points: FloatArray) -> Coordinates:

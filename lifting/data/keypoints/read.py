@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 # Focal length of an unknown camera in parts of the image's larger side: 45 degrees across, as
 # many cameras have, and close to that of Human3.6M.
 GUESSED_FOCAL = 1.2
+_SHORTEST, _LONGEST = 0.2, 20.0  # focal lengths that a camera may have, in the same parts
 _LARGEST_SIDE = 100_000
 _SAME_RATE = 0.01
 _SLOWEST, _FASTEST = 1.0, 1000.0  # frames a second
@@ -191,7 +192,7 @@ def _seen(path: Path, people: People, asked: _Asked) -> VideoSeen:
         "joints": people.order.why,
         "joints_told_by": people.order.told_by,
         "frame_step": str(when.step),
-        "frame_numbers": "from the names" if when.numbered else "in order",
+        "frame_numbers": _numbers_from(people, when),
         "people": chosen.why,
         "person": _asked(chosen, person),
         "joints_not_finite": str(cleaned.not_finite),
@@ -205,6 +206,12 @@ def _seen(path: Path, people: People, asked: _Asked) -> VideoSeen:
     if people.claims.notes:
         facts["notes"] = "; ".join(people.claims.notes)
     return VideoSeen(people, when, size, lens, fps, persons, chosen.persons, facts)
+
+
+def _numbers_from(people: People, when: Timeline) -> str:
+    if people.claims.plain:
+        return "places in the array"
+    return "from the names" if when.numbered else "in order"
 
 
 def _asked(chosen: Chosen, person: str) -> str:
@@ -231,7 +238,7 @@ def _warn_of_sides(path: Path, people: People) -> None:
 
 def _rate(path: Path, people: People, given: float | None) -> float | None:
     stated = people.claims.fps
-    if stated is None or math.isnan(stated):
+    if stated is None:
         return given
     if not _SLOWEST <= stated <= _FASTEST:
         raise DataError(
@@ -246,17 +253,30 @@ def _rate(path: Path, people: People, given: float | None) -> float | None:
     return stated
 
 
-def _image_size(
-    path: Path, people: People, given: tuple[float, ...] | None
-) -> tuple[float, float]:
+def check_one_size(path: Path, people: People) -> None:
+    """Refuse images of several sizes, which are no single video.
+
+    Args:
+        path: The file, for messages.
+        people: As read.
+
+    Raises:
+        DataError: The file says several sizes.
+    """
     sizes = people.claims.image_sizes
     if len(sizes) > 1:
         listed = ", ".join(f"{width:g} x {height:g}" for width, height in sizes[:_MOST_NAMED])
         more = ", ..." if len(sizes) > _MOST_NAMED else ""
         raise DataError(
-            f"expected images of one size in {path}, got {len(sizes)}: {listed}{more}; give one "
-            "video at a time"
+            f"expected images of one size in {path}, got {len(sizes)}: {listed}{more}; they are "
+            "no single video and cannot be lifted together: give one video at a time"
         )
+
+
+def _image_size(
+    path: Path, people: People, given: tuple[float, ...] | None
+) -> tuple[float, float]:
+    check_one_size(path, people)
     stated = people.claims.image_size
     size = given or stated
     if size is None:
@@ -306,8 +326,29 @@ def _intrinsics(
             f"expected the intrinsics that {path} says, {_listed(stated)}, got "
             f"{_listed(given)}; leave --intrinsics (intrinsics=) out"
         )
+    _check_lens(path, size, numbers, origin)
     padded = (*(float(v) for v in numbers), *(0.0,) * (9 - len(numbers)))
     return Lens(padded, origin, is_guessed)
+
+
+def _check_lens(
+    path: Path, size: tuple[float, float], numbers: Sequence[float], origin: str
+) -> None:
+    """Refuse the intrinsics of no camera, such as those in parts of the image."""
+    low, high = _SHORTEST * max(size), _LONGEST * max(size)
+    focal = all(low <= value <= high for value in numbers[:2])
+    if focal and all(0 <= v <= side for v, side in zip(numbers[2:4], size, strict=True)):
+        return
+    advice = (
+        "correct them there, or leave them out"
+        if origin == "of the file"
+        else "give --intrinsics FX FY CX CY (intrinsics=(fx, fy, cx, cy)) in pixels"
+    )
+    raise DataError(
+        f"expected 'intrinsics' for {path} in pixels, fx and fy from {low:g} to {high:g} "
+        f"({_SHORTEST:g} to {_LONGEST:g} times the larger side) and cx, cy within the image of "
+        f"{size[0]:g} x {size[1]:g}, got {_listed(numbers)} ({origin}); {advice}"
+    )
 
 
 def _listed(numbers: Sequence[float]) -> str:

@@ -64,6 +64,14 @@ def test_a_detector_s_file_is_lifted(trained, results, tmp_path, capsys):
         assert file["track_names"].tolist() == ["dance"]
     assert main(command) == 2
     assert "give --image-size WIDTH HEIGHT" in capsys.readouterr().err
+    assert "a second are not known" not in said
+    size = ["--image-size", "640", "480"]
+    assert main([*command, *size]) == 0
+    said = capsys.readouterr().out
+    assert "frames a second are not known: single frames are lifted, and 30 a second are" in said
+    inside = ["--output", str(results / "poses.npz")]
+    assert main([*command, *size, *inside]) == 2
+    assert "dance.json, which is a file and not a folder; choose" in capsys.readouterr().err
 
 
 def test_a_camera_is_said_to_be_unused_only_where_it_is(results, tiny_method):

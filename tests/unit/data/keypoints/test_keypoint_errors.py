@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from lifting.data.keypoints.look import look
 from lifting.data.keypoints.tracks import read_keypoints
 from lifting.errors import ConfigError, DataError, MissingDataError
 from lifting.files import json_file
@@ -28,7 +29,7 @@ def save(path, content):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "expected complete JSON"),
+        ("", "expected complete JSON in .*, got a file that is empty; write it again"),
         ("<html>", "begins with b'<html>'"),
         ('[{"image_id": 1', "expected complete JSON"),
         ("[" * 100_000, "RecursionError"),
@@ -127,6 +128,9 @@ def test_annotations_of_several_sizes(tmp_path, writers):
     content["images"][0]["width"] = 100
     with pytest.raises(DataError, match=r"images of one size .*got 2: 100 x 480, 640 x 480"):
         read(save(path, content))
+    found = look(path, "coco17")
+    assert found.facts["image size"] == "2 sizes: these images are no single video"
+    assert "cannot be lifted together" in str(found.problem)
 
 
 @pytest.mark.parametrize(
@@ -243,6 +247,28 @@ def test_intrinsics_are_given_guessed_or_refused(tmp_path, writers):
     for bad in ((1, 2, 3), (0, 1, 2, 3), (1, 1, float("inf"), 3)):
         with pytest.raises(DataError, match=r"'intrinsics' for .*give --intrinsics FX FY CX CY"):
             read(path, image_size=writers.size, intrinsics=bad)
+
+
+@pytest.mark.parametrize(
+    "lens", [(1, 1, 0, 0), (1.2, 1.2, 0.5, 0.5), (13e3, 800, 320, 240), (800, 800, 320, 481)]
+)
+def test_intrinsics_of_no_camera_are_refused(tmp_path, writers, lens):
+    path = writers.coco_results(tmp_path / "c.json", writers.people(2, 17))
+    words = r"in pixels, fx and fy from 128 to 12800 .* 640 x 480, got .* \(given\); give --intr"
+    with pytest.raises(DataError, match=words):
+        read(path, image_size=writers.size, intrinsics=lens)
+    stated = writers.plain_npz(tmp_path / "p.npz", writers.people(2, 17), intrinsics=lens)
+    with pytest.raises(DataError, match=r"\(of the file\); correct them there"):
+        read(stated)
+
+
+def test_numbers_that_are_no_triples(tmp_path, writers):
+    path = writers.coco_results(tmp_path / "c.json", writers.people(2, 17))
+    entries = json.loads(path.read_text())
+    for entry in entries:
+        entry["keypoints"] = [1.0] * 77
+    with pytest.raises(DataError, match=r"got 77 numbers, which is not a multiple of 3"):
+        read(save(path, entries), image_size=writers.size)
 
 
 @pytest.mark.parametrize(

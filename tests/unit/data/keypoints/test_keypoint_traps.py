@@ -166,6 +166,33 @@ def test_an_image_on_its_side_is_refused(tmp_path, caplog):
     assert "everyone is in the upper left corner" in caplog.text
 
 
+def test_sides_that_are_exchanged_are_told_where_people_stand_near_the_middle(tmp_path, caplog):
+    people = detected("coco17", 40)
+    low, high = people[..., :2].min((0, 1, 2)), people[..., :2].max((0, 1, 2))
+    people[..., :2] -= (low + high) / 2 - np.array([640, 360])
+    wide = people.copy()
+    wide[::20, :, 9, 0] = 1200
+    path = written(tmp_path / "a.json", results(wide))
+    with caplog.at_level(logging.WARNING):
+        read_video(path, image_size=(1280, 1280))
+        assert not caplog.text
+        read_video(path, image_size=(1100, 1280))
+    assert not caplog.text
+    wide[::4, :, 9, 0] = 1200
+    with caplog.at_level(logging.WARNING):
+        read_video(written(tmp_path / "b.json", results(wide)), image_size=(1100, 1280))
+    assert "1.5 % of the joints lie outside the image of 1100 x 1280, and would fit" in caplog.text
+    assert "with width and height (or x and y) exchanged; check --image-size" in caplog.text
+
+
+def test_y_that_points_up_from_the_top_is_told(tmp_path):
+    people = detected("coco17", 40)
+    people[..., 1] *= -1
+    path = written(tmp_path / "a.json", results(people))
+    with pytest.raises(DataError, match="y must point down from the top of the image"):
+        read_video(path, image_size=SIZE)
+
+
 def test_joints_far_outside_and_confidences_that_are_none_are_told(tmp_path, caplog):
     people = detected("coco17", 40)
     people[3, 0, 9, :2] = (-5000, 100)
@@ -194,13 +221,16 @@ def test_facts_of_a_file_are_not_overruled_in_silence(tmp_path):
     ):  # fmt: skip
         with pytest.raises(DataError, match=words):
             read_video(tmp_path / "a.npz", **{option: other})
-    np.savez(tmp_path / "b.npz", keypoints_2d=people, fps=0)
-    with pytest.raises(DataError, match="from 1 to 1000 frames a second"):
-        read_video(tmp_path / "b.npz", image_size=SIZE)
+    for wrong in (0, np.nan):
+        np.savez(tmp_path / "b.npz", keypoints_2d=people, fps=wrong)
+        with pytest.raises(DataError, match="from 1 to 1000 frames a second"):
+            read_video(tmp_path / "b.npz", image_size=SIZE)
 
 
 def test_looking_tells_what_lifting_would_refuse(tmp_path):
     np.save(tmp_path / "a.npy", detected("coco17", 40)[:, 0, :, :2])
+    video = read_video(tmp_path / "a.npy", image_size=SIZE)
+    assert video.facts["frame_numbers"] == "places in the array"
     assert "needs --image-size" in look(tmp_path / "a.npy").facts["image size"]
     assert "within the image of 64 x 48" in str(
         look(tmp_path / "a.npy", image_size=(64, 48)).problem
