@@ -13,7 +13,7 @@ from lifting.skeleton import H36M_17
 from lifting.tto import objective as objectives
 from lifting.tto.adapter import Decoder
 from lifting.tto.config import TtoConfig
-from lifting.tto.contract import Decoded, Status
+from lifting.tto.contract import Decoded, Packable, Status
 from lifting.tto.objective import Evaluation, Objective
 from lifting.tto.observe import observe
 from lifting.tto.optimizer import Optimiser, minimise
@@ -312,8 +312,8 @@ def test_packing_changes_no_result(people, optimizer, flip, stop, monkeypatch):
     batch.keypoints_2d[4] = torch.nan
     config = TtoConfig(optimizer=optimizer, iterations=14, lr=3e-3, history=True, **stop)
     results, rows = [], []
-    for rows_of in (None, Objective.rows):
-        monkeypatch.setattr(objectives.Objective, "rows", rows_of)
+    for packable in (type(None), Packable):
+        monkeypatch.setattr("lifting.tto.optimizer.Packable", packable)
         method = Recorded(module, sigma=3.0)
         results.append(refine(method, batch, config, flip=flip))
         rows.append(method.rows)
@@ -344,7 +344,7 @@ def test_a_mirrored_copy_may_stop_before_the_other(people, monkeypatch):
     monkeypatch.setattr(Decoder, "rows", spied)
     config = TtoConfig(iterations=40, lr=3e-3, tolerance=5e-3)
     packed = refine(module, batch, config, flip=True)
-    monkeypatch.setattr(Objective, "rows", None)
+    monkeypatch.setattr("lifting.tto.optimizer.Packable", type(None))
     plain = refine(module, batch, config, flip=True)
     assert any(first != second for first, second in halves)
     assert sum(halves[0]) > sum(halves[-1]) > 0
