@@ -238,7 +238,7 @@ def _warn_of_sides(path: Path, people: People) -> None:
 
 def _rate(path: Path, people: People, given: float | None) -> float | None:
     stated = people.claims.fps
-    if stated is None:
+    if stated is None or math.isnan(stated):  # unknown, as in the files that this package writes
         return given
     if not _SLOWEST <= stated <= _FASTEST:
         raise DataError(
