@@ -16,6 +16,18 @@ from lifting.experiment.load import load_experiment
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """What a job in the background is started with, deaf to some signals, is not tested here."""
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    for signum in before:
+        plain = signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL
+        signal.signal(signum, plain)
+    yield
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
 @pytest.fixture
 def stop_at(monkeypatch):
     """Sends this process a signal at a call of a function."""
