@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
 import re
 import shlex
 from dataclasses import fields
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 from lifting.cli.options import known_bone, picture
 from lifting.errors import ConfigError
 from lifting.experiment.console import console
+from lifting.files.json_file import as_json
 from lifting.motion.options import EVERYONE, read_heights
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def handle_solve(arguments: argparse.Namespace) -> int:
     options = _options(arguments)
     from lifting.data.sets.keypoint_rig.config import Config as KeypointRigConfig
     from lifting.data.sets.keypoint_rig.reader import read_rig
-    from lifting.teacher.rig_report import as_json, markdown
+    from lifting.teacher.rig_report import as_values, markdown
     from lifting.teacher.solution import write_solution
     from lifting.teacher.solve import solve_rig
 
@@ -195,7 +195,7 @@ def handle_solve(arguments: argparse.Namespace) -> int:
     folder = arguments.output
     write_solution(folder / SOLUTION, solution, facts)
     write_text(folder / REPORT, markdown(solution, facts))
-    write_text(folder / FIGURES, as_json(solution, facts))
+    write_text(folder / FIGURES, as_json(as_values(solution, facts)))
     _draw(solution, folder / PICTURE)
     names = [SOLUTION, REPORT, FIGURES, PICTURE]
     if arguments.viewer:
@@ -205,7 +205,7 @@ def handle_solve(arguments: argparse.Namespace) -> int:
         poses = poses_of_rig(solution, rig.views, rig.fps)
         write_viewer(folder / VIEWER, [Clip(folder.resolve().name, poses)])
         names.append(VIEWER)
-    console.tell(markdown(solution, facts).rstrip("\n"), **json.loads(as_json(solution, facts)))
+    console.tell(markdown(solution, facts).rstrip("\n"), **as_values(solution, facts))
     for name in names:
         console.written(folder / name)
     return 0
@@ -213,14 +213,14 @@ def handle_solve(arguments: argparse.Namespace) -> int:
 
 def handle_report(arguments: argparse.Namespace) -> int:
     """Read a solution, draw it and print its report."""
-    from lifting.teacher.rig_report import as_json, markdown
+    from lifting.teacher.rig_report import as_values, markdown
     from lifting.teacher.solution import read_solution
 
     kept = read_solution(arguments.solution)
     picture = arguments.picture or arguments.solution.with_name(PICTURE)
     _draw(kept.solution, picture)
     report = markdown(kept.solution, kept.facts)
-    console.tell(report.rstrip("\n"), **json.loads(as_json(kept.solution, kept.facts)))
+    console.tell(report.rstrip("\n"), **as_values(kept.solution, kept.facts))
     console.written(picture)
     return 0
 

@@ -102,6 +102,6 @@ def _calibrate(run: Run, plan: Plan) -> Iterable[Path]:
 
     study = calibrate(run, plan)
     overrides = {name: overrides_of(study, name) for name in (TEMPERATURE, AFFINE)}
-    for name, text in overrides.items():
-        console.tell(f"{name}: {text}", overrides=overrides)
+    lines = (f"{name}: {text}" for name, text in overrides.items())
+    console.tell("\n".join(lines), overrides=overrides)
     return write_calibration(study, run, plan)

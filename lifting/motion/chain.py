@@ -144,9 +144,9 @@ def settle(people: People, options: MotionOptions) -> Moving:
     soles = soles - (first.direction * (ANKLE_HEIGHT * stature)[:, None])[:, None]
     sure = np.zeros(soles.shape[:2]) if contact is None else contact
     up, floor, spread = up_and_ground(first, soles, sure, people.frame, people.fps, causal=causal)
+    moves = len(np.unique(people.track)) < len(people.track)
+    facts["ground"] = "from contacts" if moves else LOWER_FOOT
     found = _in_world(pose, path, up, floor, spread, nothing, given=people.cameras)
-    if contact is not None and len(np.unique(people.track)) == len(people.track):
-        facts["ground"] = facts["ground"].replace("from contacts", LOWER_FOOT)
     if causal:
         facts["ground"] += ", of the frames so far"
     if people.cameras is None:
@@ -331,7 +331,8 @@ def _in_world(
     facts = nothing.facts
     lost = ~np.isfinite(floor)
     whole = pose + path[:, None]
-    facts["ground"] = "from contacts" if not lost.all() else "no foot stood: z = 0 is the camera's"
+    if lost.all():
+        facts["ground"] = "no foot stood: z = 0 is the camera's"
     if given is not None:
         facts["world"] = "that of the camera's poses"
         turn, world = given.rotation.swapaxes(1, 2), whole

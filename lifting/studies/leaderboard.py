@@ -121,22 +121,23 @@ def run_leaderboard(methods: Sequence[str], plan: Contest) -> Iterator[Board]:
     first = next(iter(configs.values()))
     theirs = None if plan.beside is None else read_beside(plan.beside, plan, first)
     done = {} if theirs is None else theirs.trained
-    todo = [
+    absent = [
         (budget, seeds, name)
         for budget, seeds in sorted(plan.budgets)
         for name in configs
         if (name, budget) not in done or len(done[name, budget].seeds) < seeds
     ]
+    needed = {name for *_, name in absent}
     least = min(seconds for seconds, _ in plan.budgets) * _speed(plan.gflops)
     files = {
         name: CostFile(plan.output, config, CALIBRATION_SHARE * least)
         for name, config in configs.items()
-        if name in {one for *_, one in todo}
+        if name in needed
     }
     lines: list[_Line] = []
-    if theirs is not None and not todo:
+    if theirs is not None and not absent:
         yield _board(plan, lines, theirs)
-    for budget, seeds, name in todo:
+    for budget, seeds, name in absent:
         config = configs[name]
         before = [line for line in lines if line.method == name and line.runs][-1:]
         scale = _cut(files[name], config, budget, before, plan.gflops)

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lifting.files.json_file import as_json as to_json
 from lifting.teacher.solution import RigSolution
 
 _ADVICE = {
@@ -41,9 +40,9 @@ def markdown(solution: RigSolution, facts: Mapping[str, Any] | None = None) -> s
     return "\n".join(lines) + "\n"
 
 
-def as_json(solution: RigSolution, facts: Mapping[str, Any] | None = None) -> str:
-    """The report as JSON; numbers that are not finite are null."""
-    known = {
+def as_values(solution: RigSolution, facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The report as plain values, of which some numbers may not be finite."""
+    return {
         "quality": asdict(solution.quality),
         "names": solution.names,
         "intrinsics": solution.intrinsics.tolist(),
@@ -57,7 +56,6 @@ def as_json(solution: RigSolution, facts: Mapping[str, Any] | None = None) -> st
         },
         "facts": dict(facts or {}),
     }
-    return to_json(known)
 
 
 def _figures(solution: RigSolution, facts: Mapping[str, Any]) -> list[str]:

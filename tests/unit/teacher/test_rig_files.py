@@ -12,9 +12,10 @@ import torch
 from lifting.data import epipolar_labels
 from lifting.data.epipolar_labels import rig_hash, solved_rig
 from lifting.errors import DataError, MissingDataError
+from lifting.files.json_file import as_json
 from lifting.skeleton import MPI_INF_3DHP_17
 from lifting.teacher.options import TeacherOptions
-from lifting.teacher.rig_report import as_json, markdown, up_direction
+from lifting.teacher.rig_report import as_values, markdown, up_direction
 from lifting.teacher.solution import read_solution, write_solution
 
 
@@ -45,7 +46,7 @@ def test_a_residual_that_is_infinite_survives(tmp_path, solved):
     found = read_solution(path).solution.quality.median_residual
     assert found[0] == math.inf
     assert math.isnan(found[2])
-    report = json.loads(as_json(replace(solved, quality=quality)))
+    report = json.loads(as_json(as_values(replace(solved, quality=quality))))
     assert report["quality"]["median_residual"] == [None, 1.0, None, 2.0]
 
 
@@ -136,7 +137,7 @@ def test_the_report_says_what_it_is_worth(solved):
     assert "held-out" not in markdown(solved)
     quality = replace(solved.quality, verdict="low", reasons=("a reason",))
     assert "- a reason\n" in markdown(replace(solved, quality=quality))
-    report = json.loads(as_json(solved))
+    report = as_values(solved)
     assert report["quality"]["verdict"] == "good"
     error = report["joints"]["left_wrist"]["error_mm"]
     assert 5 < error < 40
