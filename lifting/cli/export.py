@@ -69,7 +69,7 @@ def write(poses: Path, formats: str, folder: Path, profile: str | None, **option
         Poses.load(poses), formats, folder, stem=poses.stem, profile=profile, **options
     )
     for line in written.remarks:
-        print(line)
+        console.say(line)
     for file in written.files:
         console.written(file)
     console.values(remarks=list(written.remarks))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifting.errors import ConfigError, LiftingError
+from lifting.experiment.console import console
 
 if TYPE_CHECKING:
     from lifting.experiment.config import ExperimentConfig
@@ -108,7 +109,7 @@ def load_for_checkpoint(arguments: argparse.Namespace) -> tuple[ExperimentConfig
         if checkpoint is None:
             run = newest_run(config.output, config.name, fits=partial(_is_of_method, config))
             checkpoint, which = newest_weights(run) or run, "the newest run"
-        print(f"no checkpoint named: taking {which}, {checkpoint}")
+        console.say(f"no checkpoint named: taking {which}, {checkpoint}")
     folder = run_of_checkpoint(checkpoint)
     if folder is not None:
         trained = load_experiment(str(folder / CONFIG_FILE))
@@ -153,7 +154,7 @@ def _say_what_differs(asked: ExperimentConfig, used: ExperimentConfig, name: str
     differ = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     if differ:
         more = f" and {len(differ) - 3} more" if len(differ) > 3 else ""
-        print(f"as trained, not as in {name}: {', '.join(differ[:3])}{more}")
+        console.say(f"as trained, not as in {name}: {', '.join(differ[:3])}{more}")
 
 
 def _is_of_method(asked: ExperimentConfig, run: Path) -> bool:

@@ -265,7 +265,9 @@ def _timed(arguments: argparse.Namespace, seen: VideoSeen) -> VideoSeen:
 
     rate, seconds = read_span(arguments.video)
     if seen.fps is None and rate is not None and 1 <= rate <= 1000:
-        print(f"frames a second are not known: {rate:g} are taken, those of {arguments.video}")
+        console.say(
+            f"frames a second are not known: {rate:g} are taken, those of {arguments.video}"
+        )
         seen = seen._replace(fps=rate)
     if seen.fps is None or not seconds or arguments.match == "number":
         return seen
@@ -286,7 +288,7 @@ def _say(tracks: PoseTracks, config: ExperimentConfig, *, placed: bool = False) 
     facts = tracks.source
     console.values(keypoints=facts)
     unused = "" if placed else _unused_camera(config)
-    print(
+    console.say(
         f"keypoints: {facts['two_d']}, {facts['joints']}, person {facts['person']}, "
         f"{facts['frames']} frames of people ({facts['frames_filled']} filled in) in "
         f"{facts['pieces']} pieces, intrinsics {facts['intrinsics']}{unused}"
@@ -305,7 +307,7 @@ def _say(tracks: PoseTracks, config: ExperimentConfig, *, placed: bool = False) 
     lines += [f"{facts[key]} {words}" for key, words in counted.items() if facts[key] != "0"]
     for line in lines:
         if line:
-            print(f"  {line}")
+            console.say(f"  {line}")
 
 
 def _unknown_rate(config: ExperimentConfig) -> str:

@@ -77,6 +77,6 @@ def handle(arguments: argparse.Namespace) -> int:
     found = []
     for row in rows(runs, plan, trials):
         found.append(row)
-        print(line_of(row), flush=True)
+        console.say(line_of(row))
     console.study(write_study(found, runs, shown, plan, trials))
     return 0

@@ -12,6 +12,7 @@ from lifting.studies.command import RUN_HELP, add_study, check_least
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lifting.studies.optimisation import Row
     from lifting.studies.plan import Plan, Run
 
     Actions = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -64,13 +65,27 @@ def handle(arguments: argparse.Namespace) -> int:
 
 def _table(runs: list[Run], plan: Plan) -> Iterable[Path]:
     from lifting.studies.frames import shown_frames
-    from lifting.studies.optimisation import cells, heading, table_rows, write_table
+    from lifting.studies.optimisation import (
+        TITLES,
+        by_oracle,
+        cells,
+        heading,
+        table_rows,
+        write_table,
+    )
+    from lifting.studies.page import timed
 
     shown = shown_frames(runs, plan)
-    rows = []
+    rows: list[Row] = []
     for row in table_rows(runs, plan):
+        if not rows or (row.exact, row.root) != (rows[-1].exact, rows[-1].root):
+            console.say(heading(row.exact, row.root))
         rows.append(row)
-        print(f"{heading(row.exact, row.root)} | {' | '.join(cells(row))}", flush=True)
+        error = "-" if row.scores is None else f"MPJPE {row.scores['mpjpe_mm']:.1f} mm"
+        console.say(f"  {row.run} | {row.variant} | {error}")
+    for (exact, root), chosen in by_oracle(rows).items():
+        titles = timed(TITLES, plan)
+        console.table(heading(exact, root), titles, map(cells, chosen), values={})
     return write_table(rows, runs, shown, plan)
 
 
@@ -83,10 +98,9 @@ def _curves(runs: list[Run], plan: Plan, steps: int) -> Iterable[Path]:
     for course in courses(runs, plan, steps):
         followed.append(course)
         first, last, least = course.mpjpe_mm[0], course.mpjpe_mm[-1], min(course.mpjpe_mm)
-        print(
+        console.say(
             f"{course.run} | root {course.root} | {course.variant} | MPJPE {first:.1f} to "
-            f"{last:.1f} mm, least {least:.1f}",
-            flush=True,
+            f"{last:.1f} mm, least {least:.1f}"
         )
     return write_courses(followed, runs, shown, plan)
 

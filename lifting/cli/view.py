@@ -142,7 +142,7 @@ def _overlay(arguments: argparse.Namespace, poses: Poses, output: Path) -> None:
 
     done = write_overlay(arguments.video, poses, output, matching=arguments.match)
     for note in done.notes:
-        print(f"  {note}")
+        console.say(f"  {note}")
     console.written(
         output,
         f" ({done.drawn} of {done.frames} frames have somebody in them, drawn by {done.what})",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifting.errors import ConfigError
-from lifting.experiment.console import console
+from lifting.experiment.console import console, folded
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -86,7 +86,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
     entry = find(arguments.name)
     card = card_of(entry)
-    console.tell(card, **asdict(entry), card=card)
+    console.tell(folded(card), **asdict(entry), card=card)
     return 0
 
 

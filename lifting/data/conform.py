@@ -190,7 +190,7 @@ def to_rate(tracks: PoseTracks, fps: float) -> PoseTracks:
         visible = None if visible is None else known
     nearest = stencil.rows.gather(1, 1 + stencil.share.round().long()[:, None])[:, 0]
     source["frames_resampled"] = f"from {_words(own)} to {fps:g} a second"
-    log.warning("%s is resampled %s", dataset, source["frames_resampled"])
+    log.info("frames of %s are resampled %s", dataset, source["frames_resampled"])
     return replace(
         tracks,
         keypoints_2d=points,

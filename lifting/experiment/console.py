@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -76,6 +77,11 @@ class Console:
         self._values.update(values)
         if text and not self._machine:
             self._stream().write(f"{text}\n")
+
+    def say(self, text: str) -> None:
+        """Say on the way how far the work is, in the width of the terminal."""
+        sys.stdout.write(f"{folded(text)}\n")
+        sys.stdout.flush()
 
     def hold(self, held: bool) -> None:
         """Leave the line of the sign of life to another bar, or take it back."""
@@ -148,7 +154,7 @@ class Console:
         from rich.text import Text
 
         stream = self._stream()
-        width = shutil.get_terminal_size((WIDTH, 0)).columns
+        width = _width()
         colours = stream.isatty() and not os.environ.get("NO_COLOR")
         printer = RichConsole(
             file=stream, width=width, color_system="auto" if colours else None, highlight=False,
@@ -183,6 +189,29 @@ class Console:
         return self._out or sys.stdout
 
 
+def folded(text: str, width: int | None = None) -> str:
+    """Lines of at most so many letters; what belongs to a line above is set in.
+
+    Words, and so paths, stay whole, and what stands between fences of Markdown as it is.
+
+    Args:
+        text: Of several lines.
+        width: Default: that of the terminal, where results go.
+    """
+    width = width or _width()
+    lines, fenced = [], False
+    for line in text.splitlines():
+        fenced ^= line.startswith("```")
+        if fenced or len(line) <= width:
+            lines.append(line)
+            continue
+        start = " " * (len(line) - len(line.lstrip()) + 2)
+        lines += textwrap.wrap(
+            line, width, subsequent_indent=start, break_long_words=False, break_on_hyphens=False
+        )
+    return "\n".join(lines)
+
+
 def blocks(widths: Sequence[int], left: int, width: int) -> Iterator[list[int]]:
     """Columns of the tables that a wide one is cut into; each begins with those at the left.
 
@@ -201,6 +230,10 @@ def blocks(widths: Sequence[int], left: int, width: int) -> Iterator[list[int]]:
         block.append(i)
         taken += widths[i] + _GAP
     yield block
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((WIDTH, 0)).columns
 
 
 class Pulse:

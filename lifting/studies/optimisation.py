@@ -127,8 +127,7 @@ def write_table(
         "own, so that this anchor is the uniform one."
     )
     lines = [*head(plan, shown), "", note, "", *optimised_runs(runs)]
-    for exact, root in dict.fromkeys((row.exact, row.root) for row in rows):
-        chosen = [row for row in rows if (row.exact, row.root) == (exact, root)]
+    for (exact, root), chosen in by_oracle(rows).items():
         lines += ["", f"**{heading(exact, root)}**", ""]
         lines += markdown(timed(TITLES, plan), map(cells, chosen))
     values = facts(runs, shown, plan, optimisation_of)
@@ -151,6 +150,14 @@ def optimised_runs(runs: Sequence[Run], *, steps: int | None = None) -> list[str
         return [str(taken), *(f"{number:g}" for number in numbers)]
 
     return run_table(runs, RUN_TITLES, told)
+
+
+def by_oracle(rows: Sequence[Row]) -> dict[tuple[bool, RootRule], list[Row]]:
+    """The rows of each table, by what an oracle told, see :func:`heading`."""
+    tables: dict[tuple[bool, RootRule], list[Row]] = {}
+    for row in rows:
+        tables.setdefault((row.exact, row.root), []).append(row)
+    return tables
 
 
 def heading(exact: bool, root: RootRule) -> str:

@@ -16,7 +16,7 @@ from every_set import write_cmu
 from walkers import walkers
 
 from lifting.cli.main import build_parser, main
-from lifting.experiment.console import Console, blocks
+from lifting.experiment.console import Console, blocks, folded
 
 ELSEWHERE = {  # beside the tests of what they do
     "leaderboard", "sweep", "robustness", "tto table", "tto curves", "tto calibrate",
@@ -156,6 +156,26 @@ def test_columns_of_a_cut_table():
     assert list(blocks([10, 5, 5, 5], 1, 20)) == [[0, 1], [0, 2], [0, 3]]
     assert list(blocks([200, 50], 1, 80)) == [[0, 1]]
     assert list(blocks([10, 500], 1, 80)) == [[0, 1]]
+
+
+def test_lines_said_on_the_way_keep_to_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    path = "a-folder/" * 6
+    Console().say(f"  simple_baseline | drop 20% | MPJPE 416.3 mm | {path}")
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first == "  simple_baseline | drop 20% | MPJPE"
+    assert others == ["    416.3 mm |", f"    {path}"]
+    fenced = f"```bash\n{'word ' * 20}\n```"
+    assert folded(fenced, 40) == fenced
+
+
+def test_a_card_keeps_to_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main(["weights", "show", "single"]) == 0
+    text = capsys.readouterr().out
+    commands = text.split("```bash")
+    prose = commands[0] + "".join(part.split("```")[1] for part in commands[1:])
+    assert max(len(line) for line in prose.splitlines() if " " in line.strip()) <= 60
 
 
 def in_terminal(code, **environment):

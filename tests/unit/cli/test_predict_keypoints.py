@@ -39,7 +39,8 @@ def trained(tiny_experiment):
     assert main(["train", "tiny", "trainer.max_epochs=1", "method.warm_epochs=1"]) == 0
 
 
-def test_a_detector_s_file_is_lifted(trained, results, tmp_path, capsys):
+def test_a_detector_s_file_is_lifted(trained, results, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
     output = tmp_path / "poses.npz"
     command = ["predict", "tiny", "--output", str(output), "--keypoints", str(results)]
     command += ["--skeleton", "coco17"]  # these are no people
@@ -74,7 +75,8 @@ def test_a_detector_s_file_is_lifted(trained, results, tmp_path, capsys):
     assert "dance.json, which is a file and not a folder; choose" in capsys.readouterr().err
 
 
-def test_a_camera_is_said_to_be_unused_only_where_it_is(results, tiny_method):
+def test_a_camera_is_said_to_be_unused_only_where_it_is(results, tiny_method, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
     size = ["--image-size", "640", "480", "--skeleton", "coco17"]
     words = ["predict", "tiny", "--keypoints", str(results), *size]
 

@@ -75,7 +75,7 @@ def study(runs):
             patch.setattr(plan_module, "load_runs", lambda folders, overrides, exact: chosen)
             places = [str(run.folder) for run in chosen]
             words = ["tto", action, *places, "--output", str(output), *options]
-            if action == "calibrate":  # whose lines for a person are looked at
+            if action == "calibrate" or "--quiet" in options:  # lines for a person are looked at
                 return main(words)
             with contextlib.redirect_stdout(io.StringIO()) as said:
                 status = main([*words, "--json"])
@@ -145,6 +145,17 @@ def test_oracle_results_have_tables_of_their_own(table):
     assert "24 test poses of 1 recordings, every 5th frame" in text
     # Two steps of eight samples were trained on.
     assert "| 16 | 4 | 0.001 | 0.005 | 50 |" in text
+
+
+def test_tables_are_printed_in_the_width_of_the_terminal(
+    study, runs, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert study("table", runs[:1], tmp_path, "--poses", "4", "--quiet") == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "written:" not in line]
+    assert max(map(len, said)) <= 80
+    assert "Oracle: true root" in "\n".join(said)
+    assert sum("+ uniform anchor" in line for line in said) >= 4
 
 
 def test_runs_of_other_data_are_not_compared(runs):
