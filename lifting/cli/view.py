@@ -10,6 +10,8 @@ from lifting.errors import ConfigError, OutputError
 from lifting.experiment.console import console
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lifting.poses import Poses
 
 PAGE, VIDEO = "viewer.html", "overlay.mp4"
@@ -65,10 +67,7 @@ def handle(arguments: argparse.Namespace) -> int:
     from lifting.poses import Poses
     from lifting.visualization.viewer.page import Clip, write_viewer
 
-    names = [file.stem for file in files]
-    if len(set(names)) < len(names):
-        names = [str(file) for file in files]
-    clips = [Clip(name, Poses.load(file)) for name, file in zip(names, files, strict=True)]
+    clips = [Clip(name, Poses.load(file)) for name, file in zip(_names(files), files, strict=True)]
     page = _page(arguments.output, files[0])
     _check(arguments.video, page)
     write_viewer(page, clips, title=arguments.title)
@@ -76,6 +75,16 @@ def handle(arguments: argparse.Namespace) -> int:
     if arguments.video is not None:
         _overlay(arguments, clips[0].poses, page.with_name(VIDEO))
     return 0
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """The shortest names that differ: of the files, else of their folders."""
+    places = [file.resolve() for file in files]
+    parts = [[file.stem, *(up.name for up in file.parents)] for file in places]
+    for names in zip(*parts, strict=False):
+        if len(set(names)) == len(files):
+            return list(names)
+    return [str(file) for file in files]
 
 
 def show_beside(arguments: argparse.Namespace, poses: Path, *, page: bool) -> None:

@@ -72,7 +72,11 @@ def write_board_page(files: Sequence[Path], path: Path) -> Path:
     """
     title = "Leaderboard"
     head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-    style = "<style>body{font-family:sans-serif;margin:2rem}</style>"
+    style = (
+        '<meta name="viewport" content="width=device-width"><style>:root{color-scheme:light dark}'
+        "body{font-family:sans-serif;margin:clamp(.6rem,3vw,2rem);max-width:100rem}"
+        "p,pre,code{overflow-wrap:anywhere;white-space:pre-wrap}p{max-width:48rem}</style>"
+    )
     body = "\n".join(board_lines(files))
     write_text(path, f"{head}{style}\n<h1>{title}</h1>\n{body}\n</html>\n")
     return path
@@ -121,15 +125,23 @@ def _section(of: _Recorded) -> Iterator[str]:
     yield _paragraph(
         f"Trained for CPU-seconds{speed}, scored on {scored_frames(int(data['every']))} of the "
         f"test split under the protocol {data['protocol']}; MPJPE and PA-MPJPE in mm. "
-        f"{FURTHER_NOTE} A dash: not recorded, or it does not apply. A click on a title sorts, "
-        "one on a cell leads to its record and command, below the tables."
+        f"{FURTHER_NOTE} A dash, or no column: not recorded, or it does not apply. A click on a "
+        "title sorts, one on a cell leads to its record and command, below the tables."
     )
     where = {key: str(value) for key, value in table.machine.items() if key != "gflops"}
     yield _paragraph(
         f"Written on {caption(where)}, {table.machine['gflops']} GFLOP/s; code "
         f"{', '.join(table.versions)}."
     )
-    yield from _table(_TITLES, (_cells(of, row) for row in table.rows))
+    texts = [_texts(row) for row in table.rows]
+    known = [i for i in range(len(_TITLES)) if any(row[i] != MISSING for row in texts)]
+    yield from _table(
+        [_TITLES[i] for i in known],
+        (
+            [_linked(of, row, text[i]) for i in known]
+            for row, text in zip(table.rows, texts, strict=True)
+        ),
+    )
     told = [
         (row, key, value)
         for row in table.rows
@@ -153,9 +165,9 @@ def _section(of: _Recorded) -> Iterator[str]:
     yield "</details>"
 
 
-def _cells(of: _Recorded, row: Standing) -> list[str]:
+def _texts(row: Standing) -> tuple[str, ...]:
     more = further(row)
-    texts = (
+    return (
         row.method,
         number(row.budget, ","),
         number(len(row.seeds) or None, "d"),
@@ -171,7 +183,6 @@ def _cells(of: _Recorded, row: Standing) -> list[str]:
         number(row.pose_cpu_ms, ".3f"),
         more[10],
     )
-    return [_linked(of, row, text) for text in texts]
 
 
 def _linked(of: _Recorded, row: Standing, text: str) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from lifting.errors import DataError
 from lifting.skeleton import Skeleton
@@ -187,6 +187,7 @@ def curve_chart(
             f"expected at least one finite value for the chart '{title}', got none in "
             f"{len(curves)} curves; log the scalar first"
         )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("optimiser steps", fontsize=style.font_size, color=style.text)
     axes.set_ylabel(unit, fontsize=style.font_size, color=style.text)
     axes.set_title(title, fontsize=style.font_size + 1, color=style.text, loc="left")

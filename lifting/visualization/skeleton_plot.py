@@ -254,7 +254,6 @@ def frames_figure(
         image_size: Width and height, pixels; None shows where people are.
         style: Colours and sizes.
     """
-    figure = new_figure(4.5 * len(frames), 4.5)
     everyone = np.concatenate(
         [as_array(people)[..., :2].reshape(-1, 2) for _, people, _ in frames]
     )
@@ -262,6 +261,9 @@ def frames_figure(
     low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
     if image_size is not None:
         low, high = np.minimum(low, 0), np.maximum(high, image_size)
+    shape = float((high[0] - low[0]) / max(high[1] - low[1], 1e-6))
+    wide = 4.5 * min(max(shape, 0.5), 1.8)
+    figure = new_figure(max(wide, 2.6) * len(frames), 4.5)
     for place, (name, people, names) in enumerate(frames, 1):
         axes = figure.add_subplot(1, len(frames), place)
         for person, label in zip(as_array(people), names, strict=True):

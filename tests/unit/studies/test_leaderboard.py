@@ -444,6 +444,9 @@ def test_recorded_tables_become_a_page(plan, capsys):
     links = set(re.findall(r'href="#([^"]+)"', text))
     assert links == set(re.findall(r'id="([^"]+)"', text))
     assert len(links) == 4
+    assert "color-scheme:light dark" in text
+    assert "<th>PA-MPJPE</th>" in text
+    assert "<th>memory MB</th>" not in text  # nothing was looked at more closely
     command = "lifting leaderboard tiny --budgets 2 --every 2 --set data.epoch_batches=3"
     assert f"<code>{command} --set method.warm_epochs=1 " in text
     value = f"{first['scores']['mpjpe_mm']:.1f}"

@@ -283,7 +283,7 @@ def test_the_command_writes_a_page(poses, tmp_path, capsys):
     assert main(["view", file, other, "--output", str(tmp_path / "both"), "--title", "Two"]) == 0
     page = opened(tmp_path / "both" / "viewer.html")
     assert page["title"] == "Two"
-    assert [clip["name"] for clip in page["clips"]] == [file, other]
+    assert [clip["name"] for clip in page["clips"]] == [tmp_path.name, "b"]
 
 
 @pytest.mark.parametrize(
