@@ -72,7 +72,8 @@ def table(name: str, overrides: list[str], count: int, seed: int) -> Iterator[st
     yield "| input | files | flagged | frames flagged |"
     yield "|---|--:|--:|--:|"
     for title, kinds in {
-        "right": right, "wrong order": wrong, "broken": broken, "coordinates": coordinates
+        "right": right, "wrong order": wrong, "broken": broken, "harder": harder,
+        "coordinates": coordinates,
     }.items():  # fmt: skip
         files: dict[str, list[bool]] = {}
         frames: dict[str, list[float]] = {}
@@ -187,6 +188,19 @@ def broken(clip, other, rng):
     )
     lost = rng.permutation(17)[:8]
     yield "8 joints missing", _with(clip, points, np.where(np.isin(range(17), lost), 0.0, sure))
+
+
+def harder(clip, other, rng):
+    """What leaves fewer traces: another's arms, or another who goes on at the same place."""
+    points, theirs = (one.keypoints_2d.double().numpy() for one in (clip, other))
+    half = FRAMES // 2
+    last, first = points[half - 1], theirs[half]
+    larger = np.linalg.norm(last - last.mean(0)) / np.linalg.norm(first - first.mean(0))
+    moved = (theirs[half:] - first.mean(0)) * larger + last.mean(0)
+    arms = np.isin(np.arange(17), (12, 13, 15, 16))
+    yield "forearms of another person", _with(clip, np.where(arms[:, None], theirs, points))
+    title = "another person from the middle on, at the same place and as large"
+    yield title, _with(clip, np.concatenate((points[:half], moved)))
 
 
 def coordinates(clip, other, rng):

@@ -227,7 +227,7 @@ def _judged(usual: Usual, tracks: PoseTracks, model: Model) -> dict[str, Any]:
         log.warning(
             "this input is unlike what '%s' was trained on, and answers may be far off: %d of %d "
             "tracks as a whole, %s; %.0f %% of the frames by themselves%s; check the size of the "
-            "image, the order of the joints and the rate",
+            "image, the order of the joints and of x and y, and the rate",
             model.config.name, len(facts["tracks"]), len(tracks.track_names), ", ".join(whys),
             100 * facts["share_of_frames"], f", {', '.join(reasons)}" if reasons else "",
         )  # fmt: skip

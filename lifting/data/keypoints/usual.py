@@ -5,35 +5,48 @@ joints fit their order), its ``size`` and place in the image, joints that are ``
 ``rate`` of frames, ``speed``, ``trembling`` from frame to frame, and ``jumps`` that last. Each is
 a point whose distance from the training's is measured in its own spread; a frame is as unusual as
 the worst of them. Of a track means over a second are looked at besides, which vary less: lengths
-of ``bones``, ``trembling`` and ``jumps``.
+of ``bones``, ``trembling`` and ``jumps``; and the ``FAULTS`` that any training would call so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from lifting.data.keypoints.faults import (
+    FAULTS,
+    OUT_OF_PLACE,
+    IntArray,
+    displacement,
+    faults,
+    middle,
+)
 from lifting.data.keypoints.plausibility import BoolArray, FloatArray, score, seen_joints
 from lifting.data.sequence import PoseTracks
 from lifting.errors import DataError
 from lifting.skeleton import Skeleton
 
-IntArray = np.ndarray[Any, np.dtype[np.int64]]
-
 GROUPS = ("shape", "size", "missing", "rate", "speed", "trembling", "jumps")
 MEANS = ("mean bones", "mean trembling", "mean jumps")
 """What is looked at in pieces of tracks."""
 LEVELS = ("unusual frames", *MEANS)
-"""What a track has a level for: the share of its unusual frames, and the means."""
+"""What a track has a learnt level for: the share of its unusual frames, and the means."""
+REASONS = (*FAULTS, *LEVELS)
+"""Why a track is unusual: the first fault that it has, which says most, else the worst level."""
 _PIECE, _LEAST_PIECE = 50, 25  # frames
 _MOST_FRAMES = 60_000
 _LEAST_FRAMES = 100
 _UNIT, _QUANTILE, _TRAINED = 0.995, 0.99, 0.97
 """Shares that are usual: of training frames, for units; of validation; of training tracks."""
+_PLACE = {"hip": 3.0, "knee": 3.0, "ankle": 3.0, "elbow": 4.0, "wrist": 4.0}
+"""Standard deviations, at least, from where the others have a joint that is out of place; medians
+of a track, of which validation of CMU has 1.8. How trunk and head are marked differs by detector.
+"""
 _MARGIN = 1.4  # for people and cameras that validation does not have
 _LEAST_SHARE = 0.1
 _LEAST_SPREAD = {"missing": 0.2, "rate": 0.9}  # three joints; two and a half times as fast
@@ -67,7 +80,7 @@ class Judged:
         score: Of each frame, ``(N,)``; above 1 is unusual.
         reason: Which of ``GROUPS`` is the worst in each frame, ``(N,)``.
         track_score: Of each track, ``(S,)``; above 1 is unusual.
-        track_reason: Which of ``LEVELS`` is the worst in each track, ``(S,)``.
+        track_reason: Which of ``REASONS`` each track is the most unusual for, ``(S,)``.
     """
 
     score: FloatArray
@@ -94,7 +107,7 @@ class Judged:
             "by_reason": {
                 name: round(float(why), 4) for name, why in zip(GROUPS, whys, strict=True)
             },
-            "tracks": {names[i]: LEVELS[self.track_reason[i]] for i in unusual},
+            "tracks": {names[i]: REASONS[self.track_reason[i]] for i in unusual},
         }
 
 
@@ -105,7 +118,8 @@ class Usual:
     Attributes:
         groups: What is looked at, by name, of ``GROUPS`` and ``MEANS``.
         frame_level: Score of a frame above which it is unusual.
-        track_levels: The same of tracks, for each of ``LEVELS``.
+        track_levels: The same of tracks, for each of ``LEVELS``; and a factor of how far a joint
+            must be to be out of place.
     """
 
     groups: Mapping[str, Gaussian]
@@ -118,9 +132,16 @@ class Usual:
         Args:
             tracks: In the joints of the weights; of windows, at their rate.
         """
-        of_frame, reason, of_track = self._scores(_features(tracks), _offsets(tracks))
-        scores = np.stack([of_track[name] / self.track_levels[name] for name in LEVELS])
-        return Judged(of_frame, reason, scores.max(0), scores.argmax(0))
+        seen, offsets = _seen(tracks), _offsets(tracks)
+        found = _features(tracks, seen)
+        of_frame, reason, of_track = self._scores(found, offsets)
+        away = _out_of_place(found["shape"], self.groups["shape"], tracks.skeleton)
+        away /= self.track_levels[OUT_OF_PLACE]
+        wrong = faults(seen.points, seen.scale, away, offsets, tracks.skeleton)
+        learnt = np.stack([of_track[name] / self.track_levels[name] for name in LEVELS])
+        certain = np.stack([wrong[name] for name in FAULTS])
+        why = np.concatenate((np.where(certain > 1, np.inf, certain), learnt)).argmax(0)
+        return Judged(of_frame, reason, np.fmax(certain.max(0), learnt.max(0)), why)
 
     def _scores(
         self, found: Mapping[str, FloatArray], offsets: IntArray
@@ -173,7 +194,8 @@ class Usual:
                 name: _gaussian(plain["groups"][name], widths.get(name, 1))
                 for name in (*GROUPS, *MEANS)
             }
-            levels = {name: _positive(plain["track_levels"][name]) for name in LEVELS}
+            given = {OUT_OF_PLACE: 1.0, **plain["track_levels"]}  # older files lack it
+            levels = {name: _positive(given[name]) for name in (*LEVELS, OUT_OF_PLACE)}
             return cls(groups, _positive(plain["frame_level"]), levels)
         except (LookupError, TypeError, ValueError) as error:
             raise DataError(
@@ -194,7 +216,8 @@ def fit_usual(train: Sequence[PoseTracks], val: PoseTracks, *, any_rate: bool = 
     Raises:
         DataError: There are too few frames.
     """
-    films = [(_features(_some(tracks)), _offsets(_some(tracks))) for tracks in train]
+    some = [_some(tracks) for tracks in train]
+    films = [(_features(tracks, _seen(tracks)), _offsets(tracks)) for tracks in some]
     parts = [{**found, **_pieces(found, offsets)[0]} for found, offsets in films]
     found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     least = min(int(np.isfinite(found[name]).all(1).sum()) for name in GROUPS)
@@ -209,7 +232,8 @@ def fit_usual(train: Sequence[PoseTracks], val: PoseTracks, *, any_rate: bool = 
     for name in GROUPS:
         far = float(np.quantile(_distance(found[name], groups[name]), _UNIT))
         groups[name] = groups[name]._replace(unit=max(1.0, far))
-    given = _features(val), _offsets(val)
+    seen = _seen(val)
+    given = _features(val, seen), _offsets(val)
     frames = Usual(groups, 1.0, {})._scores(*given)[0]
     loose = Usual(groups, max(1.0, float(np.quantile(frames, _QUANTILE))), {})
     of_val, of_train = loose._scores(*given)[2], [loose._scores(*film)[2] for film in films]
@@ -218,6 +242,9 @@ def fit_usual(train: Sequence[PoseTracks], val: PoseTracks, *, any_rate: bool = 
         own = np.quantile(np.concatenate([scores[name] for scores in of_train]), _TRAINED)
         near = _MARGIN * np.quantile(of_val[name], _QUANTILE)
         levels[name] = float(max(levels[name], own, near))
+    away = _out_of_place(given[0]["shape"], groups["shape"], val.skeleton)
+    wrong = faults(seen.points, seen.scale, away, given[1], val.skeleton)[OUT_OF_PLACE]
+    levels[OUT_OF_PLACE] = max(1.0, _MARGIN * float(np.quantile(wrong, _QUANTILE)))
     return Usual(groups, loose.frame_level, levels)
 
 
@@ -232,20 +259,35 @@ def _offsets(tracks: PoseTracks) -> IntArray:
     return offsets
 
 
-def _features(tracks: PoseTracks) -> dict[str, FloatArray]:
-    """A point a frame for each group, ``(N, D)``; NaN where it is not known."""
+class _Seen(NamedTuple):
+    """Joints ``(N, joints, 2)``, NaN where missing, their middle ``(N, 2)``, and size ``(N,)``."""
+
+    points: FloatArray
+    there: BoolArray
+    centre: FloatArray
+    scale: FloatArray
+
+
+def _seen(tracks: PoseTracks) -> _Seen:
     points = tracks.keypoints_2d.double().cpu().numpy()
-    seen = seen_joints(points, tracks.confidence.double().cpu().numpy())
-    offsets = _offsets(tracks)
-    track = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    image = tracks.cameras.size[tracks.camera].double().cpu().numpy()[track]
-    points = np.where(seen[..., None], points, np.nan)
+    there = seen_joints(points, tracks.confidence.double().cpu().numpy())
+    points = np.where(there[..., None], points, np.nan)
     with np.errstate(invalid="ignore", divide="ignore"):
-        count = seen.sum(1)
+        count = there.sum(1)
         centre = np.nansum(points, 1) / count[:, None]
         around = ((points - centre[:, None]) ** 2).sum(-1)
         scale = np.sqrt(np.nansum(around, 1) / count)
         scale = np.where((count > 1) & (scale > 0), scale, np.nan)
+    return _Seen(points, there, centre, scale)
+
+
+def _features(tracks: PoseTracks, of: _Seen) -> dict[str, FloatArray]:
+    """A point a frame for each group, ``(N, D)``; NaN where it is not known."""
+    points, seen, centre, scale = of
+    offsets = _offsets(tracks)
+    track = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    image = tracks.cameras.size[tracks.camera].double().cpu().numpy()[track]
+    with np.errstate(invalid="ignore", divide="ignore"):
         side = image.max(1)
         size = np.concatenate(
             (np.log(scale / side)[:, None], (centre - image / 2) / side[:, None]), axis=1
@@ -253,7 +295,7 @@ def _features(tracks: PoseTracks) -> dict[str, FloatArray]:
         return {
             "shape": _shape(points, seen, scale, tracks.skeleton),
             "size": size,
-            "missing": 1 - count[:, None] / seen.shape[1],
+            "missing": 1 - seen.mean(1)[:, None],
             **_motion(points / scale[:, None, None], offsets, tracks.fps.cpu().numpy()),
         }
 
@@ -275,27 +317,18 @@ def _motion(points: FloatArray, offsets: IntArray, fps: FloatArray) -> dict[str,
     A jump is a displacement that lasts for some frames, in parts of the steps around it.
     """
     track = np.repeat(np.arange(len(fps)), np.diff(offsets))
-
-    def moved(before: int, after: int) -> FloatArray:
-        """How far the middle joint comes from so many frames before to so many after."""
-        found = np.full(len(points), np.nan)
-        rows = np.arange(before, len(points) - after)
-        rows = rows[track[rows - before] == track[rows + after]]
-        way = points[rows + after] - points[rows - before]
-        found[rows] = _middle(np.linalg.norm(way, axis=-1))
-        return found
-
+    moved = partial(displacement, points, offsets)
     step = moved(1, 0)
     bend = np.full(points.shape[:2], np.nan)
     bend[1:-1] = np.linalg.norm(points[2:] - 2 * points[1:-1] + points[:-2], axis=-1)
     bend[offsets[:-1]] = bend[offsets[1:] - 1] = np.nan
     lasting = np.fmin.reduce([moved(i + 1, i) for i in range(_LASTING)])
     around = np.pad(step, _AROUND, constant_values=np.nan)
-    usual = _middle(np.lib.stride_tricks.sliding_window_view(around, 2 * _AROUND + 1))
+    usual = middle(np.lib.stride_tricks.sliding_window_view(around, 2 * _AROUND + 1))
     found = {
         "rate": fps[track],
         "speed": (step + _STILL) * fps[track],
-        "trembling": _middle(bend) + _STEADY,
+        "trembling": middle(bend) + _STEADY,
         "jumps": (lasting + _STILL) / (usual + _STILL),
         _UNREST: (step + _STILL) / (moved(_WHILE + 1, _WHILE) + _STILL),
     }
@@ -331,16 +364,6 @@ def _pieces(
     return {name: means(of) for name, of in zip(MEANS, values, strict=True)}, track
 
 
-def _middle(values: FloatArray) -> FloatArray:
-    """The median of the known values of each row; NaN where there are none."""
-    ordered = np.sort(values, axis=1)  # NaN last
-    count = np.isfinite(values).sum(1)
-    rows = np.arange(len(values))
-    low, high = ((count - 1) // 2).clip(0), (count // 2).clip(0, values.shape[1] - 1)
-    middle: FloatArray = (ordered[rows, low] + ordered[rows, high]) / 2
-    return np.where(count > 0, middle, np.nan)
-
-
 def _fit(values: FloatArray, least: float) -> Gaussian:
     """A point cloud as its moments, drawn to independent ones where there are few points."""
     whole = values[np.isfinite(values).all(1)]
@@ -356,20 +379,37 @@ def _fit(values: FloatArray, least: float) -> Gaussian:
 
 def _distance(values: FloatArray, group: Gaussian) -> FloatArray:
     """Distance of points from a group, by the coordinates that are known, root of their mean."""
+    found = np.zeros(len(values))
+    for rows, used, away in _by_pattern(values, group):
+        factor = np.linalg.cholesky(group.covariance[np.ix_(used, used)])
+        found[rows] = np.sqrt((np.linalg.solve(factor, away.T) ** 2).mean(0)) / group.unit
+    return found
+
+
+def _out_of_place(shape: FloatArray, group: Gaussian, skeleton: Skeleton) -> FloatArray:
+    """How far each coordinate is from where the others have it, in parts of ``_PLACE``."""
+    found = np.full_like(shape, np.nan)
+    for rows, used, away in _by_pattern(shape, group):
+        precision = np.linalg.inv(group.covariance[np.ix_(used, used)])
+        found[np.ix_(rows, used)] = away @ precision / np.sqrt(precision.diagonal())
+    names = [n for n, parent in zip(skeleton.joints, skeleton.parents, strict=True) if parent >= 0]
+    levels = [_PLACE.get(name.split("_")[-1], np.inf) for name in names]
+    return found / np.append(np.repeat(levels, 2), np.inf)
+
+
+def _by_pattern(
+    values: FloatArray, group: Gaussian
+) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
+    """Rows that know the same coordinates, these, and how far the rows are from the mean there."""
     if not len(values):
-        return np.zeros(0)
-    known = np.isfinite(values)
-    patterns, which = np.unique(known, axis=0, return_inverse=True)
+        return
+    patterns, which = np.unique(np.isfinite(values), axis=0, return_inverse=True)
     order = np.argsort(which.ravel(), kind="stable")
     ends = np.bincount(which.ravel(), minlength=len(patterns)).cumsum()
-    found = np.zeros(len(values))
     for pattern, rows in zip(patterns, np.split(order, ends[:-1]), strict=True):
         used = np.flatnonzero(pattern)
         if len(used):
-            factor = np.linalg.cholesky(group.covariance[np.ix_(used, used)])
-            away = (values[rows][:, used] - group.mean[used]).T
-            found[rows] = np.sqrt((np.linalg.solve(factor, away) ** 2).mean(0)) / group.unit
-    return found
+            yield rows, used, values[rows][:, used] - group.mean[used]
 
 
 def _gaussian(plain: Mapping[str, Any], width: int) -> Gaussian:

@@ -192,7 +192,7 @@ def test_wrong_joints_are_warned_of(files, keypoints, caplog):
     wrong = lift(points[:, ::-1], skeleton="h36m17", **given)
     assert wrong.meta["unusual"]["share_of_frames"] > 0.5
     assert "unlike what 'simple_baseline' was trained on" in caplog.text
-    assert "check the size of the image, the order of the joints and the rate" in caplog.text
+    assert "check the size of the image, the order of the joints and of x and y" in caplog.text
     caplog.clear()
     right = lift(points, skeleton="h36m17", **given)
     assert right.meta["unusual"]["tracks"] == {}
