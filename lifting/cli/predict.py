@@ -129,6 +129,13 @@ def _add_keypoints(parser: argparse.ArgumentParser) -> None:
         help="longest gap of a person that is filled; longer ones cut a track (default: 10)",
     )
     own.add_argument(
+        "--photographs",
+        action="store_true",
+        default=None,
+        help="every image is a photograph by itself, without motion (default: so are images of "
+        "several sizes whose names do not number the frames of a video)",
+    )
+    own.add_argument(
         "--max-size",
         type=float,
         metavar="MB",
@@ -236,7 +243,7 @@ def _own_video(arguments: argparse.Namespace) -> VideoSeen | None:
     """The user's keypoints, if any are to be lifted; whatever is wrong with them is found here."""
     names = (
         "image_size", "skeleton", "person", "intrinsics", "fps", "coordinates",
-        "gap_frames", "max_size", "video",
+        "gap_frames", "photographs", "max_size", "video",
     )  # fmt: skip
     options = {name: getattr(arguments, name) for name in names}
     options = {name: value for name, value in options.items() if value is not None}
@@ -263,6 +270,11 @@ def _timed(arguments: argparse.Namespace, seen: VideoSeen) -> VideoSeen:
     """Keypoints at the rate of their video where nobody says theirs; where they differ is said."""
     from lifting.visualization.video import read_span
 
+    if seen.photographs:
+        raise ConfigError(
+            f"expected the keypoints of {arguments.video}, got {seen.facts['photographs']}; leave "
+            "--video out"
+        )
     rate, seconds = read_span(arguments.video)
     if seen.fps is None and rate is not None and 1 <= rate <= 1000:
         console.say(
@@ -297,12 +309,15 @@ def _say(tracks: PoseTracks, config: ExperimentConfig, *, placed: bool = False) 
         "joints_far_outside": "joints more than an image beside it count as missing",
         "confidences_clipped": "confidences above 1 count as 1",
     }
-    lines = [facts.get("people"), facts.get("notes")]
+    lines = [facts.get("photographs"), facts.get("people"), facts.get("notes")]
     if facts["coordinates"] != "pixels":
         lines.append("positions are parts of the image")
     if facts["frame_numbers"] == "in order":
-        lines.append("frames are counted in their order: their names do not number them")
-    if bool(tracks.fps.isnan().any()):
+        lines.append(
+            "frames are counted in their order, as of a video: their names do not number them; if "
+            "they are photographs, give --photographs"
+        )
+    if "photographs" not in facts and bool(tracks.fps.isnan().any()):
         lines.append(_unknown_rate(config))
     lines += [f"{facts[key]} {words}" for key, words in counted.items() if facts[key] != "0"]
     for line in lines:

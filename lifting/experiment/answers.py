@@ -31,7 +31,7 @@ KEEP_EVERY_S = 30.0
 """How often long work keeps what it has, seconds."""
 NOTED = (
     "joints_converted", "approximate_joints", "frames_resampled", "frame_rate", "intrinsics",
-    "two_d", "joints_told_by", "people", "person", "notes",
+    "two_d", "joints_told_by", "people", "person", "photographs", "notes",
 )  # fmt: skip
 """Facts of the input that go with the answers."""
 

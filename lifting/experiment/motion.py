@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from lifting.data.config import DataConfig
+from lifting.data.keypoints.tracks import PHOTOGRAPHS
 from lifting.data.sequence import PoseTracks
 from lifting.errors import ConfigError
 from lifting.files.npz import Array
@@ -61,12 +62,16 @@ class Chain:
             fps: Frames a second of the model; None where it lifts single frames.
 
         Raises:
-            ConfigError: The model looks further ahead than is allowed.
+            ConfigError: The model looks further ahead than is allowed, or what takes a video is
+                asked of photographs.
         """
+        alone = PHOTOGRAPHS in tracks.source
+        if alone:
+            options = _without_motion(options, tracks)
         known = tracks.fps[~tracks.fps.isnan()]
         rate = float(known[0]) if len(known) else USUAL_FPS
         facts: dict[str, Any] = {"without": list(options.without)}
-        if not len(known):
+        if not len(known) and not alone:
             facts["frame_rate"] = f"not known, taken as {USUAL_FPS:g} a second for what lasts"
         if options.lookahead is not None:
             model = frames_ahead(data, None if fps is None else rate / fps)
@@ -96,6 +101,8 @@ class Chain:
         """
         found = self.moved(poses)
         facts = {**self.facts, **found.facts}
+        if PHOTOGRAPHS in self.read.source and "world" in facts:
+            facts["world"] = "none: photographs share none; positions are in the frame of each"
         for line in _said(facts):
             log.info("%s", line)
         return replace(
@@ -160,6 +167,18 @@ class Chain:
             else read_camera_path(Path(self.options.camera_poses), poses.frame),
         )
         return settle(people, self.options)
+
+
+def _without_motion(options: MotionOptions, tracks: PoseTracks) -> MotionOptions:
+    """The stages for photographs, which share no camera, no world and no time."""
+    names = {"up": "--up", "camera_poses": "--camera-poses", "lookahead": "--causal"}
+    for name, option in names.items():
+        if getattr(options, name) is not None:
+            raise ConfigError(
+                f"expected a video for {option} ({name}=), got {tracks.source[PHOTOGRAPHS]}; "
+                "leave it out"
+            )
+    return replace(options, moving_camera=True)
 
 
 def frames_ahead(data: DataConfig, ratio: float | None) -> int:

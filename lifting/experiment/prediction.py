@@ -17,7 +17,7 @@ from lifting.data.cache import tracks_hash
 from lifting.data.check import check_config, check_tracks
 from lifting.data.conform import conformed, highest_rate
 from lifting.data.gather import GatherOptions, evaluation_options
-from lifting.data.keypoints.tracks import read_keypoints
+from lifting.data.keypoints.tracks import PHOTOGRAPHS, read_keypoints
 from lifting.data.keypoints.usual import Usual
 from lifting.data.sequence import PoseTracks
 from lifting.errors import CheckpointError, ConfigError, OutputError
@@ -188,6 +188,12 @@ def lift_tracks(
         DataError: There is nothing to lift, or it is damaged.
         ConfigError: The motion asks for what the model or the people cannot give.
     """
+    if tracks is not None and PHOTOGRAPHS in tracks.source and model.config.data.frames > 1:
+        raise ConfigError(
+            f"expected a model of single frames, got '{model.config.name}' of windows of "
+            f"{model.config.data.frames}, and {tracks.source[PHOTOGRAPHS]}; give --weights single "
+            "(model='single'), or leave --weights (model=) out"
+        )
     chain = None if motion is None or tracks is None else _chain(model, tracks, motion)
     tracks = tracks if chain is None else chain.tracks
     if tracks is not None and type(model.module) is load_lifter_class(model.method):

@@ -109,8 +109,8 @@ def as_numbers(path: Path, values: list[Any], what: str) -> FloatArray:
 
 def sizes_of(
     path: Path, images: Iterable[dict[str, Any]], keys: tuple[str, str]
-) -> tuple[tuple[float, float], ...]:
-    """All widths and heights of images, each once.
+) -> list[tuple[float, float]]:
+    """Width and height of each image.
 
     Args:
         path: The file, for messages.
@@ -121,12 +121,11 @@ def sizes_of(
         DataError: One is no number.
     """
     width, height = keys
-    pairs = {
+    return [
         (as_number(path, image.get(width), f"'{width}' of image {i}"),
          as_number(path, image.get(height), f"'{height}' of image {i}"))
         for i, image in enumerate(images)
-    }  # fmt: skip
-    return tuple(sorted(pairs))
+    ]  # fmt: skip
 
 
 def left_out(count: int, what: str) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ import numpy as np
 
 from lifting.data.keypoints.dialects import find_dialect
 from lifting.data.keypoints.people import People, Sightings, tabulate
-from lifting.data.keypoints.persons import choose_persons
+from lifting.data.keypoints.persons import choose_alone, choose_persons
 from lifting.data.keypoints.pixels import to_pixels, within
 from lifting.data.keypoints.plausibility import IMPLAUSIBLE, exchanged_sides, upside_down
-from lifting.data.keypoints.read import check_one_size
+from lifting.data.keypoints.read import are_photographs, check_one_size
 from lifting.data.keypoints.source import open_source
 from lifting.data.keypoints.timeline import timeline
 from lifting.errors import DataError
@@ -102,7 +102,7 @@ def _describe(
     facts["rate"] = "not said" if seen.fps is None else f"{seen.fps:g} frames a second"
     stated = seen.image_size or image_size
     facts["image size"] = (
-        f"{len(seen.image_sizes)} sizes: these images are no single video"
+        f"{len(seen.image_sizes)} sizes"
         if len(seen.image_sizes) > 1
         else "not said: lifting needs --image-size WIDTH HEIGHT"
         if stated is None
@@ -117,13 +117,35 @@ def _describe(
         facts["score of the joints"] = f"{order.score:.2f}; people score below {IMPLAUSIBLE}"
     if seen.extra:
         facts["further joints"] = f"{len(seen.extra)}: {seen.extra[0]} .. {seen.extra[-1]}"
-    cleaned = to_pixels(path, people, stated or _NOMINAL)
+    alone = are_photographs(people)
+    sides = np.array(seen.frame_sizes) if alone else np.array(stated or _NOMINAL)[None]
+    cleaned = to_pixels(path, people, sides[people.frame if alone else [0]])
     people = cleaned.people
-    if stated is not None:
-        people, far = within(path, people, stated, cleaned.coordinates)
+    if stated is not None or alone:
+        own = sides[people.frame if alone else [0]]
+        people, far = within(path, people, own, cleaned.coordinates)
         facts["far outside the image"] = f"{far} joints, which count as missing"
     found.people = people
     facts["positions"] = _range(people, cleaned.coordinates)
+    if alone:
+        facts["images"] = "photographs: each is lifted by itself, without motion"
+        facts["people"] = choose_alone(path, people).why
+        found.track = np.arange(len(people.frame))
+    else:
+        _follow(found, path, people)
+    facts["missing joints"] = _missing(people)
+    points, sure = people.joints[..., :2], people.joints[..., 2]
+    if exchanged_sides(points, sure, people.skeleton):
+        facts["sides"] = "faces are seen from behind: left and right may be exchanged"
+    if upside_down(points, sure, people.skeleton):
+        facts["up and down"] = "heads lie below ankles: y points up, or the picture is turned"
+    if not alone:
+        check_one_size(path, people)
+
+
+def _follow(found: Look, path: Path, people: People) -> None:
+    """Tell the people of a video apart."""
+    facts = found.facts
     number = timeline(people.frames).number[people.frame]
     chosen = choose_persons(path, people, number)
     facts["people"] = f"{chosen.persons}: {chosen.why}"
@@ -131,13 +153,6 @@ def _describe(
     for one in chosen.choices:
         found.track[one.rows] = one.track
     facts["tracks"] = _tracks([(one.track, number[one.rows]) for one in chosen.choices])
-    facts["missing joints"] = _missing(people)
-    points, sure = people.joints[..., :2], people.joints[..., 2]
-    if exchanged_sides(points, sure, people.skeleton):
-        facts["sides"] = "faces are seen from behind: left and right may be exchanged"
-    if upside_down(points, sure, people.skeleton):
-        facts["up and down"] = "heads lie below ankles: y points up, or the picture is turned"
-    check_one_size(path, people)
 
 
 def _frames(seen: Sightings) -> str:

@@ -63,6 +63,7 @@ class Sightings:
             allows both, which the range of the positions then tells.
         image_size: Width and height where the file says so, pixels.
         image_sizes: All sizes that the file names; where they differ there is no ``image_size``.
+        frame_sizes: That of each frame, where the file says all of them.
         fps: Frames a second where the file says so.
         intrinsics: Nine numbers where the file says so, pixels.
         named: What the file calls its joints.
@@ -81,6 +82,7 @@ class Sightings:
     relative: bool | None = False
     image_size: tuple[float, float] | None = None
     image_sizes: tuple[tuple[float, float], ...] = ()
+    frame_sizes: tuple[tuple[float, float], ...] = ()
     fps: float | None = None
     intrinsics: tuple[float, ...] | None = None
     named: Named | None = None

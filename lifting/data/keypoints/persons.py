@@ -107,6 +107,43 @@ def choose_persons(path: Path, people: People, number: IntArray, person: str = A
     return Chosen(choices, len(everyone), told.by, why)
 
 
+def choose_alone(path: Path, people: People, person: str = ALL) -> Chosen:
+    """The people of photographs: every sighting is a person, numbered in order.
+
+    Args:
+        path: The file, for messages.
+        people: Everyone, in pixels.
+        person: ``all``; ``largest``, the one of each image whose product of box area and score is
+            the largest; or a number.
+
+    Raises:
+        DataError: There is nobody of that number.
+        ConfigError: ``person`` is none of these.
+    """
+    count = len(people.frame)
+    why = f"{_persons(count)} in {len(np.unique(people.frame))} images, each alone"
+    chosen = np.arange(count)
+    if person == LARGEST:
+        order = np.lexsort((-_weights(people, boxes_of(people)), people.frame))
+        chosen = order[np.diff(people.frame[order], prepend=-1) != 0]
+        why = f"{why}; taken is the largest of each"
+    elif _is_number(person):
+        chosen = chosen[chosen == int(person)]
+        why = f"{why}; taken is number {person}"
+    elif person != ALL:
+        raise ConfigError(
+            f"expected '{ALL}', '{LARGEST}' or a number as person of photographs in {path}, got "
+            f"'{person}'; correct --person (person=)"
+        )
+    if not len(chosen):
+        raise DataError(
+            f"expected a person {person} in {path}, got {_persons(count)}, numbered from 0; name "
+            "one of them with --person (person=)"
+        )
+    choices = tuple(Choice(np.array([row]), int(row)) for row in chosen)
+    return Chosen(choices, count, "image", why)
+
+
 def ids_are_tracks(number: IntArray, track: IntArray) -> bool:
     """Whether the numbers that a file gives people can stay with them.
 

@@ -16,6 +16,7 @@ from lifting.errors import DataError
 log = logging.getLogger(__name__)
 
 Coordinates = Literal["auto", "pixels", "unit", "signed"]
+Size2D = tuple[float, float] | FloatArray
 
 # A person is larger than this in pixels, and never so large in parts of the image.
 _LARGEST_SCALED, _FARTHEST_SCALED = 2.0, 20.0
@@ -47,7 +48,7 @@ class Cleaned(NamedTuple):
 
 
 def to_pixels(
-    path: Path, people: People, size: tuple[float, float], coordinates: Coordinates = "auto"
+    path: Path, people: People, size: Size2D, coordinates: Coordinates = "auto"
 ) -> Cleaned:
     """Pixels and confidences of everyone a detector saw.
 
@@ -58,7 +59,7 @@ def to_pixels(
     Args:
         path: The file, for messages.
         people: As read.
-        size: Width and height, pixels.
+        size: Width and height, pixels; of each sighting, ``(D, 2)``, where images differ.
         coordinates: What the file's positions are: ``pixels``, ``unit`` for parts of width and
             height from 0 to 1, ``signed`` for -1 to 1; ``auto`` is what the format prescribes.
 
@@ -85,7 +86,7 @@ def to_pixels(
     kind = _kind(people, coordinates, of_body)
     _check_kind(path, of_body, scaled=kind != "pixels")
     if kind != "pixels":
-        xy = (xy if kind == "unit" else (xy + 1) / 2) * np.array(size)
+        xy = (xy if kind == "unit" else (xy + 1) / 2) * _sides(size)
     _check_reach(path, people, xy[:, :body])
     joints = np.concatenate((xy, confidence.clip(0, 1)[..., None]), axis=-1)
     kept = _shown_people(
@@ -96,14 +97,14 @@ def to_pixels(
 
 
 def within(
-    path: Path, people: People, size: tuple[float, float], coordinates: Coordinates
+    path: Path, people: People, size: Size2D, coordinates: Coordinates
 ) -> tuple[People, int]:
     """Check that people lie within the image, and take joints far outside it for missing.
 
     Args:
         path: The file, for messages.
         people: In pixels.
-        size: Width and height, pixels.
+        size: Width and height, pixels; of each sighting, ``(D, 2)``, where images differ.
         coordinates: What the file's positions were; parts of the image fit on any side.
 
     Returns:
@@ -113,35 +114,39 @@ def within(
         DataError: Most of the joints lie outside, or they fit the image on its side and not as it
             is.
     """
-    sides = np.array(size)
+    sides = _sides(size)
+    every = np.broadcast_to(sides, people.joints[..., :2].shape)
+    image = (
+        "its image" if len(sides) > 1 else f"the image of {sides[0, 0, 0]:g} x {sides[0, 0, 1]:g}"
+    )
     seen = people.joints[..., 2] > 0
-    points = people.joints[seen][:, :2]
-    outside = float(((points < 0) | (points > sides)).any(-1).mean())
-    turned = float(((points < 0) | (points > sides[::-1])).any(-1).mean())
+    points, own = people.joints[seen][:, :2], every[seen]
+    outside = float(((points < 0) | (points > own)).any(-1).mean())
+    turned = float(((points < 0) | (points > own[:, ::-1])).any(-1).mean())
     if outside > _MOSTLY or (coordinates == "pixels" and outside > _SOME and turned < outside / 4):
         low, high = points.min(0), points.max(0)
         advice = "give width and height of the video, in this order, with --image-size"
         if (points[:, 1] < 0).mean() > _MOSTLY:
             advice = "y must point down from the top of the image: turn it over (height - y)"
         raise DataError(
-            f"expected the keypoints of {path} within the image of {size[0]:g} x {size[1]:g}, got "
-            f"x from {low[0]:.0f} to {high[0]:.0f} and y from {low[1]:.0f} to {high[1]:.0f}; "
-            f"{advice}"
+            f"expected the keypoints of {path} within {image}, got x from {low[0]:.0f} to "
+            f"{high[0]:.0f} and y from {low[1]:.0f} to {high[1]:.0f}; {advice}"
         )
-    sure = people.joints[people.joints[..., 2] >= _HIDDEN][:, :2]
-    beside, beside_turned = _beside(sure, sides), _beside(sure, sides[::-1])
+    certain = people.joints[..., 2] >= _HIDDEN
+    sure, own_sure = people.joints[certain][:, :2], every[certain]
+    beside, beside_turned = _beside(sure, own_sure), _beside(sure, own_sure[:, ::-1])
     if outside > _MANY or beside > _NOTICED:
         fits = coordinates == "pixels" and beside > _NOTICED and beside_turned < beside / 4
         log.warning(
-            "%s: %.2g %% of the joints lie outside the image of %g x %g%s; check --image-size",
-            path, 100 * (outside if outside > _MANY else beside), *size,
+            "%s: %.2g %% of the joints lie outside %s%s; check --image-size",
+            path, 100 * (outside if outside > _MANY else beside), image,
             ", and would fit with width and height (or x and y) exchanged" if fits else "",
         )  # fmt: skip
-    elif bool(np.all(np.quantile(points, 0.99, axis=0) < _CORNER * sides)):
+    elif bool(np.all(np.quantile(points / own, 0.99, axis=0) < _CORNER)):
         log.warning(
-            "%s: everyone is in the upper left corner of the image of %g x %g; check --image-size "
-            "and that positions are pixels of the video and not of a network's input",
-            path, *size,
+            "%s: everyone is in the upper left corner of %s; check --image-size and that "
+            "positions are pixels of the video and not of a network's input",
+            path, image,
         )  # fmt: skip
     with np.errstate(invalid="ignore"):
         beyond = (people.joints[..., :2] < -sides) | (people.joints[..., :2] > 2 * sides)
@@ -149,6 +154,12 @@ def within(
     joints = np.where(far[..., None], (np.nan, np.nan, 0.0), people.joints)
     kept = _shown_people(path, replace(people, joints=joints), own_boxes=True)
     return kept, int((far & seen).sum())
+
+
+def _sides(size: Size2D) -> FloatArray:
+    """Width and height to compare joints with, ``(1 or D, 1, 2)``."""
+    sides: FloatArray = np.asarray(size, dtype=np.float64).reshape(-1, 1, 2)
+    return sides
 
 
 def _beside(points: FloatArray, sides: FloatArray) -> float:

@@ -14,8 +14,8 @@ import numpy as np
 from lifting.data.keypoints.dialects import find_dialect
 from lifting.data.keypoints.dialects.arrays import sightings_of
 from lifting.data.keypoints.people import People, tabulate
-from lifting.data.keypoints.persons import ALL, Chosen, choose_persons
-from lifting.data.keypoints.pixels import Coordinates, to_pixels, within
+from lifting.data.keypoints.persons import ALL, Chosen, choose_alone, choose_persons
+from lifting.data.keypoints.pixels import Cleaned, Coordinates, to_pixels, within
 from lifting.data.keypoints.plausibility import exchanged_sides, upside_down
 from lifting.data.keypoints.source import open_source
 from lifting.data.keypoints.timeline import MAX_GAP, Filled, Timeline, fill_gaps, timeline
@@ -47,6 +47,7 @@ class Reading(TypedDict, total=False):
     fps: float | None
     coordinates: Coordinates
     gap_frames: int
+    photographs: bool
     size: Size
 
 
@@ -76,18 +77,31 @@ class Person(NamedTuple):
     filled: Filled
 
 
+class View(NamedTuple):
+    """A photograph's.
+
+    Attributes:
+        size: Width and height, pixels.
+        lens: Of its camera.
+    """
+
+    size: tuple[float, float]
+    lens: Lens
+
+
 class VideoSeen(NamedTuple):
-    """A video with everyone that was asked for.
+    """A video, or photographs, with everyone that was asked for.
 
     Attributes:
         people: Everyone, in pixels.
         when: Numbers of the frames.
-        size: Width and height, pixels.
-        lens: Of the camera.
+        size: Width and height, pixels; of photographs, of the first.
+        lens: Of the camera; likewise.
         fps: Frames a second of the video; None where nobody says.
         persons: Those asked for, by appearance.
         of: How many people there are.
         facts: What was read and changed, by key.
+        photographs: One a frame, where frames are unrelated images; every sighting is a person.
     """
 
     people: People
@@ -98,6 +112,7 @@ class VideoSeen(NamedTuple):
     persons: tuple[Person, ...]
     of: int
     facts: dict[str, str]
+    photographs: tuple[View, ...] = ()
 
 
 def read_people(
@@ -138,7 +153,9 @@ def read_video(path: Path, **options: Unpack[Reading]) -> VideoSeen:
             known. ``coordinates``, what the file's positions are: ``pixels``, ``unit`` for parts
             of width and height from 0 to 1, ``signed`` for -1 to 1; ``auto`` is what the format
             prescribes. ``gap_frames``, the longest gap of a person that is filled, 10 frames where
-            it is not given; longer ones cut a track. ``size``, the largest file that is read.
+            it is not given; longer ones cut a track. ``photographs``, whether every image is a
+        photograph by itself, of somebody else; so are images of several sizes whose names do not
+        number the frames of a video. ``size``, the largest file that is read.
 
     Raises:
         MissingDataError: There is no such file.
@@ -174,6 +191,8 @@ def see_arrays(
 
 
 def _seen(path: Path, people: People, asked: _Asked) -> VideoSeen:
+    if asked.photographs or are_photographs(people):
+        return _photographs(path, people, asked)
     person = asked.person
     size = _image_size(path, people, asked.image_size)
     lens = _intrinsics(path, people, size, asked.intrinsics)
@@ -189,10 +208,73 @@ def _seen(path: Path, people: People, asked: _Asked) -> VideoSeen:
         for one in chosen.choices
     )
     facts = {
-        "joints": people.order.why,
-        "joints_told_by": people.order.told_by,
         "frame_step": str(when.step),
         "frame_numbers": _numbers_from(people, when),
+        "image_size": f"{size[0]:g} x {size[1]:g}",
+        **_facts(people, cleaned, far, chosen, person, lens),
+    }
+    return VideoSeen(people, when, size, lens, fps, persons, chosen.persons, facts)
+
+
+def are_photographs(people: People) -> bool:
+    """Whether images are of several sizes, and their names no numbers of a video's frames.
+
+    Args:
+        people: As read.
+    """
+    sizes = people.claims.frame_sizes
+    return len(set(sizes)) > 1 and not timeline(people.frames).numbered
+
+
+def _photographs(path: Path, people: People, asked: _Asked) -> VideoSeen:
+    """Images that have nothing to do with one another, each with a camera of its own."""
+    if asked.fps is not None:
+        raise ConfigError(
+            f"expected no rate of the photographs in {path}, got {asked.fps:g} frames a second; "
+            "leave --fps (fps=) out"
+        )
+    stated = people.claims.frame_sizes
+    if len(set(stated)) < 2 or asked.image_size is not None:
+        stated = (_image_size(path, people, asked.image_size),) * len(people.frames)
+    elif asked.intrinsics is not None:
+        raise ConfigError(
+            f"expected a camera for each of the photographs in {path}, which have several sizes, "
+            "got one; leave --intrinsics (intrinsics=) out"
+        )
+    sizes = [_checked_size(path, size) for size in stated]
+    lenses = {size: _intrinsics(path, people, size, asked.intrinsics) for size in set(sizes)}
+    views = tuple(View(size, lenses[size]) for size in sizes)
+    sides = np.array(sizes)
+    cleaned = to_pixels(path, people, sides[people.frame], asked.coordinates)
+    shown = cleaned.people
+    people, far = within(path, shown, sides[shown.frame], cleaned.coordinates)
+    _warn_of_sides(path, people)
+    chosen = choose_alone(path, people, asked.person)
+    persons = tuple(
+        Person(one.track, fill_gaps(people.joints[one.rows], people.frame[one.rows]))
+        for one in chosen.choices
+    )
+    count, kinds = len(sizes), len(set(sizes))
+    facts = {
+        "photographs": f"{count} images of {kinds} size{'s' * (kinds > 1)}, no motion",
+        "frame_step": "1",
+        "frame_numbers": "of photographs",
+        "image_size": "of each image" if kinds > 1 else f"{sizes[0][0]:g} x {sizes[0][1]:g}",
+        **_facts(people, cleaned, far, chosen, asked.person, views[0].lens),
+    }
+    when = Timeline(np.arange(count, dtype=np.int64), 1, numbered=False)
+    return VideoSeen(
+        people, when, *views[0], None, persons, chosen.persons, facts, photographs=views
+    )
+
+
+def _facts(
+    people: People, cleaned: Cleaned, far: int, chosen: Chosen, person: str, lens: Lens
+) -> dict[str, str]:
+    """What was read and changed, of videos and photographs alike."""
+    facts = {
+        "joints": people.order.why,
+        "joints_told_by": people.order.told_by,
         "people": chosen.why,
         "person": _asked(chosen, person),
         "joints_not_finite": str(cleaned.not_finite),
@@ -200,12 +282,11 @@ def _seen(path: Path, people: People, asked: _Asked) -> VideoSeen:
         "confidences_clipped": str(cleaned.clipped),
         "sightings_dropped": str(cleaned.dropped),
         "coordinates": cleaned.coordinates,
-        "image_size": f"{size[0]:g} x {size[1]:g}",
         "intrinsics": lens.origin,
     }
     if people.claims.notes:
         facts["notes"] = "; ".join(people.claims.notes)
-    return VideoSeen(people, when, size, lens, fps, persons, chosen.persons, facts)
+    return facts
 
 
 def _numbers_from(people: People, when: Timeline) -> str:
@@ -269,7 +350,8 @@ def check_one_size(path: Path, people: People) -> None:
         more = ", ..." if len(sizes) > _MOST_NAMED else ""
         raise DataError(
             f"expected images of one size in {path}, got {len(sizes)}: {listed}{more}; they are "
-            "no single video and cannot be lifted together: give one video at a time"
+            "no single video: give one video at a time, or --photographs (photographs=True) to "
+            "lift each image by itself"
         )
 
 
@@ -284,15 +366,20 @@ def _image_size(
             f"expected the width and height of the video, got none, and {path} ({people.form}, "
             f"{people.order.why}) does not hold them; {_GIVE_SIZE}"
         )
-    if len(size) != 2 or not all(1 <= side <= _LARGEST_SIDE for side in size):
-        raise DataError(
-            f"expected finite numbers in 'image_size' of {path}, width and height from 1 to "
-            f"{_LARGEST_SIDE} pixels, got {size}; {_GIVE_SIZE}"
-        )
+    checked = _checked_size(path, size)
     if stated is not None and tuple(size) != tuple(stated):
         raise DataError(
             f"expected the image size that {path} says, {stated}, got {size}; "
             "leave --image-size (image_size=) out"
+        )
+    return checked
+
+
+def _checked_size(path: Path, size: tuple[float, ...]) -> tuple[float, float]:
+    if len(size) != 2 or not all(1 <= side <= _LARGEST_SIDE for side in size):
+        raise DataError(
+            f"expected finite numbers in 'image_size' of {path}, width and height from 1 to "
+            f"{_LARGEST_SIDE} pixels, got {size}; {_GIVE_SIZE}"
         )
     return float(size[0]), float(size[1])
 
@@ -365,6 +452,7 @@ class _Asked(NamedTuple):
     fps: float | None = None
     coordinates: Coordinates = "auto"
     gap_frames: int = MAX_GAP
+    photographs: bool = False
     size: Size | None = None
 
 

@@ -12,16 +12,19 @@ import torch
 
 from lifting.data.keypoints.people import People
 from lifting.data.keypoints.persons import ALL, LARGEST
-from lifting.data.keypoints.read import Lens, Person, Reading, VideoSeen, read_video
+from lifting.data.keypoints.read import Lens, Person, Reading, VideoSeen, View, read_video
 from lifting.data.keypoints.timeline import Filled, Timeline
 from lifting.data.sequence import PoseTracks, offsets_of, rate_of_each
-from lifting.errors import ConfigError
+from lifting.errors import ConfigError, DataError
 from lifting.geometry.camera import Camera
 from lifting.skeleton import H36M_17, Skeleton
 from lifting.skeleton.convert import remap_joints
 from lifting.typing import PerJoint, Pose2D
 
 log = logging.getLogger(__name__)
+
+PHOTOGRAPHS = "photographs"
+"""In the facts of tracks: how many unrelated images they are of, where they are."""
 
 
 def read_keypoints(path: Path, **options: Unpack[Reading]) -> PoseTracks:
@@ -47,8 +50,9 @@ def tracks_of(path: Path, video: VideoSeen) -> PoseTracks:
 
     Args:
         path: The file, whose name the tracks bear.
-        video: Its people. Gaps longer than those that are filled cut a person into pieces. Names
-            of tracks give the person where there are several, and the first and last frame of
+        video: Its people. Gaps longer than those that are filled cut a person into pieces; each
+            person of photographs has a track of one frame before a camera of its own. Names of
+            tracks give the person where there are several, and the first and last frame of
             what does not span the video.
     """
     people = video.people
@@ -60,13 +64,14 @@ def tracks_of(path: Path, video: VideoSeen) -> PoseTracks:
     joints = [person.filled.joints for person in video.persons]
     starts = np.concatenate([p.filled.number[p.filled.offsets[:-1]] for p in video.persons])
     several = len(video.persons) > 1
+    first = torch.from_numpy(starts)
     return PoseTracks(
         skeleton=H36M_17,
         keypoints_2d=torch.cat([points for points, _ in parts]),
         confidence=torch.cat([confidence for _, confidence in parts]),
         offsets=offsets_of(torch.from_numpy(np.concatenate(lengths))),
         cameras=camera_of(video),
-        camera=none,
+        camera=first if video.photographs else none,
         recording=torch.arange(len(names)),
         subject=torch.from_numpy(who),
         action=none,
@@ -79,7 +84,7 @@ def tracks_of(path: Path, video: VideoSeen) -> PoseTracks:
             math.nan if video.fps is None else video.fps / video.when.step, len(names)
         ),
         camera_kind="guessed" if video.lens.is_guessed else "true",
-        first_frame=torch.from_numpy(video.when.first + starts * video.when.step),
+        first_frame=video.when.first + first * video.when.step,
         frame_step=video.when.step,
         source={
             **video.facts,
@@ -141,6 +146,11 @@ def read_person(path: Path, **options: Unpack[Reading]) -> PersonSeen:
     if asked == ALL:
         raise ConfigError("expected one person, got all; give 'largest', 'longest' or a number")
     video = read_video(path, **options)
+    if video.photographs:
+        raise DataError(
+            f"expected a video of one person in {path}, got {video.facts['photographs']}; give "
+            "the keypoints of a video"
+        )
     (person,) = video.persons
     if video.of > 1:
         log.warning(
@@ -161,12 +171,16 @@ def read_person(path: Path, **options: Unpack[Reading]) -> PersonSeen:
 
 
 def camera_of(video: VideoSeen) -> Camera:
-    """The camera of a video, ``(1,)``.
+    """The camera of a video, ``(1,)``, or of each photograph, ``(photographs,)``.
 
     Args:
         video: The video.
     """
-    return Camera(intrinsics=torch.tensor([video.lens.numbers]), size=torch.tensor([video.size]))
+    views = video.photographs or (View(video.size, video.lens),)
+    return Camera(
+        intrinsics=torch.tensor([view.lens.numbers for view in views]),
+        size=torch.tensor([view.size for view in views]),
+    )
 
 
 def h36m_joints(filled: Filled, skeleton: Skeleton) -> tuple[Pose2D, PerJoint]:
@@ -187,6 +201,8 @@ def _names(path: Path, video: VideoSeen, person: Person) -> tuple[str, ...]:
     """One name a piece: the person where there are several, the frames where it lacks some."""
     filled, frames = person.filled, video.people.frames
     stem = f"{path.stem}/person{person.track}" if len(video.persons) > 1 else path.stem
+    if video.photographs:
+        return (f"{path.stem}/person{person.track}/{_printable(frames[int(filled.number[0])])}",)
     first, last = filled.number[filled.offsets[:-1]], filled.number[filled.offsets[1:] - 1]
     numbers = video.when.number
     if len(first) == 1 and first[0] == numbers[0] and last[0] == numbers[-1]:

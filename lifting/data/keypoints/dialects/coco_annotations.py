@@ -41,7 +41,11 @@ def read(source: Source) -> Sightings:
     frames = sorted(names.values(), key=natural_key)
     index = {name: i for i, name in enumerate(frames)}
     sized = [image for image in images if "width" in image and "height" in image]
-    sizes = sizes_of(path, sized, ("width", "height"))
+    size_of = {
+        names[str(image["id"])]: size
+        for image, size in zip(sized, sizes_of(path, sized, ("width", "height")), strict=True)
+    }
+    sizes = tuple(sorted(set(size_of.values())))
     categories = table.get("categories")
     entries = coco.tables(path, table.get("annotations"), "annotation")
     persons, notes = coco.persons_among(path, entries, categories)
@@ -78,6 +82,7 @@ def read(source: Source) -> Sightings:
         visibility=visibility,
         image_size=sizes[0] if len(sizes) == 1 else None,
         image_sizes=sizes,
+        frame_sizes=tuple(size_of[name] for name in frames) if len(size_of) == len(frames) else (),
         named=None if whole else _joint_names(categories),
         prescribed="wholebody133" if whole else None,
         ids=any(person.track is not None for person in people),

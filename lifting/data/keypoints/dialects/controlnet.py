@@ -35,8 +35,9 @@ def read(source: Source) -> Sightings:
         "controlnet",
         {name: image.get("people") for name, image in images.items()},
         relative=None,
-        image_size=sizes[0] if len(sizes) == 1 else None,
-        image_sizes=sizes,
+        image_size=sizes[0] if len(set(sizes)) == 1 else None,
+        image_sizes=tuple(sorted(set(sizes))),
+        frame_sizes=tuple(sizes),
     )
     first: Any = seen.people[0].keypoints if seen.people else ()
     if len(first) == 3 * (len(COCO_18) + len(seen.extra)):
