@@ -129,7 +129,8 @@ def _describe(
     facts["positions"] = _range(people, cleaned.coordinates)
     if alone:
         facts["images"] = "photographs: each is lifted by itself, without motion"
-        facts["people"] = choose_alone(path, people).why
+        chosen = choose_alone(path, people)
+        facts["people"] = f"{chosen.persons}: {chosen.why}"
         found.track = np.arange(len(people.frame))
     else:
         _follow(found, path, people)

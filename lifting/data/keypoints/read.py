@@ -234,12 +234,13 @@ def _photographs(path: Path, people: People, asked: _Asked) -> VideoSeen:
             "leave --fps (fps=) out"
         )
     stated = people.claims.frame_sizes
-    if len(set(stated)) < 2 or asked.image_size is not None:
+    if len(set(stated)) < 2:
         stated = (_image_size(path, people, asked.image_size),) * len(people.frames)
-    elif asked.intrinsics is not None:
+    elif asked.image_size is not None or asked.intrinsics is not None:
+        name = "intrinsics" if asked.image_size is None else "image_size"
         raise ConfigError(
-            f"expected a camera for each of the photographs in {path}, which have several sizes, "
-            "got one; leave --intrinsics (intrinsics=) out"
+            f"expected one size and camera for each of the photographs in {path}, whose sizes it "
+            f"says, got one for all; leave --{name.replace('_', '-')} ({name}=) out"
         )
     sizes = [_checked_size(path, size) for size in stated]
     lenses = {size: _intrinsics(path, people, size, asked.intrinsics) for size in set(sizes)}

@@ -84,9 +84,9 @@ def test_people_are_chosen_by_image(path):
 def test_what_takes_a_video_is_refused(path):
     with pytest.raises(ConfigError, match=r"no rate of the photographs in .* leave --fps"):
         read_video(path, fps=25)
-    with pytest.raises(ConfigError, match=r"a camera for each .* leave --intrinsics"):
+    with pytest.raises(ConfigError, match=r"camera for each .* leave --intrinsics \(intrinsics="):
         read_video(path, intrinsics=(900, 900, 640, 360))
-    with pytest.raises(DataError, match="images of one size"):
+    with pytest.raises(ConfigError, match=r"one size .* leave --image-size \(image_size="):
         read_video(path, image_size=(1280, 720))
     with pytest.raises(DataError, match=r"expected a video of one person .* got 3 images of 3"):
         read_person(path)
@@ -118,7 +118,7 @@ def test_a_look_says_what_they_are(path):
     assert found.problem is None
     assert found.facts["image size"] == "3 sizes"
     assert found.facts["images"] == "photographs: each is lifted by itself, without motion"
-    assert found.facts["people"] == "6 people in 3 images, each alone"
+    assert found.facts["people"] == "6: 6 people in 3 images, each alone"
     assert found.track.tolist() == list(range(6))
 
 
