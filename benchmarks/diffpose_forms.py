@@ -97,8 +97,9 @@ def bare_products(states: int, size: NetworkSize, *, training: bool) -> Callable
         training: Take the products of both gradients too.
     """
     rows, c = states * len(H36M_17), size.hidden
-    # Stacked query, key and value; their output; feed-forward in and out; two convolutions.
-    shapes = ((c, 3 * c), (c, c), (c, 2 * c), (2 * c, c), (3 * c, c), (3 * c, c))
+    # Stacked query, key and value; their output; feed-forward in and out; two convolutions, of
+    # which each component along an eigenvector has one product.
+    shapes = ((c, 3 * c), (c, c), (c, 2 * c), (2 * c, c), (c, c), (c, c))
     maps = [[torch.randn(s) for s in ((rows, i), (i, o), (rows, o))] for i, o in shapes]
     results = [[torch.empty_like(v) for v in group] for group in maps]
 

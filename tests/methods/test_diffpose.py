@@ -210,7 +210,7 @@ def test_windows_are_answered_frame_by_frame():
     with torch.no_grad():
         together = make_module(frames=5, target="all").predict(batch)
         middle = make_module(frames=5).predict(batch)
-    torch.testing.assert_close(together.joints_3d[:, 2:3], middle.joints_3d)
+    torch.testing.assert_close(together.joints_3d[:, 2:3], middle.joints_3d, rtol=1e-5, atol=0.02)
 
 
 def test_median_aggregation():

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lifting.methods.diffpose.kernels import NORM_EPS, is_exporting
+from lifting.methods.diffpose.kernels import NORM_EPS, Spectrum, is_exporting
 from lifting.methods.diffpose.layers import Attention, ChebConv, CrossAttention, GraphNet, Norm
 from lifting.methods.diffpose.network import Encoded, GraphLayer, GraphTrunk
 
@@ -59,16 +59,23 @@ class FoldedNorm:
 
     def __init__(self, norm: Norm, linear: nn.Linear) -> None:
         channels = len(norm.gain)
-        self.bessel = math.sqrt((channels - 1) / channels)
-        self.weight = self.bessel * norm.gain[:, None] * linear.weight.t()
+        self.mean = torch.full_like(norm.gain, 1 / channels)
+        self.root = math.sqrt(channels - 1)
+        self.weight = norm.gain[:, None] * linear.weight.t()
         self.bias = linear.bias + linear.weight @ norm.offset
-        # With a gain the native kernel takes half the time that it takes without one.
-        self.gain, self.offset = torch.ones_like(norm.gain), torch.zeros_like(norm.gain)
 
-    def __call__(self, rows: Tensor) -> Tensor:
-        """What the map is given, ``(rows, channels)``."""
-        z, _, rstd = torch.native_layer_norm(rows, rows.shape[1:], self.gain, self.offset, 1e-20)
-        return z.div_(rstd.mul_(NORM_EPS * self.bessel).add_(1))
+    def __call__(self, rows: Tensor, space: Space, place: str) -> Tensor:
+        """What the map is given, ``(rows, channels)``.
+
+        Args:
+            rows: Features.
+            space: Memory.
+            place: What of it the result is written to.
+        """
+        mean = torch.mv(rows, self.mean)
+        z = torch.sub(rows, mean[:, None], out=space(place, *rows.shape))
+        deviation = torch.linalg.vector_norm(z, dim=1, keepdim=True).div_(self.root)
+        return z.div_(deviation.add_(NORM_EPS))
 
 
 class FoldedConv:
@@ -76,41 +83,36 @@ class FoldedConv:
 
     Args:
         convolution: To fold.
+        spectrum: The graph's.
         part: Inputs that count here.
     """
 
-    def __init__(self, convolution: ChebConv, part: slice = slice(None)) -> None:
-        weight = convolution.weight
-        self.outputs = weight.shape[2]
-        self.weight = weight[:, part].contiguous()
+    def __init__(
+        self, convolution: ChebConv, spectrum: Spectrum, part: slice = slice(None)
+    ) -> None:
+        self.analysis, self.synthesis, _ = spectrum
+        self.maps = spectrum.maps(convolution.weight[:, part])
         self.bias = convolution.bias
-        # For what is alike at all joints: T_0 keeps it, T_1 = L makes it zero, T_2 negates it.
-        self.of_constant = weight[0] - weight[2]
 
-    def __call__(
-        self, x: Tensor, basis: Tensor, bias: Tensor | None, space: Space, place: str
-    ) -> Tensor:
+    def __call__(self, x: Tensor, bias: Tensor | None, space: Space, place: str) -> Tensor:
         """``T_0 x W_0 + T_1 x W_1 + T_2 x W_2 + b``, ``(joints, states, out)``.
 
         Args:
             x: ``(joints, states, in)``.
-            basis: T_1 above T_2, ``(2 joints, joints)``.
             bias: ``(out,)``; None adds none.
             space: Memory.
             place: What of it the result is written to.
         """
         joints, states, inputs = x.shape
-        mixed = space("wide", len(basis), states * inputs)
-        torch.mm(basis, x.view(joints, -1), out=mixed)
-        rows = x.view(-1, inputs)
-        out = space(place, len(rows), self.outputs)
-        if bias is None:
-            torch.mm(rows, self.weight[0], out=out)
-        else:
-            torch.addmm(bias, rows, self.weight[0], out=out)
-        for term, weight in zip(mixed.view(-1, *rows.shape), self.weight[1:], strict=True):
-            out.addmm_(term, weight)
-        return out.view(joints, states, -1)
+        parts = space("outer", joints, states * inputs)
+        torch.mm(self.analysis, x.view(joints, -1), out=parts)
+        found = space("wide", joints, states, self.maps.shape[2])
+        torch.bmm(parts.view(x.shape), self.maps, out=found)
+        if bias is not None:
+            found[0].add_(bias)
+        out = space(place, *found.shape)
+        torch.mm(self.synthesis, found.view(joints, -1), out=out.view(joints, -1))
+        return out
 
 
 class FoldedAttention:
@@ -137,7 +139,7 @@ class FoldedAttention:
         """Add what ``(joints, states, channels)`` attend to."""
         joints, states, channels = x.shape
         rows = x.view(-1, channels)
-        normed = self.norm(rows)
+        normed = self.norm(rows, space, "inner")
         parts = space("wide", 3, *rows.shape)
         for weight, part in zip(self.weights, parts, strict=True):
             torch.mm(normed, weight, out=part)
@@ -167,17 +169,18 @@ class FoldedCrossAttention:
         self.attention = attention
         self.norm = FoldedNorm(norm, attention.query)
 
-    def __call__(self, x: Tensor, told: Tensor) -> None:
+    def __call__(self, x: Tensor, told: Tensor, space: Space) -> None:
         """Add what ``(joints, copies poses, channels)`` attend to.
 
         Args:
             x: Features.
             told: ``(joints, poses, channels)``.
+            space: Memory.
         """
         joints, poses = told.shape[:2]
         heads = self.attention.heads
         rows = x.view(-1, x.shape[2])
-        query = torch.addmm(self.norm.bias, self.norm(rows), self.norm.weight)
+        query = torch.addmm(self.norm.bias, self.norm(rows, space, "inner"), self.norm.weight)
         key, value = (
             part.reshape(joints, poses, heads, -1).permute(1, 2, 0, 3)
             for part in self.attention.key_value(told).chunk(2, dim=-1)
@@ -216,7 +219,7 @@ class FoldedGraphNet:
         joints, states, channels = x.shape
         rows = x.view(-1, channels)
         mixed = space("inner", joints, states * channels)
-        torch.mm(self.graph, self.norm(rows).view(joints, -1), out=mixed)
+        torch.mm(self.graph, self.norm(rows, space, "outer").view(joints, -1), out=mixed)
         hidden = space("wide", len(rows), 2 * channels)
         torch.mm(mixed.view(rows.shape), self.norm.weight, out=hidden)
         hidden.view(joints, states, -1).clamp_(min=self.threshold)
@@ -225,7 +228,7 @@ class FoldedGraphNet:
         x.add_(self.bias).view(joints, -1).addmm_(self.graph, narrow.view(joints, -1))
 
 
-PORTION = 80
+PORTION = 120
 """States that are computed at a time."""
 
 
@@ -250,23 +253,25 @@ class FoldedTrunk:
     """
 
     def __init__(self, trunk: GraphTrunk) -> None:
-        joints = trunk.basis.shape[1]
-        basis = trunk.basis.view(joints, -1, joints)
+        spectrum = Spectrum.of(trunk.basis)
         with torch.no_grad():
             self.space = Space(trunk.basis)
-            self.basis = basis[:, 1:].transpose(0, 1).flatten(0, 1)  # T_1 above T_2
             inputs = trunk.input.weight.shape[1] - trunk.beside
-            self.input = FoldedConv(trunk.input, slice(inputs))
-            self.beside = FoldedConv(trunk.input, slice(inputs, None)) if trunk.beside else None
+            self.input = FoldedConv(trunk.input, spectrum, slice(inputs))
+            self.beside = (
+                FoldedConv(trunk.input, spectrum, slice(inputs, None)) if trunk.beside else None
+            )
             self.layers = [
-                _FoldedLayer(layer) for layer in trunk.layers if isinstance(layer, GraphLayer)
+                _FoldedLayer(layer, spectrum)
+                for layer in trunk.layers
+                if isinstance(layer, GraphLayer)
             ]
-            self.output = FoldedConv(trunk.output)
+            self.output = FoldedConv(trunk.output, spectrum)
         self.project = trunk.project
 
     def encode(self, uv: Tensor) -> Encoded:
         """As of the context encoder, ``(batch, joints, 2)``."""
-        feature = uv.new_empty(*uv.shape[:2], self.input.outputs)
+        feature = uv.new_empty(*uv.shape[:2], self.input.maps.shape[2])
         return Encoded(self._answer(uv, None, None, feature), feature)
 
     def __call__(self, x: Tensor, time: Tensor, context: Tensor | None) -> Tensor:
@@ -285,7 +290,7 @@ class FoldedTrunk:
         """Answers, portion by portion; last hidden states go to ``feature``."""
         poses = len(x) if context is None else len(context)
         copies = len(x) // poses if poses else 1
-        answer = x.new_empty(*x.shape[:2], self.output.outputs)
+        answer = x.new_empty(*x.shape[:2], self.output.maps.shape[2])
         states, answers = (v.reshape(copies, poses, *v.shape[1:]) for v in (x, answer))
         biases = [layer.second_bias(time) for layer in self.layers]
         size = max(1, PORTION // copies)
@@ -293,7 +298,7 @@ class FoldedTrunk:
             state = states[:, part].permute(2, 0, 1, 3).contiguous()  # (joints, copies, poses, in)
             told = None if context is None else context[part].transpose(0, 1).contiguous()
             hidden = self._hide(state, told, biases)
-            found = self.output(hidden, self.basis, self.output.bias, self.space, "inner")
+            found = self.output(hidden, self.output.bias, self.space, "inner")
             answers[:, part] = found.view(*state.shape[:3], -1).permute(1, 2, 0, 3)
             if feature is not None:
                 feature[part] = hidden.transpose(0, 1)
@@ -307,24 +312,24 @@ class FoldedTrunk:
             told: Of the context, ``(joints, poses, channels)``, for all copies.
             biases: Of the second convolution of each layer.
         """
-        copies, basis, space = state.shape[1], self.basis, self.space
-        x = self.input(state.flatten(1, 2), basis, self.input.bias, space, "state")
+        copies, space = state.shape[1], self.space
+        x = self.input(state.flatten(1, 2), self.input.bias, space, "state")
         added = None
         if told is not None and self.beside is not None:
-            self._add(x, self.beside(told, basis, None, space, "inner"), copies)
+            self._add(x, self.beside(told, None, space, "inner"), copies)
         if told is not None and self.project is not None:
             added = self.project(told)
             self._add(x, added, copies)
         for layer, bias in zip(self.layers, biases, strict=True):
             layer.attention(x, space)
             if layer.context is not None and told is not None:
-                layer.context(x, told)
+                layer.context(x, told, space)
             if layer.graph is not None:
                 layer.graph(x, space)
-            inner = layer.first(x, basis, None, space, "inner").clamp_(min=layer.threshold)
+            inner = layer.first(x, layer.first.bias, space, "inner").relu_()
             if added is not None:
                 self._add(inner, added, copies)
-            x.add_(layer.second(inner, basis, bias, space, "outer").relu_())
+            x.add_(layer.second(inner, bias, space, "inner").relu_())
         return x
 
     @staticmethod
@@ -336,23 +341,20 @@ class FoldedTrunk:
 class _FoldedLayer:
     """Parts of one layer."""
 
-    def __init__(self, layer: GraphLayer) -> None:
+    def __init__(self, layer: GraphLayer, spectrum: Spectrum) -> None:
         self.attention = FoldedAttention(layer.attention_norm, layer.attention)
         self.context = self.graph = None
         if layer.context_norm is not None and layer.context is not None:
             self.context = FoldedCrossAttention(layer.context_norm, layer.context)
         if layer.graph_norm is not None and layer.graph is not None:
             self.graph = FoldedGraphNet(layer.graph_norm, layer.graph)
-        self.first, self.second, self.time = (
-            FoldedConv(layer.first),
-            FoldedConv(layer.second),
-            layer.time,
+        self.first, self.second = (
+            FoldedConv(convolution, spectrum) for convolution in (layer.first, layer.second)
         )
-        self.threshold = -layer.first.bias
+        self.time = layer.time
 
     def second_bias(self, time: Tensor | None) -> Tensor:
-        """Bias of the second convolution, with what else is alike at all joints before it."""
-        constant = self.first.bias
-        if self.time is not None and time is not None:
-            constant = constant + self.time(time)[0]
-        return self.second.bias + constant @ self.second.of_constant
+        """Bias of the second convolution, with what it makes of the step's feature before it."""
+        if self.time is None or time is None:
+            return self.second.bias
+        return self.second.bias + self.time(time)[0] @ self.second.maps[0]

@@ -1,15 +1,16 @@
 """Three operations with hand-written gradients, where a training step's time goes.
 
-The gradients recompute the mixing of a graph convolution instead of keeping a feature map twice
-as wide, need no mask of the ReLU and its dropout, and read query, key and value in place.
-All run in float32 also under autocast. Frozen weights cost no gradient. Second derivatives are
-refused, not wrong. A graph that is made of them has their plain forms, of few operations.
+A graph convolution is computed along the eigenvectors of the Laplacian, where one product does for
+all polynomials; its gradient needs no mask of the ReLU and its dropout. The gradient of attention
+reads query, key and value in place. All run in float32 also under autocast. Frozen weights cost no
+gradient. Second derivatives are refused, not wrong. A graph that is made of them has their plain
+forms, of few operations.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,6 +47,32 @@ def normalize(x: Tensor, gain: Tensor, offset: Tensor) -> Tensor:
     return _apply(_Normalize, x, gain, offset)
 
 
+class Spectrum(NamedTuple):
+    """Chebyshev polynomials of a Laplacian, ``T_k = synthesis diag(responses_k) analysis``.
+
+    Attributes:
+        analysis: ``(joints, joints)``, to components along the eigenvectors; of the first one all
+            joints have the same.
+        synthesis: ``(joints, joints)``, its inverse, eigenvectors as columns, the first all ones.
+        responses: ``(terms, joints)``, polynomials of the eigenvalues.
+    """
+
+    analysis: Tensor
+    synthesis: Tensor
+    responses: Tensor
+
+    @classmethod
+    def of(cls, basis: Tensor) -> Spectrum:
+        """The parts of a fused basis, ``(2 joints + terms, joints)``."""
+        joints = basis.shape[1]
+        return cls(basis[:joints], basis[joints : 2 * joints], basis[2 * joints :])
+
+    def maps(self, weight: Tensor) -> Tensor:
+        """What ``(terms, in, out)`` does to each component, ``(joints, in, out)``."""
+        maps = self.responses.t() @ weight.flatten(1)
+        return maps.view(-1, *weight.shape[1:])
+
+
 def convolve(
     x: Tensor,
     basis: Tensor,
@@ -59,7 +86,7 @@ def convolve(
 
     Args:
         x: ``(batch, joints, in)``.
-        basis: The fused basis, ``(terms joints, joints)``, row ``terms j + k`` is row j of T_k.
+        basis: The fused basis, ``(2 joints + terms, joints)``, a :class:`Spectrum`.
         weight: ``(terms, in, out)``.
         bias: ``(out,)``.
         activate: Apply the ReLU and, after it, dropout.
@@ -69,7 +96,9 @@ def convolve(
         ``(batch, joints, out)``.
     """
     if is_exporting():
-        mixed = torch.matmul(basis, x).reshape(*x.shape[:2], -1)  # (batch, joints, terms in)
+        analysis, synthesis, responses = Spectrum.of(basis)
+        terms = (synthesis[:, None] * responses) @ analysis  # (joints, terms, joints)
+        mixed = torch.matmul(terms.flatten(0, 1), x).reshape(*x.shape[:2], -1)
         out = torch.matmul(mixed, weight.flatten(0, 1)) + bias
         return dropout(functional.relu(out), rate) if activate else out
     return _apply(_Convolve, x, basis, weight, bias, activate, rate)
@@ -140,10 +169,9 @@ class _Normalize(torch.autograd.Function):
 
 
 class _Convolve(torch.autograd.Function):
-    """One mixing and two weight products each way; T_0 is the identity, and needs no mixing.
+    """A third of the work of three terms: each component has one weight, ``sum_k r_k W_k``.
 
-    As ``dW_k = (T_k x)^T g = x^T (T_k^T g)``, the backward pass mixes the gradient once, for
-    both the weight and the input, and the mixed features need not be kept.
+    The bias, which all joints share, is added to the first component alone.
     """
 
     @staticmethod
@@ -156,17 +184,16 @@ class _Convolve(torch.autograd.Function):
         activate: bool,
         rate: float,
     ) -> Tensor:
-        terms, inputs, outputs = weight.shape
-        joints = basis.shape[1]
-        mixing = basis.view(joints, terms, joints)[:, 1:].reshape(-1, joints)
-        out = torch.addmm(bias, x.reshape(-1, inputs), weight[0])
-        out.addmm_(_mix(mixing, x).view(-1, (terms - 1) * inputs), weight[1:].flatten(0, 1))
+        spectrum = Spectrum.of(basis)
+        parts, maps = _mix(spectrum.analysis, x), spectrum.maps(weight)
+        found = torch.bmm(parts.transpose(0, 1), maps)  # (joints, batch, out)
+        found[0].add_(bias)
+        out = _mix(spectrum.synthesis, found.transpose(0, 1))
         if activate:
             out.relu_()
         if activate and rate:
             out.mul_(keep_mask(out, rate))
-        out = out.view(*x.shape[:2], outputs)
-        ctx.save_for_backward(x, basis, weight, out if activate else None)
+        ctx.save_for_backward(parts, basis, maps, out if activate else None)
         ctx.rate = rate
         return out
 
@@ -174,25 +201,22 @@ class _Convolve(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         grad = grads[0].contiguous()
-        x, basis, weight, out = ctx.saved_tensors
-        terms, inputs, outputs = weight.shape
+        parts, basis, maps, out = ctx.saved_tensors
         if out is not None:
             grad = torch.ops.aten.threshold_backward(grad, out, 0.0)
             grad = grad.mul_(keep_scale(ctx.rate)) if ctx.rate else grad
-        joints = basis.shape[1]
-        back = basis.view(joints, terms, joints)[:, 1:].permute(2, 1, 0).reshape(-1, joints)
-        rows = grad.view(-1, outputs)
-        mixed = _mix(back, grad).view(-1, (terms - 1) * outputs)
+        spectrum = Spectrum.of(basis)
+        by_part = _mix(spectrum.synthesis.t(), grad).transpose(0, 1)  # (joints, batch, out)
         grad_x = None
         if ctx.needs_input_grad[0]:
-            grad_x = rows @ weight[0].t()
-            grad_x = grad_x.addmm_(mixed, weight[1:].transpose(1, 2).flatten(0, 1)).view(x.shape)
+            grad_parts = torch.bmm(by_part, maps.transpose(1, 2))
+            grad_x = _mix(spectrum.analysis.t(), grad_parts.transpose(0, 1))
         if not any(ctx.needs_input_grad[2:]):
             return grad_x, None, None, None, None, None
-        columns, grad_weight = x.reshape(-1, inputs).t(), torch.empty_like(weight)
-        torch.mm(columns, rows, out=grad_weight[0])
-        grad_weight[1:] = (columns @ mixed).view(inputs, terms - 1, outputs).transpose(0, 1)
-        return grad_x, None, grad_weight, rows.sum(0), None, None
+        grad_maps = torch.bmm(parts.permute(1, 2, 0), by_part)
+        grad_weight = spectrum.responses @ grad_maps.flatten(1)
+        grad_weight = grad_weight.view(-1, *maps.shape[1:])
+        return grad_x, None, grad_weight, by_part[0].sum(0), None, None
 
 
 def _mix(basis: Tensor, x: Tensor) -> Tensor:

@@ -67,16 +67,26 @@ def chebyshev_basis(laplacian: Tensor, order: int = ORDER) -> Tensor:
 
 
 def fused_basis(skeleton: Skeleton) -> Tensor:
-    """The basis of a skeleton as one matrix, ``((order + 1) joints, joints)`` float32.
+    """The basis of a skeleton by eigenvectors, ``(2 joints + order + 1, joints)`` float32.
 
-    Row ``3 j + k`` is row j of ``T_k``: multiplied with ``(batch, joints, channels)`` features it
-    gives, without a copy, the rows ``(batch joints, 3 channels)`` of a graph convolution.
+    The Laplacian is similar to a symmetric matrix, so its polynomials are diagonal together.
 
     Args:
         skeleton: The graph.
+
+    Returns:
+        The parts of a :class:`Spectrum`, one below the other.
     """
-    basis = chebyshev_basis(laplacian(adjacency(skeleton)))
-    return basis.transpose(0, 1).flatten(0, 1).float()  # (joints * 3, joints)
+    graph = adjacency(skeleton)
+    root = graph.diagonal().rsqrt()[:, None]  # of the number of neighbours, self included
+    values, vectors = torch.linalg.eigh(root * laplacian(graph) / root.t())
+    analysis, synthesis = vectors.t() * root.t(), vectors / root
+    # The smallest eigenvalue is zero, and its vector the same at all joints.
+    shared = synthesis[0, 0].clone()
+    synthesis[:, 0] /= shared
+    analysis[0] *= shared
+    responses = chebyshev_basis(values.diag()).diagonal(dim1=1, dim2=2)
+    return torch.cat((analysis, synthesis, responses)).float()
 
 
 MIN_COLUMN_SUM = 1e-3
@@ -106,7 +116,7 @@ class ChebConv(nn.Module):
 
         Args:
             x: Features.
-            basis: The fused basis, ``(3 joints, joints)``.
+            basis: The fused basis, ``(2 joints + 3, joints)``.
             activate: Apply the ReLU and, in training, dropout.
             rate: Dropout after the ReLU.
         """

@@ -138,7 +138,7 @@ class GraphLayer(nn.Module):
 
         Args:
             x: ``(batch, joints, hidden)``.
-            basis: The fused basis, ``(3 joints, joints)``.
+            basis: The fused basis, ``(2 joints + 3, joints)``.
             time: Feature of the diffusion step, ``(batch or 1, channels)``; None for none.
             added: Context added beside it, ``(batch, joints, hidden)``; None adds nothing.
         """
