@@ -1,14 +1,15 @@
 """The skeleton as a graph whose edges are sorted by what they connect, and its convolution.
 
-The convolution mixes joints before it mixes channels, so that nothing four times as wide is
-written; published weights are those of a pointwise convolution from C to 4C channels before it.
+Published weights are those of a pointwise convolution from C to 4C channels, after which joints
+are mixed. Most kinds of edge reach some of the joints only, and what a joint and its mirror image
+tell one another is one product of their sum and one of their difference. So the convolution mixes
+joints before channels, for each kind into no more rows than it can tell apart.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from lifting.errors import CheckpointError
 from lifting.skeleton import Skeleton
@@ -26,7 +27,9 @@ class PartitionedConv(nn.Module):
         skeleton: The graph.
     """
 
-    mixing: Tensor
+    gather: Tensor
+    scatter: Tensor
+    received: Tensor
 
     def __init__(self, channels: int, skeleton: Skeleton) -> None:
         super().__init__()
@@ -35,16 +38,44 @@ class PartitionedConv(nn.Module):
         self.bias = nn.Parameter(torch.empty(PARTITIONS, channels))
         nn.init.uniform_(self.weight, -(channels**-0.5), channels**-0.5)
         nn.init.uniform_(self.bias, -(channels**-0.5), channels**-0.5)
-        parts = partitioned_adjacency(skeleton).float()
-        # Row 4 w + k holds what joint w receives over edges of kind k.
-        self.register_buffer("mixing", parts.permute(2, 0, 1).flatten(0, 1), persistent=False)
+        mixing = partitioned_adjacency(skeleton).mT  # row w is what joint w receives
+        symmetric = _by_symmetry(mixing)
+        symmetric[:2] /= 2
+        gather, scatter = _factors(symmetric)
+        self.register_buffer("gather", gather.float(), persistent=False)
+        self.register_buffer("scatter", scatter.float(), persistent=False)
+        self.register_buffer("received", mixing.sum(dim=-1).t().float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(batch, joints, channels)``."""
-        mixed = torch.bmm(self.mixing.expand(x.shape[0], *self.mixing.shape), x)
-        mixed = mixed.view(*x.shape[:2], -1)  # (batch, joints, 4 channels)
-        received = self.mixing.view(x.shape[1], PARTITIONS, -1).sum(dim=-1)  # (joints, kinds)
-        return functional.linear(mixed, self.weight) + received @ self.bias
+        batch, joints, channels = x.shape
+        told = self.gather @ x.transpose(1, 2).reshape(-1, joints).t()  # (rows, batch channels)
+        maps = _by_symmetry(self.weight.view(channels, PARTITIONS, channels).transpose(0, 1))
+        moved = torch.bmm(told.view(PARTITIONS, -1, channels), maps.transpose(1, 2))
+        heard = self.scatter @ moved.view(len(told), -1)
+        return heard.view(joints, batch, channels).transpose(0, 1) + self.received @ self.bias
+
+
+def _by_symmetry(kinds: Tensor) -> Tensor:
+    """Sum and difference of a joint's own part and the mirrored one's; the parts of bones."""
+    own, inward, outward, mirrored = kinds
+    return torch.stack((own + mirrored, own - mirrored, inward, outward))
+
+
+def _factors(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Thin factors of square matrices, all of the highest rank among them.
+
+    Args:
+        matrices: ``(kinds, joints, joints)`` float64.
+
+    Returns:
+        ``(kinds rows, joints)`` and ``(joints, kinds rows)``; the second times the first is the
+        sum of the matrices.
+    """
+    left, values, right = torch.linalg.svd(matrices)
+    rank = int((values > 1e-9).sum(dim=-1).max())
+    scatter = (left * values[:, None])[..., :rank]
+    return right[:, :rank].flatten(0, 1), scatter.transpose(0, 1).flatten(1)
 
 
 def from_pointwise(weight: Tensor) -> Tensor:
