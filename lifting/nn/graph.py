@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lifting.errors import CheckpointError
 from lifting.skeleton import Skeleton
@@ -29,7 +30,6 @@ class PartitionedConv(nn.Module):
 
     gather: Tensor
     scatter: Tensor
-    received: Tensor
 
     def __init__(self, channels: int, skeleton: Skeleton) -> None:
         super().__init__()
@@ -38,13 +38,15 @@ class PartitionedConv(nn.Module):
         self.bias = nn.Parameter(torch.empty(PARTITIONS, channels))
         nn.init.uniform_(self.weight, -(channels**-0.5), channels**-0.5)
         nn.init.uniform_(self.bias, -(channels**-0.5), channels**-0.5)
-        mixing = partitioned_adjacency(skeleton).mT  # row w is what joint w receives
+        mixing = partitioned_adjacency(skeleton).float().mT  # row w is what joint w receives
         symmetric = _by_symmetry(mixing)
         symmetric[:2] /= 2
-        gather, scatter = _factors(symmetric)
-        self.register_buffer("gather", gather.float(), persistent=False)
-        self.register_buffer("scatter", scatter.float(), persistent=False)
-        self.register_buffer("received", mixing.sum(dim=-1).t().float(), persistent=False)
+        factors = [_factors(matrix) for matrix in symmetric]
+        rows = max(len(gather) for gather, _ in factors)
+        gather = torch.cat([functional.pad(g, (0, 0, 0, rows - len(g))) for g, _ in factors])
+        scatter = torch.cat([functional.pad(s, (0, rows - s.shape[1])) for _, s in factors], dim=1)
+        self.register_buffer("gather", gather, persistent=False)
+        self.register_buffer("scatter", scatter, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(batch, joints, channels)``."""
@@ -53,7 +55,11 @@ class PartitionedConv(nn.Module):
         maps = _by_symmetry(self.weight.view(channels, PARTITIONS, channels).transpose(0, 1))
         moved = torch.bmm(told.view(PARTITIONS, -1, channels), maps.transpose(1, 2))
         heard = self.scatter @ moved.view(len(told), -1)
-        return heard.view(joints, batch, channels).transpose(0, 1) + self.received @ self.bias
+        of_ones = (
+            (self.scatter * self.gather.sum(dim=1)).unflatten(1, (PARTITIONS, -1)).sum(dim=-1)
+        )
+        bias = of_ones @ _by_symmetry(self.bias)  # (joints, channels)
+        return heard.view(joints, batch, channels).transpose(0, 1) + bias
 
 
 def _by_symmetry(kinds: Tensor) -> Tensor:
@@ -62,20 +68,21 @@ def _by_symmetry(kinds: Tensor) -> Tensor:
     return torch.stack((own + mirrored, own - mirrored, inward, outward))
 
 
-def _factors(matrices: Tensor) -> tuple[Tensor, Tensor]:
-    """Thin factors of square matrices, all of the highest rank among them.
+def _factors(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """A matrix as its rows that no factor makes one another, and their shares in each of its rows.
 
     Args:
-        matrices: ``(kinds, joints, joints)`` float64.
+        matrix: ``(joints, joints)``.
 
     Returns:
-        ``(kinds rows, joints)`` and ``(joints, kinds rows)``; the second times the first is the
-        sum of the matrices.
+        ``(rows, joints)`` and ``(joints, rows)``, whose product is the matrix; for one number in
+        all entries of a row, as here, to the bit.
     """
-    left, values, right = torch.linalg.svd(matrices)
-    rank = int((values > 1e-9).sum(dim=-1).max())
-    scatter = (left * values[:, None])[..., :rank]
-    return right[:, :rank].flatten(0, 1), scatter.transpose(0, 1).flatten(1)
+    first = matrix.gather(1, (matrix != 0).int().argmax(dim=1, keepdim=True))
+    rows, which = (matrix / torch.where(first == 0, 1, first)).unique(dim=0, return_inverse=True)
+    shares = functional.one_hot(which, len(rows)) * first
+    kept = rows.any(dim=1)
+    return rows[kept], shares[:, kept]
 
 
 def from_pointwise(weight: Tensor) -> Tensor:
