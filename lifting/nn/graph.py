@@ -55,10 +55,8 @@ class PartitionedConv(nn.Module):
         maps = _by_symmetry(self.weight.view(channels, PARTITIONS, channels).transpose(0, 1))
         moved = torch.bmm(told.view(PARTITIONS, -1, channels), maps.transpose(1, 2))
         heard = self.scatter @ moved.view(len(told), -1)
-        of_ones = (
-            (self.scatter * self.gather.sum(dim=1)).unflatten(1, (PARTITIONS, -1)).sum(dim=-1)
-        )
-        bias = of_ones @ _by_symmetry(self.bias)  # (joints, channels)
+        received = (self.scatter * self.gather.sum(dim=1)).view(joints, PARTITIONS, -1).sum(dim=-1)
+        bias = received @ _by_symmetry(self.bias)  # (joints, channels)
         return heard.view(joints, batch, channels).transpose(0, 1) + bias
 
 
@@ -79,7 +77,8 @@ def _factors(matrix: Tensor) -> tuple[Tensor, Tensor]:
         all entries of a row, as here, to the bit.
     """
     first = matrix.gather(1, (matrix != 0).int().argmax(dim=1, keepdim=True))
-    rows, which = (matrix / torch.where(first == 0, 1, first)).unique(dim=0, return_inverse=True)
+    scaled = matrix / torch.where(first == 0, 1, first)
+    rows, which = torch.unique(scaled, dim=0, return_inverse=True)
     shares = functional.one_hot(which, len(rows)) * first
     kept = rows.any(dim=1)
     return rows[kept], shares[:, kept]
