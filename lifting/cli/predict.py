@@ -310,6 +310,8 @@ def _say(tracks: PoseTracks, config: ExperimentConfig, *, placed: bool = False) 
         "confidences_clipped": "confidences above 1 count as 1",
     }
     lines = [facts.get("photographs"), facts.get("people"), facts.get("notes")]
+    if "photographs" not in facts:
+        lines.insert(2, _frames_of(tracks))
     if facts["coordinates"] != "pixels":
         lines.append("positions are parts of the image")
     if facts["frame_numbers"] == "in order":
@@ -323,6 +325,21 @@ def _say(tracks: PoseTracks, config: ExperimentConfig, *, placed: bool = False) 
     for line in lines:
         if line:
             console.say(f"  {line}")
+
+
+def _frames_of(tracks: PoseTracks) -> str:
+    """How many frames each of several people has, and what can be done where one became two."""
+    frames: dict[str, int] = {}
+    for who, count in zip(tracks.subject.tolist(), tracks.offsets.diff().tolist(), strict=True):
+        name = tracks.subject_names[who]
+        frames[name] = frames.get(name, 0) + count
+    if len(frames) < 2:
+        return ""
+    told = ", ".join(f"{count} of {name}" for name, count in list(frames.items())[:12])
+    more = f" and others, {len(frames)} in all" if len(frames) > 12 else ""
+    ids = "; who was away for long stays the same person by ids in the file alone"
+    said = f"frames: {told}{more}; --person NUMBER lifts one of them"
+    return said + (ids if "no ids" in tracks.source.get("people", "") else "")
 
 
 def _unknown_rate(config: ExperimentConfig) -> str:

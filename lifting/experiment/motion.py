@@ -86,7 +86,8 @@ class Chain:
             facts["model_ahead"] = model
             options = replace(options, lookahead=options.lookahead - model)
         if len(set(tracks.camera.tolist())) > 1:  # of a data set: they share no world
-            options = replace(options, moving_camera=True, camera_poses=None, up=None)
+            moves = options.uses("root")
+            options = replace(options, moving_camera=moves, camera_poses=None, up=None)
         cleaned, flags = _cleaned(tracks, options, rate, facts)
         return cls(options, tracks, cleaned, flags, rate, facts)
 
@@ -162,6 +163,7 @@ class Chain:
             person=person[poses.track],
             names=numbers,
             fps=self.fps,
+            guessed=self.tracks.camera_kind == "guessed",
             cameras=None
             if self.options.camera_poses is None
             else read_camera_path(Path(self.options.camera_poses), poses.frame),

@@ -18,7 +18,14 @@ from lifting.files.npz import Array
 from lifting.motion.body import SHOWN, lengths_of, scale_to, stature_of, typical, with_lengths
 from lifting.motion.camera_path import CameraPath
 from lifting.motion.contact import contacts_of, follow_feet, hold_feet
-from lifting.motion.ground import Up, given_up, up_and_ground, up_of_bodies, world_axes
+from lifting.motion.ground import (
+    Up,
+    given_up,
+    up_and_ground,
+    up_of_bodies,
+    with_guessed_lens,
+    world_axes,
+)
 from lifting.motion.options import EVERYONE, LEAST_M, MOST_M, MotionOptions
 from lifting.motion.root import Placed, place_root, smooth_root
 from lifting.skeleton import Skeleton
@@ -26,7 +33,7 @@ from lifting.skeleton.proportions import ANKLE_HEIGHT, MEAN_STATURE_MM
 
 log = logging.getLogger(__name__)
 
-CAMERA_UP = np.array([0.0, -1.0, 0.0])
+CAMERA_UP, CAMERA_FORWARD = np.array([0.0, -1.0, 0.0]), np.array([0.0, 0.0, 1.0])
 LOWER_FOOT = "under the lower foot, taken to stand: single frames show no contact"
 _FEET = ("right", "left")
 
@@ -47,6 +54,7 @@ class People:
         names: Numbers that people bear, for heights.
         fps: Rows a second of a track.
         cameras: Where a camera that moves was at every row; None for one at rest.
+        guessed: The focal length was guessed.
     """
 
     skeleton: Skeleton
@@ -60,6 +68,7 @@ class People:
     names: Sequence[int]
     fps: float
     cameras: CameraPath | None = None
+    guessed: bool = False
 
 
 @dataclass
@@ -144,6 +153,8 @@ def settle(people: People, options: MotionOptions) -> Moving:
     soles = soles - (first.direction * (ANKLE_HEIGHT * stature)[:, None])[:, None]
     sure = np.zeros(soles.shape[:2]) if contact is None else contact
     up, floor, spread = up_and_ground(first, soles, sure, people.frame, people.fps, causal=causal)
+    if people.guessed and people.cameras is None and options.up is None:
+        up = with_guessed_lens(up, CAMERA_FORWARD)
     moves = len(np.unique(people.track)) < len(people.track)
     facts["ground"] = "from contacts" if moves else LOWER_FOOT
     found = _in_world(pose, path, up, floor, spread, nothing, given=people.cameras)
@@ -338,7 +349,7 @@ def _in_world(
         turn, world = given.rotation.swapaxes(1, 2), whole
     else:
         facts["world"] = "z up, y along the camera's view, origin on the ground below the camera"
-        turn = world_axes(up.direction, np.array([0.0, 0.0, 1.0]), np.array([1.0, 0.0, 0.0]))
+        turn = world_axes(up.direction, CAMERA_FORWARD, np.array([1.0, 0.0, 0.0]))
         world = np.einsum("nij,nkj->nki", turn, whole)
         world[..., 2] -= np.where(lost, 0.0, floor)[:, None]
     return replace(

@@ -20,6 +20,8 @@ BODY_DEG = 5.0
 NOTHING_DEG = 25.0
 """The same of a camera's own up, where bodies do not tell."""
 TRUST_DEG = 50.0
+FOCAL = 0.3
+"""How far a guessed focal length is off, as a share of it."""
 FOOT_MM = 60.0
 """How far a place where a foot stands is off in height, and for how long that stays, seconds."""
 FOOT_S = 0.5
@@ -85,8 +87,10 @@ def up_of_bodies(
     unit = np.where(good[:, None], axis / np.where(good, length, 1.0)[:, None], 0.0)
     weight = np.where(good, np.clip((straight - _STRAIGHT) / (1 - _STRAIGHT), 0, 1), 0.0)
     picture = np.broadcast_to(camera_up, unit.shape)
+    stretched = weight
     weight = weight * ((unit * picture).sum(-1) > np.cos(np.deg2rad(TRUST_DEG)))
-    given = np.concatenate((unit * weight[:, None], weight[:, None], (weight > 0)[:, None]), 1)
+    told = (weight[:, None], (weight > 0)[:, None], stretched[:, None])
+    given = np.concatenate((unit * weight[:, None], *told), 1)
     total = so_far(given, frame, causal=causal)
     size = np.linalg.norm(total[:, :3], axis=-1)
     known: Array = total[:, 3] > 0
@@ -95,16 +99,21 @@ def up_of_bodies(
         loose = np.where(known, 1 - size / total[:, 3], 0.0)
     seconds = total[:, 4] / fps
     own = np.deg2rad(BODY_DEG) ** 2 + loose / (1 + seconds / 2)
+    # Who lies in some frames is hardly upright in those that look so.
+    nothing = np.deg2rad(NOTHING_DEG) ** 2
+    own = own + nothing * (1 - total[:, 3] / np.maximum(total[:, 5], 1e-9))
     axes = _axes(mean)
     # What is known of cameras, as seen from the mean of the bodies.
     roll, pitch = np.deg2rad(CAMERA_ROLL) ** 2, np.deg2rad(CAMERA_PITCH) ** 2
-    nothing = np.deg2rad(NOTHING_DEG) ** 2
     body = own[:, None, None] * np.eye(2)
     camera = np.broadcast_to(np.diag([roll, pitch]), body.shape)
     covariance = np.linalg.inv(np.linalg.inv(body) + np.linalg.inv(camera))
     offset = (axes * (picture - mean)[:, None]).sum(-1)
     shift = (covariance @ np.linalg.inv(camera) @ offset[..., None])[..., 0]
     shift = np.where(known[:, None], shift, 0.0)
+    # Bodies and cameras that contradict one another are both less sure than usual.
+    apart = np.einsum("ni,nij,nj->n", offset, np.linalg.inv(body + camera), offset) / 2
+    covariance = covariance * np.maximum(apart, 1.0)[:, None, None]
     covariance = np.where(known[:, None, None], covariance, nothing * np.eye(2))
     return _tilted(mean, axes, shift, covariance)
 
@@ -155,6 +164,23 @@ def up_and_ground(
     height = np.where(stood, (found.direction * centre).sum(-1), np.nan)
     spread = np.sqrt(FOOT_MM**2 / np.maximum(often, 0.2))
     return found, height, np.where(stood, spread, np.nan)
+
+
+def with_guessed_lens(up: Up, forward: Array) -> Up:
+    """Up whose uncertainty knows that the focal length was guessed.
+
+    Depths are as wrong as the focal length, so that a plane that is seen at a pitch p leans by
+    the error's share times sin p cos p.
+
+    Args:
+        up: As for a lens that is known.
+        forward: ``(3,)``, axis of the camera.
+    """
+    sine = (up.direction * forward).sum(-1)
+    square = sine**2 * (1 - sine**2) + up.covariance[:, 1, 1]
+    more = np.zeros_like(up.covariance)
+    more[:, 1, 1] = FOCAL**2 * square
+    return up._replace(covariance=up.covariance + more)
 
 
 def given_up(direction: Array, count: int) -> Up:

@@ -100,6 +100,15 @@ class MotionOptions:
                 f"expected the stage scale beside {given[0]}, got it left out by --without "
                 f"(without=), so that the size counts for nothing; leave one of them out"
             )
+        where = {
+            "--moving-camera (moving_camera=)": self.moving_camera,
+            "--camera-poses (camera_poses=)": self.camera_poses is not None,
+        }
+        for name in (name for name, value in where.items() if value and not self.uses("root")):
+            raise ConfigError(
+                f"expected the stage root beside {name}, got it left out by --without (without=), "
+                "so that nobody has a place; leave one of them out"
+            )
         if self.up is None:
             return
         missing = [stage for stage in ("root", "ground") if not self.uses(stage)]

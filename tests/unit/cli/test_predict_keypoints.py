@@ -12,6 +12,7 @@ import pytest
 
 from lifting.cli import predict
 from lifting.cli.main import main
+from lifting.data.keypoints.read import read_video
 from lifting.data.keypoints.tracks import tracks_of
 from lifting.experiment.config import ExperimentConfig
 from lifting.files.checks import sha256_of
@@ -73,6 +74,21 @@ def test_a_detector_s_file_is_lifted(trained, results, tmp_path, capsys, monkeyp
     inside = ["--output", str(results / "poses.npz")]
     assert main([*command, *size, *inside]) == 2
     assert "dance.json, which is a file and not a folder; choose" in capsys.readouterr().err
+
+
+def test_the_frames_of_each_person_are_said(results):
+    seen = read_video(results, image_size=(640, 480), skeleton="coco17")
+    tracks = tracks_of(results, seen)
+    counts = [int(count) for count in tracks.offsets.diff()]
+    said = predict._frames_of(tracks)
+    for who in ("person 3", "person 4"):
+        number = tracks.subject_names.index(who)
+        whose = [
+            n for n, one in zip(counts, tracks.subject.tolist(), strict=True) if one == number
+        ]
+        assert f"{sum(whose)} of {who}" in said
+    assert "ids in the file" not in said  # which has some
+    assert predict._frames_of(tracks.select(tracks.subject[:1] * 0)) == ""
 
 
 def test_a_camera_is_said_to_be_unused_only_where_it_is(results, tiny_method, monkeypatch):

@@ -17,6 +17,7 @@ from lifting.motion.camera_path import read_camera_path
 from lifting.motion.chain import People, settle
 from lifting.motion.clean import clean_keypoints, hold_missing
 from lifting.motion.contact import bend
+from lifting.motion.ground import given_up, up_of_bodies, with_guessed_lens
 from lifting.motion.options import STAGES, MotionOptions, read_heights
 from lifting.motion.smooth import Window, smooth
 from lifting.skeleton import H36M_17
@@ -265,6 +266,52 @@ def test_lying_and_upside_down_people_leave_up_to_the_camera(people):
         assert found.up_deg[-1] > 20
 
 
+def test_people_who_lie_now_and_then_make_up_less_sure(people):
+    first = [settle(people, MotionOptions(without="contacts")).up_deg[-1]]
+    turn = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1.0]])
+    for frames in (20, 60):
+        pose = people.joints_3d.copy()
+        pose[:frames] = pose[:frames] @ turn.T
+        found = settle(replace(people, joints_3d=pose), MotionOptions(without="contacts"))
+        first.append(found.up_deg[-1])
+    assert first[0] < 6
+    assert first[0] + 3 < first[1] < first[2]
+
+
+def test_bodies_and_a_camera_that_contradict_one_another_are_less_sure():
+    straight, frame = np.ones(50), np.arange(50)
+    stated = []
+    for angle in (0.0, 10.0, 40.0):
+        lean = np.deg2rad(angle)
+        axis = np.broadcast_to([np.sin(lean), -np.cos(lean), 0.0], (50, 3))
+        found = up_of_bodies(axis, straight, frame, FPS, np.array([0.0, -1.0, 0.0]), causal=False)
+        stated.append(found.tilt[0])
+    assert stated[0] == pytest.approx(stated[1])
+    assert stated[2] > 3 * stated[1]
+
+
+def test_a_guessed_lens_makes_a_tilted_camera_less_sure():
+    covariance, forward = np.full((1, 2, 2), 1e-6) * np.eye(2), np.array([0.0, 0.0, 1.0])
+    stated = []
+    for pitch in np.deg2rad([0.0, 20.0]):
+        up = given_up(np.array([0.0, -np.cos(pitch), -np.sin(pitch)]), 1)
+        stated.append(with_guessed_lens(up._replace(covariance=covariance), forward).tilt[0])
+    # The slope of a plane is as wrong as depths are: tan 20 degrees, 30 % off, in radians.
+    leaned = np.rad2deg(0.3 * np.sin(pitch) * np.cos(pitch)) * np.sqrt(np.pi / 4)
+    assert stated[0] < 0.2
+    assert stated[1] == pytest.approx(leaned, rel=0.01)
+
+
+def test_a_guessed_lens_is_known_to_the_chain(people):
+    known, guessed = (
+        settle(replace(people, guessed=guess), MotionOptions()).up_deg[-1]
+        for guess in (False, True)
+    )
+    assert guessed > known + 0.3
+    given = settle(replace(people, guessed=True), MotionOptions(up=(0, -1, 0)))
+    assert given.up_deg[-1] < 0.01
+
+
 def test_nothing_seen_is_nowhere(people):
     found = settle(replace(people, confidence=np.zeros((100, 17))), MotionOptions())
     assert np.isnan(found.trajectory).all()
@@ -359,6 +406,8 @@ def test_heights_belong_to_people(people):
         ),
         ({"up": (0, -1, 0), "without": "ground"}, "stage ground beside --up"),
         ({"up": (0, -1, 0), "without": "root"}, "stage root beside --up"),
+        ({"moving_camera": True, "without": "root"}, "stage root beside --moving-camera"),
+        ({"camera_poses": "a.npz", "without": "all"}, "stage root beside --camera-poses"),
         ({"up": (0, -1, 0), "moving_camera": True}, "--up .* or --moving-camera .*, got both"),
     ],
 )
