@@ -172,6 +172,13 @@ def answered(batch: PoseBatch, target: Literal["middle", "all"]) -> PoseBatch:
     )
 
 
+def stills(batch: PoseBatch) -> PoseBatch:
+    """The middle frames of windows, with their labels, as windows of one frame."""
+    labels = batch.joints_3d, batch.visible
+    joints_3d, visible = (None if v is None else answered_frames(v, "middle") for v in labels)
+    return replace(answered(batch, "middle"), joints_3d=joints_3d, visible=visible)
+
+
 def root_relative(pose: Pose3D, root: int) -> Pose3D:
     """Subtract the root joint, leaving exact zeros there.
 

@@ -24,6 +24,7 @@ from lifting.batch import (
     Prediction,
     label_weights,
     root_relative,
+    stills,
 )
 from lifting.data.info import DataInfo, Supervision
 from lifting.data.sampler import BatchSampler
@@ -34,6 +35,7 @@ from lifting.metrics.clusters import clusters_for
 from lifting.metrics.collection import PoseMetrics
 from lifting.metrics.motion import Tracks
 from lifting.metrics.protocol import get_protocol, needs_scale
+from lifting.nn.muon import MuonAdamW
 from lifting.typing import PerJoint
 
 # Split that each of Lightning's stages scores.
@@ -93,6 +95,33 @@ class LiftingModule(PoseLifter, pl.LightningModule):
             key = f"{self.key_prefix}train/{name}"
             self.log(key, value, batch_size=len(batch), on_step=True, on_epoch=False)
         return total
+
+    def losses_with_stills(
+        self,
+        batch: PoseBatch,
+        share: float,
+        losses: Callable[[PoseBatch, int | None], dict[str, Tensor]],
+    ) -> dict[str, Tensor]:
+        """Loss terms of a batch that is partly taken as stills: many poses for few frames.
+
+        The frames of a window are much alike, so that a network which lifts whole windows sees few
+        poses a step; single frames show it others, at a place in the window that is drawn.
+
+        Args:
+            batch: Windows; at least one stays whole.
+            share: Of them that are cut to their middle frame.
+            losses: Terms of a part, of the same names for each, and where in a window its frames
+                are, None for whole ones. Each part counts by its frames.
+        """
+        frames = batch.keypoints_2d.shape[1]
+        cut = min(round(share * len(batch)), len(batch) - 1)
+        if cut == 0 or frames == 1:
+            return losses(batch, None)
+        place = int(torch.randint(frames, ()))
+        single = losses(stills(batch.rows(slice(cut))), place)
+        whole = losses(batch.rows(slice(cut, None)), None)
+        part = cut / (cut + (len(batch) - cut) * frames)
+        return {name: torch.lerp(whole[name], single[name], part) for name in whole}
 
     def loss_weights(self, batch: PoseBatch) -> PerJoint | None:
         """Weights by whose sum the method's loss is divided; None where it is a mean over samples.
@@ -232,17 +261,7 @@ class LiftingModule(PoseLifter, pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Optimiser and schedule of the settings, over the parameters that want a gradient."""
         options = self.settings.optimizer
-        kind = torch.optim.AdamW if options.name == "adamw" else torch.optim.Adam
-        optimizer = kind(
-            [p for p in self.parameters() if p.requires_grad],
-            lr=options.lr if self.stage.lr is None else self.stage.lr,
-            betas=(options.betas[0], options.betas[1]),
-            weight_decay=options.weight_decay,
-            amsgrad=options.amsgrad,
-            # One pass over the weights. Lightning refuses to clip such a one's gradients in mixed
-            # precision, as on a GPU it undoes the loss scale itself.
-            fused=(self.device.type == "cpu" and "mixed" not in self.trainer.precision) or None,
-        )
+        optimizer = self._optimizer(options)
         total = int(self.trainer.estimated_stepping_batches)
         factor = learning_rate_factor(
             options, total_steps=total, steps_per_epoch=self.steps_per_epoch
@@ -252,6 +271,30 @@ class LiftingModule(PoseLifter, pl.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+    def _optimizer(self, options: OptimizerConfig) -> torch.optim.Optimizer:
+        given = [p for p in self.parameters() if p.requires_grad]
+        lr = options.lr if self.stage.lr is None else self.stage.lr
+        betas = (options.betas[0], options.betas[1])
+        if options.name == "muon":
+            return MuonAdamW(
+                given,
+                lr=lr,
+                matrix_lr=options.matrix_lr * lr / options.lr,
+                betas=betas,
+                weight_decay=options.weight_decay,
+            )
+        kind = torch.optim.AdamW if options.name == "adamw" else torch.optim.Adam
+        return kind(
+            given,
+            lr=lr,
+            betas=betas,
+            weight_decay=options.weight_decay,
+            amsgrad=options.amsgrad,
+            # One pass over the weights. Lightning refuses to clip such a one's gradients in mixed
+            # precision, as on a GPU it undoes the loss scale itself.
+            fused=(self.device.type == "cpu" and "mixed" not in self.trainer.precision) or None,
+        )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Say in the checkpoint whose it is, in plain values only."""

@@ -51,15 +51,19 @@ class ClipConfig:
             ``first_frame``, a place in the image and a depth from the first frame's root.
         confidence: Read the keypoints' confidence; else all count as seen.
         loss: Weights of the terms.
+        stills: Share of a training batch's windows of which only the middle frame is taken, at a
+            place in the window that is drawn; each part counts by its frames (released: none).
     """
 
     answer: Literal["metric", "image"] = "metric"
     root: Literal["relative", "first_frame"] = "relative"
     confidence: bool = True
     loss: LossWeights = field(default_factory=LossWeights)
+    stills: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.loss, dict):  # as a checkpoint holds it
             self.loss = LossWeights(**self.loss)
         holds = self.root == "relative" or self.answer == "image"
         require(self, "root", holds, "'relative' where method.answer is 'metric'")
+        require(self, "stills", 0 <= self.stills < 1, "between 0 and below 1")

@@ -66,9 +66,14 @@ class ClipLifter(PoseLifter):
             told["scale"] = "mean size of the people of the training"
         return told
 
-    def estimate(self, batch: PoseBatch) -> Pose3D:
-        """What the network answers, ``(batch, frames, joints, 3)``, metres or screen units."""
-        answer: Tensor = self.network(self.network_input(batch))
+    def estimate(self, batch: PoseBatch, place: int | None = None) -> Pose3D:
+        """What the network answers, ``(batch, frames, joints, 3)``, metres or screen units.
+
+        Args:
+            batch: Windows.
+            place: Where in a window these frames are; None is for whole windows.
+        """
+        answer: Tensor = self.network(self.network_input(batch), place)
         return answer
 
     def network_input(self, batch: PoseBatch) -> Tensor:

@@ -33,8 +33,13 @@ class ClipTraining(ClipLifter, LiftingModule):
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Weighted sum of the loss terms, of shape ``()``."""
-        answer = answered_frames(self.estimate(batch), self.settings.target)
-        return self.log_losses(self.losses(answer, batch), batch)
+
+        def losses(part: PoseBatch, place: int | None) -> dict[str, Tensor]:
+            answer = answered_frames(self.estimate(part, place), self.settings.target)
+            return self.losses(answer, part)
+
+        terms = self.losses_with_stills(batch, self.config.stills, losses)
+        return self.log_losses(terms, batch)
 
     def losses(self, answer: Pose3D, batch: PoseBatch) -> dict[str, Tensor]:
         """The terms that count, times their weights.

@@ -15,10 +15,11 @@ class OptimizerConfig:
     """Optimiser and learning-rate schedule, used by the base module.
 
     Attributes:
-        name: Which optimiser.
+        name: Which optimiser; ``muon`` is Muon for matrices of weights, AdamW for all else.
         lr: Learning rate at the start.
+        matrix_lr: That of Muon for the matrices.
         betas: Adam's moment decay rates.
-        weight_decay: Decoupled for adamw, added to the gradient for adam.
+        weight_decay: Decoupled for adamw and muon, added to the gradient for adam.
         amsgrad: Adam's variant that keeps the largest second moment (UAO).
         schedule: ``exponential`` multiplies by ``gamma`` every ``every`` epochs, ``cosine`` falls
             to ``final`` times the start over the whole training, ``constant`` does nothing.
@@ -28,8 +29,9 @@ class OptimizerConfig:
         warmup_steps: Optimiser steps over which the rate rises linearly from zero.
     """
 
-    name: Literal["adam", "adamw"] = "adam"
+    name: Literal["adam", "adamw", "muon"] = "adam"
     lr: float = 1e-3
+    matrix_lr: float = 1e-2
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = 0.0
     amsgrad: bool = False

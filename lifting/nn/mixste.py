@@ -37,6 +37,7 @@ class MixsteSize:
         heads: Attention heads of a block.
         drop_path: Probability with which the last layer's branches are left out for a sequence; it
             rises linearly from none at the first.
+        position_std: Spread of the starting features of joints and frames.
     """
 
     frames: int
@@ -44,6 +45,7 @@ class MixsteSize:
     layers: int = 8
     heads: int = 8
     drop_path: float = 0.0
+    position_std: float = 0.0
 
 
 class TransformerBlock(nn.Module):
@@ -104,6 +106,9 @@ class Mixste(nn.Module):
         self.embed = nn.Linear(inputs, size.width)
         self.joint_position = nn.Parameter(torch.zeros(1, joints, size.width))
         self.frame_position = nn.Parameter(torch.zeros(1, size.frames, size.width))
+        if size.position_std > 0:
+            nn.init.normal_(self.joint_position, std=size.position_std)
+            nn.init.normal_(self.frame_position, std=size.position_std)
         self.over_joints = _blocks(size)
         self.over_frames = _blocks(size)
         self.joints_norm = nn.LayerNorm(size.width, eps=NORM_EPS)
@@ -111,23 +116,29 @@ class Mixste(nn.Module):
         self.output_norm = nn.LayerNorm(size.width)
         self.output = nn.Linear(size.width, 3)
 
-    def forward(self, x: Tensor, told: Tensor | None = None) -> Pose3D:
+    def forward(self, x: Tensor, told: Tensor | None = None, place: int | None = None) -> Pose3D:
         """The answer to ``(batch, frames, joints, inputs)``, ``(batch, frames, joints, 3)``.
 
         Args:
             x: Windows.
             told: Added once to the features of all frames and joints of a window,
                 ``(batch, width)``; None adds nothing.
+            place: Where in a window these frames are, which may be fewer than it has; None is for
+                whole windows.
 
         Raises:
             ShapeError: The window has another length, or the pose other joints.
         """
-        answer: Tensor = self.output(self.features(x, told))
+        answer: Tensor = self.output(self.features(x, told, place))
         return answer
 
-    def features(self, x: Tensor, told: Tensor | None = None) -> Tensor:
+    def features(self, x: Tensor, told: Tensor | None = None, place: int | None = None) -> Tensor:
         """What the answer is read from, ``(batch, frames, joints, width)``; as :meth:`forward`."""
         frames, inputs = self.size.frames, self.embed.in_features
+        where: Tensor = self.frame_position
+        if place is not None:
+            where = where[:, place : place + x.shape[1]]
+            frames = where.shape[1]
         shape = f"batch frames joints {inputs}"
         check_shape("uv" if inputs == 2 else "x", x, shape, frames=frames, joints=self.joints)
         x = self.embed(x.flatten(0, 1)) + self.joint_position
@@ -139,7 +150,7 @@ class Mixste(nn.Module):
             x = self.joints_norm(over_joints(x))
             x = rearrange(x, "(batch frames) joints c -> (batch joints) frames c", frames=frames)
             if i == 0:
-                x = x + self.frame_position
+                x = x + where
             x = self.frames_norm(over_frames(x))
             x = rearrange(
                 x, "(batch joints) frames c -> (batch frames) joints c", joints=self.joints

@@ -36,8 +36,8 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=bias)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Mix ``(batch, frames, joints, width)``."""
+    def forward(self, x: Tensor, place: int | None = None) -> Tensor:
+        """Mix ``(batch, frames, joints, width)``, wherever in a window they are."""
         parts = self.qkv(x).view(*x.shape[:3], 3, self.heads, -1)
         over_joints = self.over == "joints"
         query, key, value = parts.permute(
@@ -53,7 +53,8 @@ class MixerBlock(nn.Module):
     """A mixer of the members and a perceptron, each normalised first and around a shortcut.
 
     Args:
-        mixer: Maps ``(batch, frames, joints, width)`` to the same shape.
+        mixer: Maps ``(batch, frames, joints, width)`` to the same shape, and may be told where in
+            a window the frames are.
         width: Channels.
         ratio: Width of the perceptron's hidden layer over ``width``.
         eps: Of the layer normalisations.
@@ -73,9 +74,9 @@ class MixerBlock(nn.Module):
         self.mixer_scale = None if scale is None else nn.Parameter(torch.full((width,), scale))
         self.mlp_scale = None if scale is None else nn.Parameter(torch.full((width,), scale))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Transform ``(batch, frames, joints, width)``."""
-        x = _add(x, self.mixer(self.mixer_norm(x)), self.mixer_scale)
+    def forward(self, x: Tensor, place: int | None = None) -> Tensor:
+        """Transform ``(batch, frames, joints, width)``; the mixer is told the place."""
+        x = _add(x, self.mixer(self.mixer_norm(x), place), self.mixer_scale)
         inner = functional.gelu(self.expand(self.mlp_norm(x)))
         return _add(x, self.contract(inner), self.mlp_scale)
 

@@ -123,6 +123,8 @@ def test_windows_of_another_length_are_refused(make_batch):
         ({"width": 30}, "width"),
         ({"drop_path": 1.0}, "drop_path"),
         ({"velocity": -1.0}, "velocity"),
+        ({"position_std": -1.0}, "position_std"),
+        ({"stills": 1.0}, "stills"),
     ],
 )
 def test_switches_out_of_range_are_refused(options, name):

@@ -244,7 +244,9 @@ def test_pretraining_hides_and_disturbs(make_batch, without_trainer, monkeypatch
     assert [s.name for s in module.stages()] == ["pretrain", "train"]
     module.begin_stage(Stage(PRETRAIN))
     given, forward = [], module.network.forward
-    monkeypatch.setattr(module.network, "forward", lambda x: given.append(x) or forward(x))
+    monkeypatch.setattr(
+        module.network, "forward", lambda x, place: given.append(x) or forward(x, place)
+    )
     batch = make_batch(FRAMES, FRAMES)
     loss = module.training_step(batch, 0)
     loss.backward()

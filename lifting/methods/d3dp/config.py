@@ -39,6 +39,9 @@ class Config:
             keypoints best (``estimated``), which is the answer always; ``truth`` adds, where there
             are labels, the answer that the true place gives (released), which is an oracle's.
         quick_validation: One hypothesis in one step decides about checkpoints (released).
+        position_std: Spread of the starting features of joints and frames (released: 0).
+        stills: Share of a training batch's windows of which only the middle frame is taken, at a
+            place in the window that is drawn; each part counts by its frames (released: none).
     """
 
     width: int = 512
@@ -56,6 +59,8 @@ class Config:
     aggregation: Aggregation = "best_joint"
     root: Literal["estimated", "truth"] = "estimated"
     quick_validation: bool = True
+    position_std: float = 0.0
+    stills: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("layers", "heads", "hypotheses"):
@@ -69,6 +74,8 @@ class Config:
         require(self, "eta", 0 <= self.eta <= 1, "between 0 and 1")
         fits = 1 <= self.sampling_steps <= self.diffusion_steps
         require(self, "sampling_steps", fits, f"1 to diffusion_steps={self.diffusion_steps}")
+        require(self, "position_std", self.position_std >= 0, "0 or more")
+        require(self, "stills", 0 <= self.stills < 1, "between 0 and below 1")
         told = "estimated, unless several hypotheses are projected by method.aggregation"
         require(self, "root", self.root == "estimated" or self.projects, told)
 

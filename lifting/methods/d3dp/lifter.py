@@ -54,7 +54,14 @@ class Lifter(PoseLifter):
                 "expected data.target 'all', since whole windows are diffused and answered, got "
                 "'middle'; set data.target to all"
             )
-        size = MixsteSize(frames, config.width, config.layers, config.heads, config.drop_path)
+        size = MixsteSize(
+            frames,
+            config.width,
+            config.layers,
+            config.heads,
+            config.drop_path,
+            config.position_std,
+        )
         self.network = Denoiser(joints, size)
         self.bounds = Bounds(config.signal_scale, config.clamp)
         self.shares = signal_shares(config.diffusion_steps)

@@ -26,15 +26,27 @@ class Module(Lifter, LiftingModule):
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Loss over all joints, the root with its true position zero, of shape ``()``."""
+        losses = self.losses_with_stills(batch, self.config.stills, self.losses)
+        total = self.log_losses(losses, batch)
+        return total * total.detach() if self.config.gradient == "released" else total
+
+    def losses(self, batch: PoseBatch, place: int | None) -> dict[str, Tensor]:
+        """The loss at random noise levels.
+
+        Args:
+            batch: With labels.
+            place: Where in a window its frames are; None for whole windows.
+        """
         target = self.target(batch) / MM_PER_METRE
         uv = to_network_units(batch.keypoints_2d, batch.camera.size)
         level = torch.randint(self.config.diffusion_steps, (len(batch),), device=uv.device)
-        predicted = self.denoised_once(uv, target, level, torch.randn_like(target))
-        loss = pose_loss(predicted, target, self.label_weights(batch), "distance")
-        total = self.log_losses({"pose": loss}, batch)
-        return total * total.detach() if self.config.gradient == "released" else total
+        predicted = self.denoised_once(uv, target, level, torch.randn_like(target), place)
+        weights = self.label_weights(batch)
+        return {"pose": pose_loss(predicted, target, weights, "distance")}
 
-    def denoised_once(self, uv: Tensor, target: Tensor, level: Tensor, noise: Tensor) -> Tensor:
+    def denoised_once(
+        self, uv: Tensor, target: Tensor, level: Tensor, noise: Tensor, place: int | None = None
+    ) -> Tensor:
         """The denoiser's answer to labels that were made noisy, metres.
 
         Args:
@@ -42,10 +54,11 @@ class Module(Lifter, LiftingModule):
             target: Root-relative labels, metres, ``(batch, frames, joints, 3)``.
             level: Of the noise, ``(batch,)``.
             noise: Unit noise of the shape of the labels.
+            place: Where in a window these frames are; None for whole windows.
         """
         share = self.shares.to(target)[level]
         state = noisy(target, noise, share.view(-1, 1, 1, 1), self.bounds)
-        answer: Tensor = self.network(uv, state, level)
+        answer: Tensor = self.network(uv, state, level, place)
         return answer
 
     def validation_step(self, batch: PoseBatch, batch_idx: int) -> Prediction:  # type: ignore[override]

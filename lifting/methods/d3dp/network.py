@@ -29,18 +29,20 @@ class Denoiser(nn.Module):
         self.first = nn.Linear(size.width, 2 * size.width)
         self.second = nn.Linear(2 * size.width, size.width)
 
-    def forward(self, uv: Pose2D, pose: Pose3D, level: Tensor) -> Pose3D:
+    def forward(self, uv: Pose2D, pose: Pose3D, level: Tensor, place: int | None = None) -> Pose3D:
         """Clean poses, metres, ``(batch, frames, joints, 3)``; the root is not forced to zero.
 
         Args:
             uv: ``(batch, frames, joints, 2)``, screen units.
             pose: Noisy poses, metres, ``(batch, frames, joints, 3)``.
             level: Of the noise, the same for all frames, ``(batch,)``.
+            place: Where in a window these frames are; None is for whole windows.
 
         Raises:
             ShapeError: The window has another length, or the pose other joints.
         """
-        clean: Pose3D = self.trunk(torch.cat((uv, pose), dim=-1), self.told(level))
+        seen = torch.cat((uv, pose), dim=-1)
+        clean: Pose3D = self.trunk(seen, self.told(level), place)
         return clean
 
     def told(self, level: Tensor) -> Tensor:

@@ -24,6 +24,9 @@ class Config:
             in metres.
         velocity: Weight of the mean distance of velocities from one frame to the next, metres;
             0 is off (released: 2, beside the distance weighted by joint).
+        position_std: Spread of the starting features of joints and frames (released: 0).
+        stills: Share of a training batch's windows of which only the middle frame is taken, at a
+            place in the window that is drawn; each part counts by its frames (released: none).
     """
 
     width: int = 512
@@ -32,6 +35,8 @@ class Config:
     drop_path: float = 0.0
     loss: Literal["distance", "squared"] = "distance"
     velocity: float = 0.0
+    position_std: float = 0.0
+    stills: float = 0.0
 
     def __post_init__(self) -> None:
         require(self, "layers", self.layers >= 1, "at least 1")
@@ -40,3 +45,5 @@ class Config:
         require(self, "width", whole, f"a multiple of heads={self.heads}")
         require(self, "drop_path", 0 <= self.drop_path < 1, "between 0 and below 1")
         require(self, "velocity", self.velocity >= 0, "0 or more")
+        require(self, "position_std", self.position_std >= 0, "0 or more")
+        require(self, "stills", 0 <= self.stills < 1, "between 0 and below 1")

@@ -26,7 +26,12 @@ class Lifter(PoseLifter):
     def __init__(self, config: Config, settings: ModuleSettings) -> None:
         super().__init__(config, settings)
         size = MixsteSize(
-            settings.frames, config.width, config.layers, config.heads, config.drop_path
+            settings.frames,
+            config.width,
+            config.layers,
+            config.heads,
+            config.drop_path,
+            config.position_std,
         )
         self.network = Mixste(len(self.skeleton), size)
 
@@ -38,11 +43,15 @@ class Lifter(PoseLifter):
         others[self.skeleton.root] = 0
         return Prediction(skeleton=self.skeleton, joints_3d=pose * others)
 
-    def lift(self, batch: PoseBatch) -> Pose3D:
+    def lift(self, batch: PoseBatch, place: int | None = None) -> Pose3D:
         """The network's own poses, metres, ``(batch, targets, joints, 3)``.
+
+        Args:
+            batch: Windows.
+            place: Where in a window these frames are; None is for whole windows.
 
         Raises:
             ShapeError: The windows have another length than the network's.
         """
         keypoints = to_network_units(batch.keypoints_2d, batch.camera.size)
-        return answered_frames(self.network(keypoints), self.settings.target)
+        return answered_frames(self.network(keypoints, place=place), self.settings.target)

@@ -22,13 +22,23 @@ class Module(Lifter, LiftingModule):
 
     def training_step(self, batch: PoseBatch, batch_idx: int) -> Tensor:
         """Loss over all joints, the root with its true position zero, of shape ``()``."""
+        losses = self.losses_with_stills(batch, self.config.stills, self.losses)
+        return self.log_losses(losses, batch)
+
+    def losses(self, batch: PoseBatch, place: int | None) -> dict[str, Tensor]:
+        """The terms that count, times their weights.
+
+        Args:
+            batch: With labels.
+            place: Where in a window its frames are; None for whole windows.
+        """
         target = self.target(batch) / MM_PER_METRE
-        predicted, weights = self.lift(batch), self.label_weights(batch)
+        predicted, weights = self.lift(batch, place), self.label_weights(batch)
         losses = {"pose": pose_loss(predicted, target, weights, self.config.loss)}
         if self.config.velocity > 0:
             apart = velocity_loss(predicted, target, weights)
             losses["velocity"] = self.config.velocity * apart
-        return self.log_losses(losses, batch)
+        return losses
 
 
 def velocity_loss(predicted: Pose3D, target: Pose3D, weights: PerJoint | None = None) -> Tensor:

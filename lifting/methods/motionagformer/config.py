@@ -43,6 +43,9 @@ class Config(ClipConfig):
             ``first_frame``, a place in the image and a depth from the first frame's root.
         confidence: Read the keypoints' confidence; else all count as seen.
         loss: Weights of the terms.
+        stills: Share of a training batch's windows of which only the middle frame is taken, at a
+            place in the window that is drawn; each part counts by its frames (released: none).
+        position_std: Spread of the starting features of joints (released: 0).
     """
 
     width: int = 128
@@ -58,11 +61,13 @@ class Config(ClipConfig):
     bare_graphs: bool = False
     layer_scale: float | None = 1e-5
     qkv_bias: bool = False
+    position_std: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("width", "layers", "heads", "representation", "neighbours", "links"):
             require(self, name, getattr(self, name) >= 1, "at least 1")
+        require(self, "position_std", self.position_std >= 0, "0 or more")
         inner = self.inner_width
         holds = self.width % (self.width // inner) == 0 and inner % self.heads == 0
         share = "half of it in each stream, " if inner < self.width else ""

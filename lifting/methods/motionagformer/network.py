@@ -51,13 +51,18 @@ class Layer(nn.Module):
         self.graph = nn.ModuleDict(graphs)
         self.fusion = StreamFusion(width) if config.streams == "adaptive" else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Transform ``(batch, frames, joints, width)``."""
+    def forward(self, x: Tensor, place: int | None) -> Tensor:
+        """Transform ``(batch, frames, joints, width)``.
+
+        Args:
+            x: To transform.
+            place: Where in a window these frames are; None is for whole windows.
+        """
         if self.config.streams == "hierarchical":
             first, second = x.chunk(2, dim=-1)
-            seen = _stream(self.attention, first)
-            return torch.cat((seen, _stream(self.graph, second + seen)), dim=-1)
-        a, b = _stream(self.attention, x), _stream(self.graph, x)
+            seen = _stream(self.attention, first, place)
+            return torch.cat((seen, _stream(self.graph, second + seen, place)), dim=-1)
+        a, b = _stream(self.attention, x, place), _stream(self.graph, x, place)
         return (a + b) / 2 if self.fusion is None else self.fusion(a, b)
 
 
@@ -78,13 +83,19 @@ class MotionAgFormer(nn.Module):
         width = config.width
         self.embed = nn.Linear(3, width)
         self.joint_position = nn.Parameter(torch.zeros(1, self.joints, width))
+        if config.position_std > 0:
+            nn.init.normal_(self.joint_position, std=config.position_std)
         self.layers = nn.ModuleList(Layer(skeleton, frames, config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.represent = nn.Linear(width, config.representation)
         self.head = nn.Linear(config.representation, 3)
 
-    def forward(self, keypoints: Tensor) -> Pose3D:
+    def forward(self, keypoints: Tensor, place: int | None = None) -> Pose3D:
         """Lift ``(batch, frames, joints, 3)``, screen units and confidence.
+
+        Args:
+            keypoints: Of a whole window; or of fewer frames, where their place is told.
+            place: Where in a window these frames are.
 
         Returns:
             Same shape, in the units it is trained for.
@@ -92,22 +103,23 @@ class MotionAgFormer(nn.Module):
         Raises:
             ShapeError: The pose has other joints, or the window another length.
         """
-        answer: Pose3D = self.head(self.encode(keypoints))
+        answer: Pose3D = self.head(self.encode(keypoints, place))
         return answer
 
-    def encode(self, keypoints: Tensor) -> Tensor:
+    def encode(self, keypoints: Tensor, place: int | None = None) -> Tensor:
         """The motion representation, ``(batch, frames, joints, representation)``."""
-        sizes = {"frames": self.frames, "joints": self.joints}
+        frames = self.frames if place is None else min(keypoints.shape[1], self.frames - place)
+        sizes = {"frames": frames, "joints": self.joints}
         check_shape("keypoints", keypoints, "batch frames joints 3", **sizes)
         x = self.embed(keypoints) + self.joint_position
         for layer in self.layers:
-            x = layer(x)
+            x = layer(x, place)
         return torch.tanh(self.represent(self.norm(x)))
 
 
-def _stream(blocks: nn.ModuleDict, x: Tensor) -> Tensor:
+def _stream(blocks: nn.ModuleDict, x: Tensor, place: int | None) -> Tensor:
     for block in blocks.values():
-        x = block(x)
+        x = block(x, place)
     return x
 
 

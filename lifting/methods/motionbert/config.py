@@ -30,6 +30,9 @@ class Config(ClipConfig):
             ``first_frame``, a place in the image and a depth from the first frame's root.
         confidence: Read the keypoints' confidence; else all count as seen.
         loss: Weights of the terms.
+        stills: Share of a training batch's windows of which only the middle frame is taken, at a
+            place in the window that is drawn; each part counts by its frames (released: none).
+        position_std: Spread of the starting features of joints and frames (released: 0.02).
         pretrain_epochs: Epochs of the masked pretraining; 0 skips the stage.
         pretrain_lr: Learning rate of that stage; null takes the optimiser section's.
         mask_joints: Probability that a joint of a frame is hidden in pretraining.
@@ -55,6 +58,7 @@ class Config(ClipConfig):
     mask_frames: float = 0.1
     noise_file: str | None = None
     from_2d: int | None = None
+    position_std: float = 0.02
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,5 +71,6 @@ class Config(ClipConfig):
         require(self, "pretrain_epochs", self.pretrain_epochs >= 0, "not negative")
         for name in ("mask_joints", "mask_frames"):
             require(self, name, 0 <= getattr(self, name) < 1, "between 0 and below 1")
+        require(self, "position_std", self.position_std >= 0, "0 or more")
         holds = self.from_2d is None or (self.answer == "image" and self.from_2d >= 0)
         require(self, "from_2d", holds, "not negative with method.answer 'image', or null")

@@ -68,11 +68,15 @@ class Module(Lifter, ClipTraining):
         """Weighted sum of the loss terms; in pretraining of answers to what is left to see."""
         if self.stage.name != PRETRAIN:
             return super().training_step(batch, batch_idx)
-        answer: Tensor = self.network(self._hidden(self._disturbed(batch)))
+        terms = self.losses_with_stills(batch, self.config.stills, self._pretraining_losses)
+        return self.log_losses(terms, batch)
+
+    def _pretraining_losses(self, batch: PoseBatch, place: int | None) -> dict[str, Tensor]:
+        answer: Tensor = self.network(self._hidden(self._disturbed(batch)), place)
         losses = self.losses(answered_frames(answer, self.settings.target), batch)
         if self.config.from_2d is not None and self.current_epoch >= self.config.from_2d:
-            losses["image"] = self._image_loss(batch)
-        return self.log_losses(losses, batch)
+            losses["image"] = self._image_loss(batch, place)
+        return losses
 
     def _disturbed(self, batch: PoseBatch) -> Tensor:
         """The data's own keypoints, or projections of the labels with errors of the file's."""
@@ -87,14 +91,14 @@ class Module(Lifter, ClipTraining):
         frames = torch.rand_like(keypoints[:1, :, :1, :1])
         return hide(keypoints, draws, frames, self.config.mask_joints, self.config.mask_frames)
 
-    def _image_loss(self, batch: PoseBatch) -> Tensor:
+    def _image_loss(self, batch: PoseBatch, place: int | None) -> Tensor:
         """How far keypoints are found again in the image, from what of them is left to see."""
         given = self.network_input(batch)
         ratio = SMALLEST_CROP + (1 - SMALLEST_CROP) * torch.rand(len(given), device=given.device)
         seen = crop_scale(given, ratio)
         seen = seen * (seen[..., 2:] != 0)
         root = self.skeleton.root if self.config.root == "relative" else None
-        place = seen[..., :2]
-        target = place if root is None else place - place[..., root : root + 1, :]
-        answer: Tensor = self.network(self._hidden(seen))
+        uv = seen[..., :2]
+        target = uv if root is None else uv - uv[..., root : root + 1, :]
+        answer: Tensor = self.network(self._hidden(seen), place)
         return image_loss(answer[..., :2], target, seen[..., 2])

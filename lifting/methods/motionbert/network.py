@@ -58,10 +58,14 @@ class Dstformer(nn.Module):
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.represent = nn.Linear(width, config.representation)
         self.head = nn.Linear(config.representation, 3)
-        self._start()
+        self._start(config.position_std)
 
-    def forward(self, keypoints: Tensor) -> Pose3D:
+    def forward(self, keypoints: Tensor, place: int | None = None) -> Pose3D:
         """Lift ``(batch, frames, joints, 3)``, screen units and confidence.
+
+        Args:
+            keypoints: Of at most as many frames as have a place.
+            place: That of their first frame; None is the first.
 
         Returns:
             Same shape, in the units it is trained for.
@@ -69,10 +73,10 @@ class Dstformer(nn.Module):
         Raises:
             ShapeError: The pose has other joints, or the window more frames than have a place.
         """
-        answer: Pose3D = self.head(self.encode(keypoints))
+        answer: Pose3D = self.head(self.encode(keypoints, place))
         return answer
 
-    def encode(self, keypoints: Tensor) -> Tensor:
+    def encode(self, keypoints: Tensor, place: int | None = None) -> Tensor:
         """The motion representation, ``(batch, frames, joints, representation)``."""
         check_shape("keypoints", keypoints, "batch frames joints 3", joints=self.joints)
         frames = keypoints.shape[1]
@@ -81,12 +85,14 @@ class Dstformer(nn.Module):
                 f"expected at most {self.frames} frames, got keypoints of shape "
                 f"{tuple(keypoints.shape)}; cut shorter windows, or set method.max_frames"
             )
-        x = self.embed(keypoints) + self.joint_position + self.frame_position[:, :frames]
+        first = place or 0
+        where = self.frame_position[:, first : first + frames]
+        x = self.embed(keypoints) + self.joint_position + where
         for layer in self.layers:
             x = layer(x)
         return torch.tanh(self.represent(self.norm(x)))
 
-    def _start(self) -> None:
+    def _start(self, position_std: float) -> None:
         """The released starting weights; the cut of the normal is two units away, in no reach."""
         for part in self.modules():
             if isinstance(part, nn.Linear):
@@ -95,8 +101,9 @@ class Dstformer(nn.Module):
         for part in self.modules():
             if isinstance(part, StreamFusion):
                 part.start()
-        nn.init.trunc_normal_(self.joint_position, std=START_STD)
-        nn.init.trunc_normal_(self.frame_position, std=START_STD)
+        if position_std > 0:
+            for place in (self.joint_position, self.frame_position):
+                nn.init.trunc_normal_(place, std=position_std)
 
 
 def _block(config: Config, over: Over) -> MixerBlock:
