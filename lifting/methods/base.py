@@ -111,7 +111,7 @@ class LiftingModule(PoseLifter, pl.LightningModule):
             batch: Windows; at least one stays whole.
             share: Of them that are cut to their middle frame.
             losses: Terms of a part, of the same names for each, and where in a window its frames
-                are, None for whole ones. Each part counts by its frames.
+                are, None for whole ones. A still counts as much as a whole window.
         """
         frames = batch.keypoints_2d.shape[1]
         cut = min(round(share * len(batch)), len(batch) - 1)
@@ -120,7 +120,7 @@ class LiftingModule(PoseLifter, pl.LightningModule):
         place = int(torch.randint(frames, ()))
         single = losses(stills(batch.rows(slice(cut))), place)
         whole = losses(batch.rows(slice(cut, None)), None)
-        part = cut / (cut + (len(batch) - cut) * frames)
+        part = cut / len(batch)
         return {name: torch.lerp(whole[name], single[name], part) for name in whole}
 
     def loss_weights(self, batch: PoseBatch) -> PerJoint | None:

@@ -38,8 +38,15 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, place: int | None = None) -> Tensor:
         """Mix ``(batch, frames, joints, width)``, wherever in a window they are."""
-        parts = self.qkv(x).view(*x.shape[:3], 3, self.heads, -1)
         over_joints = self.over == "joints"
+        if x.shape[2 if over_joints else 1] == 1:  # it sees itself alone
+            weight, bias = self.qkv.weight, self.qkv.bias
+            value = functional.linear(
+                x, weight.chunk(3)[-1], None if bias is None else bias.chunk(3)[-1]
+            )
+            alone: Tensor = self.out(value)
+            return alone
+        parts = self.qkv(x).view(*x.shape[:3], 3, self.heads, -1)
         query, key, value = parts.permute(
             (3, 0, 1, 4, 2, 5) if over_joints else (3, 0, 2, 4, 1, 5)
         )

@@ -31,7 +31,7 @@ class Config(ClipConfig):
         confidence: Read the keypoints' confidence; else all count as seen.
         loss: Weights of the terms.
         stills: Share of a training batch's windows of which only the middle frame is taken, at a
-            place in the window that is drawn; each part counts by its frames (released: none).
+            place in the window that is drawn; a still counts as much as a window (released: none).
         position_std: Spread of the starting features of joints and frames (released: 0.02).
         pretrain_epochs: Epochs of the masked pretraining; 0 skips the stage.
         pretrain_lr: Learning rate of that stage; null takes the optimiser section's.
