@@ -52,7 +52,8 @@ class ClipConfig:
         confidence: Read the keypoints' confidence; else all count as seen.
         loss: Weights of the terms.
         stills: Share of a training batch's windows of which only the middle frame is taken, at a
-            place in the window that is drawn; a still counts as much as a window (released: none).
+            place in the window that is drawn, and lifted without what mixes frames, which does
+            nothing at the start; a still counts as much as a window (released: none).
     """
 
     answer: Literal["metric", "image"] = "metric"

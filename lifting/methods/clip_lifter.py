@@ -71,7 +71,7 @@ class ClipLifter(PoseLifter):
 
         Args:
             batch: Windows.
-            place: Where in a window these frames are; None is for whole windows.
+            place: That of single frames in a window; None is for whole windows.
         """
         answer: Tensor = self.network(self.network_input(batch), place)
         return answer

@@ -38,6 +38,7 @@ class MixsteSize:
         drop_path: Probability with which the last layer's branches are left out for a sequence; it
             rises linearly from none at the first.
         position_std: Spread of the starting features of joints and frames.
+        stills: Is trained on single frames, too: attention over frames starts at zero.
     """
 
     frames: int
@@ -46,6 +47,7 @@ class MixsteSize:
     heads: int = 8
     drop_path: float = 0.0
     position_std: float = 0.0
+    stills: bool = False
 
 
 class TransformerBlock(nn.Module):
@@ -68,20 +70,15 @@ class TransformerBlock(nn.Module):
         self.expand = nn.Linear(width, MLP_RATIO * width)
         self.contract = nn.Linear(MLP_RATIO * width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Transform ``(sequences, length, width)``."""
+    def forward(self, x: Tensor, *, attend: bool = True) -> Tensor:
+        """Transform ``(sequences, length, width)``, with or without the attention."""
         rate = self.rate if self.training else 0.0
-        x = x + drop_path(self._attend(self.attention_norm(x)), rate)
+        if attend:
+            x = x + drop_path(self._attend(self.attention_norm(x)), rate)
         inner = functional.gelu(self.expand(self.mlp_norm(x)))
         return x + drop_path(self.contract(inner), rate)
 
     def _attend(self, x: Tensor) -> Tensor:
-        if x.shape[1] == 1:  # it sees itself alone, whatever queries and keys are
-            weight, bias = self.qkv.weight, self.qkv.bias
-            alone: Tensor = self.out(
-                functional.linear(x, *(v.chunk(3)[-1] for v in (weight, bias)))
-            )
-            return alone
         query, key, value = rearrange(
             self.qkv(x), "n length (three heads c) -> three n heads length c",
             three=3, heads=self.heads,
@@ -117,6 +114,11 @@ class Mixste(nn.Module):
             nn.init.normal_(self.frame_position, std=size.position_std)
         self.over_joints = _blocks(size)
         self.over_frames = _blocks(size)
+        if size.stills:
+            for block in self.over_frames:
+                assert isinstance(block, TransformerBlock)
+                nn.init.zeros_(block.out.weight)
+                nn.init.zeros_(block.out.bias)
         self.joints_norm = nn.LayerNorm(size.width, eps=NORM_EPS)
         self.frames_norm = nn.LayerNorm(size.width, eps=NORM_EPS)
         self.output_norm = nn.LayerNorm(size.width)
@@ -129,8 +131,8 @@ class Mixste(nn.Module):
             x: Windows.
             told: Added once to the features of all frames and joints of a window,
                 ``(batch, width)``; None adds nothing.
-            place: Where in a window these frames are, which may be fewer than it has; None is for
-                whole windows.
+            place: That of single frames in a window, which are lifted without attention over
+                frames; None is for whole windows.
 
         Raises:
             ShapeError: The window has another length, or the pose other joints.
@@ -143,8 +145,7 @@ class Mixste(nn.Module):
         frames, inputs = self.size.frames, self.embed.in_features
         where: Tensor = self.frame_position
         if place is not None:
-            where = where[:, place : place + x.shape[1]]
-            frames = where.shape[1]
+            frames, where = 1, where[:, place : place + 1]
         shape = f"batch frames joints {inputs}"
         check_shape("uv" if inputs == 2 else "x", x, shape, frames=frames, joints=self.joints)
         x = self.embed(x.flatten(0, 1)) + self.joint_position
@@ -157,7 +158,7 @@ class Mixste(nn.Module):
             x = rearrange(x, "(batch frames) joints c -> (batch joints) frames c", frames=frames)
             if i == 0:
                 x = x + where
-            x = self.frames_norm(over_frames(x))
+            x = self.frames_norm(over_frames(x, attend=place is None))
             x = rearrange(
                 x, "(batch joints) frames c -> (batch frames) joints c", joints=self.joints
             )

@@ -36,17 +36,10 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=bias)
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, place: int | None = None) -> Tensor:
-        """Mix ``(batch, frames, joints, width)``, wherever in a window they are."""
-        over_joints = self.over == "joints"
-        if x.shape[2 if over_joints else 1] == 1:  # it sees itself alone
-            weight, bias = self.qkv.weight, self.qkv.bias
-            value = functional.linear(
-                x, weight.chunk(3)[-1], None if bias is None else bias.chunk(3)[-1]
-            )
-            alone: Tensor = self.out(value)
-            return alone
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix ``(batch, frames, joints, width)``."""
         parts = self.qkv(x).view(*x.shape[:3], 3, self.heads, -1)
+        over_joints = self.over == "joints"
         query, key, value = parts.permute(
             (3, 0, 1, 4, 2, 5) if over_joints else (3, 0, 2, 4, 1, 5)
         )
@@ -60,8 +53,7 @@ class MixerBlock(nn.Module):
     """A mixer of the members and a perceptron, each normalised first and around a shortcut.
 
     Args:
-        mixer: Maps ``(batch, frames, joints, width)`` to the same shape, and may be told where in
-            a window the frames are.
+        mixer: Maps ``(batch, frames, joints, width)`` to the same shape.
         width: Channels.
         ratio: Width of the perceptron's hidden layer over ``width``.
         eps: Of the layer normalisations.
@@ -81,9 +73,10 @@ class MixerBlock(nn.Module):
         self.mixer_scale = None if scale is None else nn.Parameter(torch.full((width,), scale))
         self.mlp_scale = None if scale is None else nn.Parameter(torch.full((width,), scale))
 
-    def forward(self, x: Tensor, place: int | None = None) -> Tensor:
-        """Transform ``(batch, frames, joints, width)``; the mixer is told the place."""
-        x = _add(x, self.mixer(self.mixer_norm(x), place), self.mixer_scale)
+    def forward(self, x: Tensor, *, mix: bool = True) -> Tensor:
+        """Transform ``(batch, frames, joints, width)``, with or without the mixer."""
+        if mix:
+            x = _add(x, self.mixer(self.mixer_norm(x)), self.mixer_scale)
         inner = functional.gelu(self.expand(self.mlp_norm(x)))
         return _add(x, self.contract(inner), self.mlp_scale)
 
@@ -114,6 +107,18 @@ class StreamFusion(nn.Module):
         for_a, for_b = (weight[0] - weight[1]).chunk(2)
         share = torch.sigmoid(a @ for_a + b @ for_b + (bias[0] - bias[1]))
         return torch.lerp(b, a, share[..., None])
+
+
+def start_with_frames_apart(network: nn.Module) -> None:
+    """Let the mixers of frames do nothing at first, where their blocks have a way around them."""
+    for block in network.modules():
+        if not isinstance(block, MixerBlock) or getattr(block.mixer, "over", None) == "joints":
+            continue
+        if block.mixer_scale is not None:
+            nn.init.zeros_(block.mixer_scale)
+        elif isinstance(block.mixer, SelfAttention):
+            nn.init.zeros_(block.mixer.out.weight)
+            nn.init.zeros_(block.mixer.out.bias)
 
 
 def as_sequences(x: Tensor, over: Over) -> Tensor:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lifting.batch import stills
+from lifting.errors import ConfigError, ShapeError
 from lifting.experiment.build import build_module
 from lifting.experiment.load import load_experiment
 
@@ -84,15 +85,21 @@ def test_a_still_is_the_middle_frame_with_its_label(make_batch):
 
 
 @pytest.mark.parametrize("name", ["mixste", "motionbert", "motionagformer"])
-def test_the_place_of_a_whole_window_is_its_start(name, make_batch):
-    """Told or not, frames at the first place of all are a window."""
-    module = make_module(name, "method.stills=0").eval()
+def test_at_the_start_a_window_is_its_frames(name, make_batch):
+    """What mixes frames does nothing then, so that a window is answered as its stills are."""
+    module = make_module(name).eval()
+    batch = make_batch(FRAMES, FRAMES)
+    given = batch.keypoints_2d / 500 if name == "mixste" else module.network_input(batch)
     with torch.no_grad():
-        for norm in (m for m in module.modules() if isinstance(m, torch.nn.BatchNorm1d)):
-            norm.running_mean.normal_()
-            norm.weight.uniform_(0.5, 2)
-        batch = make_batch(FRAMES, FRAMES)
-        given = module.network_input(batch) if name != "mixste" else batch.keypoints_2d / 500
-        torch.testing.assert_close(module.network(given), module.network(given, place=0))
-        first, last = (module.network(given[:, :1], place=i) for i in (0, FRAMES - 1))
-    assert (first - last).abs().max() > 1e-3
+        whole = module.network(given)
+        single = [module.network(given[:, i : i + 1], place=i) for i in range(FRAMES)]
+        torch.testing.assert_close(torch.cat(single, dim=1), whole)
+        with pytest.raises(ShapeError):
+            module.network(given[:, :2], place=0)
+        released = make_module(name, "method.stills=0").eval()
+        assert (released.network(given) - released.network(given.flip(1)).flip(1)).abs().max() > 0
+
+
+def test_graphs_without_a_way_around_them_cannot_be_left_out():
+    with pytest.raises(ConfigError, match=r"method\.stills to be 0 with bare_graphs"):
+        make_module("motionagformer", "method.bare_graphs=true")

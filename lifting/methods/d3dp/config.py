@@ -41,7 +41,8 @@ class Config:
         quick_validation: One hypothesis in one step decides about checkpoints (released).
         position_std: Spread of the starting features of joints and frames (released: 0).
         stills: Share of a training batch's windows of which only the middle frame is taken, at a
-            place in the window that is drawn; a still counts as much as a window (released: none).
+            place in the window that is drawn, and lifted without what mixes frames, which does
+            nothing at the start; a still counts as much as a window (released: none).
     """
 
     width: int = 512

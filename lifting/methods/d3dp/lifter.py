@@ -61,6 +61,7 @@ class Lifter(PoseLifter):
             config.heads,
             config.drop_path,
             config.position_std,
+            stills=config.stills > 0,
         )
         self.network = Denoiser(joints, size)
         self.bounds = Bounds(config.signal_scale, config.clamp)

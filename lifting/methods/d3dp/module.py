@@ -35,7 +35,7 @@ class Module(Lifter, LiftingModule):
 
         Args:
             batch: With labels.
-            place: Where in a window its frames are; None for whole windows.
+            place: That of single frames in a window; None for whole windows.
         """
         target = self.target(batch) / MM_PER_METRE
         uv = to_network_units(batch.keypoints_2d, batch.camera.size)
@@ -54,7 +54,7 @@ class Module(Lifter, LiftingModule):
             target: Root-relative labels, metres, ``(batch, frames, joints, 3)``.
             level: Of the noise, ``(batch,)``.
             noise: Unit noise of the shape of the labels.
-            place: Where in a window these frames are; None for whole windows.
+            place: That of single frames in a window; None for whole windows.
         """
         share = self.shares.to(target)[level]
         state = noisy(target, noise, share.view(-1, 1, 1, 1), self.bounds)

@@ -36,7 +36,7 @@ class Denoiser(nn.Module):
             uv: ``(batch, frames, joints, 2)``, screen units.
             pose: Noisy poses, metres, ``(batch, frames, joints, 3)``.
             level: Of the noise, the same for all frames, ``(batch,)``.
-            place: Where in a window these frames are; None is for whole windows.
+            place: That of single frames in a window; None is for whole windows.
 
         Raises:
             ShapeError: The window has another length, or the pose other joints.

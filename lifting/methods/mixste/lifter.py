@@ -32,6 +32,7 @@ class Lifter(PoseLifter):
             config.heads,
             config.drop_path,
             config.position_std,
+            stills=config.stills > 0,
         )
         self.network = Mixste(len(self.skeleton), size)
 
@@ -48,7 +49,7 @@ class Lifter(PoseLifter):
 
         Args:
             batch: Windows.
-            place: Where in a window these frames are; None is for whole windows.
+            place: That of single frames in a window; None is for whole windows.
 
         Raises:
             ShapeError: The windows have another length than the network's.

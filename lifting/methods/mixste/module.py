@@ -30,7 +30,7 @@ class Module(Lifter, LiftingModule):
 
         Args:
             batch: With labels.
-            place: Where in a window its frames are; None for whole windows.
+            place: That of single frames in a window; None for whole windows.
         """
         target = self.target(batch) / MM_PER_METRE
         predicted, weights = self.lift(batch, place), self.label_weights(batch)

@@ -44,7 +44,8 @@ class Config(ClipConfig):
         confidence: Read the keypoints' confidence; else all count as seen.
         loss: Weights of the terms.
         stills: Share of a training batch's windows of which only the middle frame is taken, at a
-            place in the window that is drawn; a still counts as much as a window (released: none).
+            place in the window that is drawn, and lifted without what mixes frames, which does
+            nothing at the start; a still counts as much as a window (released: none).
         position_std: Spread of the starting features of joints (released: 0).
     """
 
@@ -67,6 +68,8 @@ class Config(ClipConfig):
         super().__post_init__()
         for name in ("width", "layers", "heads", "representation", "neighbours", "links"):
             require(self, name, getattr(self, name) >= 1, "at least 1")
+        holds = not (self.stills and self.bare_graphs)
+        require(self, "stills", holds, "0 with bare_graphs, which have no way around them")
         require(self, "position_std", self.position_std >= 0, "0 or more")
         inner = self.inner_width
         holds = self.width % (self.width // inner) == 0 and inner % self.heads == 0

@@ -108,50 +108,21 @@ class GraphMixer(nn.Module):
             nn.init.normal_(layer.weight, std=(2 / width) ** 0.5)
         self.register_buffer("adjacency", adjacency, persistent=False)
 
-    def forward(self, x: Tensor, place: int | None = None) -> Tensor:
-        """Mix ``(batch, frames, joints, width)``.
-
-        Args:
-            x: To mix.
-            place: Where in a window these frames are; None is for whole windows.
-        """
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix ``(batch, frames, joints, width)``."""
         z = as_sequences(x, self.over)
-        values = self.own(z) + self.spread(self.others(z), z, place)
-        mixed = torch.relu(
-            z
-            + (
-                self.norm(values)
-                if place is None or self.over == "joints"
-                else self._part_norm(values, place)
-            )
-        )
+        mixed = torch.relu(z + self.norm(self.own(z) + self.spread(self.others(z), z)))
         return as_windows(mixed, len(x), self.over)
 
-    def _part_norm(self, values: Tensor, place: int) -> Tensor:
-        """The normalisation of some frames of a window, whose statistics it learns, too."""
-        norm, some = self.norm, slice(place, place + values.shape[1])
-        mean, variance = norm.running_mean, norm.running_var
-        assert mean is not None
-        assert variance is not None
-        assert norm.momentum is not None
-        return functional.batch_norm(
-            values, mean[some], variance[some], norm.weight[some], norm.bias[some],
-            norm.training, norm.momentum, norm.eps,
-        )  # fmt: skip
-
-    def spread(self, values: Tensor, z: Tensor, place: int | None = None) -> Tensor:
+    def spread(self, values: Tensor, z: Tensor) -> Tensor:
         """What nodes get from their neighbours.
 
         Args:
             values: Of the nodes, ``(sequences, nodes, width)``.
             z: What tells which frames are alike.
-            place: Where in a window these frames are; None is for whole windows.
         """
         if self.adjacency is not None:
             constant = self.adjacency.to(z.dtype)
-            if place is not None and self.over == "frames":
-                some = slice(place, place + z.shape[1])
-                constant = constant[some, some]
             root = constant.sum(-1).rsqrt()
             return (root[:, None] * constant * root) @ values
         adjacency = similar_frames(z, self.neighbours)
@@ -176,8 +147,8 @@ class TemporalConvolutions(nn.Module):
         )
         self.leave_norm = nn.ModuleList(nn.BatchNorm1d(part) for _ in range(BRANCHES - 1))
 
-    def forward(self, windows: Tensor, place: int | None = None) -> Tensor:
-        """Mix ``(batch, frames, joints, width)``, wherever in a window they are."""
+    def forward(self, windows: Tensor) -> Tensor:
+        """Mix ``(batch, frames, joints, width)``."""
         x = as_sequences(windows, "frames").transpose(1, 2)  # (batch joints, width, frames)
         inner = [norm(enter(x)) for enter, norm in zip(self.enter, self.enter_norm, strict=True)]
         wide, wider, pooled = (torch.relu(values) for values in inner[:-1])

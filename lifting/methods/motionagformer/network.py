@@ -13,7 +13,13 @@ from lifting.methods.motionagformer.graph import (
     frame_adjacency,
     joint_adjacency,
 )
-from lifting.nn.two_streams import MixerBlock, Over, SelfAttention, StreamFusion
+from lifting.nn.two_streams import (
+    MixerBlock,
+    Over,
+    SelfAttention,
+    StreamFusion,
+    start_with_frames_apart,
+)
 from lifting.skeleton import Skeleton
 from lifting.typing import Pose3D
 
@@ -49,20 +55,22 @@ class Layer(nn.Module):
             graphs = {over: block(mixer) for over, mixer in graphs.items()}
         self.attention = nn.ModuleDict({k: block(mixer) for k, mixer in attention.items()})
         self.graph = nn.ModuleDict(graphs)
+        if config.stills > 0:
+            start_with_frames_apart(self)
         self.fusion = StreamFusion(width) if config.streams == "adaptive" else None
 
-    def forward(self, x: Tensor, place: int | None) -> Tensor:
+    def forward(self, x: Tensor, *, windows: bool = True) -> Tensor:
         """Transform ``(batch, frames, joints, width)``.
 
         Args:
             x: To transform.
-            place: Where in a window these frames are; None is for whole windows.
+            windows: Mix the frames.
         """
         if self.config.streams == "hierarchical":
             first, second = x.chunk(2, dim=-1)
-            seen = _stream(self.attention, first, place)
-            return torch.cat((seen, _stream(self.graph, second + seen, place)), dim=-1)
-        a, b = _stream(self.attention, x, place), _stream(self.graph, x, place)
+            seen = _stream(self.attention, first, windows)
+            return torch.cat((seen, _stream(self.graph, second + seen, windows)), dim=-1)
+        a, b = _stream(self.attention, x, windows), _stream(self.graph, x, windows)
         return (a + b) / 2 if self.fusion is None else self.fusion(a, b)
 
 
@@ -94,8 +102,9 @@ class MotionAgFormer(nn.Module):
         """Lift ``(batch, frames, joints, 3)``, screen units and confidence.
 
         Args:
-            keypoints: Of a whole window; or of fewer frames, where their place is told.
-            place: Where in a window these frames are.
+            keypoints: Of whole windows, or of single frames.
+            place: That of single frames in a window, which are lifted without what mixes frames;
+                None is for whole windows.
 
         Returns:
             Same shape, in the units it is trained for.
@@ -108,18 +117,17 @@ class MotionAgFormer(nn.Module):
 
     def encode(self, keypoints: Tensor, place: int | None = None) -> Tensor:
         """The motion representation, ``(batch, frames, joints, representation)``."""
-        frames = self.frames if place is None else min(keypoints.shape[1], self.frames - place)
-        sizes = {"frames": frames, "joints": self.joints}
+        sizes = {"frames": self.frames if place is None else 1, "joints": self.joints}
         check_shape("keypoints", keypoints, "batch frames joints 3", **sizes)
         x = self.embed(keypoints) + self.joint_position
         for layer in self.layers:
-            x = layer(x, place)
+            x = layer(x, windows=place is None)
         return torch.tanh(self.represent(self.norm(x)))
 
 
-def _stream(blocks: nn.ModuleDict, x: Tensor, place: int | None) -> Tensor:
-    for block in blocks.values():
-        x = block(x, place)
+def _stream(blocks: nn.ModuleDict, x: Tensor, windows: bool) -> Tensor:
+    for over, block in blocks.items():
+        x = block(x) if windows or over == "joints" else block(x, mix=False)
     return x
 
 

@@ -31,7 +31,8 @@ class Config(ClipConfig):
         confidence: Read the keypoints' confidence; else all count as seen.
         loss: Weights of the terms.
         stills: Share of a training batch's windows of which only the middle frame is taken, at a
-            place in the window that is drawn; a still counts as much as a window (released: none).
+            place in the window that is drawn, and lifted without what mixes frames, which does
+            nothing at the start; a still counts as much as a window (released: none).
         position_std: Spread of the starting features of joints and frames (released: 0.02).
         pretrain_epochs: Epochs of the masked pretraining; 0 skips the stage.
         pretrain_lr: Learning rate of that stage; null takes the optimiser section's.

@@ -7,7 +7,13 @@ from torch import Tensor, nn
 
 from lifting.errors import ShapeError, check_shape
 from lifting.methods.motionbert.config import Config
-from lifting.nn.two_streams import MixerBlock, Over, SelfAttention, StreamFusion
+from lifting.nn.two_streams import (
+    MixerBlock,
+    Over,
+    SelfAttention,
+    StreamFusion,
+    start_with_frames_apart,
+)
 from lifting.typing import Pose3D
 
 NORM_EPS = 1e-6
@@ -29,10 +35,16 @@ class Layer(nn.Module):
         )
         self.fusion = StreamFusion(config.width) if config.fusion else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Transform ``(batch, frames, joints, width)``."""
+    def forward(self, x: Tensor, *, windows: bool = True) -> Tensor:
+        """Transform ``(batch, frames, joints, width)``.
+
+        Args:
+            x: To transform.
+            windows: Attend over the frames.
+        """
         a, b = self.joints_first, self.frames_first
-        first, second = a["frames"](a["joints"](x)), b["joints"](b["frames"](x))
+        first = a["frames"](a["joints"](x), mix=windows)
+        second = b["joints"](b["frames"](x, mix=windows))
         return (first + second) / 2 if self.fusion is None else self.fusion(first, second)
 
 
@@ -58,14 +70,15 @@ class Dstformer(nn.Module):
         self.norm = nn.LayerNorm(width, eps=NORM_EPS)
         self.represent = nn.Linear(width, config.representation)
         self.head = nn.Linear(config.representation, 3)
-        self._start(config.position_std)
+        self._start(config)
 
     def forward(self, keypoints: Tensor, place: int | None = None) -> Pose3D:
         """Lift ``(batch, frames, joints, 3)``, screen units and confidence.
 
         Args:
             keypoints: Of at most as many frames as have a place.
-            place: That of their first frame; None is the first.
+            place: That of single frames in a window, which are lifted without attention over
+                frames; None is for windows.
 
         Returns:
             Same shape, in the units it is trained for.
@@ -79,6 +92,8 @@ class Dstformer(nn.Module):
     def encode(self, keypoints: Tensor, place: int | None = None) -> Tensor:
         """The motion representation, ``(batch, frames, joints, representation)``."""
         check_shape("keypoints", keypoints, "batch frames joints 3", joints=self.joints)
+        if place is not None:
+            check_shape("keypoints", keypoints, "batch frames joints 3", frames=1)
         frames = keypoints.shape[1]
         if frames > self.frames:
             raise ShapeError(
@@ -89,10 +104,10 @@ class Dstformer(nn.Module):
         where = self.frame_position[:, first : first + frames]
         x = self.embed(keypoints) + self.joint_position + where
         for layer in self.layers:
-            x = layer(x)
+            x = layer(x, windows=place is None)
         return torch.tanh(self.represent(self.norm(x)))
 
-    def _start(self, position_std: float) -> None:
+    def _start(self, config: Config) -> None:
         """The released starting weights; the cut of the normal is two units away, in no reach."""
         for part in self.modules():
             if isinstance(part, nn.Linear):
@@ -101,9 +116,11 @@ class Dstformer(nn.Module):
         for part in self.modules():
             if isinstance(part, StreamFusion):
                 part.start()
-        if position_std > 0:
+        if config.position_std > 0:
             for place in (self.joint_position, self.frame_position):
-                nn.init.trunc_normal_(place, std=position_std)
+                nn.init.trunc_normal_(place, std=config.position_std)
+        if config.stills > 0:
+            start_with_frames_apart(self)
 
 
 def _block(config: Config, over: Over) -> MixerBlock:
