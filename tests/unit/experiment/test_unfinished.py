@@ -12,7 +12,7 @@ def test_weights_of_any_stage_answer_while_the_training_goes_on(cut_run, capsys)
     assert main(["predict", "tiny"]) == 0
     out, err = capsys.readouterr()
     warm = run / "checkpoints/warm/best.ckpt"
-    assert f"taking the newest run, {warm}\n" in out
+    assert f"taking the newest run, {warm}" in " ".join(out.split())
     assert "weights of stage 'warm' (1 of 2), after epoch " in err
     assert "the answers are those of this stage; the training has not ended\n" in err
     poses = Poses.load(run / "predictions.npz")
