@@ -3,7 +3,8 @@
 Joints that are ``missing``; a person who is ``not upright``, as where x and y are exchanged; a
 track that goes on as ``another person``; joints ``out of place`` beside the others, as where legs
 are another's. Each is a score that faults have above 1; the levels are chosen on validation
-tracks of CMU, which lie below, and on the same tracks when broken, which lie above.
+tracks of CMU, which lie below, and on the same tracks when broken, which lie above; those of
+limbs were raised once more for a sound track of Pose2Sim's trial.
 """
 
 from __future__ import annotations
