@@ -314,12 +314,15 @@ def _say(tracks: PoseTracks, config: ExperimentConfig, *, placed: bool = False) 
         lines.insert(2, _frames_of(tracks))
     if facts["coordinates"] != "pixels":
         lines.append("positions are parts of the image")
+    unknown_rate = "photographs" not in facts and bool(tracks.fps.isnan().any())
     if facts["frame_numbers"] == "in order":
         lines.append(
             "frames are counted in their order, as of a video: their names do not number them; if "
             "they are photographs, give --photographs"
         )
-    if "photographs" not in facts and bool(tracks.fps.isnan().any()):
+    elif unknown_rate and "jumps" in facts.get("people", ""):
+        lines.append("images are taken for frames of a video; if photographs, give --photographs")
+    if unknown_rate:
         lines.append(_unknown_rate(config))
     lines += [f"{facts[key]} {words}" for key, words in counted.items() if facts[key] != "0"]
     for line in lines:

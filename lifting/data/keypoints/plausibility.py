@@ -282,7 +282,10 @@ def _after_questions(
         (("mpi15", "humaneva15"), _begins_with_pelvis),
     ):
         if best.name in pair and set(pair) <= set(candidates):
-            answer = pair[int(question(points, seen))]
+            told = question(points, seen)
+            if told is None:
+                continue
+            answer = pair[int(told)]
             best = candidates[answer]
             candidates.pop(pair[1] if answer == pair[0] else pair[0])
     return best
@@ -310,8 +313,10 @@ def _spread(points: FloatArray, seen: BoolArray) -> FloatArray:
     return spread
 
 
-def _has_neck(points: FloatArray, seen: BoolArray) -> bool:
+def _has_neck(points: FloatArray, seen: BoolArray) -> bool | None:
     """Whether joints 1 and 2 lie apart as neck and head, rather than close together as eyes.
+
+    None where they lie apart in too few frames to tell: a bowed head without hips looks alike.
 
     Measured against the height of the nose over the shoulders, and against half of the trunk
     where that is more: the nose of a bowed head comes down to the shoulders, its eyes stay close.
@@ -326,7 +331,8 @@ def _has_neck(points: FloatArray, seen: BoolArray) -> bool:
     both: BoolArray = np.all(seen[rows][:, [11, 12]], axis=1, keepdims=True)
     hips = np.where(both, (used[:, 11] + used[:, 12]) / 2, shoulders)
     reach = np.maximum(reach, np.linalg.norm(shoulders - hips, axis=-1) / 2)
-    return bool(np.median(between / np.maximum(reach, 1e-9)) >= _EYES_APART)
+    apart = bool(np.median(between / np.maximum(reach, 1e-9)) >= _EYES_APART)
+    return None if apart and len(used) < LEAST_FRAMES else apart
 
 
 def _begins_with_pelvis(points: FloatArray, seen: BoolArray) -> bool:

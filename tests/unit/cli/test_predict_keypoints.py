@@ -9,6 +9,7 @@ import json
 
 import numpy as np
 import pytest
+from detected import detected
 
 from lifting.cli import predict
 from lifting.cli.main import main
@@ -89,6 +90,28 @@ def test_the_frames_of_each_person_are_said(results):
         assert f"{sum(whose)} of {who}" in said
     assert "ids in the file" not in said  # which has some
     assert predict._frames_of(tracks.select(tracks.subject[:1] * 0)) == ""
+
+
+def test_images_of_somebody_else_each_may_be_photographs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")
+    people = detected("coco17", 60)
+    people[30:, :, :, :2] = people[30:, :, :, :2] * 0.4 + (950, 100)
+    path = tmp_path / "a.json"
+    entry = {"category_id": 1, "score": 0.9}
+    path.write_text(
+        json.dumps(
+            [
+                {**entry, "image_id": f"IMG_{i}.jpg", "keypoints": frame[0].reshape(-1).tolist()}
+                for i, frame in enumerate(people)
+            ]
+        )
+    )
+    config = ExperimentConfig(name="tiny", method={"name": "simple_baseline"})
+    hint = "images are taken for frames of a video; if photographs, give --photographs\n"
+    for options, expected in (({}, True), ({"fps": 25}, False), ({"photographs": True}, False)):
+        video = read_video(path, image_size=(1280, 720), skeleton="coco17", **options)
+        predict._say(tracks_of(path, video), config)
+        assert (hint in capsys.readouterr().out) == expected
 
 
 def test_a_camera_is_said_to_be_unused_only_where_it_is(results, tiny_method, monkeypatch):

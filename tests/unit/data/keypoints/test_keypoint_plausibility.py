@@ -184,6 +184,17 @@ def test_a_face_that_is_hidden_is_not_taken_for_missing_hips():
         assert tell(points, confidence, PLAIN).best.name == "coco17"
 
 
+def test_eyes_in_few_frames_are_not_taken_for_a_neck(recordings):
+    """Without hips a bowed head's eyes lie like a neck: what few of them say counts little."""
+    coco = recordings["body25b 2"][:, :17]
+    found = set()
+    for seed in range(20):
+        gone = np.random.default_rng(seed).random(coco.shape[:2]) < 0.6
+        told = tell(coco[..., :2], np.where(gone, 0, coco[..., 2]), sets_of(17))
+        found.add(told.best.name if told.decided else "undecided")
+    assert found == {"coco17", "undecided"}
+
+
 def test_too_few_frames_and_nobody_decide_nothing():
     rng = np.random.default_rng(0)
     points = rng.uniform(0, 500, (4, 17, 2))
