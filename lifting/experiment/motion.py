@@ -260,9 +260,11 @@ def _lens(poses: Poses) -> Array:
 def _said(facts: dict[str, Any]) -> Iterator[str]:
     """What a user has to know of the answers."""
     if isinstance(facts.get("scale"), list):
-        yield f"size: {'; '.join(facts['scale'][:8])}"
+        more = len(facts["scale"]) - 8
+        rest = f"; and {more} more" if more > 0 else ""
+        yield f"size: {'; '.join(facts['scale'][:8])}{rest}"
     if "up_deg" in facts:
-        yield f"up: {facts['up_deg']:g} degrees off, as expected; ground: {facts['ground']}"
+        yield f"up: expected to be {facts['up_deg']:g} degrees off; ground: {facts['ground']}"
     elif "world" in facts:
         yield f"world: {facts['world']}"
     if "delay_ms" in facts:

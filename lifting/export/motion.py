@@ -216,7 +216,9 @@ def motion_of(poses: Poses, *, profile: str | None = None, max_gap: float = MAX_
                              points[rows], seen, max_gap))  # fmt: skip
     people.sort(key=lambda person: person.first)
     remarks = []
-    if np.isnan(rates).any():
+    if "photographs" in poses.meta.get("source", {}):
+        remarks.append(f"photographs have no rate: files that need one say {ASSUMED_FPS:g}")
+    elif np.isnan(rates).any():
         remarks.append(f"frames a second are not known: {ASSUMED_FPS:g} are assumed (--fps)")
     return Motion(poses, tuple(people), frame, profile, tuple(remarks))
 

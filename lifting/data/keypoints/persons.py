@@ -121,7 +121,8 @@ def choose_alone(path: Path, people: People, person: str = ALL) -> Chosen:
         ConfigError: ``person`` is none of these.
     """
     count = len(people.frame)
-    why = f"{_persons(count)} in {len(np.unique(people.frame))} images, each alone"
+    images = len(np.unique(people.frame))
+    why = f"{_persons(count)} in {images} image{'s' * (images > 1)}, each alone"
     chosen = np.arange(count)
     if person == LARGEST:
         order = np.lexsort((-_weights(people, boxes_of(people)), people.frame))

@@ -256,8 +256,9 @@ def _photographs(path: Path, people: People, asked: _Asked) -> VideoSeen:
         for one in chosen.choices
     )
     count, kinds = len(sizes), len(set(sizes))
+    images = f"{count} image{'s' * (count > 1)}"
     facts = {
-        "photographs": f"{count} images of {kinds} size{'s' * (kinds > 1)}, no motion",
+        "photographs": f"{images} of {kinds} size{'s' * (kinds > 1)}, no motion",
         "frame_step": "1",
         "frame_numbers": "of photographs",
         "image_size": "of each image" if kinds > 1 else f"{sizes[0][0]:g} x {sizes[0][1]:g}",

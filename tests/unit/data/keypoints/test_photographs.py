@@ -16,6 +16,7 @@ from lifting.data.keypoints.look import look
 from lifting.data.keypoints.read import read_video
 from lifting.data.keypoints.tracks import read_person
 from lifting.errors import ConfigError, DataError
+from lifting.experiment.motion import _said
 from lifting.poses import Poses
 
 from .orders import real_data
@@ -106,6 +107,23 @@ def test_frames_of_a_video_are_photographs_only_when_one_says_so(path):
     assert {view.lens.numbers[0] for view in alone.photographs} == {900.0}
 
 
+def test_one_photograph_is_counted_as_one(path):
+    def first(content):
+        content["images"] = content["images"][:1]
+        kept = content["images"][0]["id"]
+        content["annotations"] = [a for a in content["annotations"] if a["image_id"] == kept]
+
+    changed(path, first)
+    facts = read_video(path, photographs=True).facts
+    assert facts["photographs"] == "1 image of 1 size, no motion"
+    assert facts["people"] == "2 people in 1 image, each alone"
+
+
+def test_of_many_people_is_said_how_many_are_not_named():
+    assert [*_said({"scale": ["1.8 m"] * 8})] == ["size: " + "; ".join(["1.8 m"] * 8)]
+    assert "".join(_said({"scale": ["1.8 m"] * 24})).endswith("1.8 m; and 16 more")
+
+
 def test_people_outside_their_image_are_refused(path):
     changed(path, lambda c: [image.update(width=200, height=190 + n)
                              for n, image in enumerate(c["images"])])  # fmt: skip
@@ -139,7 +157,10 @@ def test_they_are_lifted_one_by_one(path, tmp_path, capsys):
             lift(tracks, motion=option)
     words = ["predict", "--keypoints", str(path), "--output", str(tmp_path / "out")]
     assert main([*words, "--export", "bvh,trc,glb,c3d,csv"]) == 0
-    assert "3 images of 3 sizes, no motion" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    assert "3 images of 3 sizes, no motion" in said
+    assert "photographs have no rate: files that need one say 30" in said
+    assert "--fps" not in said
     written = Poses.load(tmp_path / "out" / "poses.npz")
     assert written.meta["source"]["photographs"] == "3 images of 3 sizes, no motion"
     assert written.image_size.tolist() == tracks.cameras.size[tracks.camera].tolist()
