@@ -56,6 +56,7 @@ CHECKS: dict[str, Check] = {
     "data.workers": _NOT_NEGATIVE,
     "data.noise_seed": _SEED,
     "optimizer.lr": _POSITIVE,
+    "optimizer.matrix_lr": _POSITIVE,
     "optimizer.betas": (lambda v: all(0 <= b < 1 for b in v), "two numbers from 0 to below 1"),
     "optimizer.weight_decay": _NOT_NEGATIVE,
     "optimizer.gamma": _POSITIVE,

@@ -133,6 +133,7 @@ def test_override_values(tiny_experiment, override, expected):
         ("data=cmu", r"expected 'data' to be a section of keys, got 'cmu'.*extends=data/NAME"),
         ("data.frames=8", r"'data.frames' to be an odd number from 1, .*got 8"),
         ("optimizer.lr=-1", r"'optimizer.lr' to be more than 0, got -1"),
+        ("optimizer.matrix_lr=-1", r"'optimizer.matrix_lr' to be more than 0, got -1"),
         ("data.batch_size=0", r"'data.batch_size' to be a whole number from 1, got 0"),
         ("trainer.monitor=test/mpjpe_mm", r"key of the validation split.*got 'test/mpjpe_mm'"),
         ("data.name=cmv", r"unknown data set 'cmv'; did you mean 'cmu'\?"),
