@@ -192,7 +192,7 @@ def lift_tracks(
         raise ConfigError(
             f"expected a model of single frames, got '{model.config.name}' of windows of "
             f"{model.config.data.frames}, and {tracks.source[PHOTOGRAPHS]}; give --weights single "
-            "(model='single'), or leave --weights (model=) out"
+            "(model='single') and no experiment"
         )
     chain = None if motion is None or tracks is None else _chain(model, tracks, motion)
     tracks = tracks if chain is None else chain.tracks

@@ -150,7 +150,9 @@ def test_they_are_lifted_one_by_one(path, tmp_path, capsys):
     assert poses.world is None
     assert poses.contacts is None
     assert poses.meta["motion"]["world"].startswith("none: photographs share none")
-    with pytest.raises(ConfigError, match=r"a model of single frames, got .* windows of 27"):
+    with pytest.raises(
+        ConfigError, match=r"a model of single frames, got .* windows of 27, .* and no experiment"
+    ):
         lift(tracks, model="temporal")
     for option in ({"up": (0, -1, 0)}, {"lookahead": 0}):
         with pytest.raises(ConfigError, match=r"expected a video for --\w+ .* got 3 images"):
