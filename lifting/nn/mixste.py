@@ -49,6 +49,24 @@ class MixsteSize:
     position_std: float = 0.0
     stills: bool = False
 
+    @classmethod
+    def of(cls, config: Any, frames: int) -> MixsteSize:
+        """What a method's configuration asks for.
+
+        Args:
+            config: With the fields of the same names, and ``stills`` as a share.
+            frames: Length of a window.
+        """
+        return cls(
+            frames=frames,
+            width=config.width,
+            layers=config.layers,
+            heads=config.heads,
+            drop_path=config.drop_path,
+            position_std=config.position_std,
+            stills=config.stills > 0,
+        )
+
 
 class TransformerBlock(nn.Module):
     """Self-attention and a perceptron, each normalised first and around a shortcut.

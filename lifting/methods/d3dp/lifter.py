@@ -54,15 +54,7 @@ class Lifter(PoseLifter):
                 "expected data.target 'all', since whole windows are diffused and answered, got "
                 "'middle'; set data.target to all"
             )
-        size = MixsteSize(
-            frames,
-            config.width,
-            config.layers,
-            config.heads,
-            config.drop_path,
-            config.position_std,
-            stills=config.stills > 0,
-        )
+        size = MixsteSize.of(config, frames)
         self.network = Denoiser(joints, size)
         self.bounds = Bounds(config.signal_scale, config.clamp)
         self.shares = signal_shares(config.diffusion_steps)

@@ -25,15 +25,7 @@ class Lifter(PoseLifter):
 
     def __init__(self, config: Config, settings: ModuleSettings) -> None:
         super().__init__(config, settings)
-        size = MixsteSize(
-            settings.frames,
-            config.width,
-            config.layers,
-            config.heads,
-            config.drop_path,
-            config.position_std,
-            stills=config.stills > 0,
-        )
+        size = MixsteSize.of(config, settings.frames)
         self.network = Mixste(len(self.skeleton), size)
 
     def predict(self, batch: PoseBatch) -> Prediction:
