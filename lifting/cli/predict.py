@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lifting.experiment.config import ExperimentConfig
     from lifting.export import Export
     from lifting.motion.options import MotionOptions
+    from lifting.poses import Poses
 
 
 log = logging.getLogger(__name__)
@@ -214,7 +215,8 @@ def _motion(arguments: argparse.Namespace) -> MotionOptions | None:
         "lookahead",
         "without",
     )
-    given = [name for name in names if getattr(arguments, name) not in (None, False)]
+    values = {name: getattr(arguments, name) for name in names}
+    given = [name for name, value in values.items() if value is not None and value is not False]
     if arguments.keypoints is None:
         given += ["resume"] if arguments.resume else []
         if given:
@@ -393,19 +395,24 @@ def handle(arguments: argparse.Namespace) -> int:
 
     folder = run_of_checkpoint(checkpoint) or checkpoint.parent
     usual = folder / ("predictions/poses.npz" if formats else "predictions.npz")
-    written = predict(
+    output = _output(arguments, usual)
+
+    def then(_poses: Poses) -> None:
+        console.tell(f"predictions: {output}", poses=output)
+        _beside(arguments, output)
+
+    predict(
         config,
         checkpoint,
-        _output(arguments, usual),
+        output,
         keypoints=keypoints,
         hypotheses=arguments.hypotheses,
         command=arguments.words,
         ready=partial(check_names, formats, profile=arguments.joint_names),
         motion=motion,
         resume=arguments.resume,
+        then=then,
     )
-    console.tell(f"predictions: {written}", poses=written)
-    _beside(arguments, written)
     return 0
 
 
@@ -431,7 +438,20 @@ def _with_ready_weights(
     output = _output(arguments, Path("poses.npz"))
     model = ready_model(keypoints, arguments.weights)
     _say(keypoints, model.config, placed=motion.uses("root"))
-    poses = lift_into(
+
+    def then(poses: Poses) -> None:
+        if UNUSUAL in poses.meta:
+            facts, of = poses.meta[UNUSUAL], len(keypoints.track_names)
+            share, tracks = facts["share_of_frames"], len(facts["tracks"])
+            console.tell(
+                f"unusual input: {share:.1%} of the frames, {tracks} of {of} tracks",
+                unusual_share=share,
+                unusual_tracks=tracks,
+            )
+        console.tell(f"poses: {output}", poses=output)
+        _beside(arguments, output)
+
+    lift_into(
         output,
         model,
         keypoints,
@@ -440,17 +460,8 @@ def _with_ready_weights(
         ready=partial(check_names, formats, profile=arguments.joint_names),
         motion=motion,
         resume=arguments.resume,
+        then=then,
     )
-    if UNUSUAL in poses.meta:
-        share, tracks = poses.meta[UNUSUAL]["share_of_frames"], len(poses.meta[UNUSUAL]["tracks"])
-        of = len(keypoints.track_names)
-        console.tell(
-            f"unusual input: {share:.1%} of the frames, {tracks} of {of} tracks",
-            unusual_share=share,
-            unusual_tracks=tracks,
-        )
-    console.tell(f"poses: {output}", poses=output)
-    _beside(arguments, output)
     return 0
 
 

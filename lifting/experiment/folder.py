@@ -270,10 +270,13 @@ def existing_run(folder: Path) -> Path:
     """
     if not (folder / CONFIG_FILE).is_file():
         near = [f.name for f in folder.parent.glob("*") if (f / CONFIG_FILE).is_file()]
-        raise ConfigError(
-            f"expected the folder of a run, got {folder}, which has no {CONFIG_FILE}; "
-            f"{suggest(folder.name, near)}"
-        )
+        what = f"which has no {CONFIG_FILE}" if folder.is_dir() else "which is no folder"
+        what = what if folder.exists() else "which is not there"
+        do = suggest(folder.name, near) if near else (
+            "leave --resume out to start a run, or give `--resume last` for the newest of the "
+            "experiment"
+        )  # fmt: skip
+        raise ConfigError(f"expected the folder of a run, got {folder}, {what}; {do}")
     if folder.name.endswith(EVALUATION):
         raise ConfigError(
             f"expected the folder of a training, got {folder}, which only tested weights; name "

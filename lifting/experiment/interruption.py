@@ -62,6 +62,7 @@ class Interruption:
         words: The command, as it was typed.
         resume: What continues a training, but for the run's folder; None for other commands.
         predict: What answers with what a training has learnt so far.
+        kept: Whether answers so far of a lifting are kept, with which it goes on.
         run: Folder of the training's run, once it is there.
         waiting: Whether other processes are needed to go on.
     """
@@ -76,6 +77,7 @@ class Interruption:
         self.words = words
         self.resume: str | None = None
         self.predict = "lifting predict"
+        self.kept = False
         self.run: Path | None = None
         self.waiting = False
         self._children: list[subprocess.Popen[bytes]] = []
@@ -141,6 +143,9 @@ class Interruption:
 
     def how_to_go_on(self) -> str:
         """The command to type, and what it does."""
+        if self.kept:
+            again = " --resume" * ("--resume" not in self.words.split())
+            return f"go on with `{self.words}{again}`"
         if self.resume is None or self.run is None:
             return f"start again with `{self.words}`"
         folder, weights = self.run / CHECKPOINTS, newest_weights(self.run)

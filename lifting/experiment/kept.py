@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lifting.errors import ConfigError
+from lifting.experiment.interruption import interruption
 from lifting.files.npz import Kind, npz_headers, read_plain_npz, write_npz_atomically
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Kept:
                 f"expected answers to the same keypoints by the same weights and options in "
                 f"{self.path}, got others; lift from the beginning, without --resume"
             )
-        batches = int(arrays.pop("batches"))
+        batches, interruption.kept = int(arrays.pop("batches")), True
         log.info("going on after %d batches, with %s", batches, self.path)
         return {name: [torch.from_numpy(array)] for name, array in arrays.items()}, batches
 
@@ -73,7 +74,9 @@ class Kept:
         write_npz_atomically(
             self.path, key=np.array(self.key), batches=np.array(batches), **arrays
         )
+        interruption.kept = True
 
     def end(self) -> None:
-        """Remove the file: the whole answer is there."""
+        """Remove the file: the whole answer is there, and so is what follows."""
         self.path.unlink(missing_ok=True)
+        interruption.kept = False

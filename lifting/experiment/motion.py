@@ -64,6 +64,7 @@ class Chain:
         Raises:
             ConfigError: The model looks further ahead than is allowed, or what takes a video is
                 asked of photographs.
+            DataError: The camera's poses are not those of every frame.
         """
         alone = PHOTOGRAPHS in tracks.source
         if alone:
@@ -88,6 +89,8 @@ class Chain:
         if len(set(tracks.camera.tolist())) > 1:  # of a data set: they share no world
             moves = options.uses("root")
             options = replace(options, moving_camera=moves, camera_poses=None, up=None)
+        if options.camera_poses is not None:  # what is wrong with them is found before the work
+            read_camera_path(Path(options.camera_poses), _frames(tracks))
         cleaned, flags = _cleaned(tracks, options, rate, facts)
         return cls(options, tracks, cleaned, flags, rate, facts)
 
@@ -147,11 +150,7 @@ class Chain:
 
     def moved(self, poses: Poses) -> Moving:
         """What :meth:`end` brings together, frame by frame."""
-        who, person = np.unique(self.tracks.subject.numpy(), return_inverse=True)
-        named = [re.findall(r"[0-9]+$", self.tracks.subject_names[one]) for one in who]
-        numbers = [int(one[0]) for one in named if one]
-        if len(set(numbers)) < len(who):
-            numbers = [_only(self)] if len(who) == 1 else list(range(len(who)))
+        person = np.unique(self.tracks.subject.numpy(), return_inverse=True)[1]
         people = People(
             skeleton=poses.skeleton,
             joints_3d=poses.joints_3d,
@@ -161,7 +160,7 @@ class Chain:
             track=poses.track,
             frame=poses.frame,
             person=person[poses.track],
-            names=numbers,
+            names=numbers_of(self.tracks),
             fps=self.fps,
             guessed=self.tracks.camera_kind == "guessed",
             cameras=None
@@ -173,9 +172,14 @@ class Chain:
 
 def _without_motion(options: MotionOptions, tracks: PoseTracks) -> MotionOptions:
     """The stages for photographs, which share no camera, no world and no time."""
-    names = {"up": "--up", "camera_poses": "--camera-poses", "lookahead": "--causal"}
+    names = {
+        "up": "--up",
+        "camera_poses": "--camera-poses",
+        "lookahead": "--causal",
+        "moving_camera": "--moving-camera",
+    }
     for name, option in names.items():
-        if getattr(options, name) is not None:
+        if getattr(options, name) is not None and getattr(options, name) is not False:
             raise ConfigError(
                 f"expected a video for {option} ({name}=), got {tracks.source[PHOTOGRAPHS]}; "
                 "leave it out"
@@ -195,6 +199,14 @@ def frames_ahead(data: DataConfig, ratio: float | None) -> int:
     reach = data.frames - 1 if data.target == "all" else data.frames // 2
     resampled = 0 if abs(ratio - 1) < 1e-3 else 4  # two neighbours, there and back
     return int(np.ceil(reach * data.window_stride * ratio - 1e-9)) + resampled
+
+
+def _frames(tracks: PoseTracks) -> Array:
+    """Numbers of all frames in the video."""
+    offsets = tracks.offsets.numpy()
+    own = np.concatenate([np.arange(count) for count in np.diff(offsets)])
+    first = 0 if tracks.first_frame is None else tracks.first_frame.numpy()
+    return own * tracks.frame_step + np.repeat(first, np.diff(offsets))
 
 
 def _cleaned(
@@ -238,10 +250,21 @@ def _feet(found: Moving, poses: Poses) -> dict[str, Any]:
     return {"contacts": contacts}
 
 
-def _only(chain: Chain) -> int:
-    """Number of the only person, as the reading says it."""
-    found = re.match(r"[0-9]+", chain.tracks.source.get("person", ""))
-    return int(found[0]) if found else 0
+def numbers_of(tracks: PoseTracks) -> list[int]:
+    """Numbers that people bear, in the order of their subjects.
+
+    Args:
+        tracks: As they were read.
+    """
+    who = np.unique(tracks.subject.numpy())
+    named = [re.findall(r"[0-9]+$", tracks.subject_names[one]) for one in who]
+    numbers = [int(one[0]) for one in named if one]
+    if len(set(numbers)) == len(who):
+        return numbers
+    only = re.match(r"[0-9]+", tracks.source.get("person", ""))
+    if len(who) == 1:
+        return [int(only[0]) if only else 0]
+    return list(range(len(who)))
 
 
 def _known(values: Array | None) -> Array:

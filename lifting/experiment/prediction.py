@@ -35,10 +35,11 @@ from lifting.experiment.folder import (
 )
 from lifting.experiment.kept import Kept
 from lifting.experiment.load import load_experiment, load_values
-from lifting.experiment.motion import Chain
+from lifting.experiment.motion import Chain, numbers_of
 from lifting.files.checks import as_path, sha256_of
 from lifting.methods.discovery import load_lifter_class
 from lifting.methods.lifter import CHECKPOINT_KEY, PoseLifter
+from lifting.motion.chain import check_known
 from lifting.motion.options import MotionOptions
 from lifting.nn.threads import set_threads
 from lifting.poses import Poses
@@ -219,6 +220,7 @@ def _chain(model: Model, tracks: PoseTracks, motion: MotionOptions) -> Chain:
             "expected a model without test-time optimisation for --causal, got one with it; set "
             "tto.enabled=false"
         )
+    check_known(motion, numbers_of(tracks), model.claims.skeleton)
     data = model.config.data
     fps = None if data.frames == 1 else model.claims.fps or data.fps or highest_rate(tracks)
     return Chain.begin(tracks, motion, data, fps)
@@ -274,6 +276,7 @@ def predict(
     ready: Callable[[Skeleton], object] | None = None,
     motion: MotionOptions | None = None,
     resume: bool = False,
+    then: Callable[[Poses], object] | None = None,
 ) -> Path:
     """Lift the test split, or a user's own keypoints, into an npz file, see :class:`Poses`.
 
@@ -287,6 +290,8 @@ def predict(
         ready: Asked with the joints of the answers before anything is lifted; may refuse.
         motion: What happens to own keypoints and their poses, see :func:`lift_tracks`.
         resume: Go on with the answers that a lifting which was stopped left beside the file.
+        then: What follows the file, such as exports; until it is done, ``resume`` has something to
+            go on with.
 
     Returns:
         The file that was written.
@@ -301,7 +306,7 @@ def predict(
     model = model_of(config, checkpoint, alone=tracks is not None)
     lift_into(
         output, model, tracks, hypotheses=hypotheses, command=command, ready=ready, motion=motion,
-        resume=resume,
+        resume=resume, then=then,
     )  # fmt: skip
     return output
 
@@ -316,6 +321,7 @@ def lift_into(
     ready: Callable[[Skeleton], object] | None = None,
     motion: MotionOptions | None = None,
     resume: bool = False,
+    then: Callable[[Poses], object] | None = None,
 ) -> Poses:
     """Lift keypoints into an npz file, which is tried before anything is computed.
 
@@ -328,6 +334,8 @@ def lift_into(
         ready: Asked with the joints of the answers before anything is lifted; may refuse.
         motion: What happens to own keypoints and their poses, see :func:`lift_tracks`.
         resume: Go on with the answers that a lifting which was stopped left beside the file.
+        then: What follows the file, such as exports; until it is done, ``resume`` has something to
+            go on with.
 
     Returns:
         What was written.
@@ -344,6 +352,8 @@ def lift_into(
         model, tracks, hypotheses=hypotheses, command=command, motion=motion, kept=kept
     )
     poses.save(output)
+    if then is not None:
+        then(poses)
     if kept is not None:
         kept.end()
     return poses

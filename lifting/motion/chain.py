@@ -115,6 +115,7 @@ def settle(people: People, options: MotionOptions) -> Moving:
     facts: dict[str, Any] = {}
     causal, ahead, skeleton = options.causal, options.ahead(), people.skeleton
     pose = people.joints_3d.astype(np.float64)
+    check_known(options, people.names, skeleton)
     lengths, stature, size = _bodies(pose, people, options, facts)
     answered = pose * size[:, None, None]
     pose = with_lengths(answered, lengths, skeleton) if options.uses("bones") else answered
@@ -171,6 +172,27 @@ def settle(people: People, options: MotionOptions) -> Moving:
     )
 
 
+def check_known(options: MotionOptions, names: Sequence[int], skeleton: Skeleton) -> None:
+    """Check, before anything is lifted, that what is known of people is of somebody in the video.
+
+    Args:
+        options: Heights and lengths of bones.
+        names: Numbers that people bear.
+        skeleton: The joints.
+
+    Raises:
+        ConfigError: A height or a bone of nobody.
+    """
+    for number in options.heights:
+        if number != EVERYONE and number not in names:
+            listed = ", ".join(map(str, list(names)[:10]))
+            raise ConfigError(
+                f"expected heights of people in the video ({listed}), got one of person {number}; "
+                "`lifting data look FILE` shows who is who"
+            )
+    _bones(options.bone_lengths, skeleton)
+
+
 def _fixed(cameras: CameraPath | None, count: int) -> CameraPath:
     """The path of the camera; that of one at rest stays at the origin."""
     if cameras is not None:
@@ -209,15 +231,8 @@ def _heights(given: Mapping[int, float], people: People) -> dict[int, float]:
     everyone = given.get(EVERYONE)
     found = {} if everyone is None else dict.fromkeys(range(len(people.names)), everyone)
     for number, height in given.items():
-        if number == EVERYONE:
-            continue
-        if number not in people.names:
-            listed = ", ".join(map(str, list(people.names)[:10]))
-            raise ConfigError(
-                f"expected heights of people in the video ({listed}), got one of person {number}; "
-                "`lifting data look FILE` shows who is who"
-            )
-        found[list(people.names).index(number)] = height
+        if number != EVERYONE:
+            found[list(people.names).index(number)] = height
     return found
 
 

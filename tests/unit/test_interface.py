@@ -17,6 +17,7 @@ from lifting import Poses, interface, lift, load_model, read_keypoints, solve_ri
 from lifting.cli.main import main
 from lifting.errors import CheckpointError, ConfigError, DataError, LiftingError, MissingDataError
 from lifting.experiment import answers
+from lifting.experiment.interruption import interruption
 from lifting.experiment.load import load_experiment
 from lifting.experiment.prediction import lift_into, model_of
 from lifting.skeleton import COCO_17, H36M_17
@@ -268,6 +269,23 @@ def test_people_move_in_a_world_unless_told_otherwise(points, model):
         lift(points, **given, motion={"heigt": 1.7})
 
 
+def test_what_is_said_of_nobody_is_refused_before_the_work(points, model, tmp_path, monkeypatch):
+    def lifted(*_arguments, **_options):
+        raise AssertionError("lifted before it was refused")
+
+    monkeypatch.setattr("lifting.experiment.prediction.answer", lifted)
+    given = {"image_size": SIZE, "skeleton": "h36m17", "model": model}
+    poses = tmp_path / "camera.npz"
+    np.savez(poses, rotation=np.tile(np.eye(3), (2, 1, 1)), position=np.zeros((2, 3)))
+    for motion, message in (
+        ({"height": {2: 1.7}}, r"people in the video \(0, 1\), got one of person 2"),
+        ({"bone_lengths": {"left_kne": 430}}, "did you mean 'left_knee'"),
+        ({"camera_poses": poses}, "for every frame in .*, got none for 7, the first of them 2"),
+    ):
+        with pytest.raises((ConfigError, DataError), match=message):
+            lift(points, **given, motion=motion)
+
+
 def test_a_delay_holds_from_keypoints_to_the_world(points, model):
     """What is known later is changed, in a gap's end, too; what is answered before stays."""
     one = np.concatenate((points, points[::-1]))[:, 0].copy()
@@ -303,6 +321,10 @@ def test_a_lifting_that_was_stopped_goes_on(points, model, monkeypatch, tmp_path
             raise KeyboardInterrupt
         return infer(self, batch)
 
+    def stopped_again(_poses):
+        assert output.exists()
+        raise KeyboardInterrupt
+
     monkeypatch.setattr(kind, "infer", stopped)
     with pytest.raises(KeyboardInterrupt):
         lift_into(output, slow, tracks)
@@ -311,9 +333,15 @@ def test_a_lifting_that_was_stopped_goes_on(points, model, monkeypatch, tmp_path
     with pytest.raises(ConfigError, match=r"same weights and options in .*without --resume"):
         lift_into(output, slow, tracks, hypotheses=True, resume=True)
     before = len(batches)
-    lift_into(output, slow, tracks, resume=True)
+    with pytest.raises(KeyboardInterrupt):  # in an export
+        lift_into(output, slow, tracks, resume=True, then=stopped_again)
     assert len(batches) == before + 1
+    assert part.exists()
+    assert re.search("; go on with `lifting .* --resume`", interruption.message())
+    lift_into(output, slow, tracks, resume=True)
+    assert len(batches) == before + 2
     assert not part.exists()
+    assert not interruption.kept
     assert_same(Poses.load(output), lift_into(tmp_path / "again.npz", slow, tracks))
 
 

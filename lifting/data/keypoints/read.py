@@ -194,6 +194,7 @@ def _seen(path: Path, people: People, asked: _Asked) -> VideoSeen:
     if asked.photographs or are_photographs(people):
         return _photographs(path, people, asked)
     person = asked.person
+    longest = MAX_GAP if asked.gap_frames is None else asked.gap_frames
     size = _image_size(path, people, asked.image_size)
     lens = _intrinsics(path, people, size, asked.intrinsics)
     fps = _rate(path, people, asked.fps)
@@ -204,7 +205,7 @@ def _seen(path: Path, people: People, asked: _Asked) -> VideoSeen:
     number = when.number[people.frame]
     chosen = choose_persons(path, people, number, person)
     persons = tuple(
-        Person(one.track, fill_gaps(people.joints[one.rows], number[one.rows], asked.gap_frames))
+        Person(one.track, fill_gaps(people.joints[one.rows], number[one.rows], longest))
         for one in chosen.choices
     )
     facts = {
@@ -232,6 +233,11 @@ def _photographs(path: Path, people: People, asked: _Asked) -> VideoSeen:
         raise ConfigError(
             f"expected no rate of the photographs in {path}, got {asked.fps:g} frames a second; "
             "leave --fps (fps=) out"
+        )
+    if asked.gap_frames is not None:
+        raise ConfigError(
+            f"expected no gaps between the photographs in {path}, got gap_frames "
+            f"{asked.gap_frames}; leave --gap-frames (gap_frames=) out"
         )
     stated = people.claims.frame_sizes
     if len(set(stated)) < 2:
@@ -453,7 +459,7 @@ class _Asked(NamedTuple):
     intrinsics: tuple[float, ...] | None = None
     fps: float | None = None
     coordinates: Coordinates = "auto"
-    gap_frames: int = MAX_GAP
+    gap_frames: int | None = None
     photographs: bool = False
     size: Size | None = None
 

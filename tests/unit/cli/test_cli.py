@@ -50,7 +50,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
         (["test", "tiny", "data.frames=x"], 2, "expected 'data.frames' to be a whole number"),
         (["test", "tiny"], 2, "expected a run with weights in"),
         (["train", "tiny", "--resume", "last"], 2, "expected a run with config.yaml"),
-        (["train", "tiny", "--resume", "nowhere"], 2, "expected the folder of a run"),
+        (["train", "tiny", "--resume", "nowhere"], 2, "which is not there; leave --resume out"),
         (["tran"], 2, "invalid choice: 'tran'"),
     ],
 )

@@ -85,6 +85,8 @@ def test_people_are_chosen_by_image(path):
 def test_what_takes_a_video_is_refused(path):
     with pytest.raises(ConfigError, match=r"no rate of the photographs in .* leave --fps"):
         read_video(path, fps=25)
+    with pytest.raises(ConfigError, match=r"no gaps between the photographs .* leave --gap-fra"):
+        read_video(path, gap_frames=10)
     with pytest.raises(ConfigError, match=r"camera for each .* leave --intrinsics \(intrinsics="):
         read_video(path, intrinsics=(900, 900, 640, 360))
     with pytest.raises(ConfigError, match=r"one size .* leave --image-size \(image_size="):
@@ -154,8 +156,8 @@ def test_they_are_lifted_one_by_one(path, tmp_path, capsys):
         ConfigError, match=r"a model of single frames, got .* windows of 27, .* and no experiment"
     ):
         lift(tracks, model="temporal")
-    for option in ({"up": (0, -1, 0)}, {"lookahead": 0}):
-        with pytest.raises(ConfigError, match=r"expected a video for --\w+ .* got 3 images"):
+    for option in ({"up": (0, -1, 0)}, {"lookahead": 0}, {"moving_camera": True}):
+        with pytest.raises(ConfigError, match=r"expected a video for --[\w-]+ .* got 3 images"):
             lift(tracks, motion=option)
     words = ["predict", "--keypoints", str(path), "--output", str(tmp_path / "out")]
     assert main([*words, "--export", "bvh,trc,glb,c3d,csv"]) == 0
