@@ -616,7 +616,7 @@ def test_own_frozen_output(case):
 
 @pytest.mark.golden
 def test_own_frozen_video_output():
-    """Made by this project's code; guards every later change of it."""
+    """Made by this project's code in double precision; guards every later change of it."""
     with np.load(FROZEN_VIDEO, allow_pickle=False) as arrays:
         uv, context, wanted = (
             torch.from_numpy(arrays[name]) for name in ("uv", "context", "hypotheses")
