@@ -180,6 +180,7 @@ def handle_solve(arguments: argparse.Namespace) -> int:
     if arguments.image_size is not None:
         given["image_size"] = tuple(arguments.image_size)
     rig = read_rig(arguments.files, arguments.cameras, KeypointRigConfig(**given), arguments.told)
+    _refuse_unused(arguments, rig.known)
     solution = solve_rig(rig.views, options)
     facts: dict[str, Any] = {
         "command": _command(arguments),
@@ -249,6 +250,21 @@ def _options(arguments: argparse.Namespace) -> TeacherOptions:
         repair_swaps=not arguments.no_repair,
         bone_lengths=dict(map(known_bone, arguments.bone)) or None,
     )
+
+
+def _refuse_unused(arguments: argparse.Namespace, known: str) -> None:
+    """Refuse a size of the person that counts for nothing."""
+    given = [f"--{name}" for name in ("height", "bone") if getattr(arguments, name)]
+    if len(given) > 1:
+        raise ConfigError(
+            "expected --height or --bone, got both, which may disagree; give the one that is "
+            "known better"
+        )
+    if given and known == "given":
+        raise ConfigError(
+            f"expected no {given[0]} beside cameras whose places are known, which give the scale, "
+            "got it; leave it out, or estimate the places: --told intrinsics"
+        )
 
 
 def _held_out(views: RigViews, options: TeacherOptions) -> dict[str, float]:

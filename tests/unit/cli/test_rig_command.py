@@ -94,12 +94,17 @@ def test_python_solves_the_same(recording, tmp_path):
 def test_less_is_told_and_bones_are_given(recording, tmp_path, capsys):
     folder, _ = recording
     given = ["--cameras", str(folder / "cameras.json"), "--output", str(tmp_path), *FEW]
-    given += ["--told", "intrinsics", "--height", "1.9", "--bone", "left_knee=500"]
+    for size in (["--height", "1.9"], ["--bone", "left_knee=500"]):
+        assert main(["rig", "solve", *files(folder), *given, *size]) == 2
+        assert f"expected no {size[0]} beside cameras whose places" in capsys.readouterr().err
+    given += ["--told", "intrinsics", "--bone", "left_knee=500"]
+    assert main(["rig", "solve", *files(folder), *given, "--height", "1.9"]) == 2
+    assert "expected --height or --bone, got both" in capsys.readouterr().err
     assert main(["rig", "solve", *files(folder), *given]) == 0
     printed = capsys.readouterr().out
     assert "| scale | 1 given bone lengths, by least squares |" in printed
     assert "| known of the cameras | intrinsics |" in printed
-    assert "--height 1.9 --told intrinsics --bone left_knee=500`." in printed
+    assert "--told intrinsics --bone left_knee=500`." in printed
 
 
 @pytest.mark.parametrize(
