@@ -34,6 +34,8 @@ NOTED = (
     "two_d", "joints_told_by", "people", "person", "photographs", "notes",
 )  # fmt: skip
 """Facts of the input that go with the answers."""
+COUNTED = ("joints_not_finite", "joints_far_outside", "confidences_clipped", "sightings_dropped")
+"""Those that do where they are not zero."""
 
 
 class Answers:
@@ -173,7 +175,11 @@ def origin_of(tracks: PoseTracks) -> dict[str, Any]:
         "frame": "camera",
         "intrinsics": tracks.camera_kind,
         "source": source,
-        "notes": [f"{key}: {value}" for key, value in source.items() if key in NOTED],
+        "notes": [
+            f"{key}: {value}"
+            for key, value in source.items()
+            if key in NOTED or (key in COUNTED and value != "0")
+        ],
     }
 
 

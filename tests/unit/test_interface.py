@@ -345,6 +345,14 @@ def test_a_lifting_that_was_stopped_goes_on(points, model, monkeypatch, tmp_path
     assert_same(Poses.load(output), lift_into(tmp_path / "again.npz", slow, tracks))
 
 
+def test_joints_that_do_not_count_are_noted(points, model):
+    given = {"image_size": SIZE, "skeleton": "h36m17", "model": model}
+    noted = "joints_far_outside: 1"
+    assert not [n for n in lift(points, **given).meta["notes"] if "outside" in n]
+    points[3, 0, 4] = (-9000, 200)
+    assert noted in lift(points, **given).meta["notes"]
+
+
 def test_long_work_says_how_far_it_is(points, model, monkeypatch, caplog):
     monkeypatch.setattr(answers, "SAY_EVERY_S", 0.0)
     caplog.set_level("INFO", "lifting")
