@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -385,6 +385,7 @@ def _origin(model: Model, tracks: PoseTracks, command: str | None) -> dict[str, 
         "method": model.config.method,
         "checkpoint": {"file": str(model.checkpoint), "sha256": sha256_of(model.checkpoint)},
         "stage": model.module.stage.name,
-        "answers": model.module.describe(),
+        "answers": {**model.module.describe(), "flip_averaging": model.config.flip_test},
+        "optimisation": asdict(model.config.tto) if model.config.tto.enabled else None,
         **origin_of(tracks),
     }

@@ -111,6 +111,10 @@ def test_predictions_are_optimised(tiny_experiment, tmp_path):
     assert moved["joints_3d"].shape == plain["joints_3d"].shape
     change = np.linalg.norm(moved["joints_3d"] - plain["joints_3d"], axis=-1)
     assert 0 < change.max() < 500
+    before, after = (json.loads(poses["meta"].tobytes()) for poses in (plain, moved))
+    assert before["answers"]["flip_averaging"] == config.flip_test
+    assert before["optimisation"] is None
+    assert after["optimisation"]["iterations"] == config.tto.iterations
 
 
 def test_it_works_inside_lightnings_inference_mode(parts, tmp_path):
