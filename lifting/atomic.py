@@ -6,6 +6,7 @@ or a full disk leaves the old file or none, never half of a new one.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
@@ -58,9 +59,17 @@ def not_written(path: Path | str, error: OSError) -> OutputError:
         path: The file.
         error: What the system says.
     """
+    where = "choose another folder with output=FOLDER, or --output where a command has it"
+    file = next((folder for folder in Path(path).parents if folder.is_file()), None)
+    if file is not None:
+        return OutputError(
+            f"expected a folder to write {Path(path).name} to, got {file}, which is a file and "
+            f"not a folder; {where}"
+        )
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return OutputError(
-        f"expected to write {path}, got '{error.strerror or error}'; free some space or choose "
-        "another folder with output=FOLDER, or --output where a command has it"
+        f"expected to write {path}, got '{error.strerror or error}'; "
+        f"{'free some space or ' * full}{where}"
     )
 
 

@@ -185,7 +185,7 @@ def check_known(options: MotionOptions, names: Sequence[int], skeleton: Skeleton
     """
     for number in options.heights:
         if number != EVERYONE and number not in names:
-            listed = ", ".join(map(str, list(names)[:10]))
+            listed = ", ".join(map(str, names[:10])) + ", ..." * (len(names) > 10)
             raise ConfigError(
                 f"expected heights of people in the video ({listed}), got one of person {number}; "
                 "`lifting data look FILE` shows who is who"

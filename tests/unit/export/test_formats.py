@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import struct
 from dataclasses import replace
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from walkers import walkers
 
+from lifting.atomic import not_written
 from lifting.errors import ConfigError, DataError, LiftingError, OutputError
 from lifting.export import check_names, chosen, exports
 from lifting.export.formats import json as json_format
@@ -275,9 +277,16 @@ def test_nothing_to_export_and_absurd_frames(tmp_path):
 def test_a_folder_that_cannot_be_written_leaves_nothing(tmp_path):
     (tmp_path / "file").write_text("kept")
     for name in ALL:
-        with pytest.raises(OutputError, match="expected to write"):
+        with pytest.raises(OutputError, match="file, which is a file and not a folder; choose"):
             export_poses(walkers(frames=2), name, tmp_path / "file")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_space_helps_where_there_is_none():
+    read_only = not_written("a.bvh", OSError(errno.EROFS, "Read-only file system"))
+    assert "got 'Read-only file system'; choose another folder" in str(read_only)
+    full = not_written("a.bvh", OSError(errno.ENOSPC, "No space left on device"))
+    assert "got 'No space left on device'; free some space or choose" in str(full)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -286,7 +295,7 @@ def test_a_full_disk_leaves_no_half_file(tmp_path, name):
     poses, limits = walkers(frames=200), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
-        with pytest.raises(OutputError, match="expected to write"):
+        with pytest.raises(OutputError, match=r"expected to write .* free some space or choose"):
             export_poses(poses, name, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
