@@ -43,6 +43,8 @@ class Kept:
         """
         self.key = key
         if not self.resume or not self.path.exists():
+            if self.resume:
+                log.warning("there is no %s to go on with: lifting from the beginning", self.path)
             return {}, 0
         kinds: dict[str, tuple[Kind, int]] = {}
         for name, header in npz_headers(self.path).items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ from lifting.files.checks import as_path, sha256_of
 from lifting.methods.discovery import load_lifter_class
 from lifting.methods.lifter import CHECKPOINT_KEY, PoseLifter
 from lifting.motion.chain import check_known
-from lifting.motion.options import MotionOptions
+from lifting.motion.options import FLIP, MotionOptions
 from lifting.nn.threads import set_threads
 from lifting.poses import Poses
 from lifting.skeleton import Skeleton
@@ -195,6 +196,8 @@ def lift_tracks(
             f"{model.config.data.frames}, and {tracks.source[PHOTOGRAPHS]}; give --weights single "
             "(model='single') and no experiment"
         )
+    if motion is not None and not motion.uses(FLIP):
+        model = _unmirrored(model)
     chain = None if motion is None or tracks is None else _chain(model, tracks, motion)
     tracks = tracks if chain is None else chain.tracks
     if tracks is not None and type(model.module) is load_lifter_class(model.method):
@@ -212,6 +215,13 @@ def lift_tracks(
     if hypotheses and poses.hypotheses is None:
         log.warning("%s gives one answer: there are no hypotheses beside it", model.method)
     return poses if chain is None else chain.end(poses)
+
+
+def _unmirrored(model: Model) -> Model:
+    """The same weights, whose answers are not averaged with those to mirrored keypoints."""
+    module = copy(model.module)
+    module.settings = replace(module.settings, flip_test=False)
+    return replace(model, config=replace(model.config, flip_test=False), module=module)
 
 
 def _chain(model: Model, tracks: PoseTracks, motion: MotionOptions) -> Chain:
@@ -254,7 +264,7 @@ def _lift_alone(
     key = ""
     if kept is not None:
         what = (tracks_hash(tracks), sha256_of(model.checkpoint), hypotheses, data.eval_batch_size)
-        key = " ".join(map(str, (*what, options)))
+        key = " ".join(map(str, (*what, model.config.flip_test, options)))
     device = torch.device("cpu")
     if model.config.trainer.accelerator != "cpu" and torch.cuda.is_available():
         device = torch.device("cuda")

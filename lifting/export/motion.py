@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,8 +23,12 @@ from lifting.files.npz import Array
 from lifting.poses import Poses
 from lifting.skeleton import Skeleton
 
+log = logging.getLogger(__name__)
+
 Frame = Literal["world", "camera", "root"]
 ASSUMED_FPS = 30.0
+LONG = 20_000
+"""Rows whose files take so long that each is named when it is begun."""
 MAX_GAP = 0.5
 """Seconds of a gap that is interpolated where a format has no word for one."""
 LONGEST = 2_000_000  # frames of one person, seen or not
@@ -317,9 +322,16 @@ def export_poses(
     """
     wanted = chosen(formats, profile)
     check_names(wanted, poses.skeleton, profile)
+    long = len(poses) >= LONG
+    if long:
+        log.info("fitting a skeleton to %d rows", len(poses))
     motion = motion_of(poses, profile=profile, max_gap=max_gap)
     start = as_path(folder, "to export to") / stem
-    files = {export.name: export.write(motion, start) for export in wanted}
+    files = {}
+    for export in wanted:
+        if long:
+            log.info("writing %s", export.name)
+        files[export.name] = export.write(motion, start)
     facts = {name: [path.name for path in paths] for name, paths in files.items()}
     about = start.with_name(f"{stem}.meta.json")
     write_text(about, json.dumps({"files": facts, **motion.facts}, indent=1) + "\n")

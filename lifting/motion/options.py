@@ -14,6 +14,9 @@ from lifting.errors import ConfigError, suggest
 STAGES = ("clean", "smooth", "scale", "bones", "root", "contacts", "ground", "feet")
 """Switches: outliers and gaps of keypoints, their jitter, metric scale, constant bones, path of
 the root, contacts of feet, up and ground with the world, and feet held where they stand."""
+FLIP = "flip"
+"""A switch besides: answers are averaged with those to the mirrored keypoints, where the weights
+say so."""
 LEAST_M, MOST_M = 0.5, 2.5
 EVERYONE = -1
 """Key of a height that everyone has."""
@@ -36,7 +39,8 @@ class MotionOptions:
     """What happens to keypoints before, and to poses after they are lifted.
 
     Attributes:
-        without: Stages that are left out, of ``STAGES``; or as text, ``smooth,feet`` or ``all``.
+        without: Stages that are left out, of ``STAGES``, and ``flip``, averaging with the mirrored
+            input; or as text, ``smooth,feet``, or ``all`` for all but ``flip``.
         height: Metres: of everyone, or as text ``0=1.78,1=1.65`` by the number of a person, or
             the same as a mapping; None leaves the scale of the method's answers.
         bone_lengths: Known lengths, mm, by the name of a bone's lower joint; they give the scale
@@ -59,10 +63,10 @@ class MotionOptions:
     def __post_init__(self) -> None:
         self.without = _stages(self.without)
         for name in self.without:
-            if name not in STAGES:
+            if name not in (*STAGES, FLIP):
                 raise ConfigError(
                     f"expected stages of the chain in without, got '{name:.60}'; "
-                    f"{suggest(name, STAGES)}"
+                    f"{suggest(name, (*STAGES, FLIP))}"
                 )
         self.heights = read_heights(self.height)
         bones = self.bone_lengths

@@ -20,6 +20,7 @@ from lifting.experiment import answers
 from lifting.experiment.interruption import interruption
 from lifting.experiment.load import load_experiment
 from lifting.experiment.prediction import lift_into, model_of
+from lifting.motion.options import STAGES
 from lifting.skeleton import COCO_17, H36M_17
 
 REPOSITORY = Path(__file__).parents[2]
@@ -305,7 +306,7 @@ def test_a_delay_holds_from_keypoints_to_the_world(points, model):
             assert not np.array_equal(first[12:], second[12:], equal_nan=True)
 
 
-def test_a_lifting_that_was_stopped_goes_on(points, model, monkeypatch, tmp_path):
+def test_a_lifting_that_was_stopped_goes_on(points, model, monkeypatch, tmp_path, caplog):
     monkeypatch.setattr(answers, "KEEP_EVERY_S", 0.0)
     own, output, part = (tmp_path / n for n in ("own.npz", "poses.npz", "poses.part.npz"))
     np.savez(own, keypoints_2d=points, image_size=np.array(SIZE), skeleton="h36m17", fps=25)
@@ -342,7 +343,8 @@ def test_a_lifting_that_was_stopped_goes_on(points, model, monkeypatch, tmp_path
     assert len(batches) == before + 2
     assert not part.exists()
     assert not interruption.kept
-    assert_same(Poses.load(output), lift_into(tmp_path / "again.npz", slow, tracks))
+    assert_same(Poses.load(output), lift_into(tmp_path / "again.npz", slow, tracks, resume=True))
+    assert re.search(r"no .*again\.part\.npz to go on with: lifting from the beg", caplog.text)
 
 
 def test_joints_that_do_not_count_are_noted(points, model):
@@ -351,6 +353,19 @@ def test_joints_that_do_not_count_are_noted(points, model):
     assert not [n for n in lift(points, **given).meta["notes"] if "outside" in n]
     points[3, 0, 4] = (-9000, 200)
     assert noted in lift(points, **given).meta["notes"]
+
+
+def test_averaging_with_the_mirrored_keypoints_has_a_switch(points):
+    """Averaged answers are as symmetric as what is seen; those of one pass are not."""
+    swap = list(H36M_17.flip_index)
+    mirrored = points[..., swap, :] * (-1, 1) + (SIZE[0], 0)
+    given = {"image_size": SIZE, "skeleton": "h36m17", "model": "single"}
+    for without, averaged in ((STAGES, True), (("flip", *STAGES), False)):
+        one, other = (lift(p, **given, motion={"without": without}) for p in (points, mirrored))
+        gap = np.abs(one.joints_3d - other.joints_3d[:, swap] * (-1, 1, 1)).max()
+        assert (gap < 0.01) == averaged
+        assert one.meta["answers"]["flip_averaging"] == averaged
+    assert load_model("single").module.settings.flip_test
 
 
 def test_long_work_says_how_far_it_is(points, model, monkeypatch, caplog):

@@ -13,6 +13,7 @@ from walkers import walkers
 from lifting.atomic import not_written
 from lifting.errors import ConfigError, DataError, LiftingError, OutputError
 from lifting.export import check_names, chosen, exports
+from lifting.export import motion as motion_module
 from lifting.export.formats import json as json_format
 from lifting.export.motion import export_poses, motion_of
 from lifting.export.names import PROFILES, named
@@ -49,6 +50,15 @@ def test_every_format_is_written_with_what_it_holds(tmp_path):
     assert about["animation"]["person 0"]["distance_mean_mm"] < 3
     assert about["scale"] == "that of the world"
     assert Poses.load(tmp_path / "poses.npz").people == ("person 0", "person 1")
+
+
+def test_each_of_long_files_is_named_when_it_is_begun(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", "lifting")
+    export_poses(walkers(), "json,trc", tmp_path)
+    assert "writing" not in caplog.text
+    monkeypatch.setattr(motion_module, "LONG", 40)
+    export_poses(walkers(), "json,trc", tmp_path)
+    assert caplog.messages == ["fitting a skeleton to 40 rows", "writing json", "writing trc"]
 
 
 def test_axes_of_each_program(tmp_path):
