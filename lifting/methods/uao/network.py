@@ -25,8 +25,9 @@ from lifting.skeleton import Skeleton
 from lifting.typing import PerJoint, Pose3D
 
 NORM_EPS = 1e-6
-GRAIN = 8
-"""Numbers of hidden channels are filled up to its multiples: 16 bytes in half precision."""
+GRAIN, LEAST_SHARE = 4, 32
+"""Numbers of hidden channels are filled up to multiples of the one, which is 16 bytes, where that
+adds no more than one in so many: of smaller layers it costs more than it brings."""
 
 
 class Estimate(NamedTuple):
@@ -101,9 +102,15 @@ class UMlp(nn.Module):
     def _activate(self, x: Tensor, layer: nn.Module) -> Tensor:
         """A linear layer, whose inputs ``x`` may be filled up with zeros, as its outputs are."""
         assert isinstance(layer, nn.Linear)
-        outputs = 0 if layer is self.leave[-1] else -layer.out_features % GRAIN
-        weight = functional.pad(layer.weight, (0, x.shape[-1] - layer.in_features, 0, outputs))
-        x = functional.linear(x, weight, functional.pad(layer.bias, (0, outputs)))
+        outputs = -layer.out_features % GRAIN
+        if layer is self.leave[-1] or outputs * LEAST_SHARE > layer.out_features:
+            outputs = 0
+        inputs = x.shape[-1] - layer.in_features
+        if inputs or outputs:
+            weight = functional.pad(layer.weight, (0, inputs, 0, outputs))
+            x = functional.linear(x, weight, functional.pad(layer.bias, (0, outputs)))
+        else:
+            x = layer(x)
         return dropout(functional.gelu(x), self.rate if self.training else 0.0)
 
 
