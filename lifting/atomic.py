@@ -63,8 +63,8 @@ def not_written(path: Path | str, error: OSError) -> OutputError:
     file = next((folder for folder in Path(path).parents if folder.is_file()), None)
     if file is not None:
         return OutputError(
-            f"expected a folder to write {Path(path).name} to, got {file}, which is a file and "
-            f"not a folder; {where}"
+            f"expected to write {path} in a folder, got {file}, which is a file and not a "
+            f"folder; {where}"
         )
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return OutputError(
