@@ -179,7 +179,8 @@ def _without_motion(options: MotionOptions, tracks: PoseTracks) -> MotionOptions
         "moving_camera": "--moving-camera",
     }
     for name, option in names.items():
-        if getattr(options, name) is not None and getattr(options, name) is not False:
+        value = getattr(options, name)
+        if value is not None and value is not False:
             raise ConfigError(
                 f"expected a video for {option} ({name}=), got {tracks.source[PHOTOGRAPHS]}; "
                 "leave it out"

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from lifting.atomic import not_written
 from lifting.data.cache import tracks_hash
 from lifting.data.check import check_config, check_tracks
 from lifting.data.conform import conformed, highest_rate
@@ -21,7 +22,7 @@ from lifting.data.gather import GatherOptions, evaluation_options
 from lifting.data.keypoints.tracks import PHOTOGRAPHS, read_keypoints
 from lifting.data.keypoints.usual import Usual
 from lifting.data.sequence import PoseTracks
-from lifting.errors import CheckpointError, ConfigError, OutputError
+from lifting.errors import CheckpointError, ConfigError
 from lifting.experiment.answers import Answers, answer, origin_of
 from lifting.experiment.checkpoint import described, read_checkpoint
 from lifting.experiment.claims import Claims, trained_lifter
@@ -371,19 +372,10 @@ def lift_into(
 
 def _check_place(output: Path) -> None:
     """Make the folder of a file, and try to write there."""
-    file = next((folder for folder in output.parents if folder.is_file()), None)
-    if file is not None:
-        raise OutputError(
-            f"expected a folder to write {output.name} to, got {file}, which is a file and not a "
-            "folder; choose another with --output"
-        )
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"expected to write {output}, got '{error.strerror or error}'; choose another file "
-            "with --output"
-        ) from error
+        raise not_written(output, error) from error
     check_writable(output.parent)
 
 
