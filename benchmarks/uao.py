@@ -78,13 +78,15 @@ def rows() -> Iterator[BenchRow]:
     chosen = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:POSES]
     batch = test.rows(chosen)
     published = TtoConfig.faithful(history=True)
-    two_steps = replace(published, iterations=2, lr=2.2e-3)
+    three_steps = replace(published, optimizer="short_adam", iterations=3, lr=3.2e-3)
+    two_steps = replace(published, optimizer="short_adam", iterations=2, lr=4.5e-3)
     bfloat16 = partial(torch.autocast, "cpu", dtype=torch.bfloat16)
     with torch_threads(1):
         reference = _measure(reference_loop(module, batch), batch)
         first: Cost | None = None
         for name, config, precision in (
             (PUBLISHED, published, nullcontext),
+            ("3 longer steps, short_adam", three_steps, nullcontext),
             ("2 longer steps, overlay tto_fast", two_steps, nullcontext),
             ("2 longer steps, bfloat16 network", two_steps, bfloat16),
         ):

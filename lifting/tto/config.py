@@ -26,7 +26,8 @@ class TtoConfig:
             ``input`` always the 2D input.
         optimise: What moves: the latent of every sample, the weights for each batch anew (they are
             put back), or both.
-        optimizer: ``adam`` as published; ``lbfgs`` and ``gauss_newton`` learn how the objective is
+        optimizer: ``adam`` as published; ``short_adam`` for two or three steps in all, which fall
+            from ``lr`` to nothing; ``lbfgs`` and ``gauss_newton`` learn how the objective is
             curved and take only steps that lower it. A step of Gauss-Newton costs a pass for each
             number of a sample's latent, and it knows projection and anchor only.
         iterations: Steps for each sample.
@@ -72,7 +73,7 @@ class TtoConfig:
     enabled: bool = False
     latent: Literal["own", "input"] = "own"
     optimise: Literal["latent", "weights", "both"] = "latent"
-    optimizer: Literal["adam", "lbfgs", "gauss_newton"] = "adam"
+    optimizer: Literal["adam", "short_adam", "lbfgs", "gauss_newton"] = "adam"
     iterations: int = 4
     lr: float = 1e-3
     weights_lr: float = 1e-5
@@ -147,7 +148,7 @@ def check_tto(config: TtoConfig) -> None:
             f"neither root nor focal length, got tto.root={config.root} and "
             f"tto.focal={config.focal}; leave both at their defaults"
         )
-    if config.optimizer != "adam":
+    if config.optimizer in ("lbfgs", "gauss_newton"):
         _check_descent(config)
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lifting.tto.contract import Energy, Evaluation, Latents, Packable, Status, TtoResult
-from lifting.tto.steppers import Adam, FlatLatents, GaussNewton, Lbfgs, Moments, Stepper
+from lifting.tto.steppers import Adam, FlatLatents, GaussNewton, Lbfgs, Moments, ShortAdam, Stepper
 from lifting.typing import PerSample
 
 PATIENCE = 4
@@ -28,7 +28,7 @@ class Optimiser:
     """How latents are moved.
 
     Attributes:
-        kind: ``adam``, ``lbfgs`` or ``gauss_newton``.
+        kind: ``adam``, ``short_adam``, ``lbfgs`` or ``gauss_newton``.
         iterations: Steps for each sample.
         lr: Learning rate of the latents.
         lr_scale: Its factor by latent, 1 for a missing name.
@@ -39,7 +39,7 @@ class Optimiser:
         history: Keep the energy of every iterate.
     """
 
-    kind: Literal["adam", "lbfgs", "gauss_newton"] = "adam"
+    kind: Literal["adam", "short_adam", "lbfgs", "gauss_newton"] = "adam"
     iterations: int = 4
     lr: float = 1e-3
     lr_scale: Mapping[str, float] = field(default_factory=dict)
@@ -250,7 +250,7 @@ class _Loop:
         self.weights = weights
         self.moments_of_weights = Moments([w.detach() for w in self.weights])
         self.moves_latent = optimiser.moves != "weights"
-        self.stepper = _stepper(optimiser.kind, latents, energy)
+        self.stepper = _stepper(optimiser, latents, energy)
         self.gradients: list[Tensor] = []
         values = latents.values
         if movable is None:
@@ -359,9 +359,11 @@ class _Loop:
                 weight.sub_(step, alpha=self.optimiser.weights_lr)
 
 
-def _stepper(kind: str, latents: FlatLatents, energy: Energy) -> Stepper:
-    if kind == "lbfgs":
+def _stepper(optimiser: Optimiser, latents: FlatLatents, energy: Energy) -> Stepper:
+    if optimiser.kind == "lbfgs":
         return Lbfgs(latents)
-    if kind == "gauss_newton":
+    if optimiser.kind == "gauss_newton":
         return GaussNewton(latents, energy)
+    if optimiser.kind == "short_adam":
+        return ShortAdam(latents, optimiser.iterations)
     return Adam(latents)

@@ -134,33 +134,39 @@ EPSILON = 1e-8
 class Moments:
     """Adam's moments for some tensors, with bias correction.
 
+    Args:
+        like: Of their shapes.
+        betas: Parts of the first and the second moment that a step keeps.
+
     Source: Kingma and Ba 2015, algorithm 1.
     """
 
-    def __init__(self, like: list[Tensor]) -> None:
+    def __init__(self, like: list[Tensor], betas: tuple[float, float] = BETAS) -> None:
         self.first = [torch.zeros_like(value) for value in like]
         self.second = [torch.zeros_like(value) for value in like]
+        self.betas = betas
         self.count = 0
 
-    def steps(self, gradients: list[Tensor]) -> list[Tensor]:
+    def steps(self, gradients: list[Tensor], least: Tensor | float = 0.0) -> list[Tensor]:
         """Steps for a learning rate of one, to be subtracted.
 
         Args:
             gradients: One of the shape of each tensor.
+            least: Slope below which a step is in proportion to the slope.
 
         Returns:
             The same shapes.
         """
         self.count += 1
-        least, most = (1 - beta**self.count for beta in BETAS)
+        begun, begun_squares = (1 - beta**self.count for beta in self.betas)
         for moments, beta, powers in (
-            (self.first, BETAS[0], gradients),
-            (self.second, BETAS[1], [g * g for g in gradients]),
+            (self.first, self.betas[0], gradients),
+            (self.second, self.betas[1], [g * g for g in gradients]),
         ):
             for moment, power in zip(moments, powers, strict=True):
                 moment.lerp_(power, 1 - beta)
         return [
-            (m / least) / ((v / most).sqrt() + EPSILON)
+            (m / begun) / ((v / begun_squares).sqrt().clamp(min=least) + EPSILON)
             for m, v in zip(self.first, self.second, strict=True)
         ]
 
@@ -192,6 +198,36 @@ class Adam:
         """Go on with some rows only, by their indices, ``(chosen,)``."""
         self.moments.first = [moment[rows] for moment in self.moments.first]
         self.moments.second = [moment[rows] for moment in self.moments.second]
+
+
+SHORT_BETAS = (0.2, 0.5)
+
+
+class ShortAdam(Adam):
+    """Adam's steps where there are two or three of them in all.
+
+    The moments remember little more than the gradient before, so that what a first long step
+    overshot is turned back by the second. Steps fall linearly to nothing. The numbers of a row
+    whose slope is below the row's mean move by less, since long steps of theirs would overshoot.
+
+    Args:
+        latents: Gives the learning rates and the shape of the moments.
+        iterations: Steps in all.
+    """
+
+    def __init__(self, latents: FlatLatents, iterations: int) -> None:
+        super().__init__(latents)
+        self.moments = Moments([latents.values], SHORT_BETAS)
+        self.scale = self.rates / self.rates.amax()
+        self.iterations = iterations
+
+    def move(self, values: Tensor, gradient: Tensor) -> Move:
+        """The next iterate, ``(rows, size)``; rows whose gradient is not finite stay."""
+        usable = gradient.isfinite().all(-1)
+        slope = self.scale * torch.where(usable[:, None], gradient, 0.0)
+        left = 1 - self.moments.count / self.iterations
+        (step,) = self.moments.steps([slope], slope.abs().mean(-1, keepdim=True))
+        return Move(values - left * self.rates * step, usable)
 
 
 MEMORY = 5

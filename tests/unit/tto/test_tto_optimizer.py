@@ -21,7 +21,7 @@ from lifting.tto.refine import refine
 from lifting.tto.steppers import FlatLatents, GaussNewton
 
 DESCENT = ["lbfgs", "gauss_newton"]
-EVERY = ["adam", *DESCENT]
+EVERY = ["adam", "short_adam", *DESCENT]
 FAR = {"iterations": 8, "lr": 3e-3}
 
 
@@ -141,6 +141,44 @@ def test_no_iterations_change_nothing(people, optimizer):
     batch, module = people
     result = refine(module, batch, TtoConfig(optimizer=optimizer, iterations=0))
     assert torch.equal(result.pose, result.start)
+
+
+def test_steps_of_short_adam_are_those_of_its_definition():
+    stretch, start = torch.tensor([1.0, 2.0]), torch.zeros(2, 6)
+    energy = bowl(stretch)
+    optimiser = Optimiser(kind="short_adam", iterations=3, lr=0.5, accept=False)
+    found = minimise(energy, {"z": start}, optimiser)
+    z, first, second = start, 0.0, 0.0
+    for k, rate in enumerate((0.5, 1 / 3, 1 / 6), 1):
+        z = z.requires_grad_()
+        (slope,) = torch.autograd.grad(energy({"z": z}).energy.sum(), z)
+        first = 0.2 * first + 0.8 * slope
+        second = 0.5 * second + 0.5 * slope**2
+        least = slope.abs().mean(1, keepdim=True)
+        length = torch.maximum((second / (1 - 0.5**k)).sqrt(), least)
+        z = (z - rate * first / (1 - 0.2**k) / length).detach()
+    torch.testing.assert_close(found.latents["z"], z)
+
+
+def test_three_steps_of_short_adam_end_as_low_as_four_of_adam(people):
+    batch, module = people
+    adam = refine(module, batch, TtoConfig(iterations=4, lr=1e-3))
+    short = refine(module, batch, TtoConfig(optimizer="short_adam", iterations=3, lr=3.2e-3))
+    assert (short.after <= adam.after).all()
+    assert (short.before > short.after).all()
+
+
+@pytest.mark.parametrize("scale", [1e-4, 1e4])
+def test_short_adam_does_not_depend_on_the_scale_of_the_objective(scale):
+    energy, start = bowl(torch.tensor([1.0, 2.0])), {"z": torch.zeros(2, 6)}
+
+    def scaled(latents):
+        found = energy(latents)
+        return found._replace(energy=scale * found.energy)
+
+    optimiser = Optimiser(kind="short_adam", iterations=3, lr=0.5, accept=False)
+    plain, other = (minimise(e, start, optimiser).latents["z"] for e in (energy, scaled))
+    torch.testing.assert_close(other, plain, rtol=0, atol=1e-3)
 
 
 def test_the_first_step_of_lbfgs_is_adams(people):
