@@ -17,6 +17,7 @@ import torch
 from lifting.batch import PoseBatch, flip_batch, root_relative
 from lifting.data.film import film
 from lifting.data.procedural.generator import generate_motion
+from lifting.experiment.load import load_experiment
 from lifting.geometry.camera import screen_intrinsics
 from lifting.methods.settings import ModuleSettings
 from lifting.methods.uao.checkpoint import export_state
@@ -79,7 +80,10 @@ def rows() -> Iterator[BenchRow]:
     batch = test.rows(chosen)
     published = TtoConfig.faithful(history=True)
     three_steps = replace(published, optimizer="short_adam", iterations=3, lr=3.2e-3)
-    two_steps = replace(published, optimizer="short_adam", iterations=2, lr=4.5e-3)
+    fast = load_experiment("uao", ["extends=overlay/tto_fast"]).tto
+    two_steps = replace(
+        published, optimizer=fast.optimizer, iterations=fast.iterations, lr=fast.lr
+    )
     bfloat16 = partial(torch.autocast, "cpu", dtype=torch.bfloat16)
     with torch_threads(1):
         reference = _measure(reference_loop(module, batch), batch)
