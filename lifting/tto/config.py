@@ -148,13 +148,15 @@ def check_tto(config: TtoConfig) -> None:
             f"neither root nor focal length, got tto.root={config.root} and "
             f"tto.focal={config.focal}; leave both at their defaults"
         )
+    if config.optimizer != "adam":
+        _check_optimizer(config)
+
+
+def _check_optimizer(config: TtoConfig) -> None:
+    """What the optimisers of latents can do that do not move weights."""
+    needed: dict[str, object] = {"optimise": "latent"}
     if config.optimizer in ("lbfgs", "gauss_newton"):
-        _check_descent(config)
-
-
-def _check_descent(config: TtoConfig) -> None:
-    """What the optimisers that judge their steps can do."""
-    needed: dict[str, object] = {"optimise": "latent", "accept": True}
+        needed["accept"] = True
     if config.optimizer == "gauss_newton":
         needed["weight_prior"] = 0.0
     for name, value in needed.items():

@@ -35,6 +35,10 @@ def test_the_published_settings_are_an_overlay():
             "expected tto.optimise=latent with tto.optimizer=lbfgs, got both",
         ),
         (
+            {"optimizer": "short_adam", "optimise": "weights"},
+            "expected tto.optimise=latent with tto.optimizer=short_adam, got weights; set it so",
+        ),
+        (
             {"optimizer": "gauss_newton", "accept": False},
             "expected tto.accept=True with tto.optimizer=gauss_newton, got False",
         ),
